@@ -1,0 +1,252 @@
+"""The error tree: each class has a code, an HTTP status, and advice on trying again.
+
+    ClarionError
+    ├── PeerError          their mistake: the code goes to them, the breach is counted
+    │   ├── Malformed, Invalid, TooLarge, UnsupportedMediaType, ProtocolError
+    │   ├── Unauthenticated ── TokenExpired
+    │   ├── Forbidden, NotFound, MethodNotAllowed, UnknownEvent
+    │   ├── Conflict ── IdempotencyConflict, InProgress
+    │   ├── Stale
+    │   └── RateLimited, TooMany
+    ├── ServerError        ours: they may try again, as `retry` says
+    │   ├── Unavailable, Overloaded, OutcomeUnknown, StorageFull, Internal
+    └── UsageError         the calling program's mistake: raised to it, never sent to a peer
+        └── SettingsError, UndeclaredRight, OutboundRefused, Closed, Disconnected
+
+Over HTTP an error is an RFC 9457 problem document, over a socket `{code, message, …}`; both come from here.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import msgspec
+
+Retry = Literal["never", "later", "same"]
+"""never: the call itself must change · later: the same call may succeed after a while · same: repeat it with the same key."""
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """One thing that is wrong and where: a JSON pointer into the body, `?name` of the query, or a header's name."""
+
+    pointer: str
+    detail: str
+
+
+class ClarionError(Exception):
+    """Base of everything that Clarion raises on purpose.
+
+    Args:
+        message: What happened and what a person can do about it. Never holds a secret.
+        faults: Places in the input that are wrong.
+        retry_after_s: Seconds after which trying again makes sense.
+        facts: Further members of the answer, such as `limit` and `size` (bytes).
+    """
+
+    code: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Something went wrong"
+    retry: ClassVar[Retry] = "later"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        faults: Sequence[Fault] = (),
+        retry_after_s: float | None = None,
+        **facts: Any,
+    ) -> None:
+        super().__init__(message or self.title)
+        self.message = message or self.title
+        self.faults = tuple(faults)
+        self.retry_after_s = retry_after_s
+        self.facts: Mapping[str, Any] = facts
+
+    def as_answer(self) -> dict[str, Any]:
+        """The error as a socket sees it: `{code, message, retry_after?, errors?, …facts}`."""
+        answer: dict[str, Any] = {"code": self.code, "message": self.message, **self.facts}
+        if self.retry_after_s is not None:
+            answer["retry_after"] = self.retry_after_s
+        if self.faults:
+            answer["errors"] = [msgspec.structs.asdict(fault) for fault in self.faults]
+        return answer
+
+
+class PeerError(ClarionError):
+    """The peer asked for something that it may not have or put it wrongly."""
+
+    code, status, title = "bad_request", 400, "The request cannot be served"
+    retry: ClassVar[Retry] = "never"
+
+
+class Malformed(PeerError):
+    """The bytes do not parse."""
+
+    code, status, title = "malformed", 400, "The body is not valid JSON"
+
+
+class ProtocolError(PeerError):
+    """A peer broke Engine.IO, Socket.IO or WebSocket; `position` is the offset in the packet where known."""
+
+    code, status, title = "protocol_error", 400, "The protocol was broken"
+
+
+class Unauthenticated(PeerError):
+    """Credentials are missing, wrong or revoked."""
+
+    code, status, title = "unauthenticated", 401, "Credentials are missing or wrong"
+
+
+class TokenExpired(Unauthenticated):
+    """The access token was good once: get a new one and come back."""
+
+    code, title = "token_expired", "The access token has expired"
+
+
+class Forbidden(PeerError):
+    """Known, but not allowed."""
+
+    code, status, title = "forbidden", 403, "Not allowed"
+
+
+class NotFound(PeerError):
+    """It does not exist, or it is not theirs to know of."""
+
+    code, status, title = "not_found", 404, "There is no such thing"
+
+
+class UnknownEvent(PeerError):
+    """Nobody listens to this event here."""
+
+    code, status, title = "unknown_event", 404, "No handler for this event"
+
+
+class MethodNotAllowed(PeerError):
+    """The path exists, the method does not."""
+
+    code, status, title = "method_not_allowed", 405, "This method is not offered here"
+
+
+class Conflict(PeerError):
+    """It contradicts what is stored."""
+
+    code, status, title = "conflict", 409, "It contradicts what is there"
+
+
+class IdempotencyConflict(Conflict):
+    """The Idempotency-Key was used with another body."""
+
+    code, title = "idempotency_conflict", "This Idempotency-Key was used with another body"
+
+
+class InProgress(Conflict):
+    """The first call with this Idempotency-Key still runs."""
+
+    code, title, retry = "in_progress", "The first call with this key is still running", "same"
+
+
+class Stale(PeerError):
+    """It has changed since it was read (If-Match)."""
+
+    code, status, title = "stale", 412, "It has changed since it was read"
+
+
+class TooLarge(PeerError):
+    """The peer sent more than it may; `limit` and `size` are bytes."""
+
+    code, status, title = "too_large", 413, "Too large"
+
+
+class UnsupportedMediaType(PeerError):
+    """The body must be JSON."""
+
+    code, status, title = "unsupported_media_type", 415, "The body must be application/json"
+
+
+class Invalid(PeerError):
+    """It parses, but it is not what is asked for; `errors` says where."""
+
+    code, status, title = "invalid", 422, "The request is not valid"
+
+
+class RateLimited(PeerError):
+    """Too often; `retry_after` says when again."""
+
+    code, status, title, retry = "rate_limited", 429, "Too many requests", "later"
+
+
+class TooMany(PeerError):
+    """More rooms, topics, sockets or namespaces than one client may have; `limit` says how many."""
+
+    code, status, title = "too_many", 429, "Too many of these"
+
+
+class ServerError(ClarionError):
+    """The request was fine; we could not serve it."""
+
+
+class Internal(ServerError):
+    """A bug of ours. The log has the whole story, the answer has none of it."""
+
+
+class Unavailable(ServerError):
+    """A part that is needed is not there now; nothing was written."""
+
+    code, status, title = "unavailable", 503, "Not available now"
+
+
+class Overloaded(Unavailable):
+    """Refused before its cost was paid."""
+
+    code, title = "overloaded", "Too busy now"
+
+
+class OutcomeUnknown(Unavailable):
+    """The write had begun and its end was not seen: repeat it with the same Idempotency-Key or id."""
+
+    code, title, retry = "outcome_unknown", "It may or may not have been done", "same"
+
+    def __init__(self, message: str = "", **facts: Any) -> None:
+        super().__init__(message, outcome="unknown", **facts)
+
+
+class StorageFull(ServerError):
+    """The disk is full: reads go on, writes do not."""
+
+    code, status, title = "storage_full", 507, "No room to store it"
+
+
+class UsageError(ClarionError):
+    """A mistake in the program that calls us."""
+
+    code = "usage"
+    retry: ClassVar[Retry] = "never"
+
+
+class SettingsError(UsageError):
+    """A setting is wrong, or the settings do not go together. The command line exits with 2 and this message."""
+
+    code = "bad_setting"
+
+
+class UndeclaredRight(UsageError):
+    """A route, command or kind does not say who may use it: nothing starts."""
+
+    code = "undeclared_right"
+
+
+class OutboundRefused(UsageError):
+    """A call to the outside goes where none may go: a private address, a port, a scheme. Nothing was sent."""
+
+    code = "outbound_refused"
+
+
+class Closed(UsageError):
+    """The part was closed before this call."""
+
+    code = "closed"
+
+
+class Disconnected(UsageError):
+    """The client left before it answered."""
+
+    code = "disconnected"

@@ -1,0 +1,427 @@
+"""Settings: frozen structs, one a part. Names, defaults, units and help are written here and nowhere else.
+
+A value comes from a flag, from the environment (`CLARION_<SECTION>_<NAME>`), from `clarion.toml`, from a name of the former
+system (`REDIS_HOST` …), or is the default, in this order of weight. `load` merges them and remembers where each came from.
+"""
+
+import difflib
+import types
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Union, get_args, get_origin
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Meta, Struct
+
+from clarion.errors import SettingsError
+
+Source = str
+"""Where a value came from, as a person would say it: `default`, `flag --port`, `CLARION_PORT`, `clarion.toml`, `REDIS_HOST`."""
+
+
+def _help(text: str, **rules: Any) -> Meta:
+    return Meta(description=text, **rules)
+
+
+Size = Annotated[int, Meta(ge=1)]
+
+
+class Limits(Struct, frozen=True, forbid_unknown_fields=True):
+    """Default limits. Each breach is answered by name and counted in `clarion_limit_exceeded_total{limit}`."""
+
+    # HTTP
+    head_bytes: Annotated[int, _help("A request's head (bytes): 431", ge=1024)] = 32 * 1024
+    headers: Annotated[int, _help("Headers of a request: 431", ge=10)] = 100
+    head_s: Annotated[float, _help("From the first byte to the end of the head (s): 408", gt=0)] = (
+        10.0
+    )
+    keep_alive_s: Annotated[
+        float, _help("Between an answer and the next request (s): closed", gt=0)
+    ] = 15.0
+    body_bytes: Annotated[int, _help("A request's body (bytes): 413", ge=1024)] = 1 << 20
+    body_s: Annotated[float, _help("Grace for a body before its rate counts (s): 408", gt=0)] = 5.0
+    body_rate: Annotated[int, _help("A body must come at least this fast (bytes/s): 408", ge=1)] = (
+        1024
+    )
+    stall_s: Annotated[
+        float, _help("A peer that takes nothing of what we send (s): cut off", gt=0)
+    ] = 30.0
+    connections: Annotated[
+        int, _help("Open connections of this process, of any kind: 503", ge=10)
+    ] = 20_000
+    api_requests: Annotated[int, _help("Requests of one caller in `api_window_s`: 429", ge=1)] = (
+        6_000
+    )
+    api_window_s: Annotated[float, _help("The window of `api_requests` (s)", gt=0)] = 60.0
+    login_tries: Annotated[
+        int, _help("Login attempts a minute for one account from one address: 429", ge=1)
+    ] = 5
+    hashes_queued: Annotated[int, _help("Passwords that may wait to be hashed: 503", ge=1)] = 16
+    recipients: Annotated[int, _help("Recipients named in one notification: 422", ge=1)] = 1_000
+    # Real-time server
+    max_payload_bytes: Annotated[
+        int, _help("A WebSocket message or a polling body (bytes): 1009, 413", ge=1024)
+    ] = 1_000_000
+    fragments: Annotated[int, _help("Fragments of one WebSocket message: 1009", ge=1)] = 1_024
+    packets_per_payload: Annotated[
+        int, _help("Packets in one polling body: 400, session closed", ge=1)
+    ] = 100
+    attachments: Annotated[int, _help("Binary attachments of one packet: session closed", ge=0)] = (
+        10
+    )
+    close_s: Annotated[float, _help("For the peer's close frame (s): cut off", gt=0)] = 5.0
+    drain_s: Annotated[float, _help("A shutdown spreads its closes over this (s)", ge=0)] = 10.0
+    handshakes_per_s: Annotated[
+        int, _help("New sessions of this process a second (burst: twice): 503", ge=1)
+    ] = 2_000
+    namespaces: Annotated[int, _help("Namespaces of one session: connect_error too_many", ge=1)] = (
+        10
+    )
+    rooms: Annotated[
+        int, _help("Rooms that one socket may join by command: ack too_many", ge=1)
+    ] = 500
+    topics: Annotated[int, _help("Topics that one socket may subscribe to: ack too_many", ge=1)] = (
+        128
+    )
+    event_name_bytes: Annotated[
+        int, _help("An event's name (bytes of UTF-8): ack invalid", ge=1)
+    ] = 256
+    name_bytes: Annotated[
+        int, _help("A room's or topic's name (bytes of UTF-8): ack invalid", ge=1)
+    ] = 255
+    events_per_s: Annotated[
+        int, _help("Events of one socket a second (burst: twice): ack rate_limited", ge=1)
+    ] = 1_000
+    commands_per_s: Annotated[
+        int, _help("Clarion commands of one socket a second (burst: twice): ack rate_limited", ge=1)
+    ] = 50
+    pending_acks: Annotated[int, _help("Answers that the server may await of one socket", ge=1)] = (
+        1_000
+    )
+    egress_soft_bytes: Annotated[
+        int, _help("Unsent bytes above which volatile events are dropped", ge=1)
+    ] = 256 * 1024
+    egress_hard_bytes: Annotated[
+        int, _help("Unsent bytes above which a session is closed: 3008 slow", ge=1)
+    ] = 4 << 20
+    # Topics
+    recovery_publications: Annotated[
+        int, _help("Publications that one recovery may bring: otherwise a snapshot", ge=1)
+    ] = 1_000
+    position_check_s: Annotated[
+        float, _help("Between two comparisons of a subscriber's position with its log (s)", gt=0)
+    ] = 25.0
+
+
+class Auth(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may come in. With one of `jwt_secret`, `jwt_public_key`, `jwks_url` the application's own login is used, and Clarion's accounts are off."""
+
+    jwt_secret: Annotated[
+        str, _help("The application's secret for HS256 tokens (32 bytes or more)")
+    ] = ""
+    jwt_public_key: Annotated[
+        str, _help("The application's public key (PEM) for RS256, ES256 or EdDSA tokens")
+    ] = ""
+    jwks_url: Annotated[str, _help("Where the application publishes its keys (https)")] = ""
+    issuer: Annotated[
+        str, _help("`iss` that a token must carry; needed with the application's own login")
+    ] = ""
+    audience: Annotated[str, _help("`aud` that a token must carry")] = "clarion"
+    leeway_s: Annotated[int, _help("How far clocks may differ (s)", ge=0, le=60)] = 30
+    registration: Annotated[bool, _help("Whether people may make an account for themselves")] = True
+    access_token_s: Annotated[int, _help("Life of an access token (s)", ge=10)] = 900
+    refresh_token_s: Annotated[int, _help("Life of a refresh token (s)", ge=60)] = 30 * 86_400
+
+    @property
+    def is_external(self) -> bool:
+        """Whether the application brings its own login."""
+        return bool(self.jwt_secret or self.jwt_public_key or self.jwks_url)
+
+
+class Realtime(Struct, frozen=True, forbid_unknown_fields=True):
+    """The Socket.IO server."""
+
+    path: Annotated[str, _help("Path of the Socket.IO endpoint", pattern="^/.*/$")] = "/socket.io/"
+    namespace: Annotated[str, _help("Namespace of Clarion's own commands", pattern="^/.+$")] = (
+        "/clarion"
+    )
+    ping_interval_s: Annotated[float, _help("Between two pings (s)", gt=0)] = 25.0
+    ping_timeout_s: Annotated[float, _help("For the pong (s)", gt=0)] = 20.0
+    upgrade_timeout_s: Annotated[
+        float, _help("For an upgrade from polling to WebSocket (s)", gt=0)
+    ] = 10.0
+    connect_timeout_s: Annotated[
+        float, _help("A session without a namespace is closed after this (s)", gt=0)
+    ] = 45.0
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that can be set."""
+
+    host: Annotated[str, _help("Address to listen on")] = "127.0.0.1"
+    port: Annotated[int, _help("Port to listen on; 0 takes a free one", ge=0, le=65535)] = 8000
+    data_dir: Annotated[str, _help("Folder of the database, the secrets and the local socket")] = (
+        "data"
+    )
+    database_url: Annotated[str, _help("`postgresql://…`; empty: SQLite in `data_dir`")] = ""
+    redis_url: Annotated[
+        str, _help("`redis://…`: kept for the day when several nodes form one server")
+    ] = ""
+    public_url: Annotated[
+        str, _help("Where people reach this server; for links, and an allowed origin")
+    ] = ""
+    allowed_origins: Annotated[
+        list[str], _help("Further origins whose pages may call (comma-separated, or a list)")
+    ] = []
+    trusted_proxies: Annotated[
+        list[str], _help("Addresses whose X-Forwarded-* headers are believed")
+    ] = []
+    log_level: Annotated[
+        str, _help("debug, info, warning, error", pattern="^(debug|info|warning|error)$")
+    ] = "info"
+    log_json: Annotated[bool, _help("One JSON object a line")] = False
+    demo: Annotated[bool, _help("Two ready accounts with random passwords; loopback only")] = False
+    auth: Auth = Auth()
+    realtime: Realtime = Realtime()
+    limits: Limits = Limits()
+
+
+class Field(Struct, frozen=True):
+    """One setting: where it stands, what it is for."""
+
+    section: str
+    name: str
+    type: Any
+    default: Any
+    help: str
+
+    @property
+    def key(self) -> str:
+        """As in `clarion.toml` and in messages: `limits.body_bytes`."""
+        return f"{self.section}.{self.name}" if self.section else self.name
+
+    @property
+    def env(self) -> str:
+        """As in the environment: `CLARION_LIMITS_BODY_BYTES`."""
+        return "CLARION_" + self.key.replace(".", "_").upper()
+
+    @property
+    def flag(self) -> str:
+        """As on the command line: `--limits.body-bytes`."""
+        return "--" + self.key.replace("_", "-")
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether its value must not be shown."""
+        return self.name in {"jwt_secret", "redis_url", "database_url"}
+
+
+SECTIONS: Mapping[str, type[Struct]] = {"auth": Auth, "realtime": Realtime, "limits": Limits}
+
+
+def fields() -> Iterator[Field]:
+    """Every setting, in the order of this file; sections last."""
+    structs: dict[str, type[Struct]] = {"": Settings, **SECTIONS}
+    for section, struct in structs.items():
+        for field in msgspec.structs.fields(struct):
+            if field.name in SECTIONS:
+                continue
+            default = (
+                field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
+            )
+            yield Field(section, field.name, _bare(field.type), default, _description(field.type))
+
+
+class Loaded(Struct, frozen=True):
+    """Settings with the source of each value, and what a person should be told about them at the start."""
+
+    settings: Settings
+    sources: dict[str, Source]
+    notes: list[str]
+
+
+def load(
+    *,
+    flags: Mapping[str, Any] | None = None,
+    env: Mapping[str, str] | None = None,
+    toml: Mapping[str, Any] | None = None,
+) -> Loaded:
+    """Merge what was given into settings.
+
+    Args:
+        flags: By key (`limits.body_bytes`); values are text or of the setting's type.
+        env: The environment.
+        toml: `clarion.toml`, decoded.
+
+    Raises:
+        SettingsError: An unknown name, a value of the wrong type or out of range, or settings that do not go together;
+            the message names the setting and its source.
+    """
+    known = {field.key: field for field in fields()}
+    values: dict[str, Any] = {}
+    sources: dict[str, Source] = {}
+    notes: list[str] = []
+
+    def put(key: str, value: Any, source: Source) -> None:
+        if key not in known:
+            raise SettingsError(f"{source}: there is no setting {key!r}{_nearest(key, known)}")
+        values[key] = _parse(known[key], value, source)
+        sources[key] = source
+
+    env = env or {}
+    for key, (value, source) in _former(env).items():
+        put(key, value, source)
+    former = dict(sources)
+    for key, value in _flatten(toml or {}):
+        put(key, value, "clarion.toml")
+    by_env = {field.env: field for field in known.values()}
+    for name, value in env.items():
+        if not name.startswith("CLARION_") or name in _NOT_SETTINGS:
+            continue
+        if name not in by_env:
+            raise SettingsError(f"{name}: there is no such setting{_nearest(name, by_env)}")
+        put(by_env[name].key, value, name)
+    for key, value in (flags or {}).items():
+        put(key, value, f"flag {known[key].flag}" if key in known else "flag")
+    for key, source in former.items():
+        if sources[key] == source:
+            notes.append(f"{known[key].key} is taken from {source}")
+        else:
+            notes.append(f"{known[key].key} is taken from {sources[key]}, which wins over {source}")
+    settings = _build(values)
+    _check_together(settings, sources)
+    return Loaded(settings, {key: sources.get(key, "default") for key in known}, notes)
+
+
+# Read by other parts of the program, not settings of the server.
+_NOT_SETTINGS = frozenset(
+    {
+        "CLARION_TEST",
+        "CLARION_CRASH_AT",
+        "CLARION_CONFIG",
+        "CLARION_SKIP_FRONTEND",
+        "CLARION_TEST_POSTGRES",
+    }
+)
+
+
+def _former(env: Mapping[str, str]) -> dict[str, tuple[Any, Source]]:
+    """What the names of the former system say, by today's keys."""
+    out: dict[str, tuple[Any, Source]] = {}
+    if host := env.get("REDIS_HOST"):
+        password = f":{quote(env['REDIS_PASSWORD'], safe='')}@" if env.get("REDIS_PASSWORD") else ""
+        out["redis_url"] = f"redis://{password}{host}:{env.get('REDIS_PORT') or 6379}", "REDIS_HOST"
+    if url := env.get("FRONTEND_URL"):
+        out["public_url"] = url, "FRONTEND_URL"
+    if origins := env.get("CORS_ORIGIN"):
+        out["allowed_origins"] = origins, "CORS_ORIGIN"
+    if window := env.get("RATE_LIMIT_WINDOW_MS"):
+        if not window.isdigit():
+            raise SettingsError(f"RATE_LIMIT_WINDOW_MS: {window!r} is not a number of milliseconds")
+        out["limits.api_window_s"] = int(window) / 1000, "RATE_LIMIT_WINDOW_MS"
+    if most := env.get("RATE_LIMIT_MAX_REQUESTS"):
+        out["limits.api_requests"] = most, "RATE_LIMIT_MAX_REQUESTS"
+    return out
+
+
+def _flatten(toml: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in toml.items():
+        if isinstance(value, Mapping):
+            for inner, item in value.items():
+                yield f"{name}.{inner}", item
+        else:
+            yield name, value
+
+
+def _parse(field: Field, value: Any, source: Source) -> Any:
+    if isinstance(value, str) and get_origin(field.type) is list:
+        value = [item.strip() for item in value.split(",") if item.strip()]
+    if (
+        isinstance(value, str)
+        and field.type is bool
+        and value.lower() in {"yes", "on", "no", "off"}
+    ):
+        value = value.lower() in {"yes", "on"}
+    struct = SECTIONS.get(field.section, Settings)
+    annotated = next(f.type for f in msgspec.structs.fields(struct) if f.name == field.name)
+    try:
+        return msgspec.convert(value, annotated, strict=False)
+    except msgspec.ValidationError as exc:
+        shown = "the value" if field.is_secret else repr(value)
+        raise SettingsError(
+            f"{source}: {shown} is no good for {field.key} ({field.help}): {exc}"
+        ) from exc
+
+
+def _build(values: Mapping[str, Any]) -> Settings:
+    top = {key: value for key, value in values.items() if "." not in key}
+    for section, struct in SECTIONS.items():
+        prefix = section + "."
+        top[section] = struct(
+            **{k.removeprefix(prefix): v for k, v in values.items() if k.startswith(prefix)}
+        )
+    return Settings(**top)
+
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+def _check_together(settings: Settings, sources: Mapping[str, Source]) -> None:
+    auth = settings.auth
+    if settings.demo and settings.host not in LOOPBACK:
+        raise SettingsError(
+            f"demo accounts are for loopback only, and host is {settings.host} ({sources.get('host', 'default')})"
+        )
+    if settings.database_url and not settings.database_url.startswith(
+        ("postgresql://", "postgres://")
+    ):
+        raise SettingsError(
+            "database_url must begin with postgresql:// (leave it empty for SQLite in data_dir)"
+        )
+    if sum(map(bool, (auth.jwt_secret, auth.jwt_public_key, auth.jwks_url))) > 1:
+        raise SettingsError(
+            "set one of auth.jwt_secret, auth.jwt_public_key and auth.jwks_url, not several"
+        )
+    if auth.is_external and not auth.issuer:
+        raise SettingsError(
+            "auth.issuer must be set with the application's own login: a token without a known issuer is refused"
+        )
+    if auth.is_external and settings.demo:
+        raise SettingsError(
+            "demo accounts need Clarion's own login: unset auth.jwt_secret, auth.jwt_public_key and auth.jwks_url"
+        )
+    if auth.jwt_secret and len(auth.jwt_secret.encode()) < 32:
+        raise SettingsError("auth.jwt_secret must be at least 32 bytes long (RFC 7518 §3.2)")
+    if auth.jwks_url and not auth.jwks_url.startswith("https://"):
+        raise SettingsError("auth.jwks_url must begin with https://")
+    if settings.limits.egress_soft_bytes > settings.limits.egress_hard_bytes:
+        raise SettingsError("limits.egress_soft_bytes must not exceed limits.egress_hard_bytes")
+    for origin in (
+        *settings.allowed_origins,
+        *([settings.public_url] if settings.public_url else []),
+    ):
+        if origin != "*" and not origin.startswith(("http://", "https://")):
+            raise SettingsError(
+                f"{origin!r} is not an origin: it must begin with http:// or https://"
+            )
+
+
+def _nearest(name: str, known: Mapping[str, Any]) -> str:
+    found = difflib.get_close_matches(name, known, 1)
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+def _bare(annotation: Any) -> Any:
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
+def _description(annotation: Any) -> str:
+    metas = [
+        m for m in getattr(annotation, "__metadata__", ()) if isinstance(m, Meta) and m.description
+    ]
+    return metas[0].description or "" if metas else ""
+
+
+assert not any(get_origin(f.type) in (Union, types.UnionType) for f in fields()), (
+    "a setting has one type"
+)

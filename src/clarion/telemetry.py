@@ -1,0 +1,118 @@
+"""What the process says of itself: log lines, metrics, and tasks that cannot fail unseen.
+
+Every metric is a row of the table below; labels have few values, never a user, a topic, a room or a token.
+"""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry()
+
+
+def _counter(name: str, text: str, *labels: str) -> Counter:
+    return Counter(name, text, labels, namespace="clarion", registry=REGISTRY)
+
+
+def _gauge(name: str, text: str, *labels: str) -> Gauge:
+    return Gauge(name, text, labels, namespace="clarion", registry=REGISTRY)
+
+
+def _histogram(name: str, text: str, *labels: str) -> Histogram:
+    buckets = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+    return Histogram(name, text, labels, namespace="clarion", registry=REGISTRY, buckets=buckets)
+
+
+# ── real-time server ──
+sessions = _gauge("sessions", "Open sessions", "transport")
+handshakes = _counter("handshakes", "Attempts to open a session", "result")
+session_closed = _counter("session_closed", "Sessions that ended", "reason")
+events = _counter("events", "Socket.IO events", "direction")
+egress_dropped = _counter("egress_dropped", "Frames that were dropped instead of sent", "reason")
+limit_exceeded = _counter(
+    "limit_exceeded", "Breaches of a limit, by its name in the settings", "limit"
+)
+# ── topics ──
+recoveries = _counter(
+    "topic_recoveries", "Subscriptions that asked to recover", "recovered", "reason"
+)
+publications = _counter("publications", "Publications announced to subscribers", "kind")
+position_checks = _counter(
+    "position_checks", "Comparisons of a subscriber's position with the log", "result"
+)
+# ── notifications and jobs ──
+messages = _counter("messages", "Messages written, by channel", "channel")
+jobs = _counter("jobs", "Runs of a job", "kind", "result")
+# ── HTTP and storage ──
+http_requests = _counter("http_requests", "Answered requests", "route", "method", "status")
+http_seconds = _histogram(
+    "http_request_seconds", "From the head of the request to the end of the answer", "route"
+)
+token_checks = _counter("token_checks", "Access tokens and API keys that were checked", "result")
+db_seconds = _histogram("db_seconds", "Time of a call of the store, waiting included", "operation")
+# ── process ──
+build_info = _gauge("build_info", "Always 1; the label says what runs", "version")
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """A logger that takes an event, then facts: `log.info("session closed", sid=sid, reason=reason)`."""
+    logger: structlog.stdlib.BoundLogger = structlog.get_logger(name)
+    return logger
+
+
+def configure_logging(level: str = "info", *, json: bool = False) -> None:
+    """Send every log line, ours and the libraries', to stderr: coloured for a terminal, one JSON object a line otherwise."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso"),
+    ]
+    final: Any = (
+        structlog.processors.JSONRenderer()
+        if json
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    rendering: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    if json:
+        rendering.append(structlog.processors.format_exc_info)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared, processors=[*rendering, final]
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+
+
+_log = get_logger(__name__)
+_running: set[asyncio.Task[Any]] = set()
+
+
+def spawn(work: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
+    """Start a background task, keep a reference to it, and log whatever it dies of.
+
+    Who starts a task that may outlive a call also ends it: keep the returned task and cancel it when closing.
+    """
+    task = asyncio.get_running_loop().create_task(work, name=name)
+    _running.add(task)
+    task.add_done_callback(_ended)
+    return task
+
+
+def _ended(task: asyncio.Task[Any]) -> None:
+    _running.discard(task)
+    if not task.cancelled() and (exc := task.exception()) is not None:
+        _log.error("background task failed", task=task.get_name(), exc_info=exc)

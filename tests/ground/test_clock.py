@@ -1,0 +1,29 @@
+"""Clocks."""
+
+import asyncio
+import time
+
+from clarion.clock import LoopClock, ManualClock, SystemClock, as_datetime
+
+
+def test_the_systems_clock_tells_the_time() -> None:
+    """Calendar time in milliseconds, and a count that grows."""
+    clock = SystemClock()
+    assert abs(clock.now_ms() - time.time() * 1000) < 1000
+    assert clock.monotonic() <= clock.monotonic()
+
+
+def test_a_manual_clock_moves_only_when_told() -> None:
+    """A test decides when time passes."""
+    clock = ManualClock(1_000)
+    clock.advance(1.5)
+    assert (clock.now_ms(), clock.monotonic()) == (2_500, 1.5)
+    assert as_datetime(clock.now_ms()).isoformat() == "1970-01-01T00:00:02.500000+00:00"
+
+
+async def test_a_loops_clock_follows_the_loop() -> None:
+    """On a loop with virtual time the calendar is virtual, too."""
+    clock = LoopClock(1_000)
+    now = asyncio.get_running_loop().time()
+    assert abs(clock.monotonic() - now) < 1
+    assert abs(clock.now_ms() - 1_000 - now * 1000) < 1000

@@ -1,0 +1,44 @@
+"""The error tree: what a person and a program can read from it."""
+
+import inspect
+
+from clarion import errors
+from clarion.errors import ClarionError, Fault, Invalid, OutcomeUnknown, PeerError, RateLimited
+
+
+def _classes() -> list[type[ClarionError]]:
+    found = [c for c in vars(errors).values() if inspect.isclass(c) and issubclass(c, ClarionError)]
+    return [c for c in found if c not in (ClarionError, errors.ServerError)]
+
+
+def test_codes_name_one_error_each() -> None:
+    """A program can tell errors apart by their code alone."""
+    codes = [c.code for c in _classes()]
+    assert len(codes) == len(set(codes))
+
+
+def test_a_peers_mistake_is_a_4xx_and_ours_a_5xx() -> None:
+    """The status says whose mistake it was."""
+    for error in _classes():
+        if issubclass(error, PeerError):
+            assert 400 <= error.status < 500, error
+        else:
+            assert error.status >= 500, error
+
+
+def test_an_answer_carries_what_one_needs_to_act() -> None:
+    """A socket's error answer has code, message, faults, facts and when to come back."""
+    error = Invalid("two are wrong", faults=[Fault("/a/0", "too long")], limit=5)
+    assert error.as_answer() == {
+        "code": "invalid",
+        "message": "two are wrong",
+        "limit": 5,
+        "errors": [{"pointer": "/a/0", "detail": "too long"}],
+    }
+    assert RateLimited(retry_after_s=2.5).as_answer()["retry_after"] == 2.5
+    assert OutcomeUnknown().as_answer()["outcome"] == "unknown"
+
+
+def test_an_error_without_a_message_says_its_title() -> None:
+    """Nobody reads an empty error."""
+    assert str(PeerError()) == PeerError.title

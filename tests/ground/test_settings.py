@@ -1,0 +1,116 @@
+"""Settings: where a value comes from, and what is refused."""
+
+import pytest
+
+from clarion.errors import SettingsError
+from clarion.settings import Settings, fields, load
+
+
+def test_every_setting_has_a_default_and_a_help_text() -> None:
+    """A server starts without any setting, and each setting says what it is for."""
+    assert load().settings == Settings()
+    assert all(field.help for field in fields())
+
+
+def test_a_flag_wins_over_the_environment_which_wins_over_the_file() -> None:
+    """The nearer to the person who starts it, the more weight; the source is remembered."""
+    loaded = load(
+        flags={"port": "1"},
+        env={"CLARION_PORT": "2", "CLARION_LIMITS_BODY_BYTES": "2048"},
+        toml={"port": 3, "log_level": "debug", "limits": {"body_bytes": 4096, "rooms": 7}},
+    )
+    assert loaded.settings.port == 1
+    assert loaded.settings.log_level == "debug"
+    assert (loaded.settings.limits.body_bytes, loaded.settings.limits.rooms) == (2048, 7)
+    assert loaded.sources["port"] == "flag --port"
+    assert loaded.sources["limits.body_bytes"] == "CLARION_LIMITS_BODY_BYTES"
+    assert loaded.sources["limits.rooms"] == "clarion.toml"
+    assert loaded.sources["host"] == "default"
+
+
+def test_names_of_the_former_system_are_honoured_and_said() -> None:
+    """An environment made for the former system works, and the start says what was taken from it."""
+    loaded = load(
+        env={
+            "REDIS_HOST": "cache",
+            "REDIS_PORT": "6380",
+            "REDIS_PASSWORD": "p w/d",
+            "FRONTEND_URL": "https://app.example",
+            "CORS_ORIGIN": "https://a.example, https://b.example",
+            "RATE_LIMIT_WINDOW_MS": "900000",
+            "RATE_LIMIT_MAX_REQUESTS": "100",
+        }
+    )
+    settings = loaded.settings
+    assert settings.redis_url == "redis://:p%20w%2Fd@cache:6380"
+    assert settings.public_url == "https://app.example"
+    assert settings.allowed_origins == ["https://a.example", "https://b.example"]
+    assert (settings.limits.api_window_s, settings.limits.api_requests) == (900.0, 100)
+    assert "redis_url is taken from REDIS_HOST" in loaded.notes
+    assert len(loaded.notes) == 5
+
+
+def test_a_clarion_value_wins_over_a_former_name_and_the_start_says_so() -> None:
+    """Both named: the newer name counts, and nobody has to guess."""
+    loaded = load(
+        env={"CORS_ORIGIN": "https://old.example", "CLARION_ALLOWED_ORIGINS": "https://new.example"}
+    )
+    assert loaded.settings.allowed_origins == ["https://new.example"]
+    assert loaded.notes == [
+        "allowed_origins is taken from CLARION_ALLOWED_ORIGINS, which wins over CORS_ORIGIN"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"env": {"CLARION_PROT": "1"}}, "did you mean CLARION_PORT"),
+        ({"env": {"CLARION_PORT": "eighty"}}, "CLARION_PORT: 'eighty' is no good for port"),
+        ({"env": {"CLARION_PORT": "70000"}}, "<= 65535"),
+        ({"env": {"RATE_LIMIT_WINDOW_MS": "1m"}}, "RATE_LIMIT_WINDOW_MS"),
+        ({"toml": {"limits": {"bodybytes": 1}}}, "did you mean limits.body_bytes"),
+        ({"toml": {"port": "x"}}, "clarion.toml"),
+        ({"flags": {"demo": True, "host": "0.0.0.0"}}, "loopback only"),
+        ({"flags": {"database_url": "mysql://x"}}, "postgresql://"),
+        ({"flags": {"auth.jwt_secret": "short", "auth.issuer": "me"}}, "32 bytes"),
+        ({"flags": {"auth.jwt_secret": "x" * 32}}, "auth.issuer must be set"),
+        ({"flags": {"auth.jwt_secret": "x" * 32, "auth.issuer": "me", "demo": True}}, "own login"),
+        (
+            {
+                "flags": {
+                    "auth.jwt_secret": "x" * 32,
+                    "auth.jwks_url": "https://a",
+                    "auth.issuer": "m",
+                }
+            },
+            "one of",
+        ),
+        ({"flags": {"auth.jwks_url": "http://a", "auth.issuer": "m"}}, "https://"),
+        ({"flags": {"allowed_origins": "example.com"}}, "not an origin"),
+        (
+            {"flags": {"limits.egress_soft_bytes": 10, "limits.egress_hard_bytes": 9}},
+            "must not exceed",
+        ),
+    ],
+)
+def test_a_bad_setting_is_one_clear_line(given: dict[str, dict[str, object]], says: str) -> None:
+    """What is wrong, where it was said, and what would be right; never a traceback."""
+    with pytest.raises(SettingsError) as caught:
+        load(**given)  # type: ignore[arg-type]  # the table mixes value types on purpose
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_secret_that_does_not_parse_is_not_repeated() -> None:
+    """An error about a secret names the setting, not its value."""
+    with pytest.raises(SettingsError) as caught:
+        load(toml={"auth": {"jwt_secret": ["hunter2"]}})
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("yes", True), ("ON", True), ("1", True), ("no", False), ("false", False)]
+)
+def test_yes_and_no_are_understood(text: str, value: bool) -> None:
+    """People write booleans in many ways."""
+    assert load(env={"CLARION_LOG_JSON": text}).settings.log_json is value

@@ -1,0 +1,65 @@
+"""What the process says of itself."""
+
+import asyncio
+import json
+import logging
+
+import pytest
+from prometheus_client import generate_latest
+
+from clarion.telemetry import REGISTRY, configure_logging, get_logger, spawn
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before():
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers, root.level = handlers, level
+
+
+def test_every_metric_has_a_help_text_and_the_prefix() -> None:
+    """Whoever scrapes knows what each series means."""
+    for family in REGISTRY.collect():
+        assert family.name.startswith("clarion_")
+        assert family.documentation
+    assert b"clarion_sessions" in generate_latest(REGISTRY)
+
+
+def test_a_log_line_is_an_event_with_facts(capsys: pytest.CaptureFixture[str]) -> None:
+    """As JSON, one object a line, with libraries' lines in the same shape."""
+    configure_logging("info", json=True)
+    get_logger("clarion.test").info("session closed", sid="abc", code=3008)
+    logging.getLogger("library").warning("odd %s", "thing")
+    ours, theirs = map(json.loads, capsys.readouterr().err.splitlines())
+    assert (ours["event"], ours["sid"], ours["code"], ours["level"]) == (
+        "session closed",
+        "abc",
+        3008,
+        "info",
+    )
+    assert theirs["event"] == "odd thing"
+
+
+def test_lines_below_the_level_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    """The level is a setting."""
+    configure_logging("warning")
+    get_logger("clarion.test").info("chatter")
+    assert capsys.readouterr().err == ""
+
+
+async def test_a_background_task_that_fails_is_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing fails unseen; a cancelled task is no failure."""
+    configure_logging("info", json=True)
+
+    async def fails() -> None:
+        raise ValueError("broken part")
+
+    failing, sleeping = spawn(fails(), name="failing"), spawn(asyncio.sleep(60), name="sleeping")
+    sleeping.cancel()
+    await asyncio.wait([failing, sleeping])
+    await asyncio.sleep(0)
+    lines = capsys.readouterr().err
+    assert "background task failed" in lines
+    assert "broken part" in lines
+    assert "sleeping" not in lines
