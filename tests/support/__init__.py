@@ -1,0 +1,1 @@
+"""Helpers of the tests: real neighbours that are started for them, and stand-ins that keep the same promises."""
