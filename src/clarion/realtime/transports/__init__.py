@@ -1,0 +1,11 @@
+"""How a session is reached: one port for HTTP, polling and WebSocket, bounded in every direction.
+
+`HttpServer` listens and runs; `WebSocket` is a connection that carries messages; `Refused` is how `admit` says no to an `Upgrade`.
+"""
+
+from clarion.realtime.transports.head import Refused, Upgrade
+from clarion.realtime.transports.http import LOCAL, Admit
+from clarion.realtime.transports.message import WebSocket
+from clarion.realtime.transports.serve import HttpServer, run
+
+__all__ = ["LOCAL", "Admit", "HttpServer", "Refused", "Upgrade", "WebSocket", "run"]

@@ -1,0 +1,311 @@
+"""HTTP on one connection: uvicorn's protocol with its open ends closed, and the place where a WebSocket begins.
+
+Each state of a connection has a deadline (head, body, idle, an answer that is not read), each thing the peer sends a size. An
+upgrade on the path of an endpoint is judged here, admitted by the application, and handed with its transport to a `WebSocket`;
+everything else is served by the ASGI application. docs/explanation/one-port.md tells the holes that this closes.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import httptools
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from clarion.realtime.transports.connections import Connections
+from clarion.realtime.transports.head import (
+    Networks,
+    Refused,
+    Upgrade,
+    check_head,
+    check_header,
+    has_body,
+    original,
+    wants_websocket,
+    websocket_key,
+)
+from clarion.realtime.transports.message import WebSocket, adopt
+from clarion.telemetry import get_logger, limit_exceeded
+
+log = get_logger(__name__)
+
+Admit: TypeAlias = Callable[[Upgrade], WebSocket]
+"""Decides about an upgrade on the loop, at once: the WebSocket that will serve it, or `Refused`."""
+
+LOCAL = "clarion.local"
+"""Key in `scope["extensions"]` of requests that came by the local socket."""
+
+LINGER_S = 2.0  # time for the peer to read a refusal; a close with unread input is a reset, which destroys the answer
+TINY_CHUNKS = (
+    1024,
+    64,
+)  # so many chunks of fewer bytes on average are an attack on our time, not a body
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """One connection, for as long as it speaks HTTP.
+
+    Args:
+        connections: Where it is counted and swept.
+        endpoints: By path, who admits WebSockets there.
+        trusted: Proxies whose `X-Forwarded-*` headers are believed.
+        config: uvicorn's.
+        server_state: uvicorn's.
+        app_state: uvicorn's.
+        _loop: uvicorn's.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        connections: Connections,
+        endpoints: Mapping[bytes, Admit],
+        trusted: Networks,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        # Fixed at creation
+        self._all, self._limits = connections, connections.limits
+        self._endpoints, self._trusted = endpoints, trusted
+        self._is_local = False
+        # Changes while open; times are monotonic seconds, 0 or None where nothing runs
+        self._deadline: float | None = None
+        self._in_head = True
+        self._unheard = 0  # bytes since the parser last told of something: it keeps a header that is not complete to itself
+        self._body_since = 0.0
+        self._body_bytes = self._chunks = self._trailer_bytes = 0
+        self._stalled_since, self._stalled_with = 0.0, 0
+        self._discarding = False
+
+    # ── life ──
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        """Count it, and refuse it where too many are open."""
+        super().connection_made(transport)
+        self._is_local = self.server is not None and self.server[1] is None
+        self._all.add(self)
+        self._all.watch(self)
+        self._deadline = self._all.now() + self._limits.head_s
+        if self._all.is_full:
+            why = Refused(503, "too many connections", retry_after_s=5, limit="connections")
+            self._refuse(why)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget it."""
+        self._all.discard(self)
+        super().connection_lost(exc)
+
+    def abort(self) -> None:
+        """Cut it off at once."""
+        self.transport.abort()
+
+    def sweep(self, now: float) -> None:
+        """Once a second: end it if its peer is late."""
+        limits = self._limits
+        if self._stalled_since:
+            # Judged by its rate alone: a big answer may take long, and may outlast the deadline that follows it.
+            taken = max(0, self._stalled_with - self.transport.get_write_buffer_size())
+            if now > self._stalled_since + limits.stall_s + taken / limits.body_rate:
+                limit_exceeded.labels("stall_s").inc()
+                self.abort()
+        elif self._is_late(now):
+            if self._discarding or self.transport.is_closing():
+                self.abort()
+            elif self._body_since:
+                self._refuse(Refused(408, "the body took too long", limit="body_s"))
+            elif self._in_head and self._unheard:
+                self._refuse(Refused(408, "the request took too long", limit="head_s"))
+            else:
+                self.transport.close()  # nothing was asked: nothing to answer
+
+    def _is_late(self, now: float) -> bool:
+        if not self._body_since:
+            return self._deadline is not None and now > self._deadline
+        if self.flow.read_paused or self.cycle.waiting_for_100_continue:
+            self._body_since, self._body_bytes = now, 0  # the application is slow, not the peer
+        grace = self._limits.body_s + self._body_bytes / self._limits.body_rate
+        return now > self._body_since + grace
+
+    # ── bytes ──
+    def data_received(self, data: bytes) -> None:
+        """Parse, or throw away where the connection is being refused."""
+        if self._discarding:
+            return
+        self._unheard += len(data)
+        try:
+            self.parser.feed_data(data)
+            if self._unheard > self._limits.head_bytes:
+                raise Refused(431, "request head too large", limit="head_bytes")
+        except httptools.HttpParserUpgrade as upgrade:
+            self._upgraded(data[upgrade.args[0] :])
+        except httptools.HttpParserCallbackError as exc:
+            # An exception in one of the callbacks below; anything but a refusal is a target that does not parse.
+            why = exc.__context__
+            self._refuse(why if isinstance(why, Refused) else Refused(400, "bad request"))
+        except httptools.HttpParserError:
+            self._refuse(Refused(400, "bad request"))
+        except Refused as why:
+            self._refuse(why)
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request; the connection's first deadline runs since it was made."""
+        super().on_message_begin()
+        # At least this one byte has come; how many more of what is parsed now belong to this head is told nowhere.
+        self._in_head, self._unheard, self._trailer_bytes = True, 1, 0
+        if self.cycle is not None:
+            self._deadline = self._all.now() + self._limits.head_s
+
+    def on_url(self, url: bytes) -> None:
+        """The target, in pieces."""
+        super().on_url(url)
+        if len(self.url) > self._limits.head_bytes:
+            raise Refused(414, "target too long", limit="head_bytes")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header; behind a chunked body a trailer, which nobody asked for."""
+        if not self._in_head:
+            self._trailer_bytes += len(name) + len(value) + 4
+            if self._trailer_bytes > self._limits.head_bytes:
+                raise Refused(431, "trailers too large", limit="head_bytes")
+            return
+        super().on_header(name, value)
+        check_header(*self.headers[-1])
+        if len(self.headers) > self._limits.headers:
+            raise Refused(431, "too many headers", limit="headers")
+
+    def on_headers_complete(self) -> None:
+        """Judge the head, then let uvicorn start the application."""
+        check_head(self.parser.get_http_version(), self.headers, self._limits)
+        if self.parser.should_upgrade() and has_body(self.headers):
+            raise Refused(
+                400, "a body with an upgrade"
+            )  # llhttp stops at the head and would skip it: smuggling
+        self._identify()
+        self._in_head, self._unheard, self._deadline = False, 0, None
+        self._body_since, self._body_bytes, self._chunks = self._all.now(), 0, 0
+        super().on_headers_complete()
+
+    def _identify(self) -> None:
+        """Tell the application who asks."""
+        if self._is_local:
+            self.scope["extensions"] = {LOCAL: {}}
+        elif self._trusted:
+            is_tls = self.scheme == "https"
+            client, is_tls = original(self.client, is_tls, self.headers, self._trusted)
+            self.scope["client"], self.scope["scheme"] = client, "https" if is_tls else "http"
+
+    def on_chunk_header(self) -> None:
+        """The head of a chunk, each of which costs the same however small it is."""
+        self._unheard = 0
+        self._chunks += 1
+        most, least = TINY_CHUNKS
+        if self._chunks >= most and self._body_bytes < self._chunks * least:
+            raise Refused(400, "too many tiny chunks")
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body; its whole size is the application's to judge, which reads it."""
+        self._unheard = 0
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The end of the body."""
+        self._body_since, self._unheard = 0.0, 0
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """An answer is out; perhaps another request waits behind it."""
+        super().on_response_complete()
+        self._unset_keepalive_if_required()  # uvicorn's timer: the sweep has its work
+        if self.cycle.response_complete:
+            # Answered before the body was there: what remains of it gets its grace, not a rate.
+            grace = self._limits.body_s if self._body_since else self._limits.keep_alive_s
+            self._body_since, self._deadline = 0.0, self._all.now() + grace
+
+    def pause_writing(self) -> None:
+        """The peer is slower than the application."""
+        self._stalled_since = self._all.now()
+        self._stalled_with = self.transport.get_write_buffer_size()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        self._stalled_since = 0.0
+        super().resume_writing()
+
+    # ── refusals ──
+    def _refuse(self, why: Refused) -> None:
+        """Answer so that the peer can read it: close our side, throw away what still comes, end after `LINGER_S`."""
+        if self._discarding or self.transport.is_closing():
+            return
+        if why.limit:
+            limit_exceeded.labels(why.limit).inc()
+        log.debug("request refused", status=why.status, reason=str(why))
+        self._discarding, self._deadline = True, self._all.now() + LINGER_S
+        is_body, self._body_since = not self._in_head, 0.0
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            if not is_body:
+                # An earlier request is being served: its answer goes out whole, then uvicorn closes.
+                cycle.keep_alive, self._deadline = False, None
+                return
+            if cycle.response_started or self.pipeline:
+                self.abort()  # in the middle of an answer nothing sane can follow
+                return
+            cycle.disconnected = (
+                True  # the application reads a disconnect, and what it sends goes nowhere
+            )
+            cycle.message_event.set()
+        self.transport.write(why.as_response())
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+
+    # ── upgrades ──
+    def _should_upgrade(self) -> bool:
+        return wants_websocket(self.headers)
+
+    def _upgraded(self, tail: bytes) -> None:
+        """The parser has stopped behind a head that asks for another protocol."""
+        if not wants_websocket(self.headers):
+            # Not ours (h2c): answered as plain HTTP, then closed, because what follows can't be trusted.
+            self.cycle.keep_alive = False
+            self._discarding, self._deadline, self._body_since = True, None, 0.0
+            return
+        self._in_head, self._body_since = True, 0.0
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._refuse(Refused(400, "an upgrade behind a request that is still served"))
+            return
+        try:
+            key, socket = self._admit()
+        except Refused as why:
+            self._refuse(why)
+            return
+        self._all.discard(self)
+        self.connections.discard(self)
+        # The parser holds our methods: without this the two would live on as a cycle.
+        self.parser = self.cycle = None  # type: ignore[assignment]
+        adopt(socket, self.transport, key, tail, self._all)
+
+    def _admit(self) -> tuple[bytes, WebSocket]:
+        admit = self._endpoints.get(self.url.partition(b"?")[0])
+        if admit is None or self._is_local:  # picows sets options that only TCP has
+            raise Refused(404, "no WebSocket here")
+        key = websocket_key(self.parser.get_method(), self.headers)
+        client = self.scope["client"]
+        upgrade = Upgrade(
+            target=self.url,
+            headers=self.headers,
+            client=(client[0], client[1] or 0) if client is not None else None,
+            is_secure=self.scope["scheme"] == "https",
+        )
+        try:
+            return key, admit(upgrade)
+        except Refused:
+            raise
+        except Exception as exc:
+            log.exception("admission of a websocket failed")
+            raise Refused(500, "internal error") from exc

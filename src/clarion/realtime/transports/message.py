@@ -1,0 +1,311 @@
+"""Messages out of frames: the part of RFC 6455 that picows leaves to its user.
+
+picows checks masks, opcodes, lengths and control frames; here are fragments, sizes, UTF-8, reserved bits, close codes, pongs, the
+closing handshake and its deadline. Subclass `WebSocket` and fill in its hooks. Nothing here knows Engine.IO, and permessage-deflate
+is not offered: `_begin` is where a compressed message would be told from others, `adopt` where the extension would be agreed.
+"""
+
+from asyncio import Transport, get_running_loop
+from collections.abc import Callable
+from typing import Final
+
+from picows import WSFrame, WSMsgType, WSTransport
+
+from clarion.protocol.codes import CloseCode
+from clarion.protocol.frames import Opcode, server_frame
+from clarion.realtime.transports import wire
+from clarion.realtime.transports.connections import Connections
+from clarion.realtime.transports.fragments import Partial
+from clarion.telemetry import limit_exceeded
+
+TEXT: Final = WSMsgType.TEXT
+BINARY: Final = WSMsgType.BINARY
+CONTINUATION: Final = WSMsgType.CONTINUATION
+PING: Final = WSMsgType.PING
+PONG: Final = WSMsgType.PONG
+CLOSE: Final = WSMsgType.CLOSE
+
+NO_CODE, NO_CLOSE = (
+    1005,
+    1006,
+)  # what a close without code, and no close at all, count as (RFC 6455 §7.1.5)
+
+# picows doubles its read buffer up to twice the largest frame and never gives it back: 990 KB kept after 1 MB (measured).
+RENEW_ABOVE = 16 * 1024
+
+# picows copies smaller messages into a buffer of the connection that keeps its size; larger ones go as header and payload.
+SMALL = 512
+
+
+def _drop(_data: bytes) -> None:
+    """What `write_frames` does once nothing more may be sent."""
+
+
+class WebSocket(wire.Listener):
+    """One WebSocket connection. `admit` makes one per upgrade; it opens, carries messages both ways, and closes once.
+
+    A subclass declares `__slots__`: ten thousand of these are idle at a time. Hooks are called on the loop and must not block;
+    a hook that raises is logged and its connection closed with 1011.
+    """
+
+    __slots__ = (
+        "_connections",
+        "_deadline",
+        "_partial",
+        "_transport",
+        "_unsent",
+        "_wire",
+        "_write",
+    )
+
+    def __init__(self) -> None:
+        # Fixed when it opens
+        self._connections: Connections | None = None
+        self._transport: Transport | None = None
+        # Changes while open. Invariant: _write is _drop  <=>  nothing more may be sent.
+        self._wire: WSTransport | None = None
+        self._write: Callable[[bytes], None] = _drop
+        self._partial: Partial | None = None
+        # Only while closing or while the peer takes nothing. Invariant: _deadline != 0  <=>  it is watched.
+        self._deadline = 0.0
+        self._unsent = 0
+
+    # ── hooks ──
+    def on_open(self) -> None:
+        """The handshake is done: messages may be sent."""
+
+    def on_message(self, data: str | bytes) -> None:
+        """A whole message: text or binary."""
+
+    def on_closed(self) -> None:
+        """The connection has ended, whoever ended it; `close_code` says how. Called once, if `on_open` was."""
+
+    def on_pause(self) -> None:
+        """The peer is slower than we: 64 KiB wait to be sent. Whoever has more should keep it back."""
+
+    def on_resume(self) -> None:
+        """Most of what waited has gone."""
+
+    def on_drain(self) -> None:
+        """The server is about to stop and it is this connection's turn to go; by default it is closed with 3001."""
+        self.close(CloseCode.DRAINING, "draining")
+
+    # ── to the peer ──
+    @property
+    def is_open(self) -> bool:
+        """Whether messages can still be sent."""
+        return self._write is not _drop
+
+    @property
+    def close_code(self) -> int:
+        """The code of the peer's close frame; 1005 if that had none, 1006 if there was no such frame."""
+        shake = self._wire.close_handshake if self._wire is not None else None
+        if shake is None or shake.recv is None:
+            return NO_CLOSE
+        return wire.as_int(shake.recv.code) or NO_CODE
+
+    def send(self, data: str | bytes) -> None:
+        """Send one message: text for `str`, binary for `bytes`. After the close began it is dropped."""
+        if self._write is _drop or self._wire is None:
+            return
+        is_text = isinstance(data, str)
+        if len(data) > SMALL:
+            self.write_frames(server_frame(Opcode.TEXT if is_text else Opcode.BINARY, data))
+            return
+        try:
+            self._wire.send(TEXT if is_text else BINARY, data)
+        except RuntimeError:  # as in write_frames
+            self._write = _drop
+
+    def write_frames(self, data: bytes) -> None:
+        """Send frames that are already made, one or many. They leave together at the end of the loop's turn.
+
+        The hot path of a broadcast: one call, no copy on our side. After the close began they are dropped (RFC 6455 §5.5.1).
+        """
+        try:
+            self._write(data)
+        except RuntimeError:
+            # uvloop raises once the peer has reset the connection, asyncio does not; a broadcast must not end here.
+            self._write = _drop
+
+    def buffered(self) -> int:
+        """Bytes that wait in this process to be sent."""
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Begin to close: say so to the peer, wait `limits.close_s` for its answer, then cut it off."""
+        if self._write is _drop or self._wire is None:
+            return
+        wire.send_close(self._wire, code, reason)
+        self._close_began()
+
+    def abort(self) -> None:
+        """Cut the connection off without a word."""
+        self._write = _drop
+        if self._transport is not None:
+            self._transport.abort()
+
+    # ── deadlines ──
+    def _close_began(self) -> None:
+        self._write, self._partial = _drop, None
+        if self._connections is not None:
+            late = self._connections.now() + self._connections.limits.close_s
+            self._deadline = min(late, self._deadline or late)
+            self._connections.watch(self)
+
+    def sweep(self, now: float) -> None:
+        """Once a second while closing or stalled."""
+        unsent = self.buffered()
+        if self._write is not _drop and unsent < self._unsent and self._connections is not None:
+            self._deadline = now + self._connections.limits.stall_s  # it takes something
+        self._unsent = unsent
+        if now > self._deadline:
+            limit_exceeded.labels("close_s" if self._write is _drop else "stall_s").inc()
+            self.abort()
+
+    # ── picows calls these ──
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """The 101 is out; again after `_renew`."""
+        is_first, self._wire = self._wire is None, transport
+        wire.forget_heads(transport)
+        if is_first:
+            assert self._transport is not None
+            self._write = self._transport.write
+            self.on_open()
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        """TCP has ended."""
+        self._write, self._partial = _drop, None
+        if self._connections is not None:
+            self._connections.discard(self)
+        try:
+            self.on_closed()
+        finally:
+            self._wire = self._transport = None
+
+    def pause_writing(self) -> None:
+        """The transport holds more than its high-water mark."""
+        if self._connections is not None and self._write is not _drop:
+            self._deadline = self._connections.now() + self._connections.limits.stall_s
+            self._unsent = self.buffered()
+            self._connections.watch(self)
+        self.on_pause()
+
+    def resume_writing(self) -> None:
+        """The transport is below its low-water mark."""
+        if self._connections is not None and self._write is not _drop:
+            self._deadline = 0.0
+            self._connections.unwatch(self)
+        self.on_resume()
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """One frame, of any kind."""
+        kind = frame.msg_type
+        if frame.payload_size > RENEW_ABOVE and frame.last_in_buffer and not frame.tail_size:
+            transport.underlying_transport.pause_reading()
+            get_running_loop().call_soon(self._renew)
+        if kind is CLOSE:
+            self._peer_closes(transport, frame)
+        elif self._write is _drop:
+            return  # 1.4: what comes after our close frame is discarded
+        elif frame.rsv1 or frame.rsv2 or frame.rsv3:
+            self.close(CloseCode.PROTOCOL_ERROR, "reserved bits")  # 5.2: no extension was agreed
+        elif kind is PING:
+            # 5.5.3: only the latest ping need be answered. While bytes wait none is: a peer that never reads gets no pile of pongs.
+            if not self.buffered():
+                transport.send_pong(frame.get_payload_as_bytes())
+        elif kind is PONG:
+            return
+        elif kind is CONTINUATION:
+            if self._partial is None:
+                self.close(CloseCode.PROTOCOL_ERROR, "nothing to continue")
+            else:
+                self._continue(self._partial, frame)
+        elif self._partial is not None:
+            self.close(CloseCode.PROTOCOL_ERROR, "the last message is not finished")  # 5.4
+        elif frame.fin:  # nearly all frames
+            self._whole(kind, frame)
+        else:
+            self._partial = Partial(is_text=kind is TEXT)
+            self._continue(self._partial, frame)
+
+    # ── messages ──
+    def _whole(self, kind: WSMsgType, frame: WSFrame) -> None:
+        if kind is BINARY:
+            self.on_message(frame.get_payload_as_bytes())
+            return
+        try:
+            text = frame.get_payload_as_utf8_text()
+        except UnicodeDecodeError:
+            self.close(CloseCode.INVALID_DATA, "not UTF-8")  # 8.1
+            return
+        self.on_message(text)
+
+    def _continue(self, partial: Partial, frame: WSFrame) -> None:
+        assert self._connections is not None
+        limits = self._connections.limits
+        if partial.size + frame.payload_size > limits.max_payload_bytes:
+            limit_exceeded.labels("max_payload_bytes").inc()
+            self.close(CloseCode.TOO_BIG, "message too big")
+        elif partial.count >= limits.fragments:
+            limit_exceeded.labels("fragments").inc()
+            self.close(CloseCode.TOO_BIG, "too many fragments")
+        else:
+            try:
+                partial.add(frame.get_payload_as_bytes(), is_last=bool(frame.fin))
+            except UnicodeDecodeError:
+                self.close(CloseCode.INVALID_DATA, "not UTF-8")
+                return
+            if frame.fin:
+                self._partial = None
+                self.on_message(partial.join())
+
+    def _peer_closes(self, transport: WSTransport, frame: WSFrame) -> None:
+        code = wire.as_int(frame.get_close_code()) if frame.payload_size else 1000
+        # 7.4: picows lets 0, 1006 and 5000 and above through.
+        if code in {0, 1004, 1005, 1006, 1015} or not 1000 <= code < 5000:
+            code = CloseCode.PROTOCOL_ERROR
+        if self._write is not _drop:
+            wire.send_close(transport, code, "")
+            self._close_began()
+        transport.disconnect()  # 7.1.1: the server closes TCP first
+
+    def _renew(self) -> None:
+        """Put a new picows on the same transport: the only way to get its grown read buffer back.
+
+        Safe because the frame was the last in the buffer, nothing was behind it, and reading has paused since.
+        """
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if self._write is not _drop:
+            assert self._connections is not None
+            wire.replace(self, transport, self._connections.limits.max_payload_bytes)
+        transport.resume_reading()
+
+    def _opens(self, transport: Transport, connections: Connections) -> None:
+        self._transport, self._connections = transport, connections
+        connections.add(self)
+
+    def on_wire_failed(self, *, is_too_big: bool) -> None:
+        """The library closes by itself."""
+        if is_too_big:
+            limit_exceeded.labels("max_payload_bytes").inc()
+        if self._write is not _drop:
+            self._close_began()
+
+
+def adopt(
+    socket: WebSocket, transport: Transport, key: bytes, tail: bytes, connections: Connections
+) -> None:
+    """Answer an upgrade with 101 and give its transport to `socket`.
+
+    Args:
+        socket: What `admit` made.
+        transport: The connection; its protocol is exchanged, so call this last.
+        key: `Sec-WebSocket-Key`, already judged.
+        tail: Bytes that came behind the request's head.
+        connections: Where the WebSocket is counted from now on.
+    """
+    socket._opens(transport, connections)
+    wire.begin(socket, transport, connections.limits.max_payload_bytes, key, tail)

@@ -1,0 +1,232 @@
+"""Listening, running and stopping: one TCP port, optionally a local socket, and an exit that hurts nobody.
+
+Sockets are bound before anything else starts, so that a taken port is one clear line. To stop: accept no more, let requests end,
+close the WebSockets one after another so that their clients do not all come back in the same second, cut off who stays.
+"""
+
+import asyncio
+import contextlib
+import functools
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import uvicorn
+
+from clarion.clock import Clock
+from clarion.realtime.transports.connections import Connections
+from clarion.realtime.transports.head import parse_networks
+from clarion.realtime.transports.http import Admit, HttpProtocol
+from clarion.realtime.transports.listening import BACKLOG, listen, listen_local, room_for_files
+from clarion.realtime.transports.message import WebSocket
+from clarion.settings import Limits
+from clarion.telemetry import get_logger, spawn
+
+log = get_logger(__name__)
+
+T = TypeVar("T")
+
+CLOSES_PER_S = 50  # while draining: a few sockets go at once, thousands take all of limits.drain_s
+TASKS_S = 2  # whole seconds for requests to notice that their connection is gone
+
+
+class HttpServer:
+    """The application's door: HTTP, polling and WebSockets on one port.
+
+    Args:
+        app: ASGI application for everything that is not a WebSocket. No lifespan events: whoever calls `serve` starts and stops it.
+        limits: Sizes and deadlines.
+        clock: What deadlines are measured with.
+        endpoints: By path (`/socket.io/`), who admits WebSockets.
+        host: Name or address to listen on; a name may stand for several.
+        port: 0 takes a free one; the attribute `port` then tells which.
+        uds: Path of the local socket, made with mode 0600; None for none. Requests by it carry `LOCAL` in `scope["extensions"]`.
+        trusted_proxies: Addresses or networks whose `X-Forwarded-*` headers are believed.
+        on_stopping: Called when the stop begins, before anything is closed: the moment to end held polls.
+        handle_signals: SIGINT and SIGTERM stop the server, a second SIGINT at once. Only in the main thread.
+    """
+
+    def __init__(
+        self,
+        app: Callable[..., Any],
+        *,
+        limits: Limits,
+        clock: Clock,
+        endpoints: Mapping[str, Admit] | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        uds: Path | None = None,
+        trusted_proxies: Sequence[str] = (),
+        on_stopping: Callable[[], None] | None = None,
+        handle_signals: bool = True,
+    ) -> None:
+        # Fixed at creation
+        self._host, self._uds = host, uds
+        self.connections = Connections(limits, clock)
+        self._handle_signals = handle_signals
+        http = functools.partial(
+            HttpProtocol,
+            connections=self.connections,
+            endpoints={path.encode(): admit for path, admit in (endpoints or {}).items()},
+            trusted=parse_networks(trusted_proxies),
+        )
+        config = uvicorn.Config(
+            _ending_quietly(app),
+            http=http,  # type: ignore[arg-type]  # anything that makes a protocol will do
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,  # HttpProtocol does that, for upgrades too
+            server_header=False,
+            backlog=BACKLOG,
+            timeout_graceful_shutdown=TASKS_S,
+        )
+        self.started = asyncio.Event()
+        self._server = _Server(config, self.connections, self.started, on_stopping)
+        # Known once `started` is set
+        self.port = port
+        # Only while listening
+        self._sockets: list[socket.socket] = []
+
+    async def serve(self) -> None:
+        """Listen until stopped, then stop in order; returns when nothing is left running.
+
+        Raises:
+            SettingsError: The address, the port or the local socket can't be had; nothing was started.
+        """
+        self.connections.capacity = min(self.connections.limits.connections, room_for_files())
+        self._sockets = listen(self._host, self.port)
+        self.port = self._sockets[0].getsockname()[1]
+        try:
+            if self._uds is not None:
+                self._sockets.append(listen_local(self._uds))
+            async with self._signals() if self._handle_signals else contextlib.nullcontext():
+                await self._server.serve(self._sockets)
+        finally:
+            for each in self._sockets:
+                each.close()
+            if self._uds is not None and len(self._sockets) > 1:
+                self._uds.unlink(missing_ok=True)
+            self.connections.close()
+
+    def stop(self, *, now: bool = False) -> None:
+        """Begin to stop; with `now` (or when called by a second SIGINT) without waiting for anybody."""
+        self._server.should_exit = True
+        if now:
+            self._server.force()
+
+    @contextlib.asynccontextmanager
+    async def _signals(self) -> AsyncIterator[None]:
+        loop = asyncio.get_running_loop()
+        seen = 0
+
+        def caught(name: str) -> None:
+            nonlocal seen
+            seen += 1
+            log.info("stopping", signal=name)
+            self.stop(now=seen > 1 and name == "SIGINT")
+
+        for each in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(each, caught, each.name)
+        try:
+            yield
+        finally:
+            for each in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(each)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's loop with our stop."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        connections: Connections,
+        is_started: asyncio.Event,
+        on_stopping: Callable[[], None] | None,
+    ) -> None:
+        super().__init__(config)
+        self._connections, self._is_started = connections, is_started
+        self._on_stopping = on_stopping
+        self._forced = asyncio.Event()
+
+    def force(self) -> None:
+        """Wait for nobody."""
+        self.force_exit = True
+        self._forced.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Not uvicorn's: it raises a signal again after the stop, and the process dies of it."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to accept."""
+        await super().startup(sockets)
+        self._is_started.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop in order, within `drain_s` + `close_s` and a little."""
+        for server in self.servers:
+            server.close()
+        if self._on_stopping is not None:
+            self._on_stopping()
+        open_now = list(self._connections)
+        drain = spawn(self._drain([c for c in open_now if isinstance(c, WebSocket)]), name="drain")
+        for connection in open_now:
+            if isinstance(connection, HttpProtocol):
+                connection.shutdown()
+        limits = self._connections.limits
+        empty = spawn(self._connections.wait_empty(), name="wait for connections to end")
+        forced = spawn(self._forced.wait(), name="wait for a second signal")
+        try:
+            # One sweep more than the deadlines: it is the sweep that cuts off who does not answer the close.
+            wait_s = limits.drain_s + limits.close_s + 1.5
+            await asyncio.wait({empty, forced}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (drain, empty, forced):
+                task.cancel()
+            await asyncio.gather(drain, empty, forced, return_exceptions=True)
+        self._connections.abort_all()
+        await super().shutdown(sockets)
+
+    async def _drain(self, sockets: list[WebSocket]) -> None:
+        """Tell one after another, evenly over the window; a pause each 50 ms is even enough."""
+        clock = self._connections.now
+        window = min(self._connections.limits.drain_s, len(sockets) / CLOSES_PER_S)
+        began = clock()
+        for i, each in enumerate(sockets):
+            due = began + window * i / len(sockets)
+            if due > clock() + 0.05:
+                await asyncio.sleep(due - clock())
+            each.on_drain()
+
+
+def _ending_quietly(app: Callable[..., Any]) -> Callable[..., Any]:
+    """The application; a request that is cancelled at the stop just ends, where uvicorn would log a traceback for each."""
+
+    async def call(scope: Any, receive: Any, send: Any) -> None:
+        # Only _Server.shutdown cancels these tasks, once their connections are cut off.
+        with contextlib.suppress(asyncio.CancelledError):
+            await app(scope, receive, send)
+
+    return call
+
+
+# ── loops ──
+def run(main: Coroutine[Any, Any, T], *, use_uvloop: bool = True) -> T:
+    """Run a coroutine to its end, on uvloop where that is installed, on asyncio elsewhere."""
+    with asyncio.Runner(loop_factory=_loop_factory() if use_uvloop else None) as runner:
+        return runner.run(main)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

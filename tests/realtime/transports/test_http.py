@@ -1,0 +1,176 @@
+"""The HTTP connection's deadlines and refusals, where a test can move the clock; the rest is in test_attacks.py."""
+
+import asyncio
+
+from clarion.realtime.transports import Refused, Upgrade, WebSocket
+from clarion.realtime.transports.http import HttpProtocol
+from clarion.settings import Limits
+from clarion.telemetry import REGISTRY
+from tests.support.raw_client import GET, RawClient, hang_up, statuses, upgrade
+from tests.support.serving import serving
+
+LATER = 1_000.0  # seconds: beyond every deadline but a slow reader's
+
+
+def breaches(limit: str) -> float:
+    return REGISTRY.get_sample_value("clarion_limit_exceeded_total", {"limit": limit}) or 0.0
+
+
+async def connection(server) -> HttpProtocol:
+    """The server's end of its only connection."""
+    while not len(server.connections):  # noqa: ASYNC110  a connection has no event for its tests
+        await asyncio.sleep(0)
+    return next(iter(server.connections))
+
+
+async def heard(
+    server, *sent: bytes
+) -> tuple[HttpProtocol, asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection on which `sent` has arrived."""
+    reader, writer = await RawClient(server.port).dial(b"".join(sent))
+    protocol = await connection(server)
+    while sent and not protocol._unheard and protocol._in_head:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    return protocol, reader, writer
+
+
+async def test_a_late_head_is_408_and_counted():
+    """Who began to ask is told that it took too long; the breach is counted by the limit's name."""
+    async with serving() as server:
+        protocol, reader, writer = await heard(server, GET)
+        before = breaches("head_s")
+        protocol.sweep(protocol._all.now() + LATER)
+        assert statuses(await reader.read()) == [408]
+        assert breaches("head_s") == before + 1
+        await hang_up(writer)
+
+
+async def test_who_says_nothing_is_just_closed():
+    """Nothing was asked, so there is nothing to answer."""
+    async with serving() as server:
+        protocol, reader, writer = await heard(server)
+        protocol.sweep(protocol._all.now())
+        assert not protocol.transport.is_closing()
+        protocol.sweep(protocol._all.now() + LATER)
+        assert await reader.read() == b""
+        await hang_up(writer)
+
+
+async def test_a_request_that_is_served_has_no_deadline():
+    """The application may take its time: the peer has done its part."""
+    let_go = asyncio.Event()
+
+    async def app(scope, receive, send):
+        await let_go.wait()
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    async with serving(app) as server:
+        protocol, reader, writer = await heard(server, GET, b"\r\n")
+        protocol.sweep(protocol._all.now() + LATER)
+        let_go.set()
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204")
+        await hang_up(writer)
+
+
+async def test_a_late_body_ends_the_request_for_the_application_too():
+    """The peer gets 408, the application a disconnect; what it answers then goes nowhere."""
+    ended = asyncio.Event()
+
+    async def app(scope, receive, send):
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        ended.set()
+
+    async with serving(app) as server:
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc"
+        protocol, reader, writer = await heard(server, head)
+        await asyncio.sleep(0)
+        protocol.sweep(protocol._all.now() + LATER)
+        await ended.wait()
+        assert statuses(await reader.read()) == [408]
+        await hang_up(writer)
+
+
+async def test_a_body_behind_a_slow_application_is_not_late():
+    """While reading is paused, because the application has enough, the rate does not count."""
+    async with serving() as server:
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc"
+        protocol, _, writer = await heard(server, head)
+        protocol.flow.pause_reading()
+        protocol.sweep(protocol._all.now() + LATER)
+        assert not protocol.transport.is_closing()
+        await hang_up(writer)
+
+
+async def test_a_refused_peer_that_stays_is_cut_off():
+    """A refusal lingers for the peer to read it, not for ever; what the peer still sends is thrown away."""
+    async with serving() as server:
+        protocol, reader, writer = await heard(server, b"BAD\r\n\r\n")
+        writer.write(b"more")
+        assert statuses(await reader.read()) == [400]
+        protocol.sweep(protocol._all.now() + LATER)
+        await server.connections.wait_empty()
+        await hang_up(writer)
+
+
+async def test_one_connection_too_many_is_503():
+    """The limit's last connection is served, the next one told when to come again; both kinds count."""
+    limits = Limits(connections=10)
+    async with serving(limits=limits, endpoints={"/socket.io/": lambda _: WebSocket()}) as server:
+        client = RawClient(server.port)
+        held = [await client.websocket() for _ in range(9)]
+        assert statuses(await client.ask(GET + b"Connection: close\r\n\r\n")) == [200]
+        held.append(await client.websocket())
+        before = breaches("connections")
+        answer = await client.ask(b"")
+        assert statuses(answer) == [503]
+        assert b"retry-after: 5" in answer
+        assert breaches("connections") == before + 1
+        for each in held:
+            await each.hang_up()
+
+
+async def test_admission_sees_the_request():
+    """Target, headers and address of an upgrade reach `admit`, which may refuse with a body of its own."""
+    seen: list[Upgrade] = []
+
+    def admit(asked: Upgrade) -> WebSocket:
+        seen.append(asked)
+        raise Refused(400, b'{"code":0}', "application/json")
+
+    async with serving(endpoints={"/socket.io/": admit}, trusted_proxies=["127.0.0.1"]) as server:
+        forwarded = b"X-Forwarded-For: 8.8.8.8\r\nX-Forwarded-Proto: https\r\nOrigin: http://a\r\n"
+        request = upgrade(forwarded, path=b"/socket.io/?EIO=4")
+        answer = await RawClient(server.port).ask(request)
+    assert answer.endswith(b'\r\n\r\n{"code":0}')
+    assert seen[0].query == b"EIO=4"
+    assert seen[0].header(b"origin") == b"http://a"
+    assert (seen[0].client, seen[0].is_secure) == (("8.8.8.8", 0), True)
+
+
+async def test_a_slow_reader_is_judged_by_its_rate():
+    """What was taken buys time at `body_rate`; who took nothing is cut off after `stall_s`, and counted."""
+    limits = Limits(stall_s=10, body_rate=1000)
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": bytes(50_000_000)})
+
+    async with serving(app, limits=limits) as server:
+        _, writer = await RawClient(server.port).dial()
+        writer.transport.pause_reading()
+        writer.write(GET + b"\r\n")
+        protocol = await connection(server)
+        while not protocol._stalled_since:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        began = protocol._stalled_since
+        protocol._stalled_with += 20_000  # as if it had taken so much since
+        protocol.sweep(began + 29)
+        assert not protocol.transport.is_closing()
+        before = breaches("stall_s")
+        protocol.sweep(began + 31)
+        assert breaches("stall_s") == before + 1
+        await server.connections.wait_empty()
+        await hang_up(writer)

@@ -1,0 +1,152 @@
+"""Writes the reference pages that come from the code: settings, errors, codes, metrics. `make docs`; a test compares.
+
+python -m tools.reference [--check]
+"""
+
+import inspect
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from clarion import errors
+from clarion.errors import ClarionError, UsageError
+from clarion.protocol import codes
+from clarion.settings import SECTIONS, Field, fields
+from clarion.telemetry import REGISTRY
+
+FOLDER = Path("docs/reference")
+NOTE = "<!-- Written by `make docs` from {source}; edit that. -->\n"
+
+
+def settings_page() -> str:
+    """Every setting: key, environment, default, help."""
+    out = [
+        NOTE.format(source="src/clarion/settings.py"),
+        "# Settings\n",
+        "A value comes from a flag, the environment, `clarion.toml`, or is the default, in this order of weight;",
+        "`clarion settings` prints each with its source. The flag of `limits.rooms` is `--limits.rooms`.\n",
+        "Names of the former system are honoured, below `clarion.toml` in weight: `REDIS_HOST`, `REDIS_PORT`, `REDIS_PASSWORD` (`redis_url`),",
+        "`FRONTEND_URL` (`public_url`), `CORS_ORIGIN` (`allowed_origins`), `RATE_LIMIT_WINDOW_MS` (`limits.api_window_s`),",
+        "`RATE_LIMIT_MAX_REQUESTS` (`limits.api_requests`). The start says what was taken from them.\n",
+        "An unknown `CLARION_*` name stops the start. The file is `clarion.toml` in the working folder, `--config`, or `CLARION_CONFIG`:\n",
+        "```toml\nport = 8080\n\n[limits]\nrooms = 100\n```\n",
+    ]
+    for section in ("", *SECTIONS):
+        struct = SECTIONS.get(section)
+        out.append(f"\n## {section.capitalize() or 'Server'}\n")
+        if struct:
+            out.append(f"{inspect.getdoc(struct)}\n")
+        out.append("| setting | environment | default | what it is |\n|---|---|---|---|")
+        out += [
+            f"| `{f.key}` | `{f.env}` | {_default(f)} | {f.help} |"
+            for f in fields()
+            if f.section == section
+        ]
+    return "\n".join(out) + "\n"
+
+
+def _default(field: Field) -> str:
+    if field.default in ("", []):
+        return "–"
+    value = str(field.default).lower() if isinstance(field.default, bool) else field.default
+    return f"`{value}`"
+
+
+def errors_page() -> str:
+    """Every error that a caller can meet."""
+    out = [
+        NOTE.format(source="src/clarion/errors.py"),
+        "# Errors\n",
+        "Over HTTP an error is a problem document (RFC 9457, `application/problem+json`) with the member `code`; in an ack it is",
+        '`{"error": {"code", "message", …}}`; in `connect_error` it is `err.data`. The same code means the same everywhere.\n',
+        "`retry`: **never** – the call must change first; **later** – the same call may succeed after `retry_after` seconds or a while;",
+        "**same** – repeat it with the same `Idempotency-Key` or `id`.\n",
+        "| code | status | retry | what it means |\n|---|---|---|---|",
+    ]
+    out += [
+        f'| <a id="{e.code}"></a>`{e.code}` | {e.status} | {e.retry} | {(inspect.getdoc(e) or "").partition(chr(10))[0]} |'
+        for e in _wire_errors()
+    ]
+    return "\n".join(out) + "\n"
+
+
+def _wire_errors() -> Iterator[type[ClarionError]]:
+    hidden = (ClarionError, errors.ServerError)
+    for error in vars(errors).values():
+        if inspect.isclass(error) and issubclass(error, ClarionError) and error not in hidden:
+            if not issubclass(error, UsageError):
+                yield error
+
+
+def codes_page() -> str:
+    """Close codes, Engine.IO errors, disconnect reasons."""
+    heads = {
+        "close": (
+            "Close codes, and codes of `unsubscribed`",
+            "| code | name | where | a client should | meaning |",
+        ),
+        "engine": (
+            "Errors of the Engine.IO handshake",
+            "| code | name | where | HTTP status | text |",
+        ),
+        "reason": ("Reasons of `disconnect`", "| reason | name | where | recovery | meaning |"),
+    }
+    out = [
+        NOTE.format(source="src/clarion/protocol/codes.py"),
+        "# Codes\n",
+        "3000–3499: reconnect (or subscribe again) and recover. 3500–3999: stop, it will not help.\n",
+    ]
+    for table, (title, head) in heads.items():
+        out.append(f"\n## {title}\n\n{head}\n|---|---|---|---|---|")
+        out += [
+            f"| `{r.code}` | `{r.name}` | {r.where} | {r.advice} | {r.meaning} |"
+            for r in codes.rows()
+            if r.table == table
+        ]
+    return "\n".join(out) + "\n"
+
+
+def metrics_page() -> str:
+    """Every metric."""
+    out = [
+        NOTE.format(source="src/clarion/telemetry.py"),
+        "# Metrics\n",
+        "`GET /metrics`, in Prometheus' text format. Counters end in `_total`. No label ever holds a user, a topic, a room or a token.\n",
+        "| metric | type | labels | what it counts |\n|---|---|---|---|",
+    ]
+    for metric in list(REGISTRY._collector_to_names):
+        labels = ", ".join(f"`{label}`" for label in getattr(metric, "_labelnames", ()))
+        family = next(iter(metric.collect()))
+        suffix = "_total" if family.type == "counter" else ""
+        out.append(
+            f"| `{family.name}{suffix}` | {family.type} | {labels} | {family.documentation} |"
+        )
+    return "\n".join(out) + "\n"
+
+
+PAGES = {
+    "settings.md": settings_page,
+    "errors.md": errors_page,
+    "codes.md": codes_page,
+    "metrics.md": metrics_page,
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages, or with --check say which are out of date."""
+    stale = []
+    for name, page in PAGES.items():
+        path, text = FOLDER / name, page()
+        if not path.exists() or path.read_text() != text:
+            stale.append(name)
+            if "--check" not in arguments:
+                path.write_text(text)
+                print(f"wrote {path}")
+    if "--check" in arguments and stale:
+        print(f"out of date, run `make docs`: {', '.join(stale)}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
