@@ -1,0 +1,39 @@
+"""Who may come in: accounts and their logins, API keys, and the one check of every credential."""
+
+from clarion.accounts.accounts import Accounts
+from clarion.accounts.authenticator import Authenticator, trusted_issuers
+from clarion.accounts.forms import (
+    ApiKeyInfo,
+    CreateKey,
+    Credentials,
+    NewAccount,
+    NewApiKey,
+    RefreshToken,
+    SignedIn,
+    User,
+)
+from clarion.accounts.hashing import Hasher
+from clarion.accounts.keys import Keys
+from clarion.accounts.opened import Opened
+from clarion.accounts.revocations import Revocations
+from clarion.accounts.secrets import Secrets, load_secrets
+
+__all__ = [
+    "Accounts",
+    "ApiKeyInfo",
+    "Authenticator",
+    "CreateKey",
+    "Credentials",
+    "Hasher",
+    "Keys",
+    "NewAccount",
+    "NewApiKey",
+    "Opened",
+    "RefreshToken",
+    "Revocations",
+    "Secrets",
+    "SignedIn",
+    "User",
+    "load_secrets",
+    "trusted_issuers",
+]

@@ -1,0 +1,6 @@
+"""Messages between the parts of a server and between its nodes; may lose some, and says so."""
+
+from clarion.bus.base import Bus, GapListener, Receiver
+from clarion.bus.local import LocalBus
+
+__all__ = ["Bus", "GapListener", "LocalBus", "Receiver"]

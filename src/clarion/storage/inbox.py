@@ -1,0 +1,198 @@
+"""Inboxes: pages, single messages, and the log of what changed.
+
+Each read is one statement, so that a page, its count and its position belong together. A change begins with `LOCK`: whoever
+holds a user's head is alone in that inbox.
+"""
+
+# ruff: noqa: S608  the texts are put together from constants of this file
+
+from typing import Literal
+
+from msgspec import Struct
+
+from clarion.storage.store import Sql
+
+Filter = Literal["all", "unread", "archived"]
+"""all: what is not archived · unread: of these the ones not read · archived: the others."""
+
+
+class Head(Struct, frozen=True):
+    """The newest position of an inbox's log, and how many messages are unread."""
+
+    epoch: str
+    top: int
+    mark: int
+    unread: int
+
+
+class MessageRow(Struct, frozen=True):
+    """A message with what it says; times are ms since 1970, `data` is the text of a JSON object or ''."""
+
+    seq: int
+    id: str
+    notification: str
+    title: str
+    body: str
+    data: str
+    action_url: str
+    created_ms: int
+    read_ms: int | None
+    archived_ms: int | None
+
+
+class PageRow(Struct, frozen=True):
+    """The head, and one message of the page; `seq` and what follows are None in the only row of an empty page."""
+
+    epoch: str
+    top: int
+    head_mark: int
+    unread: int
+    seq: int | None
+    id: str
+    notification: str
+    title: str
+    body: str
+    data: str
+    action_url: str
+    created_ms: int
+    read_ms: int | None
+    archived_ms: int | None
+
+
+class ChangeRow(Struct, frozen=True):
+    """The head, one entry of the log, and the message that it carries.
+
+    `offset` and what follows are None where the log has nothing newer, `seq` and what follows where no message is carried.
+    """
+
+    epoch: str
+    top: int
+    top_mark: int
+    offset: int | None
+    mark: int
+    prior: int
+    event: str
+    carries: str
+    facts: str
+    unread: int
+    seq: int | None
+    id: str
+    notification: str
+    title: str
+    body: str
+    data: str
+    action_url: str
+    created_ms: int
+
+
+class UserTop(Struct, frozen=True):
+    """The newest position of one of the inboxes that were asked for."""
+
+    usr: str
+    epoch: str
+    top: int
+    mark: int
+
+
+class Edge(Struct, frozen=True):
+    """A message that enters the window of the newest ones because another leaves it."""
+
+    id: str
+
+
+class Whose(Struct, frozen=True):
+    """Names an inbox."""
+
+    tenant: str
+    usr: str
+
+
+_SAYS = "m.seq, m.id, m.notification, n.title, n.body, n.data, n.action_url, m.created_ms"
+_MESSAGE = "message m JOIN notification n ON n.tenant = m.tenant AND n.id = m.notification"
+_OWNER = "tenant = :tenant AND usr = :usr"
+
+# ── reading ──
+
+
+def _page(condition: str) -> Sql[PageRow]:
+    return Sql(
+        f"""SELECT h.epoch, h.top, h.mark, h.unread, p.* FROM inbox_head h LEFT JOIN (
+              SELECT {_SAYS}, m.read_ms, m.archived_ms FROM {_MESSAGE}
+              WHERE m.tenant = :tenant AND m.usr = :usr AND m.seq < :before AND {condition}
+              ORDER BY m.seq DESC LIMIT :n) AS p ON true
+            WHERE h.tenant = :tenant AND h.usr = :usr ORDER BY p.seq DESC""",
+        PageRow,
+    )
+
+
+# No row at all: nobody has ever sent this user anything.
+PAGES: dict[Filter, Sql[PageRow]] = {
+    "all": _page("m.archived_ms IS NULL"),
+    "unread": _page("m.read_ms IS NULL AND m.archived_ms IS NULL"),
+    "archived": _page("m.archived_ms IS NOT NULL"),
+}
+
+FIND = Sql(
+    f"""SELECT {_SAYS}, m.read_ms, m.archived_ms FROM {_MESSAGE}
+        WHERE m.tenant = :tenant AND m.usr = :usr AND m.id = :id""",
+    MessageRow,
+)
+
+CHANGES = Sql(
+    f"""SELECT h.epoch, h.top, h.mark, c.off, c.mark, c.prior, c.event, c.carries, c.data, c.unread, {_SAYS}
+        FROM inbox_head h
+        LEFT JOIN inbox_change c ON c.tenant = h.tenant AND c.usr = h.usr AND c.off > :after
+        LEFT JOIN message m ON m.tenant = c.tenant AND m.usr = c.usr AND m.id = c.carries
+        LEFT JOIN notification n ON n.tenant = m.tenant AND n.id = m.notification
+        WHERE h.tenant = :tenant AND h.usr = :usr ORDER BY c.off LIMIT :n""",
+    ChangeRow,
+)
+
+TOPS_AT_ONCE = 100
+# Read like every page: a fixed number of names, the unused ones ''.
+TOPS = Sql(
+    f"""SELECT usr, epoch, top, mark FROM inbox_head WHERE tenant = :tenant
+        AND usr IN ({", ".join(f":usr_{i}" for i in range(TOPS_AT_ONCE))})""",
+    UserTop,
+)
+
+# ── changing: one transaction, LOCK first ──
+
+LOCK = Sql(f"SELECT epoch, top, mark, unread FROM inbox_head WHERE {_OWNER} {{for_update}}", Head)
+
+MARK = Sql(
+    f"UPDATE message SET read_ms = :read_ms, archived_ms = :archived_ms WHERE {_OWNER} AND seq = :seq"
+)
+READ_ALL = Sql(
+    f"UPDATE message SET read_ms = :now_ms WHERE {_OWNER} AND read_ms IS NULL AND archived_ms IS NULL"
+)
+ARCHIVE_ALL = Sql(
+    f"UPDATE message SET archived_ms = :now_ms WHERE {_OWNER} AND archived_ms IS NULL"
+)
+
+# The last message of the window as it is now, if it lies below the one that has just left the window.
+ENTERED = Sql(
+    """SELECT w.id FROM (SELECT m.id, m.seq FROM message m
+         WHERE m.tenant = :tenant AND m.usr = :usr AND m.archived_ms IS NULL
+         ORDER BY m.seq DESC LIMIT 1 OFFSET :last) AS w WHERE w.seq < :gone""",
+    Edge,
+)
+
+APPEND = Sql(
+    """INSERT INTO inbox_change (tenant, usr, off, mark, prior, event, carries, data, unread, at_ms)
+       VALUES (:tenant, :usr, :off, :mark, :prior, :event, :carries, :data, :unread, :now_ms)"""
+)
+RAISE = Sql(f"UPDATE inbox_head SET top = :off, mark = :mark, unread = :unread WHERE {_OWNER}")
+
+# ── housekeeping: slices of inboxes in the order of their key, over all tenants ──
+
+NEXT_SLICE = Sql(
+    "SELECT tenant, usr FROM inbox_head WHERE (tenant, usr) > (:tenant, :usr) ORDER BY tenant, usr LIMIT :n",
+    Whose,
+)
+TRIM = Sql(
+    """DELETE FROM inbox_change
+       WHERE (tenant, usr) > (:tenant, :usr) AND (tenant, usr) <= (:last_tenant, :last_usr)
+         AND (at_ms < :before OR off + :keep <= (SELECT h.top FROM inbox_head h
+                WHERE h.tenant = inbox_change.tenant AND h.usr = inbox_change.usr))"""
+)

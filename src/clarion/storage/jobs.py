@@ -1,0 +1,206 @@
+"""Jobs: work that must be done once at least, at a time, whoever is alive then. Also the one lease of every such table.
+
+A table takes part in leasing by five columns: `run_ms` (when the row is due: its time, or the end of the lease of who claimed it;
+NULL: never), `token` (grows with each claim and each settlement), `lease_by`, `attempts`, and the key `(tenant, id)`. An expired
+lease needs no sweeper: its row is simply due again. Who settles a row must show the newest token, so a worker that was
+given up for dead cannot undo what its successor did.
+"""
+
+import msgspec
+
+from clarion.storage.store import Procedure, R, Sql
+
+
+class NewJob(msgspec.Struct, frozen=True, array_like=True):
+    """A job to be written; one with an id that exists changes nothing."""
+
+    tenant: str
+    id: str
+    kind: str
+    payload: str
+    run_ms: int
+    max_attempts: int
+    created_ms: int
+
+
+class ClaimedJob(msgspec.Struct, frozen=True):
+    """A job as its claimer gets it; `attempts` counts this one."""
+
+    tenant: str
+    id: str
+    kind: str
+    payload: str
+    token: int
+    attempts: int
+    max_attempts: int
+    created_ms: int
+
+
+class StoredJob(msgspec.Struct, frozen=True):
+    """A job as a person sees it; `run_ms` None: a dead letter."""
+
+    tenant: str
+    id: str
+    kind: str
+    payload: str
+    run_ms: int | None
+    lease_by: str | None
+    attempts: int
+    max_attempts: int
+    error: str | None
+    created_ms: int
+
+
+class Held(msgspec.Struct, frozen=True, array_like=True):
+    """Names a claimed row; `until_ms` is the end of the lease that is asked for."""
+
+    tenant: str
+    id: str
+    token: int
+    until_ms: int = 0
+
+
+class Settlement(msgspec.Struct, frozen=True, array_like=True):
+    """How a claimed row goes on: due again at `run_ms`, or never (None)."""
+
+    tenant: str
+    id: str
+    token: int
+    run_ms: int | None
+    attempts: int
+    error: str | None
+
+
+class StillHeld(msgspec.Struct, frozen=True):
+    """The caller's n-th row is still its own."""
+
+    n: int
+
+
+class Due(msgspec.Struct, frozen=True):
+    """When the next row is due."""
+
+    run_ms: int | None
+
+
+class Amount(msgspec.Struct, frozen=True):
+    """How many."""
+
+    count: int
+
+
+# ── any table that takes part in leasing; `table` and `columns` are names from our own code, never input (S608) ──
+def claim(table: str, columns: str, result: type[R]) -> Sql[R]:
+    """Take due rows: parameters `:now`, `:until` (end of the lease), `:node`, `:limit`.
+
+    Oldest first. Run it in a transaction; concurrent claims never get the same row. The tenant is part of the key it joins on:
+    a worker serves all tenants.
+    """
+    returning = ", ".join(f"{table}.{name.strip()}" for name in columns.split(","))
+    # A CTE, because PostgreSQL may run an IN (… LIMIT n) more than once, and would lock more than n.
+    return Sql(
+        f"""WITH due AS (SELECT tenant, id FROM {table} WHERE run_ms <= :now ORDER BY run_ms, tenant, id LIMIT :limit {{skip_locked}})
+            UPDATE {table} SET run_ms = :until, lease_by = :node, token = token + 1, attempts = attempts + 1
+            FROM due WHERE {table}.tenant = due.tenant AND {table}.id = due.id
+            RETURNING {returning}""",  # noqa: S608
+        result,
+    )
+
+
+def extend(table: str) -> Procedure:
+    """Hold rows longer; answers which of them are still the caller's."""
+    mine = f"{table}.tenant = r.tenant AND {table}.id = r.id AND {table}.token = r.token"
+    # Of two extensions of one lease the last counts, joined or not.
+    last = "row_number() OVER (PARTITION BY r.tenant, r.id, r.token ORDER BY r.n DESC) AS k"
+    return Procedure(
+        f"extend_{table}_lease",
+        Held,
+        (
+            Sql(
+                f"""UPDATE {table} SET run_ms = s.until_ms
+                    FROM (SELECT r.tenant, r.id, r.token, r.until_ms, {last} FROM {{rows r}}) AS s
+                    WHERE s.k = 1 AND {table}.tenant = s.tenant AND {table}.id = s.id AND {table}.token = s.token"""  # noqa: S608
+            ),
+            Sql(f"SELECT r.n FROM {{rows r}} JOIN {table} ON {mine} ORDER BY r.n", StillHeld),  # noqa: S608
+        ),
+    )
+
+
+def settle(table: str) -> Procedure:
+    """Give rows back: to be run later, or never. Rows that are no longer the caller's stay as they are."""
+    # Of two settlements with one token the first counts, joined or not: after it the token has moved on.
+    first = "row_number() OVER (PARTITION BY r.tenant, r.id, r.token ORDER BY r.n) AS k"
+    return Procedure(
+        f"settle_{table}",
+        Settlement,
+        (
+            Sql(
+                f"""UPDATE {table} SET run_ms = s.run_ms, attempts = s.attempts, error = s.error, lease_by = NULL, token = s.token + 1
+                    FROM (SELECT r.tenant, r.id, r.token, r.run_ms, r.attempts, r.error, {first} FROM {{rows r}}) AS s
+                    WHERE s.k = 1 AND {table}.tenant = s.tenant AND {table}.id = s.id AND {table}.token = s.token"""  # noqa: S608
+            ),
+        ),
+    )
+
+
+def next_due(table: str) -> Sql[Due]:
+    """When the next row of any tenant is due."""
+    return Sql(f"SELECT min(run_ms) FROM {table} WHERE run_ms IS NOT NULL", Due)  # noqa: S608
+
+
+# ── the job table ──
+def enqueue_from(source: str) -> Sql:
+    """A step for the procedure of another aggregate, so that its job is written with its rows.
+
+    Args:
+        source: `SELECT tenant, id, kind, payload, run_ms, max_attempts, created_ms FROM {rows r} … WHERE …`
+            (the WHERE is needed, `WHERE true` at least).
+    """
+    return Sql(
+        f"""INSERT INTO job (tenant, id, kind, payload, run_ms, max_attempts, created_ms) {source}
+            ON CONFLICT (tenant, id) DO NOTHING"""
+    )
+
+
+ENQUEUE = Procedure(
+    "enqueue_job",
+    NewJob,
+    (
+        enqueue_from(
+            "SELECT tenant, id, kind, payload, run_ms, max_attempts, created_ms FROM {rows r} WHERE true"
+        ),
+    ),
+)
+CLAIM = claim(
+    "job", "tenant, id, kind, payload, token, attempts, max_attempts, created_ms", ClaimedJob
+)
+EXTEND = extend("job")
+SETTLE = settle("job")
+NEXT_DUE = next_due("job")
+FINISH = Procedure(
+    "finish_job",
+    Held,
+    (
+        Sql("""DELETE FROM job WHERE (tenant, id, token) IN
+               (SELECT r.tenant, r.id, r.token FROM {rows r})"""),
+    ),
+)
+FINISH_ONE = Sql("DELETE FROM job WHERE tenant = :tenant AND id = :id AND token = :token")
+# A procedure's cursor moves with what it wrote; only its holder moves it.
+SAVE_PAYLOAD = Sql(
+    "UPDATE job SET payload = :payload WHERE tenant = :tenant AND id = :id AND token = :token"
+)
+
+_STORED = "tenant, id, kind, payload, run_ms, lease_by, attempts, max_attempts, error, created_ms"
+JOB = Sql(f"SELECT {_STORED} FROM job WHERE tenant = :tenant AND id = :id", StoredJob)  # noqa: S608
+DEAD = Sql(
+    f"""SELECT {_STORED} FROM job WHERE tenant = :tenant AND run_ms IS NULL
+        ORDER BY created_ms, id LIMIT :limit""",  # noqa: S608
+    StoredJob,
+)
+WAITING = Sql("SELECT count(*) FROM job WHERE run_ms IS NOT NULL", Amount)
+REPLAY = Sql(
+    """UPDATE job SET run_ms = :now, attempts = 0, token = token + 1
+       WHERE tenant = :tenant AND id = :id AND run_ms IS NULL"""
+)
+DISCARD = Sql("DELETE FROM job WHERE tenant = :tenant AND id = :id AND run_ms IS NULL")

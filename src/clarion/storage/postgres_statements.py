@@ -1,0 +1,71 @@
+"""Statements and procedures on one PostgreSQL connection."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from clarion.errors import Internal
+from clarion.storage.postgres_errors import in_our_words
+from clarion.storage.sql import answers, columns, for_postgres
+from clarion.storage.store import Param, Procedure, R, Sql
+from clarion.storage.transaction import Statement
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    _Connection = asyncpg.Connection[asyncpg.Record]
+
+
+class Statements:
+    """What can be run on a connection. Raises the driver's errors, except from `run`."""
+
+    def __init__(self, db: "_Connection") -> None:
+        self._db = db
+
+    async def run(self, statement: Statement) -> Any:
+        """One statement of a transaction; raises our errors."""
+        with in_our_words():
+            match statement.verb:
+                case "fetch":
+                    return await self.fetch(cast(Sql[Any], statement.what), _params(statement))
+                case "execute":
+                    return await self.execute(cast(Sql[Any], statement.what), _params(statement))
+                case "apply":
+                    procedure = cast(Procedure, statement.what)
+                    rows = cast(Sequence[Any], statement.given)
+                    return answers(procedure, [len(rows)], await self.procedure(procedure, rows))[0]
+
+    async def fetch(self, sql: Sql[R], params: Mapping[str, Param]) -> list[R]:
+        """Rows as structs."""
+        if sql.result is None:
+            raise Internal(f"a statement that is fetched must name its result: {sql.text[:60]!r}")
+        text, names = for_postgres(sql.text)
+        found = await self._db.fetch(text, *(params[name] for name in names))
+        return [sql.result(*row) for row in found]
+
+    async def execute(self, sql: Sql[Any], params: Mapping[str, Param]) -> int:
+        """How many rows a write touched."""
+        text, names = for_postgres(sql.text)
+        status = await self._db.execute(text, *(params[name] for name in names))
+        count = status.rpartition(" ")[2]  # "INSERT 0 5", "UPDATE 3", but also "SET"
+        return int(count) if count.isdigit() else 0
+
+    async def procedure(self, procedure: Procedure, rows: Sequence[Any]) -> list[Any]:
+        """The rows of the last step, as the driver gives them."""
+        found: list[Any] = []
+        given = columns(procedure.row, rows)
+        for step in procedure.steps:
+            text, _ = for_postgres(step.text, procedure.row)
+            found = await self._db.fetch(text, *(given if "{rows " in step.text else ()))
+        return found
+
+    async def procedure_alone(self, procedure: Procedure, rows: Sequence[Any]) -> list[Any]:
+        """The same in a transaction of its own."""
+        if len(procedure.steps) == 1:
+            # One statement is a transaction by itself: one round trip, not three.
+            return await self.procedure(procedure, rows)
+        async with self._db.transaction():
+            return await self.procedure(procedure, rows)
+
+
+def _params(statement: Statement) -> Mapping[str, Param]:
+    return cast(Mapping[str, Param], statement.given)

@@ -1,0 +1,280 @@
+"""The store on SQLite: one writer thread that commits in groups, a small pool of read-only connections.
+
+Writes that wait share one fsync (`synchronous=FULL`); nothing is answered before COMMIT has returned. One process per file, by
+a lock on `<file>.lock`. Only the writer checkpoints, between two groups.
+"""
+
+import asyncio
+import contextlib
+import queue
+import threading
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import apsw
+import msgspec
+
+from clarion.clock import Clock
+from clarion.errors import Closed, Internal, Unavailable
+from clarion.storage.core import Call, Core, Outcome, as_error, fetch
+from clarion.storage.sql import check_params, check_reads
+from clarion.storage.store import Param, Procedure, R, Sql
+from clarion.storage.transaction import IDLE_S, Statement, Transaction, refuse_inside
+from clarion.telemetry import db_seconds, get_logger
+
+_log = get_logger(__name__)
+
+GROUP_MAX = 512  # members of one commit: bounds how long the first of them waits
+CHECKPOINT_PAGES = 4_000  # 16 MB of log, then the writer moves it into the database
+READERS = 2  # threads; a reader is as fast as the page cache, more only contend for the interpreter
+BUSY_MS = 5_000  # for a lock that only a backup tool could hold
+
+_Future = asyncio.Future[Any]
+_Answers = list[tuple[_Future, Any]]
+
+
+def connect(path: str, *, is_reader: bool = False) -> apsw.Connection:
+    """Open a connection as Clarion wants it; raises the driver's errors."""
+    db = apsw.Connection(path)
+    db.set_busy_timeout(BUSY_MS)
+    for pragma in (
+        "journal_mode=WAL",
+        # FULL: an fsync a commit. NORMAL would lose acknowledged writes with the power.
+        "synchronous=FULL",
+        "wal_autocheckpoint=0",
+        "foreign_keys=ON",
+        "cache_size=-65536",
+        "temp_store=MEMORY",
+        "trusted_schema=OFF",
+        f"query_only={'ON' if is_reader else 'OFF'}",
+    ):
+        db.execute(f"PRAGMA {pragma}")
+    return db
+
+
+class _Turn:
+    """An interactive transaction: the writer thread serves its commands until it ends."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, done: _Future, idle_s: float) -> None:
+        self._loop, self._done, self._idle_s = loop, done, idle_s
+        self._commands: queue.SimpleQueue[tuple[Statement, _Future] | bool] = queue.SimpleQueue()
+
+    # ── from the loop ──
+    async def ask(self, statement: Statement) -> Any:
+        """Have a statement run; returns its answer."""
+        answer: _Future = self._loop.create_future()
+        self._commands.put((statement, answer))
+        await asyncio.wait([answer, self._done], return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            self._done.result()  # the writer has given up on this transaction: raises why
+        return answer.result()
+
+    def end(self, *, commit: bool) -> None:
+        """Let the writer go on."""
+        self._commands.put(commit)
+
+    # ── in the writer thread ──
+    def serve(self, core: Core) -> None:
+        """Run commands until the end; raises to roll back."""
+        while True:
+            try:
+                command = self._commands.get(timeout=self._idle_s)
+            except queue.Empty:
+                raise Unavailable(
+                    f"the transaction was idle for {self._idle_s:g} s and was rolled back"
+                ) from None
+            if command is True:
+                return
+            if command is False:
+                raise _RolledBack
+            statement, answer = command
+            try:
+                out = core.do(statement)
+            except Exception as exc:  # noqa: BLE001  whatever it is, the waiting caller gets it
+                out = exc
+                _post(self._loop, [(answer, out)])
+                # On some errors SQLite has ended the whole transaction: let the group know by the same error.
+                if isinstance(exc.__cause__, apsw.FullError | apsw.IOError):
+                    raise exc.__cause__ from None
+            else:
+                _post(self._loop, [(answer, out)])
+
+
+class _RolledBack(Exception):
+    """The caller left its block by an exception."""
+
+
+class SqliteStore:
+    """`Store` on one SQLite file. Make it inside the running loop, with the file's lock held (`open_store` does)."""
+
+    engine: Literal["sqlite", "postgresql"] = "sqlite"
+
+    def __init__(
+        self, path: Path, clock: Clock, release: contextlib.ExitStack, idle_s: float = IDLE_S
+    ) -> None:
+        # Fixed at creation
+        self._clock, self._release, self._idle_s = clock, release, idle_s
+        self._loop = asyncio.get_running_loop()
+        self._db = connect(str(path))
+        self._core = Core(self._db)
+        self._waiting: queue.SimpleQueue[tuple[Call | _Turn, _Future] | None] = queue.SimpleQueue()
+        self._readers: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
+        for _ in range(READERS):
+            self._readers.put(connect(str(path), is_reader=True))
+        self._threads = ThreadPoolExecutor(READERS, "sqlite-reader")
+        self._writer = threading.Thread(target=self._write, name="sqlite-writer", daemon=True)
+        # Changes while open
+        self._log_pages = 0
+        self._is_closed = False
+        self._db.set_wal_hook(self._on_log)
+        self._writer.start()
+
+    # ── callers, on the loop ──
+    async def apply(self, procedure: Procedure, rows: Sequence[Any]) -> list[Any]:
+        """Run a procedure over rows; returns when the change is on disk."""
+        refuse_inside()
+        if not rows:
+            return []
+        started = self._clock.monotonic()
+        done = self._join(Call(procedure, rows))
+        try:
+            return cast(list[Any], await done)
+        finally:
+            db_seconds.labels(procedure.name).observe(self._clock.monotonic() - started)
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Several dependent statements, one commit."""
+        refuse_inside()
+        done: _Future = self._loop.create_future()
+        turn = _Turn(self._loop, done, self._idle_s)
+        self._enqueue(turn, done)
+        tx = Transaction(turn.ask)
+        try:
+            with tx.opened():
+                yield tx
+            if tx.failure is not None:
+                raise tx.failure
+        except BaseException:
+            turn.end(commit=False)
+            raise
+        turn.end(commit=True)
+        await done
+
+    async def fetch(self, sql: Sql[R], **params: Param) -> list[R]:
+        """Read; sees everything that was answered before."""
+        refuse_inside()
+        check_reads(sql.text)
+        check_params(params)
+        if self._is_closed:
+            raise Closed("the store is closed")
+        started = self._clock.monotonic()
+        try:
+            found = await self._loop.run_in_executor(self._threads, self._read, sql, params)
+            return cast(list[R], found)
+        finally:
+            db_seconds.labels("fetch").observe(self._clock.monotonic() - started)
+
+    async def ping(self) -> None:
+        """Return if the store can read and write now."""
+        if self._core.refusal is not None:
+            raise Unavailable(self._core.refusal)
+        await self.fetch(_ONE)
+
+    async def close(self) -> None:
+        """Finish what was begun, then release the file."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._waiting.put(None)
+        await asyncio.to_thread(self._writer.join)
+        self._threads.shutdown()
+        for _ in range(READERS):
+            self._readers.get().close()
+        # The last connection to close would checkpoint: the readers go first, and the writer's own close does it.
+        self._core.checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        self._db.close()
+        self._release.close()
+
+    def _join(self, call: Call) -> _Future:
+        done: _Future = self._loop.create_future()
+        self._enqueue(call, done)
+        return done
+
+    def _enqueue(self, member: Call | _Turn, done: _Future) -> None:
+        if self._is_closed:
+            raise Closed("the store is closed")
+        self._waiting.put((member, done))
+
+    # ── reader threads ──
+    def _read(self, sql: Sql[Any], params: dict[str, Param]) -> list[Any]:
+        db = self._readers.get()  # as many connections as threads: never waits
+        try:
+            return fetch(db, sql, params)
+        except apsw.Error as exc:
+            raise as_error(exc, db) from exc
+        finally:
+            self._readers.put(db)
+
+    # ── the writer thread ──
+    def _write(self) -> None:
+        while (first := self._waiting.get()) is not None:
+            group = self._gather(first)
+            try:
+                outcomes = self._core.run([member for member, _ in group])
+            except Exception as exc:  # noqa: BLE001  logged; it must not end the only thread that writes
+                _log.exception("a group of writes failed")
+                outcomes = [_bug(exc) for _ in group]
+            _post(self._loop, [(done, out) for (_, done), out in zip(group, outcomes, strict=True)])
+            if self._log_pages > CHECKPOINT_PAGES:
+                self._log_pages = 0
+                self._core.checkpoint()
+
+    def _gather(self, first: tuple[Call | _Turn, _Future]) -> list[tuple[Call | _Turn, _Future]]:
+        # All that is waiting now and no more: an idle server commits at once, a busy one gathers while it commits.
+        group = [first]
+        while len(group) < GROUP_MAX:
+            try:
+                more = self._waiting.get_nowait()
+            except queue.Empty:
+                break
+            if more is None:
+                self._waiting.put(None)
+                break
+            group.append(more)
+        return group
+
+    def _on_log(self, _db: apsw.Connection, _name: str, pages: int) -> int:
+        self._log_pages = pages
+        return apsw.SQLITE_OK
+
+
+class _One(msgspec.Struct):
+    one: int
+
+
+_ONE = Sql("SELECT 1", _One)
+
+
+def _bug(exc: Exception) -> Outcome:
+    error = Internal("the write failed")
+    error.__cause__ = exc
+    return error
+
+
+def _post(loop: asyncio.AbstractEventLoop, found: _Answers) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+        loop.call_soon_threadsafe(_resolve, found)
+
+
+def _resolve(found: _Answers) -> None:
+    for done, out in found:
+        if done.done():  # its caller was cancelled; the write is done nevertheless
+            continue
+        if isinstance(out, BaseException):
+            done.set_exception(out)
+            done.exception()  # a caller that went away meanwhile is no reason for a warning
+        else:
+            done.set_result(out)

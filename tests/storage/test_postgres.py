@@ -1,0 +1,322 @@
+"""The store on PostgreSQL."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import msgspec
+import pytest
+
+from clarion.clock import SystemClock
+from clarion.errors import (
+    ClarionError,
+    Closed,
+    Conflict,
+    Internal,
+    Invalid,
+    OutcomeUnknown,
+    SettingsError,
+    StorageFull,
+    Unavailable,
+)
+from clarion.storage import Sql, Store, open_store
+from clarion.storage.postgres_errors import ConnectionLost, as_error, can_repeat
+from clarion.storage.postgres_lock import KEY
+from clarion.telemetry import spawn
+from tests.conformance.store import IDLE_S, StoreConformance
+from tests.support.ledger import (
+    APPEND,
+    MIGRATIONS,
+    NOTE,
+    RAISE_TOP,
+    START,
+    TOP,
+    Entry,
+    assert_gapless,
+    lines,
+)
+from tests.support.services import Postgres
+
+
+@pytest.fixture
+async def store(postgres: Postgres) -> AsyncIterator[Store]:
+    url = await postgres.new_database()
+    store = await open_store(
+        url=url, data_dir=Path("unused"), clock=SystemClock(), migrations=MIGRATIONS, idle_s=IDLE_S
+    )
+    yield store
+    await store.close()
+
+
+class TestPostgres(StoreConformance):
+    pass
+
+
+class Backend(msgspec.Struct):
+    pid: int
+
+
+BACKEND = Sql("SELECT pg_backend_pid()", Backend)
+
+
+@pytest.fixture
+async def own_server() -> AsyncIterator[Postgres]:
+    """A server that the test may stop."""
+    server = Postgres()
+    yield server
+    server.remove()
+
+
+async def test_a_restart_of_the_server_is_survived(own_server: Postgres) -> None:
+    """Under load the server crashes and comes back: each call is answered, with its rows, Unavailable or OutcomeUnknown; what was acknowledged is there; the pool finds its way back by itself."""
+    store = await open_store(
+        url=await own_server.new_database(),
+        data_dir=Path("unused"),
+        clock=SystemClock(),
+        migrations=MIGRATIONS,
+    )
+    await store.apply(APPEND, [Entry("t", "a", "first")])
+    acknowledged: list[str] = ["first"]
+    errors: list[Exception] = []
+    is_over = False
+
+    async def call(caller: int) -> None:
+        count = 0
+        while not is_over:
+            count += 1
+            id = f"{caller}-{count}"
+            try:
+                await store.apply(APPEND, [Entry("t", "a", id)])
+                acknowledged.append(id)
+            except ClarionError as exc:
+                errors.append(exc)
+                await asyncio.sleep(0.01)
+
+    callers = [start(call(i)) for i in range(20)]
+    await until(lambda: len(acknowledged) >= 50)
+    await asyncio.to_thread(own_server.stop, "immediate")
+    await until(lambda: bool(errors))
+    with pytest.raises(Unavailable):
+        await store.ping()
+    with pytest.raises(Unavailable):
+        async with store.transaction():
+            pass
+    await asyncio.to_thread(own_server.start)
+    before = len(acknowledged)
+    await until(lambda: len(acknowledged) >= before + 50)
+    is_over = True
+    await asyncio.gather(*callers)
+    found = await lines(store)
+    assert set(acknowledged) <= {line.id for line in found}
+    assert_gapless(found)
+    assert {type(exc) for exc in errors} <= {Unavailable, OutcomeUnknown}
+    await store.close()
+
+
+async def test_a_connection_lost_in_a_transaction_stores_nothing(store: Store) -> None:
+    """Before the commit was sent the answer is certain: nothing was written."""
+    with pytest.raises(Unavailable) as caught:  # noqa: PT012
+        async with store.transaction() as tx:
+            await tx.apply(APPEND, [Entry("t", "a", "1")])
+            [backend] = await tx.fetch(BACKEND)
+            await kill(store, backend.pid)
+            await tx.apply(APPEND, [Entry("t", "a", "2")])
+    assert not isinstance(caught.value, OutcomeUnknown)
+    assert await lines(store) == []
+
+
+async def test_a_connection_lost_at_the_commit_is_an_unknown_outcome(store: Store) -> None:
+    """The commit may have reached the server."""
+    with pytest.raises(OutcomeUnknown):  # noqa: PT012
+        async with store.transaction() as tx:
+            await tx.apply(APPEND, [Entry("t", "a", "1")])
+            [backend] = await tx.fetch(BACKEND)
+            await kill(store, backend.pid)
+    assert await lines(store) == []
+
+
+async def test_a_connection_that_died_in_the_pool_costs_a_reader_nothing(store: Store) -> None:
+    """A read is repeated once on another connection."""
+    for _ in range(3):
+        [backend] = await store.fetch(BACKEND)
+        await kill(store, backend.pid)
+        await store.ping()
+
+
+async def test_a_lock_that_is_held_too_long_is_told(store: Store) -> None:
+    """A caller that waits for a row longer than it may is told Unavailable, its neighbours of another procedure are not held up."""
+    async with store.transaction() as tx:
+        await tx.execute(Sql("SET LOCAL idle_in_transaction_session_timeout = 0"))
+        await tx.execute(START, tenant="t", book="a")
+    held, release = asyncio.Event(), asyncio.Event()
+
+    async def hold() -> None:
+        async with store.transaction() as tx:
+            await tx.execute(Sql("SET LOCAL idle_in_transaction_session_timeout = 0"))
+            await tx.fetch(TOP, tenant="t", book="a")
+            held.set()
+            await release.wait()
+
+    holding = start(hold())
+    await held.wait()
+    with pytest.raises(Unavailable):  # noqa: PT012
+        async with store.transaction() as tx:
+            await tx.execute(Sql("SET LOCAL lock_timeout = 50"))
+            await tx.execute(RAISE_TOP, tenant="t", book="a", top=1)
+    waiting = start(store.apply(APPEND, [Entry("t", "a", "1")]))
+    await asyncio.sleep(0)
+    assert await store.apply(NOTE, [Entry("t", "b", "2", "seen")]) == []
+    assert not waiting.done()
+    release.set()
+    await asyncio.gather(holding, waiting)
+
+
+async def test_a_commit_goes_on_when_its_caller_is_cancelled(store: Store) -> None:
+    """Cancelled while the commit is under way: the answer is lost, the write is not."""
+
+    async def write() -> None:
+        async with store.transaction() as tx:
+            await tx.apply(APPEND, [Entry("t", "a", "1")])
+            # Comes when the block has ended and the commit has not yet been sent.
+            asyncio.get_running_loop().call_soon(task.cancel)
+
+    task = start(write())
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(await lines(store)) == 1
+
+
+async def test_calls_that_wait_when_it_closes_are_answered(store: Store) -> None:
+    """Closing waits for the committers; later calls are refused."""
+    calls = [start(store.apply(APPEND, [Entry("t", "a", str(i))])) for i in range(300)]
+    await asyncio.sleep(0)
+    await store.close()
+    assert len(await asyncio.gather(*calls)) == 300
+    with pytest.raises(Closed):
+        await store.apply(APPEND, [Entry("t", "a", "x")])
+
+
+async def test_a_second_server_on_the_same_database_is_refused(postgres: Postgres) -> None:
+    """Without Redis two servers would not hear of each other's writes; where they may share, they can."""
+    url = await postgres.new_database()
+    first = await opened(url)
+    with pytest.raises(SettingsError, match="another Clarion server uses this database"):
+        await opened(url)
+    beside = await opened(url, is_alone=False)
+    await beside.close()
+    await first.close()
+    await (await opened(url)).close()
+
+
+async def test_a_lock_that_is_lost_is_taken_again(postgres: Postgres) -> None:
+    """While another holds the lock the server is not ready; when that one lets go, it gets the lock back by itself."""
+    url = await postgres.new_database()
+    store, admin, rival = await opened(url), await asyncpg.connect(url), await asyncpg.connect(url)
+    taking = start(rival.execute("SELECT pg_advisory_lock($1)", KEY))
+    while not await admin.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+        pass
+    await admin.execute(
+        """SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity
+           WHERE application_name = 'clarion lock' AND datname = current_database()"""
+    )
+    await taking
+    await ready(store, is_ready=False)
+    await rival.close()
+    await ready(store, is_ready=True)
+    with pytest.raises(SettingsError):
+        await opened(url)
+    await admin.close()
+    await store.close()
+
+
+async def ready(store: Store, *, is_ready: bool) -> None:
+    """Wait until its probe says so."""
+    async with asyncio.timeout(15):
+        while await answers_probe(store) is not is_ready:  # noqa: ASYNC110  a probe is a look, not an event
+            await asyncio.sleep(0.01)
+
+
+async def answers_probe(store: Store) -> bool:
+    try:
+        await store.ping()
+    except Unavailable:
+        return False
+    return True
+
+
+async def opened(url: str, *, is_alone: bool = True) -> Store:
+    return await open_store(
+        url=url,
+        data_dir=Path("unused"),
+        clock=SystemClock(),
+        migrations=MIGRATIONS,
+        is_alone=is_alone,
+    )
+
+
+def postgres_error(state: str) -> Exception:
+    return asyncpg.PostgresError.new({"C": state, "M": "secret value"})
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        (postgres_error("22003"), Invalid),
+        (postgres_error("23505"), Conflict),
+        (postgres_error("40P01"), Unavailable),
+        (postgres_error("53100"), StorageFull),
+        (postgres_error("53300"), Unavailable),
+        (postgres_error("55P03"), Unavailable),
+        (postgres_error("57014"), Unavailable),
+        (postgres_error("57P01"), ConnectionLost),
+        (postgres_error("58030"), ConnectionLost),
+        (postgres_error("XX000"), ConnectionLost),
+        (postgres_error("42601"), Internal),
+        (ConnectionResetError(), ConnectionLost),
+        (TimeoutError(), ConnectionLost),
+        (asyncpg.InterfaceError("connection is closed"), ConnectionLost),
+        (asyncpg.InternalClientError("secret"), ConnectionLost),
+        (asyncpg.exceptions.OutdatedSchemaCacheError("secret"), Unavailable),
+    ],
+)
+def test_errors_in_our_words(theirs: Exception, ours: type[ClarionError]) -> None:
+    """The SQLSTATE decides; what the server says stays in the cause."""
+    error = as_error(theirs)
+    assert type(error) is ours
+    assert "secret" not in str(error)
+
+
+def test_what_may_be_repeated() -> None:
+    """A deadlock and a changed schema: rolled back for a reason that passes."""
+    repeatable = [
+        postgres_error("40P01"),
+        postgres_error("40001"),
+        asyncpg.exceptions.OutdatedSchemaCacheError("x"),
+    ]
+    assert all(can_repeat(exc) for exc in repeatable)
+    assert not can_repeat(postgres_error("23505"))
+    wrapped = Unavailable()
+    wrapped.__cause__ = repeatable[0]
+    assert can_repeat(wrapped)
+
+
+async def kill(store: Store, pid: int) -> None:
+    """End a backend of the store's pool, from outside of any transaction of ours."""
+    url_of = store._pool._connect_args[0]  # type: ignore[attr-defined]
+    db = await asyncpg.connect(url_of)
+    try:
+        await db.execute("SELECT pg_terminate_backend($1, 1000)", pid)
+    finally:
+        await db.close()
+
+
+def start(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    return spawn(work, name="test")
+
+
+async def until(check: Callable[[], bool]) -> None:
+    async with asyncio.timeout(15):
+        while not check():  # noqa: ASYNC110  it is so when other tasks have come so far
+            await asyncio.sleep(0.005)

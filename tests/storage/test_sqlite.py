@@ -1,0 +1,100 @@
+"""The store on SQLite."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from clarion.clock import SystemClock
+from clarion.errors import Internal, OutcomeUnknown, StorageFull, Unavailable
+from clarion.storage import Sql, Store, open_store
+from clarion.storage.core import Core
+from clarion.storage.sqlite import CHECKPOINT_PAGES, SqliteStore
+from tests.conformance.store import IDLE_S, StoreConformance
+from tests.support.ledger import APPEND, MIGRATIONS, Entry, lines
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    store = await open_store(
+        data_dir=tmp_path / "data", clock=SystemClock(), migrations=MIGRATIONS, idle_s=IDLE_S
+    )
+    yield store
+    await store.close()
+
+
+class TestSqlite(StoreConformance):
+    pass
+
+
+class Pages(msgspec.Struct):
+    count: int
+
+
+async def test_a_full_database_refuses_and_its_neighbours_go_on(store: Store) -> None:
+    """At its largest size a big write is told StorageFull; a transaction, too; reads and small writes go on."""
+    await store.apply(APPEND, [Entry("t", "a", "1")])
+    async with store.transaction() as tx:
+        await tx.fetch(Sql("PRAGMA max_page_count = 40", Pages))
+    big = Entry("t", "a", "big", "x" * 300_000)
+    outcomes = await asyncio.gather(
+        store.apply(APPEND, [Entry("t", "a", "2")]),
+        store.apply(APPEND, [big]),
+        return_exceptions=True,
+    )
+    assert isinstance(outcomes[1], StorageFull)
+    with pytest.raises(StorageFull):
+        async with store.transaction() as tx:
+            await tx.apply(APPEND, [big])
+    assert (await lines(store))[0].id == "1"
+    await store.apply(APPEND, [Entry("t", "a", "3")])
+    assert "big" not in {line.id for line in await lines(store)}
+
+
+async def test_after_a_failed_fsync_the_store_is_not_ready(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who waited does not know the outcome, nobody writes any more, the probe says so, reads go on."""
+
+    def commit(core: Core) -> None:
+        core.give_up(OSError("fsync"))
+        raise OutcomeUnknown
+
+    monkeypatch.setattr(Core, "commit", commit)
+    with pytest.raises(OutcomeUnknown):
+        await store.apply(APPEND, [Entry("t", "a", "1")])
+    with pytest.raises(Unavailable):
+        await store.apply(APPEND, [Entry("t", "a", "2")])
+    with pytest.raises(Unavailable):
+        async with store.transaction() as tx:
+            await tx.apply(APPEND, [Entry("t", "a", "3")])
+    with pytest.raises(Unavailable):
+        await store.ping()
+    assert await lines(store) == []
+
+
+async def test_a_bug_does_not_end_the_writer(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The group is told of an internal error, the next one is served."""
+
+    def broken(core: Core) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Core, "commit", broken)
+        with pytest.raises(Internal):
+            await store.apply(APPEND, [Entry("t", "a", "1")])
+    await store.apply(APPEND, [Entry("t", "a", "2")])
+    assert [line.id for line in await lines(store)] == ["2"]
+
+
+async def test_the_log_does_not_grow_without_bound(store: Store, tmp_path: Path) -> None:
+    """Past a size the writer moves the log into the database; it is used again from its beginning."""
+    page = 4096
+    for i in range(5):
+        await store.apply(APPEND, [Entry("t", "a", str(i), "x" * (page * CHECKPOINT_PAGES // 5))])
+    log = os.stat(tmp_path / "data" / "clarion.db-wal").st_size
+    assert log < page * CHECKPOINT_PAGES * 1.8
+    assert len(await lines(store)) == 5

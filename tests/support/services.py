@@ -1,0 +1,106 @@
+"""Real neighbours for the tests, started privately and ended with them."""
+
+import itertools
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import asyncpg
+
+_count = itertools.count(1)
+
+
+class Postgres:
+    """A PostgreSQL server of our own on a Unix socket; no port, no password, gone at the end.
+
+    Args:
+        fsync: Off makes tests faster and is safe as long as only clients are killed, not the machine.
+    """
+
+    def __init__(self, *, fsync: bool = False) -> None:
+        # Not in the tests' own folder: a socket's path may have 107 bytes.
+        self._folder = Path(tempfile.mkdtemp(prefix="clarion-pg-", dir="/tmp"))
+        self._prefix: list[str] = []
+        if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+            shutil.chown(self._folder, "postgres")
+            self._prefix = ["runuser", "-u", "postgres", "--"]
+        self._folder.chmod(0o755)
+        self._bin = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))
+        self._run(
+            "initdb",
+            "-D",
+            self._data,
+            "-U",
+            "clarion",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--no-sync",
+            "--locale=C",
+        )
+        with (self._folder / "data" / "postgresql.conf").open("a") as conf:
+            conf.write(
+                f"listen_addresses = ''\nunix_socket_directories = '{self._folder}'\nfsync = {'on' if fsync else 'off'}\n"
+                "shared_buffers = 32MB\nmax_connections = 60\nfull_page_writes = off\nautovacuum = off\n"
+            )
+        # Ends the server when this process closes the pipe or is gone, even if it was killed.
+        stop = shlex.join(
+            [*self._prefix, str(self._bin / "pg_ctl"), "-D", self._data, "-m", "immediate", "stop"]
+        )
+        self._cleaner = subprocess.Popen(
+            ["sh", "-c", f"read _; {stop}; rm -rf {shlex.quote(str(self._folder))}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            start_new_session=True,
+        )
+        self.start()
+
+    @property
+    def _data(self) -> str:
+        return str(self._folder / "data")
+
+    def start(self) -> None:
+        """Start it and wait until it takes connections."""
+        self._run("pg_ctl", "-D", self._data, "-w", "-l", str(self._folder / "log"), "start")
+
+    def stop(self, mode: str = "fast") -> None:
+        """Stop it: `fast` cuts connections, `immediate` is a crash."""
+        self._run("pg_ctl", "-D", self._data, "-w", "-m", mode, "stop")
+
+    def url(self, database: str) -> str:
+        """Where a database is."""
+        return f"postgresql://clarion@/{database}?host={self._folder}"
+
+    async def new_database(self) -> str:
+        """A fresh, empty database; returns its URL."""
+        name = f"t{os.getpid()}_{next(_count)}"
+        db = await asyncpg.connect(self.url("postgres"))
+        try:
+            await db.execute(f"CREATE DATABASE {name}")
+        finally:
+            await db.close()
+        return self.url(name)
+
+    def remove(self) -> None:
+        """Stop it and delete its files."""
+        assert self._cleaner.stdin is not None
+        self._cleaner.stdin.close()
+        self._cleaner.wait()
+
+    def _run(self, command: str, *args: str) -> None:
+        done = subprocess.run(
+            [*self._prefix, str(self._bin / command), *args],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            cwd="/",
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{command} failed: {done.stderr.decode()}")
