@@ -1,0 +1,20 @@
+"""Notifications: tell people something, and keep it in their inbox until they have read it."""
+
+from clarion.notifications.inbox import Inbox
+from clarion.notifications.log import inbox_kind
+from clarion.notifications.messages import ChangedAll, InboxPage, Message
+from clarion.notifications.notifications import Accepted, CreateNotification, Notifications
+from clarion.notifications.recipients import Recipient, UserId
+
+__all__ = [
+    "Accepted",
+    "ChangedAll",
+    "CreateNotification",
+    "Inbox",
+    "InboxPage",
+    "Message",
+    "Notifications",
+    "Recipient",
+    "UserId",
+    "inbox_kind",
+]

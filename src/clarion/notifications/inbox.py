@@ -1,0 +1,226 @@
+"""The inbox: what a person was sent, and what of it they have read or put away.
+
+Every change is one transaction: the message, an entry of the user's log, and the number of unread messages. Whoever holds the
+user's head is alone in that inbox, so that the log has one order. Subscribers are told after the commit.
+"""
+
+from clarion.auth.principal import Principal
+from clarion.clock import Clock
+from clarion.errors import Fault, Invalid, NotFound
+from clarion.ids import Ids
+from clarion.notifications.changes import (
+    Action,
+    ActionForAll,
+    Event,
+    State,
+    act,
+    all_facts,
+    changed_facts,
+    data_of,
+)
+from clarion.notifications.log import LOG_AGE_S, LOG_SIZE, NOTHING, WINDOW, topic_of
+from clarion.notifications.messages import ChangedAll, InboxPage, Message, message_of
+from clarion.storage import inbox as sql
+from clarion.storage.inbox import MessageRow
+from clarion.storage.store import Store, Tx
+from clarion.topics.engine import TopicEngine
+from clarion.topics.stream import MARK_MODULUS, Entry, Position
+
+PAGE = 50  # messages of a page, unless asked otherwise
+PAGE_MAX = 100
+TRIM_INBOXES = 500  # logs that are trimmed in one transaction
+_NEWEST = 2**53 - 1  # a cursor above every `seq`
+
+
+class Inbox:
+    """Everybody's inboxes.
+
+    Args:
+        store: Where they are.
+        engine: Tells subscribers of changes.
+        clock: Time of changes.
+        ids: For the marks of the logs.
+    """
+
+    def __init__(self, store: Store, engine: TopicEngine, *, clock: Clock, ids: Ids) -> None:
+        self._store = store
+        self._engine = engine
+        self._clock = clock
+        self._ids = ids
+
+    async def page(
+        self,
+        caller: Principal,
+        cursor: str | None = None,
+        limit: int = PAGE,
+        filter: sql.Filter = "all",
+    ) -> InboxPage:
+        """Messages of the caller, newest first.
+
+        Args:
+            caller: Whose inbox.
+            cursor: `next` of the page before; None: the first page.
+            limit: Messages of the page, 1 to 100.
+            filter: `all`: what is not archived; `unread`: of these the ones not read; `archived`: the others.
+
+        Raises:
+            Invalid: The cursor is not one of ours, or the limit out of range.
+        """
+        before = _NEWEST if cursor is None else _seq(cursor)
+        if not 1 <= limit <= PAGE_MAX:
+            raise Invalid(
+                f"limit must be 1 to {PAGE_MAX}", faults=[Fault("?limit", f"1 to {PAGE_MAX}")]
+            )
+        found = await self._store.fetch(
+            sql.PAGES[filter], tenant=caller.tenant, usr=caller.id, before=before, n=limit + 1
+        )
+        if not found:
+            return InboxPage([], None, 0, NOTHING)
+        head = found[0]
+        shown = [row for row in found[:limit] if row.seq is not None]
+        return InboxPage(
+            items=[message_of(row, row.read_ms, row.archived_ms) for row in shown],
+            next=str(shown[-1].seq) if len(found) > limit else None,
+            unread=head.unread,
+            position=Position(head.epoch, head.top, head.head_mark),
+        )
+
+    async def mark(self, caller: Principal, id: str, action: Action) -> Message:
+        """Change one message of the caller; returns it as it is then. What changes nothing leaves no trace.
+
+        Raises:
+            NotFound: There is no such message, or it is not theirs.
+        """
+        # Most calls that have nothing to do find out here, without a turn at writing.
+        row = await self._find(self._store, caller, id)
+        state = _state(row)
+        if act(state, action, self._clock.now_ms()) == state:
+            return message_of(row, row.read_ms, row.archived_ms)
+        async with self._store.transaction() as tx:
+            head = (await tx.fetch(sql.LOCK, tenant=caller.tenant, usr=caller.id))[0]
+            row = await self._find(tx, caller, id)
+            changed = act(_state(row), action, self._clock.now_ms())
+            entry = await self._change(tx, caller, head, row, changed)
+        if entry is not None:
+            await self.announce(caller.tenant, caller.id, head.epoch, entry)
+        return message_of(row, changed.read_ms, changed.archived_ms)
+
+    async def mark_all(self, caller: Principal, action: ActionForAll) -> ChangedAll:
+        """Mark all messages of the caller as read, or put them all away: one entry of the log, however many they are."""
+        owner = {"tenant": caller.tenant, "usr": caller.id}
+        async with self._store.transaction() as tx:
+            heads = await tx.fetch(sql.LOCK, **owner)
+            if not heads:
+                return ChangedAll(0, 0)
+            head = heads[0]
+            now_ms = self._clock.now_ms()
+            statement = sql.READ_ALL if action == "read" else sql.ARCHIVE_ALL
+            count = await tx.execute(statement, **owner, now_ms=now_ms)
+            if not count:
+                return ChangedAll(0, head.unread)
+            event: Event = "all_read" if action == "read" else "all_archived"
+            facts = all_facts(action, head.top, now_ms)
+            entry = await self._append(tx, caller, head, event, facts, unread=0, carried=None)
+        await self.announce(caller.tenant, caller.id, head.epoch, entry)
+        return ChangedAll(count, 0)
+
+    async def announce(self, tenant: str, user: str, epoch: str, entry: Entry) -> None:
+        """Tell a user's sockets of an entry that was committed."""
+        await self._engine.announce(topic_of(tenant, user), epoch, [entry])
+
+    async def trim(self) -> int:
+        """Remove what the logs need not keep: beyond the newest 1,000 entries, or older than 7 days.
+
+        For a periodic job. Returns how many entries were removed.
+        """
+        removed = 0
+        after = {"tenant": "", "usr": ""}
+        before = self._clock.now_ms() - LOG_AGE_S * 1000
+        while some := await self._store.fetch(sql.NEXT_SLICE, **after, n=TRIM_INBOXES):
+            last = some[-1]
+            async with self._store.transaction() as tx:
+                gone = await tx.execute(
+                    sql.TRIM,
+                    **after,
+                    last_tenant=last.tenant,
+                    last_usr=last.usr,
+                    before=before,
+                    keep=LOG_SIZE,
+                )
+            removed += gone
+            after = {"tenant": last.tenant, "usr": last.usr}
+        return removed
+
+    async def _find(self, where: Store | Tx, caller: Principal, id: str) -> MessageRow:
+        found = await where.fetch(sql.FIND, tenant=caller.tenant, usr=caller.id, id=id)
+        if not found:
+            raise NotFound("there is no such message in this inbox")
+        return found[0]
+
+    async def _change(
+        self, tx: Tx, caller: Principal, head: sql.Head, row: MessageRow, changed: State
+    ) -> Entry | None:
+        state = _state(row)
+        if changed == state:
+            return None
+        owner = {"tenant": caller.tenant, "usr": caller.id}
+        times = {"read_ms": changed.read_ms, "archived_ms": changed.archived_ms}
+        await tx.execute(sql.MARK, **owner, seq=row.seq, **times)
+        carried, entered = None, None
+        came_back = state.is_archived and not changed.is_archived
+        if came_back:
+            carried = row
+        elif changed.is_archived and not state.is_archived:
+            edge = await tx.fetch(sql.ENTERED, **owner, last=WINDOW - 1, gone=row.seq)
+            if edge:
+                carried = await self._find(tx, caller, edge[0].id)
+                entered = _state(carried)
+        return await self._append(
+            tx,
+            caller,
+            head,
+            "changed",
+            changed_facts(row.id, changed, came_back=came_back, entered=entered),
+            unread=head.unread + changed.counts - state.counts,
+            carried=None if carried is None else message_of(carried),
+        )
+
+    async def _append(
+        self,
+        tx: Tx,
+        caller: Principal,
+        head: sql.Head,
+        event: Event,
+        facts: str,
+        *,
+        unread: int,
+        carried: Message | None,
+    ) -> Entry:
+        owner = {"tenant": caller.tenant, "usr": caller.id}
+        offset, mark = head.top + 1, (head.mark + self._ids.mark()) % MARK_MODULUS
+        await tx.execute(
+            sql.APPEND,
+            **owner,
+            off=offset,
+            mark=mark,
+            prior=head.mark,
+            event=event,
+            carries="" if carried is None else carried.id,
+            data=facts,
+            unread=unread,
+            now_ms=self._clock.now_ms(),
+        )
+        await tx.execute(sql.RAISE, **owner, off=offset, mark=mark, unread=unread)
+        return Entry(offset, mark, head.mark, event, data_of(facts, carried, unread))
+
+
+def _state(row: MessageRow) -> State:
+    return State(row.read_ms, row.archived_ms)
+
+
+def _seq(cursor: str) -> int:
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 15):
+        raise Invalid(
+            "the cursor is not one that a page has given", faults=[Fault("?cursor", "unknown")]
+        )
+    return int(cursor)

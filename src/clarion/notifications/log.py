@@ -1,0 +1,94 @@
+"""The log behind the topic `inbox:<user>`, and its state: the newest messages that are not archived."""
+
+from collections.abc import Sequence
+
+from clarion.auth.rights import Self
+from clarion.notifications.changes import data_of, wire
+from clarion.notifications.messages import message_of
+from clarion.storage import inbox as sql
+from clarion.storage.notifications import FIRST_EPOCH
+from clarion.storage.store import Store
+from clarion.topics.kinds import Kind, Read, Snapshot, Topic
+from clarion.topics.stream import Entry, Position
+
+WINDOW = 50  # messages of the state; more are a matter of pages
+LOG_SIZE = 1_000  # entries that a log keeps …
+LOG_AGE_S = 7 * 24 * 3600  # … and for how long
+# Of a user whom nobody has ever sent anything: their log is empty, not lost.
+NOTHING = Position(FIRST_EPOCH, 0, 0)
+_NEWEST = 2**53 - 1
+
+
+def inbox_kind(store: Store) -> Kind:
+    """The kind `inbox`: everybody may subscribe to their own."""
+    return Kind(
+        name="inbox",
+        rights={"subscribe": Self()},
+        log=InboxLog(store),
+        durability="durable",
+        log_size=LOG_SIZE,
+        log_age_s=LOG_AGE_S,
+    )
+
+
+def topic_of(tenant: str, user: str) -> Topic:
+    """A user's inbox as a topic."""
+    return Topic(tenant, "inbox", user)
+
+
+class InboxLog:
+    """Reads what the procedures of this package have written."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def top(self, topics: Sequence[Topic]) -> list[Position]:
+        """The newest position of each inbox."""
+        found: dict[Topic, Position] = {}
+        by_tenant: dict[str, list[str]] = {}
+        for topic in topics:
+            by_tenant.setdefault(topic.tenant, []).append(topic.name)
+        for tenant, users in by_tenant.items():
+            for at in range(0, len(users), sql.TOPS_AT_ONCE):
+                some = users[at : at + sql.TOPS_AT_ONCE]
+                names = some + [""] * (sql.TOPS_AT_ONCE - len(some))
+                asked = {f"usr_{i}": name for i, name in enumerate(names)}
+                for row in await self._store.fetch(sql.TOPS, tenant=tenant, **asked):
+                    found[topic_of(tenant, row.usr)] = Position(row.epoch, row.top, row.mark)
+        return [found.get(topic, NOTHING) for topic in topics]
+
+    async def read(self, topic: Topic, after: int, limit: int) -> Read:
+        """At most `limit` entries behind an offset, and the top."""
+        rows = await self._store.fetch(
+            sql.CHANGES, tenant=topic.tenant, usr=topic.name, after=after, n=limit
+        )
+        if not rows:
+            return Read(NOTHING, [])
+        entries: list[Entry] = []
+        for row in rows:
+            if row.offset is None:
+                break
+            if row.carries and row.seq is None:
+                # The message is kept no longer, so neither is what leads up to here.
+                entries.clear()
+                continue
+            carried = message_of(row) if row.carries else None
+            data = data_of(row.facts, carried, row.unread)
+            entries.append(Entry(row.offset, row.mark, row.prior, row.event, data))
+        return Read(Position(rows[0].epoch, rows[0].top, rows[0].top_mark), entries)
+
+    async def snapshot(self, topic: Topic) -> Snapshot:
+        """The window `{items, more, unread}` and its position."""
+        rows = await self._store.fetch(
+            sql.PAGES["all"], tenant=topic.tenant, usr=topic.name, before=_NEWEST, n=WINDOW + 1
+        )
+        if not rows:
+            return Snapshot(NOTHING, {"items": [], "more": False, "unread": 0})
+        head = rows[0]
+        items = [
+            wire(message_of(row, row.read_ms, row.archived_ms))
+            for row in rows[:WINDOW]
+            if row.seq is not None
+        ]
+        state = {"items": items, "more": len(rows) > WINDOW, "unread": head.unread}
+        return Snapshot(Position(head.epoch, head.top, head.head_mark), state)

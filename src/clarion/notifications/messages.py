@@ -1,0 +1,91 @@
+"""What a person finds in their inbox, as HTTP and sockets show it alike."""
+
+from datetime import datetime
+from typing import Any, Protocol
+
+import msgspec
+from msgspec import Struct
+
+from clarion.clock import as_datetime
+from clarion.topics.stream import Position
+
+
+class Message(Struct, frozen=True):
+    """One message of one person's inbox.
+
+    `seq` orders the messages of an inbox and rises with each one that is added; `id` names the message, `notification_id`
+    what it came from, which other recipients share.
+    """
+
+    id: str
+    seq: int
+    notification_id: str
+    title: str
+    body: str
+    data: dict[str, Any] | None
+    action_url: str | None
+    created_at: datetime
+    read_at: datetime | None = None
+    archived_at: datetime | None = None
+
+
+class InboxPage(Struct, frozen=True):
+    """Messages, newest first, read together with the count of unread ones and the position of the inbox's topic."""
+
+    items: list[Message]
+    next: str | None
+    """Cursor of the page that follows; null on the last one."""
+    unread: int
+    position: Position
+
+
+class ChangedAll(Struct, frozen=True):
+    """How many messages a change of all of them changed, and how many are unread after it."""
+
+    changed: int
+    unread: int
+
+
+class StoredMessage(Protocol):
+    """What the rows that hold a message have in common."""
+
+    @property
+    def seq(self) -> int | None: ...  # noqa: D102
+    @property
+    def id(self) -> str: ...  # noqa: D102
+    @property
+    def notification(self) -> str: ...  # noqa: D102
+    @property
+    def title(self) -> str: ...  # noqa: D102
+    @property
+    def body(self) -> str: ...  # noqa: D102
+    @property
+    def data(self) -> str: ...  # noqa: D102
+    @property
+    def action_url(self) -> str: ...  # noqa: D102
+    @property
+    def created_ms(self) -> int: ...  # noqa: D102
+
+
+def message_of(
+    row: StoredMessage, read_ms: int | None = None, archived_ms: int | None = None
+) -> Message:
+    """A stored message as it is shown."""
+    assert row.seq is not None, "a row without a message"
+    return Message(
+        id=row.id,
+        seq=row.seq,
+        notification_id=row.notification,
+        title=row.title,
+        body=row.body,
+        data=msgspec.json.decode(row.data) if row.data else None,
+        action_url=row.action_url or None,
+        created_at=as_datetime(row.created_ms),
+        read_at=maybe_datetime(read_ms),
+        archived_at=maybe_datetime(archived_ms),
+    )
+
+
+def maybe_datetime(ms: int | None) -> datetime | None:
+    """Milliseconds since 1970 as an aware datetime, None as None."""
+    return None if ms is None else as_datetime(ms)

@@ -1,0 +1,273 @@
+"""The trigger: one call that puts a message into the inboxes of many.
+
+Everything is in one durable commit before the answer leaves; only then the recipients who are online are told. A notice that
+is lost on that way is found by the position check of their topic.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from clarion.auth.principal import Principal
+from clarion.clock import Clock, as_datetime
+from clarion.errors import Fault, IdempotencyConflict, Invalid, Unavailable
+from clarion.ids import Ids, digest
+from clarion.notifications.changes import data_of
+from clarion.notifications.inbox import Inbox
+from clarion.notifications.messages import Message
+from clarion.notifications.recipients import ATTRIBUTES_BYTES, Named, Recipient, UserId, distinct
+from clarion.protocol.jsontext import MAX_SAFE_INTEGER
+from clarion.settings import Limits
+from clarion.storage.notifications import ACCEPT, FORGET_KEYS, Acceptance, Outcome
+from clarion.storage.store import Store
+from clarion.telemetry import messages
+from clarion.topics.stream import Entry
+
+# Where a button may lead: the web, a mail, or a path of the same site; not `//host`, which is another site, nor a script.
+_ACTION = (
+    r"^(https?://[^\s\\\u0000-\u001f]+|mailto:[^\s\u0000-\u001f]+"
+    r"|/([^\s/\\\u0000-\u001f][^\s\\\u0000-\u001f]*)?)$(?!\n)"
+)
+DATA_BYTES = 16 * 1024  # of JSON
+# Deeper values would not fit into the events that carry them: those have 32 levels (protocol.jsontext), seven around this.
+DATA_DEPTH = 20
+KEY_KEPT_MS = 24 * 3600 * 1000  # how long at least a repeated call is recognised
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+# A call that ran beside one that described its recipients asks again; that the same happens twice in a row is a bug.
+_TRIES = 3
+_SLICE = 1_000  # keys that are removed in one transaction
+
+
+class CreateNotification(Struct, frozen=True, forbid_unknown_fields=True):
+    """What to tell whom. A person named twice gets it once."""
+
+    recipients: Annotated[list[UserId | Recipient], Meta(min_length=1)]
+    title: Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\u0000]*$")]
+    body: Annotated[str, Meta(max_length=8192, pattern=r"^[^\u0000]*$")] = ""
+    data: (
+        Annotated[dict[str, Any], Meta(description="JSON for the application, at most 16 KiB")]
+        | None
+    ) = None
+    action_url: Annotated[str, Meta(max_length=2048, pattern=_ACTION)] | None = None
+
+
+class Accepted(Struct, frozen=True):
+    """The answer to a notification: it is on disk, and in the inboxes."""
+
+    id: str
+    recipients: int
+    durability: Literal["fsync"]
+    created_at: datetime
+
+
+class Notifications:
+    """Accepts notifications.
+
+    Args:
+        store: Where they are kept.
+        inbox: Tells those who are online.
+        limits: `recipients`.
+        clock: Time of acceptance.
+        ids: Of notifications, messages, and the marks of the logs.
+    """
+
+    def __init__(
+        self, store: Store, inbox: Inbox, limits: Limits, *, clock: Clock, ids: Ids
+    ) -> None:
+        self._store = store
+        self._inbox = inbox
+        self._limits = limits
+        self._clock = clock
+        self._ids = ids
+
+    async def send(
+        self, caller: Principal, body: CreateNotification, idempotency_key: str | None = None
+    ) -> Accepted:
+        """Put a message into the inbox of each recipient, now and once.
+
+        Args:
+            caller: Whose tenant the recipients belong to, and who owns the key. That it may send is the door's to check.
+            body: What to tell whom. A recipient that is only named must be known; one that is described becomes known.
+            idempotency_key: Makes the call safe to repeat: for 24 hours the first answer is given again; 1–255 printable
+                ASCII characters.
+
+        Returns:
+            What was accepted: on disk, `kill -9` and power failure included.
+
+        Raises:
+            Invalid: A recipient is not known (`/recipients/1`), there are too many of them, or a member is too large.
+                Nothing was written.
+            IdempotencyConflict: The key was used with another body.
+            OutcomeUnknown: The write had begun and its end was not seen: repeat it with the same key.
+        """
+        people = self._check(body, idempotency_key)
+        for _ in range(_TRIES):
+            answer, rows = self._rows(caller, body, people, idempotency_key or "")
+            outcomes: list[Outcome] = await self._store.apply(ACCEPT, rows)
+            outcomes.sort(key=lambda outcome: outcome.n)
+            if outcomes[0].is_accepted:
+                messages.labels("inbox").inc(len(rows))
+                await self._announce(caller.tenant, body, rows, outcomes)
+                return answer
+            if outcomes[0].digest is not None:
+                return _former(outcomes[0], rows[0].digest)
+            if unknown := [
+                person
+                for person, outcome in zip(people, outcomes, strict=True)
+                if not outcome.is_known
+            ]:
+                raise Invalid(
+                    "some recipients are not known: describe them ({id, name, …}), or let them register",
+                    faults=[
+                        Fault(f"/recipients/{person.at}", f"{person.id} is not known")
+                        for person in unknown
+                    ],
+                )
+        raise Unavailable("the recipients are being changed; try again")
+
+    async def forget_keys(self) -> int:
+        """Remove idempotency keys older than 24 hours; for a periodic job. Returns how many were removed."""
+        removed = 0
+        while True:
+            async with self._store.transaction() as tx:
+                some = await tx.execute(
+                    FORGET_KEYS, before=self._clock.now_ms() - KEY_KEPT_MS, n=_SLICE
+                )
+            removed += some
+            if some < _SLICE:
+                return removed
+
+    def _check(self, body: CreateNotification, key: str | None) -> list[Named]:
+        if key is not None and not _KEY.fullmatch(key):
+            raise Invalid(
+                "an Idempotency-Key is 1 to 255 printable ASCII characters",
+                faults=[Fault("Idempotency-Key", "not 1 to 255 printable ASCII characters")],
+            )
+        if len(body.recipients) > self._limits.recipients:
+            raise Invalid(
+                f"{len(body.recipients)} recipients exceed limits.recipients = {self._limits.recipients}",
+                faults=[Fault("/recipients", f"at most {self._limits.recipients} items")],
+                limit=self._limits.recipients,
+            )
+        _check_json(body.data, DATA_BYTES, "/data")
+        people = distinct(body.recipients)
+        for person in people:
+            if person.described is not None:
+                at = f"/recipients/{person.at}/attributes"
+                _check_json(person.described.attributes, ATTRIBUTES_BYTES, at)
+        return people
+
+    def _rows(
+        self, caller: Principal, body: CreateNotification, people: Sequence[Named], key: str
+    ) -> tuple[Accepted, list[Acceptance]]:
+        now_ms = self._clock.now_ms()
+        id = self._ids.ordered(now_ms)
+        answer = Accepted(id, len(people), "fsync", as_datetime(now_ms))
+        rows = [
+            Acceptance(
+                tenant=caller.tenant,
+                caller=f"{caller.kind}:{caller.id}",
+                notification=id,
+                is_first=0,
+                usr=person.id,
+                message=self._ids.ordered(now_ms),
+                mark=self._ids.mark(),
+                at_ms=now_ms,
+                **_described(person.described),
+            )
+            for person in people
+        ]
+        rows[0] = msgspec.structs.replace(
+            rows[0],
+            is_first=1,
+            idem_key=key,
+            digest=digest(msgspec.json.encode(body, order="sorted")) if key else "",
+            answer=msgspec.json.encode(answer).decode() if key else "",
+            recipients=len(people),
+            title=body.title,
+            body=body.body,
+            data="" if body.data is None else _text(body.data),
+            action_url=body.action_url or "",
+        )
+        return answer, rows
+
+    async def _announce(
+        self,
+        tenant: str,
+        body: CreateNotification,
+        rows: Sequence[Acceptance],
+        outcomes: Sequence[Outcome],
+    ) -> None:
+        for row, outcome in zip(rows, outcomes, strict=True):
+            assert outcome.offset is not None, "accepted, and in no log"
+            message = Message(
+                id=row.message,
+                seq=outcome.offset,
+                notification_id=row.notification,
+                title=body.title,
+                body=body.body,
+                data=body.data,
+                action_url=body.action_url,
+                created_at=as_datetime(row.at_ms),
+            )
+            data = data_of("", message, outcome.unread)
+            entry = Entry(outcome.offset, outcome.mark, outcome.prior, "added", data)
+            await self._inbox.announce(tenant, row.usr, outcome.epoch, entry)
+
+
+def _former(outcome: Outcome, digest: str) -> Accepted:
+    """The answer that the first call with this key was given."""
+    if outcome.digest != digest:
+        raise IdempotencyConflict(
+            "this Idempotency-Key was used with another body: take a new key for a new notification"
+        )
+    assert outcome.answer is not None
+    return msgspec.json.decode(outcome.answer, type=Accepted)
+
+
+def _described(recipient: Recipient | None) -> dict[str, Any]:
+    if recipient is None:
+        return {"is_described": 0}
+    attributes = recipient.attributes
+    return {
+        "is_described": 1,
+        "name": recipient.name or "",
+        "email": recipient.email or "",
+        "locale": recipient.locale or "",
+        "time_zone": recipient.time_zone or "",
+        "attributes": "" if attributes is None else _text(attributes),
+    }
+
+
+def _text(value: dict[str, Any]) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _check_json(value: dict[str, Any] | None, limit: int, pointer: str) -> None:
+    """Refuse what a browser would not get as it was sent, while its sender is still there to hear of it."""
+    if value is None:
+        return
+    if (size := len(msgspec.json.encode(value))) > limit:
+        raise Invalid(
+            f"{pointer[1:]} has {size} bytes of JSON, {limit} are allowed",
+            faults=[Fault(pointer, f"at most {limit} bytes of JSON")],
+            size=size,
+            limit=limit,
+        )
+    if (wrong := _unsafe(value, DATA_DEPTH)) is not None:
+        raise Invalid(faults=[Fault(pointer, wrong)])
+
+
+def _unsafe(value: Any, depth: int) -> str | None:
+    if isinstance(value, dict | list):
+        if not depth:
+            return f"nested deeper than {DATA_DEPTH} levels"
+        inner = value.values() if isinstance(value, dict) else value
+        return next((wrong for item in inner if (wrong := _unsafe(item, depth - 1))), None)
+    if isinstance(value, int) and abs(value) > MAX_SAFE_INTEGER:
+        return "an integer beyond 2^53 - 1, which JavaScript does not have: send it as text"
+    return None

@@ -1,0 +1,59 @@
+"""Who a notification is for: subscribers by id, or described on the spot."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+# Ids of our own accounts, and what other identity providers put into `sub` (auth0|5f7c…, UUIDs, addresses).
+# `$(?!\n)`: Python's `$` also matches before a last line feed, ECMAScript's does not.
+UserId = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+|:=/-]{0,127}$(?!\n)", description="A user's id")
+]
+ATTRIBUTES_BYTES = 4096  # of JSON; attributes choose and address, they do not store
+
+
+class Recipient(Struct, frozen=True, forbid_unknown_fields=True):
+    """A subscriber with what should be known of them; what is absent here stays as it is stored."""
+
+    id: UserId
+    name: Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\u0000]*$")] | None = None
+    email: (
+        Annotated[str, Meta(max_length=254, pattern=r"^[^\s@\u0000]+@[^\s@\u0000]+$(?!\n)")] | None
+    ) = None
+    locale: (
+        Annotated[str, Meta(pattern=r"^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8}){0,4}$(?!\n)")] | None
+    ) = None
+    time_zone: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_+/-]{1,64}$(?!\n)")] | None = None
+    attributes: (
+        Annotated[dict[str, Any], Meta(description="JSON for conditions, at most 4 KiB")] | None
+    ) = None
+
+
+class Named(Struct, frozen=True):
+    """One person to reach: where in the list they are first named, and what is said of them; None: only their id."""
+
+    at: int
+    id: str
+    described: Recipient | None
+
+
+def distinct(recipients: Sequence[str | Recipient]) -> list[Named]:
+    """Everybody once, in the order of their first mention; of several descriptions the later one wins, field by field."""
+    found: dict[str, Named] = {}
+    for at, recipient in enumerate(recipients):
+        described = None if isinstance(recipient, str) else recipient
+        id = recipient if isinstance(recipient, str) else recipient.id
+        before = found.get(id)
+        if before is not None:
+            at, described = before.at, _merged(before.described, described)
+        found[id] = Named(at, id, described)
+    return list(found.values())
+
+
+def _merged(before: Recipient | None, then: Recipient | None) -> Recipient | None:
+    if before is None or then is None:
+        return then or before
+    said = {k: v for k, v in msgspec.structs.asdict(then).items() if v is not None}
+    return msgspec.structs.replace(before, **said)

@@ -1,0 +1,78 @@
+"""What commands take: structs, and what is said where an argument is not one of them."""
+
+import re
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from clarion.errors import Fault, Invalid
+from clarion.telemetry import limit_exceeded
+from clarion.topics.stream import Position
+
+
+class SubscribeArgs(Struct, frozen=True, forbid_unknown_fields=True):
+    """`since`: the position up to which the client knows the topic. `params` is for the kind; no kind takes any yet."""
+
+    topic: Annotated[str, Meta(min_length=1)]
+    since: Position | None = None
+    params: dict[str, Any] | None = None
+
+
+class TopicArgs(Struct, frozen=True, forbid_unknown_fields=True):
+    """Names a topic."""
+
+    topic: Annotated[str, Meta(min_length=1)]
+
+
+class RoomArgs(Struct, frozen=True, forbid_unknown_fields=True):
+    """Names a room."""
+
+    room: Annotated[str, Meta(min_length=1)]
+
+
+# Control characters, and lone surrogates: those come from JavaScript, and have no UTF-8.
+_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_WHERE = re.compile(r"(?P<what>.*?) - at `\$(?P<path>.*)`", re.DOTALL)
+
+
+def convert(given: tuple[Any, ...], args: type[Struct]) -> Any:
+    """An event's arguments as the struct that the command takes.
+
+    Raises:
+        Invalid: Not one object, or not of that form; the fault says where.
+    """
+    if len(given) != 1 or not isinstance(given[0], dict):
+        raise Invalid("a command takes one object", faults=[Fault("", "expected one object")])
+    try:
+        return msgspec.convert(given[0], args)
+    except msgspec.ValidationError as exc:
+        raise Invalid(faults=[_fault(str(exc))]) from exc
+
+
+def check_name(member: str, name: str, limit: int) -> None:
+    """Refuse what no room or topic can be called: more than `limit` bytes of UTF-8, or control characters.
+
+    Raises:
+        Invalid: It is one of those.
+    """
+    if _UNFIT.search(name):
+        raise Invalid(
+            "a name has neither control characters nor half characters",
+            faults=[Fault(f"/{member}", "a control character, or half a character")],
+        )
+    if len(name.encode()) > limit:
+        limit_exceeded.labels("name_bytes").inc()
+        raise Invalid(
+            f"a name has at most {limit} bytes of UTF-8 (limits.name_bytes)",
+            faults=[Fault(f"/{member}", f"at most {limit} bytes")],
+            limit=limit,
+        )
+
+
+def _fault(text: str) -> Fault:
+    """What msgspec says, with its path as a JSON pointer."""
+    found = _WHERE.fullmatch(text)
+    if found is None:
+        return Fault("", text)
+    return Fault(found["path"].replace(".", "/"), found["what"])

@@ -1,0 +1,311 @@
+"""The engine: brings sockets and logs together, so that every subscriber gets the state and then every change in order.
+
+Subscribing goes live first and reads the log then: what is announced meanwhile waits, and is merged by offset. Announcements
+may be lost or late; so each entry that comes is compared with the subscriber's position, the positions with the log now and
+then, and at once when the bus says that it may have lost something. What is missing is read from the log; where the log
+cannot tell, the subscription ends with 3010 and the client comes back with its position.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from clarion.auth.principal import Principal
+from clarion.bus.base import Bus
+from clarion.clock import Clock
+from clarion.errors import ClarionError, Conflict, PeerError, ServerError, TooMany
+from clarion.ids import Ids
+from clarion.protocol.codes import CloseCode
+from clarion.settings import Limits
+from clarion.telemetry import (
+    get_logger,
+    limit_exceeded,
+    position_checks,
+    publications,
+    recoveries,
+    spawn,
+)
+from clarion.topics import answers
+from clarion.topics.answers import Subscribed
+from clarion.topics.books import Books, channel
+from clarion.topics.kinds import Kinds, Topic, parse
+from clarion.topics.live import Feed, Peer, Prepare, Subscription
+from clarion.topics.stream import Entry, Position, Reason, Recovered, compare, recover
+
+_log = get_logger(__name__)
+
+TOPS_AT_ONCE = 500  # topics in one question to a log
+SPREAD = 0.2  # of the time between two checks: nodes and their timers must not beat together
+
+
+class Frame(Struct, frozen=True, array_like=True):
+    """What nodes tell each other of a topic."""
+
+    epoch: str
+    entries: list[Entry]
+
+
+_decode_frame = msgspec.json.Decoder(Frame).decode
+
+
+class TopicEngine:
+    """Subscriptions of this node's sockets.
+
+    Args:
+        prepare: Encodes an event once for many sockets (`namespace.prepare`).
+        kinds: What there is to subscribe to.
+        bus: Carries announcements between nodes, and back to this one.
+        limits: `topics`, `recovery_publications`, `position_check_s`.
+        clock: For the end of credentials.
+        ids: For the spread of the timer.
+    """
+
+    def __init__(
+        self,
+        prepare: Prepare,
+        kinds: Kinds,
+        bus: Bus,
+        limits: Limits,
+        *,
+        clock: Clock,
+        ids: Ids,
+    ) -> None:
+        # Fixed at creation
+        self._prepare = prepare
+        self._kinds = kinds
+        self._bus = bus
+        self._limits = limits
+        self._clock = clock
+        self._ids = ids
+        # Changes while open
+        self._books = Books(bus, prepare, self._receive)
+        self._tasks: dict[asyncio.Task[None], None] = {}
+        bus.on_gap(self._on_gap)
+
+    def start(self) -> None:
+        """Begin to check positions now and then."""
+        self._spawn(self._check_forever(), name="topics: position check")
+
+    async def close(self) -> None:
+        """End every task. Subscriptions end with their sockets."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def subscribe(
+        self, socket: Peer, principal: Principal | None, name: str, since: Position | None = None
+    ) -> tuple[Subscribed, Subscription]:
+        """Subscribe a socket to a topic; a former subscription of it to the same topic is replaced.
+
+        Args:
+            socket: Who gets the publications.
+            principal: Whose rights count, and whose tenant the topic is in.
+            name: `kind:name`.
+            since: What the client already knows; None: it wants the snapshot.
+
+        Returns:
+            The answer, and the subscription: publications wait in it until `go` is called, after the answer was sent.
+
+        Raises:
+            Invalid, NotFound, Unauthenticated, Forbidden: There is no such topic for them.
+            TooMany: The socket has `limits.topics` subscriptions.
+            Conflict: A later `subscribe` or an `unsubscribe` of the same socket came in between.
+            ServerError: The log cannot be read now.
+        """
+        topic = parse("" if principal is None else principal.tenant, name)
+        kind = self._kinds.find(topic.kind)
+        kind.check("subscribe", principal, topic)
+        mine = self._books.of(socket.id)
+        if name not in mine and len(mine) >= self._limits.topics:
+            limit_exceeded.labels("topics").inc()
+            raise TooMany(
+                f"this socket has {self._limits.topics} subscriptions (limits.topics)",
+                limit=self._limits.topics,
+            )
+        if name in mine:
+            self._books.remove(mine[name])
+        subscription = Subscription(socket, self._books.feed(topic, kind), principal)
+        self._books.add(subscription)
+        try:
+            answer = await self._read(subscription, since)
+        except BaseException:
+            self._books.remove(subscription)
+            raise
+        if subscription.has_ended:
+            raise Conflict(
+                "another subscribe, an unsubscribe or the end of the socket came between"
+            )
+        return answer, subscription
+
+    def go(self, subscription: Subscription) -> None:
+        """Deliver what has waited, and from now on what comes."""
+        if not subscription.has_ended and subscription.go():
+            self._repair(subscription)
+
+    def unsubscribe(self, socket: Peer, name: str) -> None:
+        """End a subscription at the socket's wish; nothing happens if there is none."""
+        subscription = self._books.of(socket.id).get(name)
+        if subscription is not None:
+            self._books.remove(subscription)
+
+    def leave(self, socket: Peer) -> None:
+        """End all subscriptions of a socket that is gone."""
+        for subscription in list(self._books.of(socket.id).values()):
+            self._books.remove(subscription)
+
+    async def announce(self, topic: Topic, epoch: str, entries: Sequence[Entry]) -> None:
+        """Tell subscribers, on whatever node, what was appended to a topic's log. Writes nothing.
+
+        To be called after the commit. A notice that cannot be sent is only logged: the position check finds what it was about.
+        """
+        publications.labels(topic.kind).inc(len(entries))
+        try:
+            await self._bus.publish(
+                channel(topic), msgspec.json.encode(Frame(epoch, list(entries)))
+            )
+        except ClarionError as exc:
+            _log.warning("announcement lost", kind=topic.kind, error=exc.code)
+
+    def recheck(self) -> None:
+        """End the subscriptions whose credential has run out or whose right was taken back."""
+        now_ms = self._clock.now_ms()
+        for subscription in self._books.all():
+            principal, feed = subscription.principal, subscription.feed
+            if principal is not None and principal.has_expired(now_ms):
+                self._end(subscription, CloseCode.TOKEN_EXPIRED)
+                continue
+            try:
+                feed.kind.check("subscribe", principal, feed.topic)
+            except PeerError:
+                self._end(subscription, CloseCode.REVOKED)
+
+    def revoke(self, principal_key: tuple[str, str, str]) -> None:
+        """End all that a principal (`Principal.key`) has opened here."""
+        for subscription in self._books.all():
+            if subscription.principal is not None and subscription.principal.key == principal_key:
+                self._end(subscription, CloseCode.REVOKED)
+
+    async def check_positions(self, topics: Sequence[Topic] | None = None) -> None:
+        """Compare subscribers' positions with the logs, and read what they lack. None: of all topics."""
+        feeds: dict[str, list[Feed]] = {}
+        for topic in self._books.feeds if topics is None else topics:
+            if (feed := self._books.feeds.get(topic)) is not None:
+                feeds.setdefault(feed.kind.name, []).append(feed)
+        for some in feeds.values():
+            for at in range(0, len(some), TOPS_AT_ONCE):
+                await self._check(some[at : at + TOPS_AT_ONCE])
+
+    # ── subscribing ──
+
+    async def _read(self, subscription: Subscription, since: Position | None) -> Subscribed:
+        kind, topic = subscription.feed.kind, subscription.feed.topic
+        answer: Subscribed | None = None
+        reason: Reason | None = None
+        if since is not None:
+            found = await self._recover(subscription.feed, since)
+            if isinstance(found, Recovered):
+                answer = answers.recovered(kind, topic, found)
+                reason = None if answer else "too_many"
+            else:
+                reason = found
+            recoveries.labels("false" if reason else "true", reason or "").inc()
+        if answer is None:
+            answer = answers.anew(kind, topic, await kind.log.snapshot(topic), reason)
+        subscription.position = answer.position
+        return answer
+
+    async def _recover(self, feed: Feed, since: Position) -> Recovered | Reason:
+        limit = self._limits.recovery_publications
+        read = await feed.kind.log.read(feed.topic, since.offset, limit)
+        found = recover(since, read.top, read.entries, limit)
+        return found if isinstance(found, Recovered) else found.reason
+
+    def _end(self, subscription: Subscription, code: CloseCode) -> None:
+        if not self._books.remove(subscription):
+            return
+        told = {
+            "topic": subscription.feed.topic.wire,
+            "code": code.value,
+            "reason": code.reason,
+        }
+        subscription.socket.deliver(self._prepare("unsubscribed", told))
+        _log.info("unsubscribed", kind=subscription.feed.topic.kind, reason=code.reason)
+
+    # ── what comes, and what does not ──
+
+    def _receive(self, feed: Feed, data: bytes) -> None:
+        frame = _decode_frame(data)
+        behind = feed.deliver(frame.epoch, frame.entries, self._limits.recovery_publications)
+        for subscription in behind:
+            self._repair(subscription)
+
+    def _repair(self, subscription: Subscription) -> None:
+        """Read what a subscriber lacks; what comes meanwhile waits."""
+        subscription.wait()
+        self._spawn(self._catch_up(subscription), name="topics: catch up")
+
+    async def _catch_up(self, subscription: Subscription) -> None:
+        feed = subscription.feed
+        try:
+            found = await self._recover(feed, subscription.at)
+        except ServerError as exc:
+            # Not a reason to send everybody away: the next entry or the next check tries again.
+            _log.warning("log not readable", kind=feed.topic.kind, error=exc.code)
+            subscription.stay()
+            return
+        except Exception:
+            # A bug of the kind's: better that the client comes back than that it waits for ever.
+            self._end(subscription, CloseCode.INSUFFICIENT_STATE)
+            raise
+        if subscription.has_ended:
+            return
+        if not isinstance(found, Recovered):
+            self._end(subscription, CloseCode.INSUFFICIENT_STATE)
+            return
+        subscription.take(found.entries)
+        self.go(subscription)
+
+    async def _check(self, feeds: Sequence[Feed]) -> None:
+        # Positions from before the question: only they may not be ahead of its answer.
+        before = [
+            (subscription, subscription.at)
+            for feed in feeds
+            for subscription in feed.subscriptions.values()
+            if subscription.is_live
+        ]
+        tops = await feeds[0].kind.log.top([feed.topic for feed in feeds])
+        top_of = {feed.topic: top for feed, top in zip(feeds, tops, strict=True)}
+        for subscription, position in before:
+            top = top_of[subscription.feed.topic]
+            result = compare(position, subscription.position or position, top)
+            position_checks.labels(result).inc()
+            if result != "ok" and subscription.is_live:
+                self._repair(subscription)
+
+    async def _check_forever(self) -> None:
+        while True:
+            pause = self._limits.position_check_s * self._ids.uniform(1 - SPREAD, 1 + SPREAD)
+            await asyncio.sleep(pause)
+            self.recheck()
+            await self._try_check(None)
+
+    def _on_gap(self, channels: Sequence[str]) -> None:
+        gone = dict.fromkeys(channels)
+        topics = [topic for topic in self._books.feeds if channel(topic) in gone]
+        if topics:
+            self._spawn(self._try_check(topics), name="topics: check after a gap")
+
+    async def _try_check(self, topics: Sequence[Topic] | None) -> None:
+        try:
+            await self.check_positions(topics)
+        except ServerError as exc:
+            _log.warning("positions not checked", error=exc.code)
+
+    def _spawn(self, work: Any, *, name: str) -> None:
+        task = spawn(work, name=name)
+        self._tasks[task] = None
+        task.add_done_callback(lambda done: self._tasks.pop(done, None))

@@ -1,0 +1,166 @@
+"""Kinds: what a topic can be, who may use it, and where its log is.
+
+A kind declares as data who may subscribe; one that does not is refused before anything starts. It owns the rows of its topics
+and writes their log inside its own procedures; the engine only asks the log.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+from msgspec import Struct
+
+from clarion.auth import rights
+from clarion.auth.capabilities import grants
+from clarion.auth.principal import Principal
+from clarion.errors import (
+    Forbidden,
+    Invalid,
+    NotFound,
+    Unauthenticated,
+    UndeclaredRight,
+    UsageError,
+)
+from clarion.topics.stream import Entry, Position
+
+Durability = Literal["ephemeral", "recoverable", "durable"]
+"""What a topic survives: ephemeral: it may be lost and says so · recoverable: a bounded log in memory · durable: SQL."""
+
+
+class Topic(Struct, frozen=True):
+    """A topic's whole name: `inbox:ada` of a tenant."""
+
+    tenant: str
+    kind: str
+    name: str
+
+    @property
+    def wire(self) -> str:
+        """As clients write it; the tenant is that of their token."""
+        return f"{self.kind}:{self.name}"
+
+
+def parse(tenant: str, text: str) -> Topic:
+    """Take `kind:name` apart.
+
+    Raises:
+        Invalid: It is not of that form.
+    """
+    kind, colon, name = text.partition(":")
+    if not kind or not colon or not name:
+        raise Invalid(f"{text!r} is not a topic: topics are named kind:name, such as inbox:ada")
+    return Topic(tenant, kind, name)
+
+
+class Read(Struct, frozen=True):
+    """Entries of a log behind some offset, and its newest position, read together."""
+
+    top: Position
+    entries: list[Entry]
+
+
+class Snapshot(Struct, frozen=True):
+    """A topic's whole state at a position."""
+
+    position: Position
+    state: Any
+
+
+class Log(Protocol):
+    """What the engine needs of a kind: where the logs of its topics stand, what they hold, and the states they lead to."""
+
+    async def top(self, topics: Sequence[Topic]) -> list[Position]:
+        """The newest position of each topic, in their order."""
+        ...
+
+    async def read(self, topic: Topic, after: int, limit: int) -> Read:
+        """At most `limit` entries with offsets above `after`, in order; those that are kept no longer are missing."""
+        ...
+
+    async def snapshot(self, topic: Topic) -> Snapshot:
+        """The whole state, and the position that it belongs to."""
+        ...
+
+
+class Granted(Struct, frozen=True):
+    """Callers whose token grants the action on the topic: `topics: {"dashboard:*": ["subscribe"]}`."""
+
+
+class Kind(Struct, frozen=True, kw_only=True):
+    """One kind of topic.
+
+    Args:
+        name: Before the colon of its topics' names.
+        rights: Action → who may; `Self` means: on the topic that bears their own id. `subscribe` is needed.
+        log: Where its topics' logs are.
+        durability: What its topics survive.
+        log_size: How many publications can be recovered.
+        log_age_s: For how long (s).
+    """
+
+    name: str
+    rights: Mapping[str, rights.Declared | Granted]
+    log: Log
+    durability: Durability
+    log_size: int
+    log_age_s: int
+
+    def check(self, action: str, principal: Principal | None, topic: Topic) -> None:
+        """Return if the principal may do that with the topic.
+
+        Raises:
+            Unauthenticated: Nobody is signed in.
+            Forbidden: They may not; whether the topic exists is not said.
+        """
+        right = self.rights[action]
+        if isinstance(right, Granted):
+            if principal is None:
+                raise Unauthenticated("sign in first")
+            if not grants(principal.topics, action, topic.wire):
+                raise Forbidden(f"the token does not grant {action} on {topic.wire}")
+            return
+        rights.check(right, principal)
+        if _is_personal(right) and (principal is None or principal.id != topic.name):
+            raise Forbidden(f"{topic.wire} belongs to somebody else")
+
+
+class Kinds:
+    """The kinds that a server knows, by name."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, Kind] = {}
+
+    def add(self, kind: Kind) -> None:
+        """Make a kind known.
+
+        Raises:
+            UndeclaredRight: It does not say who may subscribe.
+            UsageError: The name is taken, or no name.
+        """
+        if not kind.name or ":" in kind.name or kind.name in self._kinds:
+            raise UsageError(f"kind {kind.name!r}: the name is taken, empty or contains a colon")
+        if "subscribe" not in kind.rights:
+            raise UndeclaredRight(f"kind {kind.name} does not declare who may subscribe")
+        for action, right in kind.rights.items():
+            if not isinstance(right, Granted):
+                rights.declared(f"kind {kind.name}, {action}", right)
+        self._kinds[kind.name] = kind
+
+    def find(self, name: str) -> Kind:
+        """The kind of that name.
+
+        Raises:
+            NotFound: There is none.
+        """
+        try:
+            return self._kinds[name]
+        except KeyError:
+            raise NotFound(f"there is no kind of topic {name!r}") from None
+
+    def __iter__(self) -> "Any":
+        return iter(self._kinds.values())
+
+
+def _is_personal(right: rights.Declared) -> bool:
+    if isinstance(right, rights.AllOf):
+        return any(map(_is_personal, right.parts))
+    return isinstance(right, rights.Self)

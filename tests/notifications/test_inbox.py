@@ -1,0 +1,309 @@
+"""The inbox: pages, counts, and changes of one message or all, each told once."""
+
+import asyncio
+
+import pytest
+
+from clarion.auth.principal import Principal
+from clarion.clock import as_datetime
+from clarion.errors import Invalid, NotFound
+from clarion.notifications.log import LOG_AGE_S, LOG_SIZE, NOTHING, WINDOW
+from clarion.topics.stream import Position
+from tests.notifications.conftest import House, on_one_engine, user
+
+ANN = user("ann")
+
+
+async def titles(house: House, filter: str = "all") -> list[str]:
+    page = await house.inbox.page(ANN, filter=filter)  # type: ignore[arg-type]
+    return [item.title for item in page.items]
+
+
+async def fill(house: House, count: int) -> list[str]:
+    """Messages 1…count for ann; their ids, oldest first."""
+    for number in range(1, count + 1):
+        await house.send("ann", title=str(number))
+    items, cursor = [], None
+    while True:
+        page = await house.inbox.page(ANN, cursor, 100)
+        items += page.items
+        cursor = page.next
+        if cursor is None:
+            return [item.id for item in reversed(items)]
+
+
+async def test_an_inbox_to_which_nothing_was_sent(house: House) -> None:
+    """Empty, and a position from which the first message can be recovered."""
+    page = await house.inbox.page(ANN)
+    assert (page.items, page.next, page.unread, page.position) == ([], None, 0, NOTHING)
+    assert (await house.inbox.mark_all(ANN, "read")).changed == 0
+    assert (await house.subscribe("ann", NOTHING)).answer.publications == []
+    await house.send("ann")
+    reader = await house.subscribe("ann", NOTHING)
+    assert reader.answer.recovered
+    assert len(reader.answer.publications) == 1
+
+
+async def test_pages_are_newest_first_and_meet_without_gap_or_overlap(house: House) -> None:
+    """Also when messages come in between."""
+    await fill(house, 7)
+    first = await house.inbox.page(ANN, limit=3)
+    await house.send("ann", title="8")
+    second = await house.inbox.page(ANN, first.next, 3)
+    third = await house.inbox.page(ANN, second.next, 3)
+    assert [[item.title for item in page.items] for page in (first, second, third)] == [
+        ["7", "6", "5"],
+        ["4", "3", "2"],
+        ["1"],
+    ]
+    assert third.next is None
+    assert (third.unread, third.position.offset) == (8, 8)
+    exact = await house.inbox.page(ANN, limit=8)
+    assert exact.next is None
+
+
+async def test_filters(house: House) -> None:
+    ids = await fill(house, 4)
+    await house.inbox.mark(ANN, ids[1], "read")
+    await house.inbox.mark(ANN, ids[2], "archive")
+    assert await titles(house) == ["4", "2", "1"]
+    assert await titles(house, "unread") == ["4", "1"]
+    assert await titles(house, "archived") == ["3"]
+    assert (await house.inbox.page(ANN, filter="archived")).unread == 2
+
+
+@on_one_engine
+@pytest.mark.parametrize("cursor", ["", "x", "-1", "1.5", "9" * 16, "٣", "1 "])
+async def test_a_cursor_that_no_page_has_given(house: House, cursor: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        await house.inbox.page(ANN, cursor)
+    assert refused.value.faults[0].pointer == "?cursor"
+
+
+@on_one_engine
+async def test_the_size_of_a_page_is_bounded(house: House) -> None:
+    for limit in (0, 101):
+        with pytest.raises(Invalid):
+            await house.inbox.page(ANN, limit=limit)
+
+
+async def test_a_change_is_answered_stored_and_told(house: House) -> None:
+    [id] = await fill(house, 1)
+    reader = await house.subscribe("ann")
+    house.clock.advance(3)
+    now = as_datetime(house.clock.now_ms())
+    message = await house.inbox.mark(ANN, id, "read")
+    assert (message.id, message.read_at, message.archived_at) == (id, now, None)
+    page = await house.inbox.page(ANN)
+    assert (page.items[0], page.unread) == (message, 0)
+    await house.settle()
+    [publication] = reader.publications
+    assert publication.event == "changed"
+    assert publication.data == {
+        "id": id,
+        "read_at": now.isoformat().replace("+00:00", "Z"),
+        "archived_at": None,
+        "unread": 0,
+    }
+    [_, stored] = (await house.kind.log.read(house.topic("ann"), 0, 9)).entries
+    assert (await house.kind.log.read(house.topic("ann"), 2, 9)).entries == []
+    assert stored.data == publication.data
+
+
+async def test_what_changes_nothing_leaves_no_trace(house: House) -> None:
+    [id] = await fill(house, 1)
+    read = await house.inbox.mark(ANN, id, "read")
+    position = (await house.inbox.page(ANN)).position
+    house.clock.advance(3)
+    assert await house.inbox.mark(ANN, id, "read") == read
+    assert await house.inbox.mark(ANN, id, "unarchive") == read
+    assert (await house.inbox.page(ANN)).position == position
+
+
+async def test_the_same_change_at_the_same_time_is_one_change(house: House) -> None:
+    [id] = await fill(house, 1)
+    await asyncio.gather(*(house.inbox.mark(ANN, id, "read") for _ in range(8)))
+    page = await house.inbox.page(ANN)
+    assert (page.unread, page.position.offset) == (0, 2)
+
+
+async def test_what_was_decided_on_is_looked_at_again_when_nobody_can_change_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first look is without the lock: somebody else may do the same in between."""
+    [id] = await fill(house, 1)
+    stale = await house.inbox._find(house.store, ANN, id)
+    await house.inbox.mark(ANN, id, "read")
+
+    async def former(*args: object, **params: object) -> list[object]:
+        return [stale]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house.store, "fetch", former)
+        message = await house.inbox.mark(ANN, id, "read")
+    assert message.read_at is not None
+    assert (await house.inbox.page(ANN)).position.offset == 2
+
+
+async def test_foreign_and_unknown_messages_do_not_exist(house: House) -> None:
+    """In one answer, so that nobody learns which of the two it was; nor is anything written."""
+    [id] = await fill(house, 1)
+    await house.send("bob")
+    position = (await house.inbox.page(ANN)).position
+    said = set()
+    for caller, wanted in (
+        (user("bob"), id),
+        (user("ann", "acme"), id),
+        (user("eve"), id),
+        (ANN, "nothing"),
+    ):
+        with pytest.raises(NotFound) as refused:
+            await house.inbox.mark(caller, wanted, "archive")
+        said.add(str(refused.value))
+    assert len(said) == 1
+    assert (await house.inbox.page(ANN)).position == position
+
+
+async def test_unread_counts_what_is_neither_read_nor_archived(house: House) -> None:
+    ids = await fill(house, 3)
+    counts = []
+    for id, action in (
+        (ids[0], "read"),
+        (ids[0], "unread"),
+        (ids[1], "archive"),
+        (ids[1], "read"),
+        (ids[1], "unarchive"),
+        (ids[1], "unread"),
+    ):
+        await house.inbox.mark(ANN, id, action)  # type: ignore[arg-type]
+        counts.append((await house.inbox.page(ANN)).unread)
+    assert counts == [2, 3, 2, 2, 2, 3]
+
+
+async def test_all_at_once_is_one_entry_of_the_log(house: House) -> None:
+    ids = await fill(house, 5)
+    await house.inbox.mark(ANN, ids[0], "archive")
+    reader = await house.subscribe("ann")
+    house.clock.advance(1)
+    read = await house.inbox.mark_all(ANN, "read")
+    assert (read.changed, read.unread) == (4, 0)
+    assert (await house.inbox.mark_all(ANN, "read")).changed == 0
+    put_away = await house.inbox.mark_all(ANN, "archive")
+    assert (put_away.changed, put_away.unread) == (4, 0)
+    assert (await house.inbox.mark_all(ANN, "archive")).changed == 0
+    await house.settle()
+    assert [p.event for p in reader.publications] == ["all_read", "all_archived"]
+    assert [p.data["unread"] for p in reader.publications] == [0, 0]
+    assert await titles(house) == []
+    archived = (await house.inbox.page(ANN, filter="archived")).items
+    assert [item.read_at is None for item in archived] == [False, False, False, False, True]
+
+
+async def test_archiving_all_leaves_nothing_unread(house: House) -> None:
+    await fill(house, 2)
+    assert (await house.inbox.mark_all(ANN, "archive")).unread == 0
+    assert (await house.inbox.page(ANN)).unread == 0
+    await house.send("ann")
+    assert (await house.inbox.page(ANN)).unread == 1
+
+
+async def test_the_state_is_the_newest_messages_and_says_if_there_are_more(house: House) -> None:
+    await fill(house, WINDOW)
+    snapshot = (await house.subscribe("ann")).answer.snapshot
+    assert [item["title"] for item in snapshot["items"]] == [str(n) for n in range(WINDOW, 0, -1)]
+    assert (snapshot["more"], snapshot["unread"]) == (False, WINDOW)
+    await house.send("ann", title="more")
+    snapshot = (await house.subscribe("ann")).answer.snapshot
+    assert (len(snapshot["items"]), snapshot["more"]) == (WINDOW, True)
+    page = await house.inbox.page(ANN, limit=WINDOW)
+    assert [item["id"] for item in snapshot["items"]] == [item.id for item in page.items]
+
+
+async def test_a_message_that_enters_the_window_comes_with_the_change(house: House) -> None:
+    """Archiving one of the newest 50 pulls the 51st in; archiving what lies below pulls nothing."""
+    ids = await fill(house, WINDOW + 2)
+    await house.inbox.mark(ANN, ids[1], "read")
+    reader = await house.subscribe("ann")
+    await house.inbox.mark(ANN, ids[-1], "archive")
+    await house.inbox.mark(ANN, ids[0], "archive")
+    await house.inbox.mark(ANN, ids[-1], "unarchive")
+    await house.settle()
+    one, two, three = [p.data for p in reader.publications]
+    assert one["entered"]["id"] == ids[1]
+    assert one["entered"]["read_at"] is not None
+    assert "entered" not in two
+    assert three["message"]["id"] == ids[-1]
+    stored = (await house.kind.log.read(house.topic("ann"), WINDOW + 3, 9)).entries
+    assert [entry.data for entry in stored] == [one, two, three]
+
+
+async def test_only_its_owner_may_subscribe(house: House) -> None:
+    from clarion.errors import Forbidden
+
+    reader = await house.subscribe("ann")
+    for principal in (user("bob"), Principal(id="ann", kind="key", scopes=frozenset({"*"}))):
+        with pytest.raises(Forbidden):
+            await house.engine.subscribe(reader, principal, "inbox:ann")
+
+
+async def test_a_lost_announcement_is_found_by_the_position_check(house: House) -> None:
+    """`kill -9` between commit and announcement, or a bus that loses one: the inbox catches up by itself."""
+    reader = await house.subscribe("ann")
+    await house.bus.close()
+    await house.send("ann", title="unheard")
+    await house.engine.check_positions()
+    await house.caught_up()
+    assert [p.data["message"]["title"] for p in reader.publications] == ["unheard"]
+
+
+async def test_positions_are_asked_for_in_bulk(house: House) -> None:
+    """Of several tenants, known and unknown, more than one statement takes."""
+    await house.send("ann")
+    await house.send("ann")
+    topics = [house.topic(f"u{i}") for i in range(150)]
+    topics.insert(120, house.topic("ann"))
+    found = await house.kind.log.top(topics)
+    assert found[120] == (await house.inbox.page(ANN)).position
+    assert found[120].offset == 2
+    del found[120]
+    assert found == [NOTHING] * 150
+
+
+async def test_logs_are_trimmed_by_size_and_by_age(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest 1,000 entries of the last 7 days; who knows less gets the state, with the reason."""
+    monkeypatch.setattr("clarion.notifications.inbox.LOG_SIZE", 5)
+    monkeypatch.setattr("clarion.notifications.inbox.TRIM_INBOXES", 2)
+    start = NOTHING
+    for number in range(1, 8):
+        await house.send("ann", "bob", f"other{number}")
+    assert await house.inbox.trim() == 4
+    assert await house.inbox.trim() == 0
+    assert [e.offset for e in (await house.kind.log.read(house.topic("ann"), 0, 9)).entries] == [3, 4, 5, 6, 7]  # fmt: skip
+    late = await house.subscribe("ann", start)
+    assert (late.answer.recovered, late.answer.reason) == (False, "too_old")
+    assert len(late.answer.snapshot["items"]) == 7
+    house.clock.advance(LOG_AGE_S - 1)
+    await house.send("ann")
+    house.clock.advance(2)
+    await house.inbox.trim()
+    top = (await house.inbox.page(ANN)).position
+    assert [e.offset for e in (await house.kind.log.read(house.topic("ann"), 0, 9)).entries] == [8]
+    assert (await house.subscribe("ann", top)).answer.recovered
+    assert (await house.subscribe("bob", Position("0", 6, 1))).answer.reason == "too_old"
+    assert LOG_SIZE == 1_000
+
+
+async def test_entries_whose_message_is_gone_are_gone_as_well(house: House) -> None:
+    """A log that cannot say what was added does not pretend that nothing was."""
+    from clarion.storage.store import Sql
+
+    await fill(house, 3)
+    async with house.store.transaction() as tx:
+        await tx.execute(
+            Sql("DELETE FROM message WHERE tenant = :tenant AND usr = 'ann' AND seq = 2"),
+            tenant="default",
+        )
+    reader = await house.subscribe("ann", NOTHING)
+    assert (reader.answer.recovered, reader.answer.reason) == (False, "too_old")

@@ -1,0 +1,63 @@
+"""Recipients: who can be named, and everybody once."""
+
+import msgspec
+import pytest
+
+from clarion.notifications.recipients import Named, Recipient, UserId, distinct
+
+
+def test_everybody_once_in_the_order_of_first_mention() -> None:
+    """Named twice, or named and described: one person; what was said of them is put together, the later word wins."""
+    ann = Recipient("ann", name="Ann", email="ann@example.org")
+    found = distinct(["bob", ann, "bob", "ann", Recipient("ann", name="Anna"), Recipient("bob")])
+    assert found == [
+        Named(0, "bob", Recipient("bob")),
+        Named(1, "ann", Recipient("ann", name="Anna", email="ann@example.org")),
+    ]
+    assert distinct(["bob"]) == [Named(0, "bob", None)]
+
+
+@pytest.mark.parametrize("id", ["ann", "Ann.B_c@d+e", "auth0|5f7c", "urn:x:y", "a" * 128, "7"])
+def test_ids_of_common_identity_providers(id: str) -> None:
+    assert msgspec.convert(id, UserId) == id
+
+
+@pytest.mark.parametrize(
+    "id", ["", "a" * 129, "a b", "a\n", "\nann", "-a", "ä", "a\x00", "a,b", "*"]
+)
+def test_what_is_no_id(id: str) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(id, UserId)
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        {"name": ""},
+        {"name": "a\x00"},
+        {"email": "nobody"},
+        {"email": "a@b\n"},
+        {"email": "a b@c"},
+        {"locale": "e"},
+        {"locale": "en_"},
+        {"time_zone": "Europe/Berlin;"},
+        {"time_zone": ""},
+        {"attributes": []},
+        {"nickname": "x"},
+    ],
+)
+def test_what_is_no_description(member: dict[str, object]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"id": "ann", **member}, Recipient)
+
+
+def test_a_description() -> None:
+    said = {
+        "id": "ann",
+        "name": "Ann Ö.",
+        "email": "ann@example.org",
+        "locale": "de-CH",
+        "time_zone": "America/Argentina/Buenos_Aires",
+        "attributes": {"plan": "pro"},
+    }
+    assert msgspec.to_builtins(msgspec.convert(said, Recipient)) == said
