@@ -4,7 +4,7 @@
     ├── PeerError          their mistake: the code goes to them, the breach is counted
     │   ├── Malformed, Invalid, TooLarge, UnsupportedMediaType, ProtocolError
     │   ├── Unauthenticated ── TokenExpired
-    │   ├── Forbidden, NotFound, MethodNotAllowed, UnknownEvent
+    │   ├── Forbidden, NotFound, MethodNotAllowed, UnknownEvent, UnknownNamespace, ConnectRefused
     │   ├── Conflict ── IdempotencyConflict, InProgress
     │   ├── Stale
     │   └── RateLimited, TooMany
@@ -118,6 +118,19 @@ class UnknownEvent(PeerError):
     """Nobody listens to this event here."""
 
     code, status, title = "unknown_event", 404, "No handler for this event"
+
+
+class UnknownNamespace(PeerError):
+    """The server offers no such namespace."""
+
+    # The message is Node's, word for word: programs compare it.
+    code, status, title = "unknown_namespace", 404, "Invalid namespace"
+
+
+class ConnectRefused(PeerError):
+    """A middleware of the application lets the client not into the namespace; further facts reach it as `err.data`."""
+
+    code, status, title = "connect_refused", 403, "Not allowed to connect"
 
 
 class MethodNotAllowed(PeerError):
@@ -250,3 +263,16 @@ class Disconnected(UsageError):
     """The client left before it answered."""
 
     code = "disconnected"
+
+
+class AckTimeout(UsageError):
+    """Not every client answered in time; `responses` are the answers that came, in their order."""
+
+    code = "ack_timeout"
+
+    def __init__(
+        self, message: str = "", *, responses: Sequence[Any] = (), missing: int = 1
+    ) -> None:
+        super().__init__(message or "the client did not answer in time", missing=missing)
+        self.responses = tuple(responses)
+        self.missing = missing

@@ -33,10 +33,10 @@ ADD = Sql(
 )
 
 # The one read that cannot name a tenant: the key tells it.
-FIND = Sql(f"SELECT {_COLUMNS} FROM api_key WHERE id = :id", KeyRow)  # noqa: S608  a constant
+FIND = Sql(f"SELECT {_COLUMNS} FROM api_key WHERE id = :id", KeyRow)
 
 LIST = Sql(
-    f"SELECT {_COLUMNS} FROM api_key WHERE tenant = :tenant ORDER BY created_ms, id",  # noqa: S608  a constant
+    f"SELECT {_COLUMNS} FROM api_key WHERE tenant = :tenant ORDER BY created_ms, id",
     KeyRow,
 )
 

@@ -4,8 +4,6 @@ Each read is one statement, so that a page, its count and its position belong to
 holds a user's head is alone in that inbox.
 """
 
-# ruff: noqa: S608  the texts are put together from constants of this file
-
 from typing import Literal
 
 from msgspec import Struct

@@ -102,7 +102,7 @@ def claim(table: str, columns: str, result: type[R]) -> Sql[R]:
         f"""WITH due AS (SELECT tenant, id FROM {table} WHERE run_ms <= :now ORDER BY run_ms, tenant, id LIMIT :limit {{skip_locked}})
             UPDATE {table} SET run_ms = :until, lease_by = :node, token = token + 1, attempts = attempts + 1
             FROM due WHERE {table}.tenant = due.tenant AND {table}.id = due.id
-            RETURNING {returning}""",  # noqa: S608
+            RETURNING {returning}""",
         result,
     )
 
@@ -119,9 +119,9 @@ def extend(table: str) -> Procedure:
             Sql(
                 f"""UPDATE {table} SET run_ms = s.until_ms
                     FROM (SELECT r.tenant, r.id, r.token, r.until_ms, {last} FROM {{rows r}}) AS s
-                    WHERE s.k = 1 AND {table}.tenant = s.tenant AND {table}.id = s.id AND {table}.token = s.token"""  # noqa: S608
+                    WHERE s.k = 1 AND {table}.tenant = s.tenant AND {table}.id = s.id AND {table}.token = s.token"""
             ),
-            Sql(f"SELECT r.n FROM {{rows r}} JOIN {table} ON {mine} ORDER BY r.n", StillHeld),  # noqa: S608
+            Sql(f"SELECT r.n FROM {{rows r}} JOIN {table} ON {mine} ORDER BY r.n", StillHeld),
         ),
     )
 
@@ -137,7 +137,7 @@ def settle(table: str) -> Procedure:
             Sql(
                 f"""UPDATE {table} SET run_ms = s.run_ms, attempts = s.attempts, error = s.error, lease_by = NULL, token = s.token + 1
                     FROM (SELECT r.tenant, r.id, r.token, r.run_ms, r.attempts, r.error, {first} FROM {{rows r}}) AS s
-                    WHERE s.k = 1 AND {table}.tenant = s.tenant AND {table}.id = s.id AND {table}.token = s.token"""  # noqa: S608
+                    WHERE s.k = 1 AND {table}.tenant = s.tenant AND {table}.id = s.id AND {table}.token = s.token"""
             ),
         ),
     )
@@ -145,7 +145,7 @@ def settle(table: str) -> Procedure:
 
 def next_due(table: str) -> Sql[Due]:
     """When the next row of any tenant is due."""
-    return Sql(f"SELECT min(run_ms) FROM {table} WHERE run_ms IS NOT NULL", Due)  # noqa: S608
+    return Sql(f"SELECT min(run_ms) FROM {table} WHERE run_ms IS NOT NULL", Due)
 
 
 # ── the job table ──
@@ -192,10 +192,10 @@ SAVE_PAYLOAD = Sql(
 )
 
 _STORED = "tenant, id, kind, payload, run_ms, lease_by, attempts, max_attempts, error, created_ms"
-JOB = Sql(f"SELECT {_STORED} FROM job WHERE tenant = :tenant AND id = :id", StoredJob)  # noqa: S608
+JOB = Sql(f"SELECT {_STORED} FROM job WHERE tenant = :tenant AND id = :id", StoredJob)
 DEAD = Sql(
     f"""SELECT {_STORED} FROM job WHERE tenant = :tenant AND run_ms IS NULL
-        ORDER BY created_ms, id LIMIT :limit""",  # noqa: S608
+        ORDER BY created_ms, id LIMIT :limit""",
     StoredJob,
 )
 WAITING = Sql("SELECT count(*) FROM job WHERE run_ms IS NOT NULL", Amount)

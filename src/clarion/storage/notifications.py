@@ -10,8 +10,6 @@ that its key was used with another body, by another call of the run. Apart from 
 `b`.
 """
 
-# ruff: noqa: S608  the texts are put together from constants of this file
-
 from msgspec import Struct
 
 from clarion.storage.store import Procedure, Sql

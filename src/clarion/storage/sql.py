@@ -57,7 +57,7 @@ def for_sqlite(text: str, row: type[msgspec.Struct] | None = None) -> str:
     if row is not None:
         parts = ", ".join(f"value->>{i} AS {name}" for i, name in enumerate(row.__struct_fields__))
         # S608: the names are those of a struct's fields.
-        text = _ROWS.sub(rf"(SELECT key + 1 AS n, {parts} FROM json_each(:rows)) AS \1", text)  # noqa: S608
+        text = _ROWS.sub(rf"(SELECT key + 1 AS n, {parts} FROM json_each(:rows)) AS \1", text)
     return _replace(text, _SQLITE)
 
 

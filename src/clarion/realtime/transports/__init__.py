@@ -5,7 +5,8 @@
 
 from clarion.realtime.transports.head import Refused, Upgrade
 from clarion.realtime.transports.http import LOCAL, Admit
+from clarion.realtime.transports.listening import listen
 from clarion.realtime.transports.message import WebSocket
 from clarion.realtime.transports.serve import HttpServer, run
 
-__all__ = ["LOCAL", "Admit", "HttpServer", "Refused", "Upgrade", "WebSocket", "run"]
+__all__ = ["LOCAL", "Admit", "HttpServer", "Refused", "Upgrade", "WebSocket", "listen", "run"]

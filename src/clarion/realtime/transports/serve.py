@@ -42,6 +42,7 @@ class HttpServer:
         endpoints: By path (`/socket.io/`), who admits WebSockets.
         host: Name or address to listen on; a name may stand for several.
         port: 0 takes a free one; the attribute `port` then tells which.
+        sockets: Already listening (`listen`), instead of `host` and `port`: for whoever must know first that they can be had.
         uds: Path of the local socket, made with mode 0600; None for none. Requests by it carry `LOCAL` in `scope["extensions"]`.
         trusted_proxies: Addresses or networks whose `X-Forwarded-*` headers are believed.
         on_stopping: Called when the stop begins, before anything is closed: the moment to end held polls.
@@ -57,6 +58,7 @@ class HttpServer:
         endpoints: Mapping[str, Admit] | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
+        sockets: Sequence[socket.socket] | None = None,
         uds: Path | None = None,
         trusted_proxies: Sequence[str] = (),
         on_stopping: Callable[[], None] | None = None,
@@ -90,7 +92,7 @@ class HttpServer:
         # Known once `started` is set
         self.port = port
         # Only while listening
-        self._sockets: list[socket.socket] = []
+        self._sockets = list(sockets or ())
 
     async def serve(self) -> None:
         """Listen until stopped, then stop in order; returns when nothing is left running.
@@ -99,7 +101,8 @@ class HttpServer:
             SettingsError: The address, the port or the local socket can't be had; nothing was started.
         """
         self.connections.capacity = min(self.connections.limits.connections, room_for_files())
-        self._sockets = listen(self._host, self.port)
+        self._sockets = self._sockets or listen(self._host, self.port)
+        tcp = len(self._sockets)
         self.port = self._sockets[0].getsockname()[1]
         try:
             if self._uds is not None:
@@ -109,7 +112,7 @@ class HttpServer:
         finally:
             for each in self._sockets:
                 each.close()
-            if self._uds is not None and len(self._sockets) > 1:
+            if self._uds is not None and len(self._sockets) > tcp:
                 self._uds.unlink(missing_ok=True)
             self.connections.close()
 

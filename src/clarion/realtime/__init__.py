@@ -1,0 +1,27 @@
+"""The Socket.IO server, usable alone: sessions, namespaces, rooms, acks, bounded egress. See docs/explanation/realtime.md.
+
+Give `Server` to `transports.HttpServer` and clients of the official library can connect. Nothing here knows users, topics or storage.
+"""
+
+from clarion.errors import AckTimeout, ConnectRefused, Disconnected
+from clarion.realtime.egress import Sent
+from clarion.realtime.handshake import Handshake
+from clarion.realtime.namespace import Namespace
+from clarion.realtime.operators import Operator, SocketOperator
+from clarion.realtime.server import Server
+from clarion.realtime.socket import Socket
+from clarion.realtime.transports.base import Prepared
+
+__all__ = [
+    "AckTimeout",
+    "ConnectRefused",
+    "Disconnected",
+    "Handshake",
+    "Namespace",
+    "Operator",
+    "Prepared",
+    "Sent",
+    "Server",
+    "Socket",
+    "SocketOperator",
+]

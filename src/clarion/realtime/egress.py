@@ -1,0 +1,222 @@
+"""Bounded egress of one session.
+
+What is sent waits here until the loop's turn ends, then leaves in one write; while the peer does not read, it waits until the
+peer does. Past the soft mark volatile events are dropped, past the hard mark the session is closed with 3008 (slow). Nothing
+here knows rooms or topics. This is the hot path of a broadcast: `push` is the one call per recipient.
+"""
+
+import asyncio
+from enum import Enum
+from typing import Final, Protocol
+
+from clarion.protocol.engineio import Transport as Kind
+from clarion.realtime.transports.base import Prepared, Transport
+from clarion.telemetry import egress_dropped, get_logger, limit_exceeded
+
+log = get_logger(__name__)
+
+
+class Sent(Enum):
+    """What became of something that was emitted to one client."""
+
+    NOW = "sent"
+    """It leaves with this turn of the loop."""
+    QUEUED = "queued"
+    """It waits for the peer to read, or to poll."""
+    DROPPED = "dropped"
+    """Volatile, and the peer is behind."""
+    REFUSED = "refused"
+    """The client is gone, or is being closed because it is too slow."""
+
+
+_NOW, _QUEUED = Sent.NOW, Sent.QUEUED
+
+# What `_debt` is made once nothing more may be sent, so that `push` needs one comparison: far above any mark. What still
+# leaves is taken off it, so that it is recognised by its size.
+_SHUT: Final = 1 << 62
+_IS_SHUT: Final = 1 << 61
+
+
+class Owner(Protocol):
+    """Whose egress it is."""
+
+    def overflowed(self, waiting: int) -> None:
+        """More than the hard mark waits: end the session, but not before the loop's next turn."""
+        ...
+
+
+class Flusher:
+    """Egresses that have something to send, flushed together at the end of the loop's turn. One a server.
+
+    Args:
+        soft_bytes: Above it volatile events are dropped.
+        hard_bytes: Above it a session is closed.
+    """
+
+    __slots__ = ("dirty", "hard", "loop", "soft")
+
+    def __init__(self, soft_bytes: int, hard_bytes: int) -> None:
+        # Fixed at creation
+        self.soft, self.hard = soft_bytes, hard_bytes
+        self.loop: asyncio.AbstractEventLoop | None = None
+        # Changes with each turn. Invariant: flush is scheduled  <=>  dirty is not empty.
+        self.dirty: list[Egress] = []
+
+    def schedule(self) -> None:
+        """Flush at the end of this turn."""
+        if self.loop is None:
+            self.loop = asyncio.get_running_loop()
+        self.loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Send what waits."""
+        dirty, self.dirty = self.dirty, []
+        for egress in dirty:
+            egress.flush()
+
+
+class Egress:
+    """What one session still has to send. Does not know by which transport until it is given one."""
+
+    __slots__ = ("_debt", "_first", "_flusher", "_owner", "_rest", "_stuck", "_transport")
+
+    def __init__(self, owner: Owner, flusher: Flusher, transport: Transport) -> None:
+        # Fixed at creation
+        self._owner, self._flusher = owner, flusher
+        # Changes with an upgrade
+        self._transport = transport
+        # Changes while open. The first of the queue has its own place: nearly always it is alone, and needs no list.
+        # Invariant: _rest is not empty  =>  _first is not None. _debt = sizes of the queue + _stuck, unless shut.
+        self._first: Prepared | None = None
+        self._rest: list[Prepared] | None = None
+        self._debt = 0
+        self._stuck = 0  # bytes in the transport when it became full; 0 while it is not
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that are not on their way yet."""
+        return 0 if self._debt >= _IS_SHUT else self._debt
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is queued."""
+        return self._first is None
+
+    def push(self, item: Prepared) -> Sent:
+        """Send something behind all that was sent before."""
+        debt = self._debt + item.size
+        flusher = self._flusher
+        if debt > flusher.hard and not self._fits(item):
+            return Sent.REFUSED
+        self._debt += item.size
+        if self._first is None:
+            self._first = item
+            dirty = flusher.dirty
+            if not dirty:
+                flusher.schedule()
+            dirty.append(self)
+        elif self._rest is None:
+            self._rest = [item]
+        else:
+            self._rest.append(item)
+        return _NOW if self._transport.is_writable else _QUEUED
+
+    def push_volatile(self, item: Prepared) -> Sent:
+        """Send something that is worth nothing later: dropped above the soft mark, and on polling while no GET is held."""
+        debt = self._debt + item.size
+        if debt >= _IS_SHUT:
+            return Sent.REFUSED
+        transport = self._transport
+        if debt > self._flusher.soft and self._fresh_debt() + item.size > self._flusher.soft:
+            _dropped_slow.inc()
+            return Sent.DROPPED
+        if not transport.is_writable and transport.kind is Kind.POLLING:
+            _dropped_polling.inc()
+            return Sent.DROPPED
+        return self.push(item)
+
+    def flush(self) -> None:
+        """Give the transport what it takes now."""
+        first, rest = self._first, self._rest
+        if first is None or not self._transport.is_writable:
+            return
+        if rest is None:
+            self._first = None
+            self._debt -= first.size
+            self._transport.write(first)
+            return
+        self._flush_many([first, *rest])
+
+    def _flush_many(self, queue: list[Prepared]) -> None:
+        self._first = self._rest = None
+        while queue and self._transport.is_writable:
+            taken = self._transport.write_many(queue)
+            self._debt -= sum(item.size for item in queue[:taken])
+            del queue[:taken]
+        if queue:
+            self._first, self._rest = queue[0], queue[1:] or None
+
+    # ── the transport's state ──
+    def attach(self, transport: Transport) -> None:
+        """Send by this transport from now on; what waits goes there."""
+        self.resumed()
+        self._transport = transport
+        self.flush()
+
+    def full(self) -> None:
+        """The transport takes no more for now."""
+        stuck = self._transport.buffered()
+        self._debt += stuck - self._stuck
+        self._stuck = stuck
+
+    def resumed(self) -> None:
+        """The transport takes more."""
+        self._debt -= self._stuck
+        self._stuck = 0
+
+    # ── the end ──
+    def finish(self, *, keep: bool) -> None:
+        """Take nothing more. What waits leaves now, full transport or not, unless it must be fetched.
+
+        Args:
+            keep: Where it must be fetched and nobody does at the moment: keep it for who will.
+        """
+        self.flush()
+        if self._transport.kind is Kind.WEBSOCKET:
+            for item in [*filter(None, (self._first,)), *(self._rest or ())]:
+                self._transport.write(item)
+            keep = False
+        self._shut(drop=not keep)
+
+    def _shut(self, *, drop: bool) -> None:
+        self._debt, self._stuck = _SHUT, 0
+        if drop:
+            self._first = self._rest = None
+
+    def _fresh_debt(self) -> int:
+        """What waits, with a fresh look at what the transport still holds."""
+        if self._stuck:
+            self.full()
+        return self._debt
+
+    def _fits(self, item: Prepared) -> bool:
+        """Whether something still fits although it looks like too much; if not, the session's end is on its way."""
+        if self._debt >= _IS_SHUT:
+            return False
+        # Much was sent in one turn: whoever reads must get the chance to, before being called slow.
+        self.flush()
+        debt = self._fresh_debt() + item.size
+        if debt <= self._flusher.hard:
+            return True
+        limit_exceeded.labels("egress_hard_bytes").inc()
+        _dropped_overflow.inc()
+        self._shut(drop=True)
+        # Not now: whoever is sending may be walking over the room that this session would leave.
+        loop = self._flusher.loop or asyncio.get_running_loop()
+        loop.call_soon(self._owner.overflowed, debt)
+        return False
+
+
+_dropped_slow = egress_dropped.labels("slow")
+_dropped_polling = egress_dropped.labels("polling")
+_dropped_overflow = egress_dropped.labels("overflow")

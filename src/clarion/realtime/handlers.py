@@ -1,0 +1,211 @@
+"""Calling what the application registered: `def` or `async def`, and what becomes the answer of it.
+
+One rule: what a handler returns answers the client, as in python-socketio: None is no argument, a tuple is several, all else is
+one. A handler with a parameter named `ack` answers by calling that, and its return value means nothing. What it raises is
+answered, too: a PeerError or ServerError as it says, anything else as `internal` without detail, and logged whole.
+"""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import lru_cache
+from types import CodeType, FunctionType, MethodType
+from typing import Any, Final, Protocol
+
+from clarion.errors import ClarionError, Internal, Invalid, PeerError, ServerError
+from clarion.telemetry import get_logger, spawn
+
+log = get_logger(__name__)
+
+Handler = Callable[..., Any]
+"""Takes the event's arguments; sync or async."""
+
+_MANY: Final = 1 << 30  # positional arguments that `*args` takes
+
+
+class Listener:
+    """A handler, and what it can be called with.
+
+    Args:
+        call: The handler.
+        takes_socket: Whether it gets the socket before the arguments, as one for all sockets of a namespace does.
+    """
+
+    __slots__ = ("call", "least", "most", "takes_ack", "takes_socket")
+
+    def __init__(self, call: Handler, *, takes_socket: bool = False) -> None:
+        self.call, self.takes_socket = call, takes_socket
+        least, most, self.takes_ack = _shape(call)
+        # Without the socket: what the client may send.
+        self.least, self.most = max(0, least - takes_socket), max(0, most - takes_socket)
+
+    @property
+    def name(self) -> str:
+        """For the log."""
+        return getattr(self.call, "__qualname__", None) or repr(self.call)
+
+    def check(self, given: int) -> None:
+        """Raise Invalid unless the handler takes so many arguments: it is the client who chose them."""
+        if not self.least <= given <= self.most:
+            takes = str(self.least) if self.least == self.most else f"{self.least} or more"
+            raise Invalid(f"this event takes {takes} arguments, not {given}")
+
+
+def _shape(call: Handler) -> tuple[int, int, bool]:
+    """Fewest and most positional arguments, and whether there is an `ack`."""
+    bound = 0
+    if isinstance(call, MethodType):
+        bound, function = 1, call.__func__
+    else:
+        function = call
+    if isinstance(function, FunctionType) and not hasattr(function, "__wrapped__"):
+        return _shape_of_code(function.__code__, len(function.__defaults__ or ()), bound)
+    return _shape_of_signature(call)
+
+
+@lru_cache(4096)
+def _shape_of_code(code: CodeType, defaults: int, bound: int) -> tuple[int, int, bool]:
+    """The same without `inspect.signature`, which takes 15 us: handlers are registered for each socket that connects."""
+    positional = code.co_varnames[: code.co_argcount]
+    keywords = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+    most = len(positional) - bound
+    least = most - defaults
+    takes_ack = "ack" in keywords or "ack" in positional
+    if "ack" in positional:
+        most -= 1
+        least = min(least, most)
+    if code.co_flags & inspect.CO_VARARGS:
+        most = _MANY
+    return least, most, takes_ack
+
+
+def _shape_of_signature(call: Handler) -> tuple[int, int, bool]:
+    least = most = 0
+    takes_ack = False
+    for parameter in inspect.signature(call).parameters.values():
+        if parameter.name == "ack":
+            takes_ack = True
+        elif parameter.kind is parameter.VAR_POSITIONAL:
+            most = _MANY
+        elif parameter.kind in {parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD}:
+            most += 1
+            least += parameter.default is parameter.empty
+    return least, most, takes_ack
+
+
+class Reply(Protocol):
+    """How an event is answered; only the first answer goes out."""
+
+    def __call__(self, *args: Any) -> None:
+        """Answer."""
+        ...
+
+
+def no_reply(*_args: Any) -> None:
+    """The client asked for no answer."""
+
+
+Starting = Callable[[], None]
+"""Called when an async handler has begun to run."""
+
+
+class Runner:
+    """Calls handlers, and owns the tasks of those that are async. One a server."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[asyncio.Task[None], None] = {}
+
+    def call(
+        self,
+        listener: Listener,
+        socket: object,
+        args: Sequence[Any],
+        reply: Reply,
+        event: str,
+        began: Starting | None = None,
+    ) -> bool:
+        """Call a handler and answer.
+
+        Args:
+            listener: Whom.
+            socket: Whose event it is.
+            args: What the event brought.
+            reply: Answers it; `no_reply` where no answer is wanted.
+            event: For the log.
+            began: For an async handler: called as soon as it runs.
+
+        Returns:
+            Whether it is async: then it begins with a later turn of the loop.
+        """
+        try:
+            listener.check(len(args))
+            if listener.takes_socket:
+                args = (socket, *args)
+            more = {"ack": reply} if listener.takes_ack else {}
+            result = listener.call(*args, **more)
+            if inspect.iscoroutine(result):
+                self.start(_finish(listener, result, reply, event, began), f"handler of {event}")
+                return True
+            if not listener.takes_ack:
+                _answer(reply, result)
+        except Exception as exc:  # noqa: BLE001  a handler may raise anything
+            _failed(exc, reply, event, listener.name)
+        return False
+
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run something beside; it is cancelled when the server closes."""
+        task = spawn(work, name=name)
+        self._tasks[task] = None
+        task.add_done_callback(self._ended)
+
+    async def close(self, grace_s: float) -> None:
+        """Let what runs end by itself for a while, then cancel it."""
+        running = [task for task in self._tasks if task is not asyncio.current_task()]
+        if running:
+            await asyncio.wait(running, timeout=grace_s)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._tasks[task]
+
+
+async def _finish(
+    listener: Listener,
+    running: Awaitable[Any],
+    reply: Reply,
+    event: str,
+    began: Starting | None,
+) -> None:
+    if began is not None:
+        began()
+    try:
+        result = await running
+        if not listener.takes_ack:
+            _answer(reply, result)
+    except Exception as exc:  # noqa: BLE001  as above
+        _failed(exc, reply, event, listener.name)
+
+
+def _answer(reply: Reply, result: Any) -> None:
+    """Answer with what a handler returned."""
+    if result is None:
+        reply()
+    elif isinstance(result, tuple):
+        reply(*result)
+    else:
+        reply(result)
+
+
+def _failed(exc: Exception, reply: Reply, event: str, handler: str) -> None:
+    """Answer with what a handler raised; a bug is logged, and only that."""
+    reply({"error": as_told(exc)})
+    if not isinstance(exc, PeerError | ServerError):
+        log.error("handler failed", event_name=event[:64], handler=handler, exc_info=exc)
+
+
+def as_told(exc: BaseException) -> dict[str, Any]:
+    """An exception as a client may see it."""
+    error: ClarionError = exc if isinstance(exc, PeerError | ServerError) else Internal()
+    return error.as_answer()

@@ -1,0 +1,184 @@
+"""The sockets of one namespace, their rooms, and how one event goes to many of them.
+
+A broadcast walks over a room's dict and makes one call per recipient; the event was encoded before. Rooms are dicts, never
+sets: a simulation replays the order. Nothing here knows sessions or packets.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Generic, Protocol, TypeVar
+
+from msgspec import Struct
+
+from clarion.protocol import socketio
+from clarion.realtime.egress import Egress, Sent
+from clarion.realtime.handlers import Listener, Runner
+from clarion.realtime.heartbeat import Wheel
+from clarion.realtime.transports.base import Prepared, prepared_messages
+from clarion.settings import Limits
+from clarion.telemetry import events
+
+
+class Member(Protocol):
+    """What a hub needs of a socket."""
+
+    @property
+    def id(self) -> str:
+        """Its own room's name."""
+        ...
+
+    @property
+    def egress(self) -> Egress:
+        """Where its session's bytes go."""
+        ...
+
+
+S = TypeVar("S", bound=Member)
+
+
+class Selection(Struct, frozen=True):
+    """Whom a broadcast is for: everybody in any of `rooms` (empty: in the namespace) who is in none of `excluded`."""
+
+    rooms: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+
+
+EVERYBODY = Selection()
+
+
+class Hub(Generic[S]):
+    """Sockets and rooms of a namespace, and what its sockets share.
+
+    Args:
+        name: The namespace's.
+        limits: The server's.
+        wheel: The server's timer.
+        runner: Calls the server's handlers.
+    """
+
+    def __init__(self, name: str, limits: Limits, wheel: Wheel, runner: Runner) -> None:
+        # Fixed at creation
+        self.name, self.limits, self.wheel, self.runner = name, limits, wheel, runner
+        # Connected sockets by id. It serves as the rooms of their ids, too: a dict for each would cost 232 bytes a socket.
+        self.sockets: dict[str, S] = {}
+        # Invariant: socket in _rooms[room]  <=>  room in _rooms_of[socket]; neither holds an empty dict.
+        self._rooms: dict[str, dict[S, None]] = {}
+        self._rooms_of: dict[S, dict[str, None]] = {}
+        # Connected sockets that left the room of their own id.
+        self._left_own: dict[S, None] = {}
+        # Handlers for events of all its sockets.
+        self.listeners: dict[Any, list[Listener]] = {}
+        # One counter a namespace, from 0, as in Node.
+        self._next_ack = 0
+
+    # ── sockets ──
+    def add(self, socket: S) -> None:
+        """Count a socket in."""
+        self.sockets[socket.id] = socket
+
+    def discard(self, socket: S) -> None:
+        """Forget a socket and its places in rooms."""
+        for room in self._rooms_of.pop(socket, ()):
+            self._drop(room, socket)
+        self._left_own.pop(socket, None)
+        self.sockets.pop(socket.id, None)
+
+    # ── rooms ──
+    def join(self, socket: S, room: str) -> None:
+        """Put a connected socket into a room."""
+        if room == socket.id:
+            self._left_own.pop(socket, None)
+            return
+        self._rooms.setdefault(room, {})[socket] = None
+        self._rooms_of.setdefault(socket, {})[room] = None
+
+    def leave(self, socket: S, room: str) -> None:
+        """Take a socket out of a room."""
+        if room == socket.id:
+            self._left_own[socket] = None
+            return
+        rooms = self._rooms_of.get(socket)
+        if rooms is None or room not in rooms:
+            return
+        del rooms[room]
+        if not rooms:
+            del self._rooms_of[socket]
+        self._drop(room, socket)
+
+    def rooms_of(self, socket: S) -> tuple[str, ...]:
+        """The rooms that a socket is in, its own first."""
+        own = (socket.id,) if socket.id in self.sockets and socket not in self._left_own else ()
+        return own + tuple(self._rooms_of.get(socket, ()))
+
+    def rooms(self) -> dict[str, int]:
+        """Rooms that somebody joined, and how many are in each; without the rooms of ids."""
+        return {room: len(members) for room, members in self._rooms.items()}
+
+    def _drop(self, room: str, socket: S) -> None:
+        members = self._rooms[room]
+        del members[socket]
+        if not members:
+            del self._rooms[room]
+
+    # ── recipients ──
+    def select(self, selection: Selection) -> Iterable[S]:
+        """Whom a selection means, each once. Don't add or remove anybody while walking over it."""
+        rooms, excluded = selection.rooms, selection.excluded
+        if len(rooms) == 1:
+            found = self._members(rooms[0])
+        elif rooms:
+            found = {socket: None for room in rooms for socket in self._members(room)}
+        else:
+            found = self.sockets.values()
+        if not excluded:
+            return found
+        if len(excluded) == 1 and excluded[0] not in self._rooms:
+            # The usual case, a sender who leaves itself out: one comparison each instead of a set.
+            out = self._own(excluded[0])
+            return [socket for socket in found if socket is not out]
+        barred = {socket: None for room in excluded for socket in self._members(room)}
+        return [socket for socket in found if socket not in barred]
+
+    def _members(self, room: str) -> Iterable[S]:
+        joined, own = self._rooms.get(room), self._own(room)
+        if own is None:
+            return joined or ()
+        return (own,) if joined is None else {**joined, own: None}
+
+    def _own(self, room: str) -> S | None:
+        """The socket whose own room this is, unless it left that."""
+        socket = self.sockets.get(room)
+        return None if socket is None or socket in self._left_own else socket
+
+    # ── sending ──
+    def prepare(self, event: str, args: Iterable[object], ack: int | None = None) -> Prepared:
+        """An event of this namespace, encoded once.
+
+        Raises:
+            UsageError: A reserved name, or a value that JSON does not have.
+        """
+        return prepared_messages(socketio.encode_event(self.name, [event, *args], ack))
+
+    def deliver(
+        self, selection: Selection, prepared: Prepared, *, is_volatile: bool = False
+    ) -> int:
+        """Send to everybody selected; returns how many of this process it is on the way to."""
+        count = 0
+        refused = _NOT_SENT
+        if is_volatile:
+            for socket in self.select(selection):
+                count += socket.egress.push_volatile(prepared) not in refused
+        else:
+            for socket in self.select(selection):
+                socket.egress.push(prepared)
+                count += 1
+        _events_out.inc(count)
+        return count
+
+    def next_ack(self) -> int:
+        """A fresh id of an event that wants an answer."""
+        self._next_ack += 1
+        return self._next_ack - 1
+
+
+_NOT_SENT = (Sent.DROPPED, Sent.REFUSED)
+_events_out = events.labels("out")

@@ -1,0 +1,177 @@
+"""Whom an event goes to, said step by step: `io.to("a").except_("b").volatile.emit("x")`.
+
+Each step gives a new operator, and none leaves a trace on the socket or the namespace: in Node `socket.volatile` sets a flag that
+the next emit takes, whoever makes it.
+"""
+
+from typing import Any, Generic, Protocol, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from clarion.errors import UsageError
+from clarion.realtime.acks import DEFAULT_TIMEOUT_S, Acks, Pending
+from clarion.realtime.egress import Sent
+from clarion.realtime.hub import Hub, Member, Selection
+
+
+class Client(Member, Protocol):
+    """What operators need of a socket."""
+
+    @property
+    def acks(self) -> Acks:
+        """The questions that it has not answered."""
+        ...
+
+    def join(self, *rooms: str) -> None:
+        """Put it into rooms."""
+        ...
+
+    def leave(self, room: str) -> None:
+        """Take it out of a room."""
+        ...
+
+    def disconnect(self, *, close: bool = False) -> None:
+        """Put it out of its namespace."""
+        ...
+
+
+C = TypeVar("C", bound=Client)
+
+
+class Operator(Struct, Generic[C], frozen=True):
+    """A choice of sockets of one namespace, and how to send to them. Calls act on this process's sockets."""
+
+    hub: Hub[C]
+    selection: Selection = Selection()
+    is_volatile: bool = False
+    timeout_s: float | None = None
+
+    # ── choosing ──
+    def to(self, *rooms: str) -> "Operator[C]":
+        """Also those in these rooms. With none named ever, all of the namespace is meant."""
+        chosen = Selection(_union(self.selection.rooms, rooms), self.selection.excluded)
+        return replace(self, selection=chosen)
+
+    def in_(self, *rooms: str) -> "Operator[C]":
+        """The same as `to`."""
+        return self.to(*rooms)
+
+    def except_(self, *rooms: str) -> "Operator[C]":
+        """But none of those in these rooms."""
+        chosen = Selection(self.selection.rooms, _union(self.selection.excluded, rooms))
+        return replace(self, selection=chosen)
+
+    @property
+    def volatile(self) -> "Operator[C]":
+        """Drop the event for those who are behind in reading."""
+        return replace(self, is_volatile=True)
+
+    def timeout(self, seconds: float) -> "Operator[C]":
+        """How long to wait for answers."""
+        return replace(self, timeout_s=seconds)
+
+    # ── acting ──
+    def emit(self, event: str, *args: Any) -> int:
+        """Send an event to each of them: at most once, in order.
+
+        Args:
+            event: Its name.
+            args: What JSON has, bytes, structs; see `protocol.jsontext.write`.
+
+        Returns:
+            How many sockets of this process it is on the way to.
+
+        Raises:
+            UsageError: A reserved name, or a value that can't be sent.
+        """
+        prepared = self.hub.prepare(event, args)
+        return self.hub.deliver(self.selection, prepared, is_volatile=self.is_volatile)
+
+    async def emit_with_ack(self, event: str, *args: Any) -> list[Any]:
+        """Send an event and wait for everybody's answer.
+
+        Returns:
+            The first argument of each answer (None where there was none), in order of arrival. Who leaves meanwhile is not
+            waited for.
+
+        Raises:
+            AckTimeout: Not all answered; `responses` has what came.
+            UsageError: No time-out was named, or as for `emit`.
+        """
+        if self.timeout_s is None:
+            raise UsageError("a broadcast that wants answers needs a time-out: .timeout(seconds)")
+        hub = self.hub
+        id = hub.next_ack()
+        prepared = hub.prepare(event, args, id)
+        asked = list(hub.select(self.selection))
+        pending = Pending(hub.wheel, len(asked), self.timeout_s, only_one=False)
+        for socket in asked:
+            socket.acks.expect(id, pending, hub.limits.pending_acks)
+            socket.egress.push(prepared)
+        try:
+            return [args[0] if args else None for args in await pending.wait()]
+        finally:
+            for socket in asked:
+                socket.acks.forget(id)
+
+    async def fetch_sockets(self) -> list[C]:
+        """The sockets that are meant."""
+        return list(self.hub.select(self.selection))
+
+    async def sockets_join(self, *rooms: str) -> None:
+        """Put them into rooms."""
+        for socket in list(self.hub.select(self.selection)):
+            socket.join(*rooms)
+
+    async def sockets_leave(self, *rooms: str) -> None:
+        """Take them out of rooms."""
+        for socket in list(self.hub.select(self.selection)):
+            for room in rooms:
+                socket.leave(room)
+
+    async def disconnect_sockets(self, *, close: bool = False) -> None:
+        """Put them out of the namespace; with `close` end their sessions."""
+        for socket in list(self.hub.select(self.selection)):
+            socket.disconnect(close=close)
+
+
+class Emitter(Protocol):
+    """What a socket's own operator needs of it."""
+
+    def send_event(self, event: str, args: tuple[Any, ...], *, is_volatile: bool) -> Sent:
+        """Send an event to its client."""
+        ...
+
+    async def emit_with_ack(self, event: str, *args: Any, timeout_s: float = ...) -> Any:
+        """Send an event and wait for the answer."""
+        ...
+
+
+class SocketOperator(Struct, frozen=True):
+    """How to send to one client."""
+
+    socket: Emitter
+    is_volatile: bool = False
+    timeout_s: float = DEFAULT_TIMEOUT_S
+
+    @property
+    def volatile(self) -> "SocketOperator":
+        """Drop the event if the client is behind in reading."""
+        return replace(self, is_volatile=True)
+
+    def timeout(self, seconds: float) -> "SocketOperator":
+        """How long to wait for an answer."""
+        return replace(self, timeout_s=seconds)
+
+    def emit(self, event: str, *args: Any) -> Sent:
+        """Send an event; see `Socket.emit`."""
+        return self.socket.send_event(event, args, is_volatile=self.is_volatile)
+
+    async def emit_with_ack(self, event: str, *args: Any) -> Any:
+        """Send an event and wait for the answer; see `Socket.emit_with_ack`."""
+        return await self.socket.emit_with_ack(event, *args, timeout_s=self.timeout_s)
+
+
+def _union(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(first + second))

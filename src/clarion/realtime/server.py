@@ -1,0 +1,375 @@
+"""The Socket.IO server: namespaces on one side, sessions on the other.
+
+It is usable alone. `asgi` serves polling, `admit` decides about WebSockets; both go to one port through `transports.HttpServer`:
+
+    io = Server(Realtime(), Limits(), clock=SystemClock(), ids=Ids())
+    door = HttpServer(io.asgi, limits=…, clock=…, endpoints={io.path: io.admit}, on_stopping=io.stop)
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, overload
+
+from clarion.clock import Clock
+from clarion.errors import UsageError
+from clarion.ids import Ids
+from clarion.protocol import engineio, socketio
+from clarion.protocol.codes import EngineError
+from clarion.protocol.engineio import Transport as Kind
+from clarion.protocol.session import Timing
+from clarion.protocol.socketio import DecoderLimits
+from clarion.realtime.admission import Admission, Origins
+from clarion.realtime.egress import Flusher
+from clarion.realtime.handlers import Runner
+from clarion.realtime.handshake import Handshake, make_handshake
+from clarion.realtime.heartbeat import RESOLUTION_S, Wheel
+from clarion.realtime.namespace import H, M, Namespace
+from clarion.realtime.operators import Operator
+from clarion.realtime.session import Session
+from clarion.realtime.socket import Socket
+from clarion.realtime.transports.base import Transport
+from clarion.realtime.transports.head import Headers, Refused, Upgrade, joined
+from clarion.realtime.transports.polling import (
+    CorsHeaders,
+    Polling,
+    PollingEndpoint,
+    Receive,
+    Scope,
+    Send,
+)
+from clarion.realtime.transports.websocket import SessionSocket
+from clarion.settings import Limits, Realtime
+from clarion.telemetry import get_logger, handshakes
+
+log = get_logger(__name__)
+
+GRACE_S: Final = 10.0  # for handlers to end by themselves when the server closes
+
+
+class Server:
+    """A Socket.IO server.
+
+    Args:
+        settings: Path and times.
+        limits: How much clients may do.
+        clock: Says when a session began.
+        ids: Makes ids of sessions and sockets.
+        allowed_origins: Origins of pages that may talk to the server, besides its own; `*` is everybody.
+        home: The namespace of `emit_to_user`, `emit_to_room` and `broadcast` where none is named.
+        bare_errors: Answer to an unknown namespace with the message alone, byte for byte as Node, without `data`.
+        new_namespace: Called with each namespace as it is made, `/` included: the place for what all of them need.
+    """
+
+    def __init__(
+        self,
+        settings: Realtime,
+        limits: Limits,
+        *,
+        clock: Clock,
+        ids: Ids,
+        allowed_origins: Sequence[str] = (),
+        home: str = "/",
+        bare_errors: bool = False,
+        new_namespace: Callable[[Namespace], None] = lambda _: None,
+    ) -> None:
+        # Fixed at creation
+        self.path = settings.path
+        self.home = home
+        self.limits = limits
+        self.bare_errors = bare_errors
+        self.max_payload_bytes = limits.max_payload_bytes
+        self.connect_timeout_s = settings.connect_timeout_s
+        self.timing = Timing(
+            ping_interval_s=settings.ping_interval_s,
+            ping_timeout_s=settings.ping_timeout_s,
+            upgrade_timeout_s=settings.upgrade_timeout_s,
+        )
+        self.decoding = DecoderLimits(
+            attachments=limits.attachments,
+            attachment_bytes=limits.max_payload_bytes * max(1, limits.attachments),
+        )
+        self._clock, self._ids = clock, ids
+        self._node = ids.node()
+        # Deadlines are met within a part of the shortest time that is kept, for the sake of servers with very short ones.
+        shortest = min(settings.ping_interval_s, settings.ping_timeout_s)
+        self.wheel = Wheel(min(RESOLUTION_S, shortest / 100))
+        self.flusher = Flusher(limits.egress_soft_bytes, limits.egress_hard_bytes)
+        self._runner = Runner()
+        self._admission = Admission(limits.handshakes_per_s, limits.connections, ids)
+        self._origins = Origins(allowed_origins)
+        self._polling = PollingEndpoint(self)
+        self._new_namespace = new_namespace
+        # Grows while the application sets itself up
+        self._namespaces: dict[str, Namespace] = {}
+        # Changes while open
+        self._sessions: dict[str, Session] = {}
+        self.of("/")
+
+    # ── setting up ──
+    def of(self, name: str) -> Namespace:
+        """The namespace of a name, made where there is none: clients can join it from now on.
+
+        Raises:
+            UsageError: The name is none that a client could ask for.
+        """
+        if not name.startswith("/"):
+            name = "/" + name
+        found = self._namespaces.get(name)
+        if found is None:
+            socketio.check_namespace(name)
+            found = Namespace(name, self.limits, self.wheel, self._runner, self._ids)
+            self._namespaces[name] = found
+            self._new_namespace(found)
+        return found
+
+    def use(self, middleware: M) -> M:
+        """A middleware of `/`; see `Namespace.use`."""
+        return self.of("/").use(middleware)
+
+    @overload
+    def on(self, event: str) -> Callable[[H], H]: ...
+    @overload
+    def on(self, event: str, handler: H) -> H: ...
+    def on(self, event: str, handler: H | None = None) -> H | Callable[[H], H]:
+        """Call a handler with each socket that connects to `/`: `@io.on("connection")`."""
+        root = self.of("/")
+        return root.on(event) if handler is None else root.on(event, handler)
+
+    @overload
+    def handle(self, event: str | float) -> Callable[[H], H]: ...
+    @overload
+    def handle(self, event: str | float, handler: H) -> H: ...
+    def handle(self, event: str | float, handler: H | None = None) -> H | Callable[[H], H]:
+        """Handle an event of every socket of `/`; see `Namespace.handle`."""
+        root = self.of("/")
+        return root.handle(event) if handler is None else root.handle(event, handler)
+
+    # ── speaking ──
+    @property
+    def namespaces(self) -> Mapping[str, Namespace]:
+        """Those that clients can join, by name."""
+        return self._namespaces
+
+    @property
+    def sessions(self) -> int:
+        """How many are open in this process."""
+        return len(self._sessions)
+
+    def to(self, *rooms: str) -> Operator[Socket]:
+        """Everybody of `/` in any of these rooms."""
+        return self.of("/").to(*rooms)
+
+    def in_(self, *rooms: str) -> Operator[Socket]:
+        """The same as `to`."""
+        return self.of("/").to(*rooms)
+
+    def except_(self, *rooms: str) -> Operator[Socket]:
+        """Everybody of `/` who is in none of these rooms."""
+        return self.of("/").except_(*rooms)
+
+    @property
+    def volatile(self) -> Operator[Socket]:
+        """Everybody of `/`; the event is dropped for those who are behind."""
+        return self.of("/").volatile
+
+    def timeout(self, seconds: float) -> Operator[Socket]:
+        """Everybody of `/`; how long to wait for answers."""
+        return self.of("/").timeout(seconds)
+
+    def emit(self, event: str, *args: Any) -> int:
+        """Send an event to everybody of `/`; see `Operator.emit`."""
+        return self.of("/").emit(event, *args)
+
+    async def fetch_sockets(self) -> list[Socket]:
+        """Everybody of `/`."""
+        return await self.of("/").fetch_sockets()
+
+    def emit_to_user(self, user: str, event: str, *args: Any, namespace: str | None = None) -> int:
+        """Send an event to all sockets of a user.
+
+        Args:
+            user: As in `socket.user`.
+            event: As for `Operator.emit`.
+            args: As for `Operator.emit`.
+            namespace: None: `home`.
+
+        Returns:
+            To how many sockets of this process.
+
+        Raises:
+            UsageError: There is no such namespace, or as for `Operator.emit`.
+        """
+        return self._existing(namespace).to(f"user:{user}").emit(event, *args)
+
+    def emit_to_room(self, room: str, event: str, *args: Any, namespace: str | None = None) -> int:
+        """Send an event to everybody in a room; as `emit_to_user`."""
+        return self._existing(namespace).to(room).emit(event, *args)
+
+    def broadcast(self, event: str, *args: Any, namespace: str | None = None) -> int:
+        """Send an event to everybody in a namespace; as `emit_to_user`."""
+        return self._existing(namespace).emit(event, *args)
+
+    def _existing(self, name: str | None) -> Namespace:
+        name = self.home if name is None else name
+        found = self._namespaces.get(name)
+        if found is None:
+            raise UsageError(f"there is no namespace {name!r}: make it with `server.of`")
+        return found
+
+    # ── requests ──
+    async def asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI application: polling under `path`, 404 elsewhere. WebSockets come by `admit`."""
+        if scope["type"] == "http" and scope["path"].startswith(self.path):
+            await self._polling(scope, receive, send)
+        elif scope["type"] == "http":
+            start = {"type": "http.response.start", "status": 404, "headers": []}
+            await send(start)
+            await send({"type": "http.response.body", "body": b""})
+
+    def admit(self, upgrade: Upgrade) -> SessionSocket:
+        """Decide about an upgrade on `path`.
+
+        Raises:
+            Refused: 400 for what Engine.IO does not serve, 403 for a foreign page, 503 where there are too many.
+        """
+        try:
+            query = engineio.parse_query(upgrade.query.decode("latin-1"))
+            self.check(
+                query,
+                upgrade.headers,
+                method="GET",
+                is_upgrade=True,
+                is_secure=upgrade.is_secure,
+            )
+        except engineio.Refused as why:
+            status = 403 if why.error is EngineError.FORBIDDEN else 400
+            raise Refused(status, why.bare(), "text/html") from why
+        if query.sid:
+            session = self._sessions[query.sid]
+            return SessionSocket(lambda socket: session if session.probe(socket) else None)
+        self._count_in()
+        handshake = make_handshake(
+            upgrade.target,
+            upgrade.headers,
+            upgrade.client,
+            is_secure=upgrade.is_secure,
+            now_ms=self._clock.now_ms(),
+        )
+        return SessionSocket(lambda socket: self._open(socket, handshake))
+
+    # ── for transports ──
+    def find(self, sid: str) -> Session | None:
+        """The session of an id, also one whose last packets wait to be fetched."""
+        return self._sessions.get(sid)
+
+    def check(
+        self,
+        query: engineio.Query,
+        headers: Headers,
+        *,
+        method: str,
+        is_upgrade: bool,
+        is_secure: bool,
+    ) -> None:
+        """Refuse what Engine.IO does not serve, and pages of foreign origins.
+
+        Raises:
+            engineio.Refused: Why.
+        """
+        session = self._sessions.get(query.sid) if query.sid else None
+        origin = joined(headers, b"origin")
+        try:
+            engineio.check_request(
+                query,
+                method=method,
+                upgrade=is_upgrade,
+                session=session.expects if session is not None else None,
+                origin=origin.decode("latin-1"),
+            )
+            host = joined(headers, b"host")
+            if not self._origins.allows(origin, host, is_secure=is_secure):
+                raise engineio.Refused(EngineError.FORBIDDEN, "foreign origin")
+        except engineio.Refused:
+            _refused.inc()
+            raise
+
+    def cors(self, headers: Headers) -> CorsHeaders:
+        """Headers that let a page of an allowed origin read the answer."""
+        return self._origins.cors(joined(headers, b"origin"))
+
+    def open_polling(self, scope: Scope, polling: Polling) -> Session:
+        """Begin a session on polling.
+
+        Raises:
+            Refused: 503 where there are too many.
+        """
+        self._count_in()
+        query: bytes = scope["query_string"]
+        handshake = make_handshake(
+            scope["path"].encode("latin-1", "replace") + b"?" + query,
+            scope["headers"],
+            scope["client"],
+            is_secure=scope["scheme"] == "https",
+            now_ms=self._clock.now_ms(),
+        )
+        return self._open(polling, handshake)
+
+    def open(self, transport: Transport, handshake: Handshake) -> Session:
+        """Begin a session on a transport: also the simulator's way in.
+
+        Raises:
+            Refused: 503 where there are too many.
+        """
+        self._count_in()
+        return self._open(transport, handshake)
+
+    def ended(self, session: Session) -> None:
+        """Forget a session."""
+        if self._sessions.pop(session.id, None) is not None:
+            self.wheel.cancel(session)
+
+    def _count_in(self) -> None:
+        try:
+            self._admission.check(self.wheel.now(), len(self._sessions))
+        except Refused:
+            _overloaded.inc()
+            raise
+
+    def _open(self, transport: Transport, handshake: Handshake) -> Session:
+        session = Session(self._ids.session_id(self._node), self, handshake, transport)
+        self._sessions[session.id] = session
+        session.open()
+        _opened.inc()
+        return session
+
+    # ── the end ──
+    def stop(self) -> None:
+        """The process is about to stop: no new sessions, and those on polling are told to go.
+
+        Sessions on WebSockets are told one after another by `HttpServer`, which knows their connections, or by `close`.
+        """
+        self._admission.is_stopping = True
+        for session in list(self._sessions.values()):
+            if session.transport.kind is Kind.POLLING:
+                session.drain()
+
+    async def close(self, drain_s: float = 0.0) -> None:
+        """End all sessions in a way that lets clients come back, and wait until handlers have ended.
+
+        Args:
+            drain_s: The closes are spread over it, so that clients do not all come back in the same second.
+        """
+        self.stop()
+        open_now = list(self._sessions.values())
+        for number, session in enumerate(open_now):
+            session.drain()
+            if drain_s and number + 1 < len(open_now):
+                await asyncio.sleep(drain_s / len(open_now))
+        await self._runner.close(GRACE_S)
+        self.flusher.flush()
+        self.wheel.close()
+
+
+_opened = handshakes.labels("opened")
+_refused = handshakes.labels("refused")
+_overloaded = handshakes.labels("overloaded")

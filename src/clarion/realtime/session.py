@@ -1,0 +1,390 @@
+"""One client's session: the shell around the protocol's state machine.
+
+It owns the transports, feeds what they receive to the machine and does what that answers; hands packets to the sockets of
+the namespaces; and is the one place where errors become closes. It decides nothing that `protocol.session` can decide.
+"""
+
+from collections.abc import Mapping
+from typing import Final, Protocol, assert_never
+
+from clarion.errors import PeerError, ProtocolError, TooMany, UnknownNamespace
+from clarion.protocol import engineio, socketio
+from clarion.protocol.codes import CloseCode, Reason
+from clarion.protocol.engineio import Transport as Kind
+from clarion.protocol.session import (
+    DELIVER,
+    Closed,
+    Deliver,
+    Events,
+    ProbeClosed,
+    ReleasePoll,
+    Send,
+    State,
+    Timing,
+    Upgraded,
+)
+from clarion.protocol.session import Session as Machine
+from clarion.protocol.socketio import Decoder, DecoderLimits, PacketType
+from clarion.realtime.egress import Egress, Flusher
+from clarion.realtime.handshake import Handshake
+from clarion.realtime.heartbeat import Timed, Wheel
+from clarion.realtime.namespace import Namespace
+from clarion.realtime.socket import Socket
+from clarion.realtime.transports.base import Transport, prepared_engine, prepared_messages
+from clarion.settings import Limits
+from clarion.telemetry import get_logger, limit_exceeded, session_closed, sessions
+
+log = get_logger(__name__)
+
+ATTACHMENTS_S: Final = 10.0  # for the attachments of a packet to come
+REFUSALS: Final = 100  # namespaces that a session may be kept out of before it is closed: each costs a check of a token
+
+
+class Shared(Protocol):
+    """What all sessions of a server share."""
+
+    limits: Limits
+    timing: Timing
+    decoding: DecoderLimits
+    connect_timeout_s: float
+    wheel: Wheel
+    flusher: Flusher
+    bare_errors: bool
+
+    @property
+    def namespaces(self) -> Mapping[str, Namespace]:
+        """Those that clients can join."""
+        ...
+
+    def ended(self, session: "Session") -> None:
+        """Forget a session."""
+        ...
+
+
+class Session(Timed):
+    """A client, whatever transport it is on.
+
+    Args:
+        id: Its id.
+        shared: The server's part.
+        handshake: What it said.
+        transport: On which it begins; `open` follows.
+    """
+
+    __slots__ = (
+        "_connect_by", "_decoder", "_left", "_machine", "_probe", "_refusals", "_shared", "_sockets",
+        "_transport", "_whole_by", "egress", "handshake", "id",
+    )  # fmt: skip
+
+    def __init__(self, id: str, shared: Shared, handshake: Handshake, transport: Transport) -> None:
+        super().__init__()
+        # Fixed at creation
+        self.id: Final = id
+        self.handshake: Final = handshake
+        self.egress: Final = Egress(self, shared.flusher, transport)
+        self._shared = shared
+        self._machine = Machine(shared.timing)
+        self._decoder = Decoder(shared.decoding)
+        # Changes while open
+        self._transport = transport
+        self._sockets: dict[str, Socket] = {}
+        self._left: dict[str, None] | None = None  # namespaces that it was in and is not any more
+        self._refusals = 0
+        # Deadlines; None: not running
+        self._connect_by: float | None = None
+        self._whole_by: float | None = None  # not None  =>  attachments are due
+        # Only while upgrading
+        self._probe: Transport | None = None
+
+    # ── what it is ──
+    @property
+    def transport(self) -> Transport:
+        """Where its messages go now."""
+        return self._transport
+
+    @property
+    def transport_name(self) -> str:
+        """`polling` or `websocket`."""
+        return self._transport.kind.value
+
+    @property
+    def expects(self) -> Kind | None:
+        """The transport that requests with its id must name; None once it has ended."""
+        return self._machine.transport
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages come and go."""
+        return self._machine.is_open
+
+    # ── beginning ──
+    def open(self) -> None:
+        """Say hello on the transport; the session exists for the client from now on."""
+        now, shared = self._shared.wheel.now(), self._shared
+        kind = self._transport.kind
+        self._connect_by = now + shared.connect_timeout_s
+        self._machine.open(kind, now)
+        hello = engineio.handshake(
+            self.id,
+            upgrades=("websocket",) if kind is Kind.POLLING else (),
+            ping_interval_s=shared.timing.ping_interval_s,
+            ping_timeout_s=shared.timing.ping_timeout_s,
+            max_payload_bytes=shared.limits.max_payload_bytes,
+        )
+        self.egress.push(prepared_engine(hello))
+        sessions.labels(kind.value).inc()
+        self._wake()
+
+    def probe(self, transport: Transport) -> bool:
+        """Let a second transport try to take over; False: it must be closed."""
+        if not self._machine.begin_probe(self._shared.wheel.now()):
+            return False
+        self._probe = transport
+        self._wake()
+        return True
+
+    # ── from the network ──
+    def receive(self, message: str | bytes, via: Transport) -> None:
+        """One message came in."""
+        if via is not self._transport and via is not self._probe:
+            return  # a WebSocket that was not let probe, or polling after the upgrade
+        try:
+            self._take(engineio.decode(message), via)
+        except ProtocolError as exc:
+            self._broke(exc, Reason.PARSE_ERROR, via)
+
+    def receive_payload(self, body: bytes, via: Transport) -> bool:
+        """A polling body came in; False if there was something wrong with it: then the session has ended."""
+        try:
+            for packet in engineio.decode_payload(body, self._shared.limits.packets_per_payload):
+                self._take(packet, via)
+        except ProtocolError as exc:
+            if exc.facts.get("name") == "too_many_packets":
+                limit_exceeded.labels("packets_per_payload").inc()
+            self._broke(exc, Reason.PARSE_ERROR, via)
+            return False
+        return True
+
+    def polled(self, via: Transport) -> None:
+        """A GET is held: give it what waits, and `6` where the client must be let go of polling."""
+        if self._machine.releases_polls and self.egress.is_empty:
+            self.egress.push(prepared_engine(engineio.NOOP))
+        self.writable(via)
+        self._fetched()
+
+    def writable(self, via: Transport) -> None:
+        """The peer can take more."""
+        if via is self._transport:
+            self.egress.resumed()
+            self.egress.flush()
+
+    def full(self, via: Transport) -> None:
+        """The peer takes no more for now."""
+        if via is self._transport:
+            self.egress.full()
+
+    def lost(self, via: Transport, reason: Reason = Reason.TRANSPORT_CLOSE) -> None:
+        """A transport has ended, or its peer broke the rules."""
+        if via is self._transport or via is self._probe:
+            self._execute(self._machine.lost(via.kind, reason))
+
+    # ── to the network ──
+    def close(self, reason: Reason, code: int | None = None, text: str = "") -> None:
+        """End it; what was sent before still goes out.
+
+        Args:
+            reason: What its sockets are told.
+            code: Close code on a WebSocket. One of 3500-3999 ("stop") puts the sockets out first: clients of other libraries
+                read no code, but they do not come back after DISCONNECT.
+            text: For people.
+        """
+        is_final = reason is Reason.SERVER_DISCONNECT or (code is not None and 3500 <= code < 4000)
+        if is_final and self._machine.is_open:
+            for socket in self._sockets.values():
+                socket.send(PacketType.DISCONNECT)
+        events = self._machine.close(reason, self._shared.wheel.now(), code=code, text=text)
+        self._execute(events)
+
+    def drain(self) -> None:
+        """The server stops, and it is this session's turn: its client comes back, elsewhere or later."""
+        self.close(Reason.SHUTTING_DOWN, CloseCode.DRAINING, "draining")
+
+    def overflowed(self, waiting: int) -> None:
+        """More waits than may."""
+        log.info("session is too slow", sid=self.id, queued_bytes=waiting)
+        self.close(Reason.TRANSPORT_ERROR, CloseCode.SLOW, "slow")
+
+    # ── time ──
+    def on_time(self, now: float) -> float | None:
+        """Something may be due."""
+        if self._connect_by is not None and now >= self._connect_by:
+            self._connect_by = None
+            if not self._left and not any(each.connected for each in self._sockets.values()):
+                self.close(Reason.FORCED_SERVER_CLOSE, CloseCode.UNAUTHENTICATED, "unauthenticated")
+        if self._whole_by is not None and now >= self._whole_by:
+            self.close(Reason.FORCED_CLOSE, CloseCode.POLICY, "attachments did not come")
+        self._execute(self._machine.expire(now))
+        self._fetched()
+        return self._deadline()
+
+    def _deadline(self) -> float | None:
+        times = (self._machine.deadline, self._connect_by, self._whole_by)
+        return min((when for when in times if when is not None), default=None)
+
+    def _wake(self) -> None:
+        """Have the wheel call in time."""
+        when = self._deadline()
+        if when is not None:
+            self._shared.wheel.set(self, when)
+
+    # ── packets ──
+    def _take(self, packet: engineio.Packet, via: Transport) -> None:
+        events = self._machine.receive(packet, self._shared.wheel.now(), via.kind)
+        if events is not DELIVER:
+            self._execute(events)
+            return
+        try:
+            whole = self._decoder.add(packet.data)
+            if whole is not None:
+                self._whole_by = None
+                self._handle(whole)
+            elif self._whole_by is None:
+                self._await_attachments()
+        except ProtocolError as exc:
+            self._broke(exc, Reason.FORCED_CLOSE, via)
+
+    def _await_attachments(self) -> None:
+        # CVE-2026-48804: who is in no namespace may not make us keep anything.
+        if not self._sockets:
+            self._out_of_turn("attachments before CONNECT")
+            return
+        self._whole_by = self._shared.wheel.now() + ATTACHMENTS_S
+        self._wake()
+
+    def _handle(self, packet: socketio.Packet) -> None:
+        kind, socket = packet.type, self._sockets.get(packet.namespace)
+        if kind is PacketType.CONNECT:
+            # Node takes a second CONNECT while a middleware runs, and one of the two sockets is nobody's.
+            if socket is not None:
+                self._out_of_turn("a second CONNECT")
+            else:
+                self._connect(packet)
+        elif socket is None or (socket.is_joining and kind is not PacketType.DISCONNECT):
+            # Late packets of a namespace that was left are on their way in good faith.
+            if self._left is None or packet.namespace not in self._left:
+                self._out_of_turn(f"{kind.name} in a namespace that was not joined")
+        elif kind is PacketType.EVENT:
+            socket.received(packet)
+        elif kind is PacketType.ACK:
+            socket.answered(packet)
+        elif kind is PacketType.DISCONNECT:
+            socket.left(Reason.CLIENT_DISCONNECT)
+        else:
+            self._out_of_turn("CONNECT_ERROR from a client")
+
+    def _connect(self, packet: socketio.Packet) -> None:
+        namespace = self._shared.namespaces.get(packet.namespace)
+        limit = self._shared.limits.namespaces
+        if namespace is None:
+            self._refuse(packet.namespace, UnknownNamespace(), is_bare=self._shared.bare_errors)
+        elif len(self._sockets) >= limit:
+            limit_exceeded.labels("namespaces").inc()
+            why = f"a session has at most {limit} namespaces (limits.namespaces)"
+            self._refuse(packet.namespace, TooMany(why, limit=limit))
+        else:
+            socket = namespace.make_socket(self, packet.data or {})
+            self._sockets[packet.namespace] = socket
+            namespace.admit(socket)
+
+    def _refuse(self, namespace: str, why: PeerError, *, is_bare: bool = False) -> None:
+        told = {"message": why.message} | ({} if is_bare else {"data": why.as_answer()})
+        packet = socketio.Packet(PacketType.CONNECT_ERROR, namespace, told)
+        self.egress.push(prepared_messages(socketio.encode(packet)))
+        self._count_refusal()
+
+    def forget(self, namespace: str, *, was_in: bool) -> None:
+        """A socket has left, or was not let in."""
+        self._sockets.pop(namespace, None)
+        if was_in:
+            self._left = {**(self._left or {}), namespace: None}
+        elif self._machine.is_open:
+            self._count_refusal()
+
+    def _count_refusal(self) -> None:
+        self._refusals += 1
+        if self._refusals > REFUSALS:
+            self._out_of_turn("too many refused CONNECTs")
+
+    # ── errors: the one place where they become closes ──
+    def _broke(self, exc: ProtocolError, reason: Reason, via: Transport) -> None:
+        """A packet does not parse: on Engine.IO's level the transport is at fault, on Socket.IO's the session is closed."""
+        log.debug("packet refused", sid=self.id, reason=reason.text, why=str(exc))
+        if reason is Reason.PARSE_ERROR:
+            self._execute(self._machine.lost(via.kind, reason))
+        else:
+            self._execute(self._machine.close(reason, self._shared.wheel.now()))
+
+    def _out_of_turn(self, why: str) -> None:
+        """A packet that may not come now."""
+        log.debug("packet out of turn", sid=self.id, why=why)
+        self._execute(self._machine.close(Reason.FORCED_SERVER_CLOSE, self._shared.wheel.now()))
+
+    # ── doing what the machine says ──
+    def _execute(self, events: Events) -> None:
+        for event in events:
+            match event:
+                case Send(packet, via):
+                    self._send(packet, via)
+                case ReleasePoll():
+                    if self._transport.is_writable and self.egress.is_empty:
+                        self.egress.push(prepared_engine(engineio.NOOP))
+                case Upgraded():
+                    self._upgrade()
+                case ProbeClosed():
+                    self._end_probe()
+                case Closed(reason, code, text):
+                    self._end(reason, code, text)
+                case Deliver():
+                    raise AssertionError("DELIVER is compared with `is`")
+                case _:
+                    assert_never(event)
+
+    def _send(self, packet: engineio.Packet, via: Kind) -> None:
+        if via is self._transport.kind:
+            self.egress.push(prepared_engine(packet))
+        elif self._probe is not None:
+            self._probe.write(prepared_engine(packet))
+
+    def _upgrade(self) -> None:
+        assert self._probe is not None, "only a probe upgrades"
+        old, self._transport, self._probe = self._transport, self._probe, None
+        sessions.labels(old.kind.value).dec()
+        sessions.labels(self._transport.kind.value).inc()
+        if old.is_writable:
+            old.write(prepared_engine(engineio.NOOP))
+        self.egress.attach(self._transport)
+
+    def _end_probe(self) -> None:
+        probe, self._probe = self._probe, None
+        if probe is not None:
+            probe.close(None, "")
+
+    def _end(self, reason: Reason, code: int | None, text: str) -> None:
+        """The session's end; on polling its last packets may still wait to be fetched."""
+        self._connect_by = self._whole_by = None
+        self._decoder.clear()
+        self.egress.finish(keep=self._machine.state is State.CLOSING)
+        self._transport.close(code, text)
+        session_closed.labels(reason.name.lower()).inc()
+        sessions.labels(self._transport.kind.value).dec()
+        for socket in list(self._sockets.values()):
+            socket.left(reason)
+        self._fetched()
+        self._wake()
+
+    def _fetched(self) -> None:
+        """Forget the session once nothing of it waits any more."""
+        if self._machine.state is State.CLOSING and self.egress.is_empty:
+            self._machine.flushed()
+        if self._machine.state is State.CLOSED:
+            self._shared.ended(self)

@@ -1,0 +1,108 @@
+"""What a session needs of a transport, what a transport tells its session, and the form in which data passes between them.
+
+Four implementations exist: polling and WebSocket beside this file, the simulator's and the tests' in memory. Nothing in this
+folder imports the session: it is handed in.
+"""
+
+from typing import Final, Protocol
+
+from clarion.protocol import engineio, frames, socketio
+from clarion.protocol.engineio import Transport as Kind
+from clarion.protocol.frames import Opcode
+
+
+class Prepared:
+    """Messages, encoded once for everybody they go to: WebSocket frames, and the messages themselves for polling.
+
+    Make one with `prepared_event`, `prepared_packet` or `prepared_engine`. Never changes.
+    """
+
+    __slots__ = ("frames", "messages", "size")
+
+    def __init__(self, messages: list[str | bytes]) -> None:
+        # Engine.IO messages in order, as `engineio.encode` makes them.
+        self.messages = messages
+        # A text frame, then the frames of its attachments.
+        if len(messages) == 1:
+            self.frames = _frame(messages[0])
+        else:
+            self.frames = b"".join(map(_frame, messages))
+        # Bytes that count against a session's marks.
+        self.size = len(self.frames)
+
+    def __repr__(self) -> str:
+        return f"Prepared({self.messages!r})"
+
+
+def _frame(message: str | bytes) -> bytes:
+    return frames.server_frame(Opcode.TEXT if isinstance(message, str) else Opcode.BINARY, message)
+
+
+def prepared_messages(encoded: socketio.Encoded) -> Prepared:
+    """A Socket.IO packet's messages, ready to send: the text gets Engine.IO's digit."""
+    encoded[0] = f"4{encoded[0]!s}"
+    return Prepared(encoded)
+
+
+def prepared_engine(packet: engineio.Packet) -> Prepared:
+    """An Engine.IO packet, ready to send."""
+    return _ENGINE.get(packet) or Prepared([engineio.encode(packet)])
+
+
+# The packets that every session sends all the time; structs are equal by value.
+_ENGINE: Final = {
+    packet: Prepared([engineio.encode(packet)])
+    for packet in (engineio.PING, engineio.NOOP, engineio.CLOSE, engineio.PONG_PROBE)
+}
+
+
+class Transport(Protocol):
+    """What a session needs of a transport. No method waits, none raises because the peer is gone."""
+
+    is_writable: bool
+    """Whether the peer can take more now: a GET is held, or the connection's buffer is not full."""
+
+    @property
+    def kind(self) -> Kind:
+        """Polling or WebSocket."""
+        ...
+
+    def write(self, item: Prepared, /) -> None:
+        """Send one; called only while `is_writable`."""
+        ...
+
+    def write_many(self, items: list[Prepared], /) -> int:
+        """Send several; returns how many were taken, at least one. Called only while `is_writable`."""
+        ...
+
+    def buffered(self) -> int:
+        """Bytes that were taken and still wait in this process."""
+        ...
+
+    def close(self, code: int | None, text: str) -> None:
+        """Say goodbye behind what was taken; None: without a code. Later writes are dropped."""
+        ...
+
+
+class Session(Protocol):
+    """What a transport tells its session."""
+
+    def receive(self, message: str | bytes, via: Transport) -> None:
+        """One message came in."""
+        ...
+
+    def writable(self, via: Transport) -> None:
+        """The peer can take more (again)."""
+        ...
+
+    def full(self, via: Transport) -> None:
+        """The peer takes no more for now."""
+        ...
+
+    def lost(self, via: Transport) -> None:
+        """The connection has ended."""
+        ...
+
+    def drain(self) -> None:
+        """The process stops, and it is this session's turn to go."""
+        ...

@@ -1,0 +1,100 @@
+"""The WebSocket transport of a session: prepared frames out, messages in.
+
+It begins a session of its own, or probes to take over one that is on polling; which of the two is settled before the 101.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from clarion.protocol.engineio import Transport as Kind
+from clarion.protocol.frames import Opcode, server_frame
+from clarion.realtime.transports.base import Prepared, Session
+from clarion.realtime.transports.message import WebSocket
+
+# Written at once at most: behind it the connection's buffer is full (64 KiB), and the rest is better kept where it can be dropped.
+WRITE_BYTES: Final = 64 * 1024
+# The peer sees 1005. picows can't send it: it would send code 0, which RFC 6455 §7.4 knows not.
+CLOSE_WITHOUT_CODE: Final = server_frame(Opcode.CLOSE, b"")
+
+
+class SessionSocket(WebSocket):
+    """A WebSocket that carries a session.
+
+    Args:
+        begin: Called once it is open: gives it to its session; None if that does not want it (any more).
+    """
+
+    __slots__ = ("_begin", "_session", "is_writable")
+
+    kind: Final = Kind.WEBSOCKET
+
+    def __init__(self, begin: "Callable[[SessionSocket], Session | None]") -> None:
+        super().__init__()
+        # Only until it opens
+        self._begin: Callable[[SessionSocket], Session | None] | None = begin
+        # Changes while open
+        self._session: Session | None = None
+        self.is_writable = True
+
+    # ── from the network ──
+    def on_open(self) -> None:
+        """Meet the session."""
+        begin, self._begin = self._begin, None
+        assert begin is not None
+        self._session = begin(self)
+        if self._session is None:
+            self.close(None)
+
+    def on_message(self, data: str | bytes) -> None:
+        """Hand it on."""
+        if self._session is not None:
+            self._session.receive(data, self)
+
+    def on_closed(self) -> None:
+        """Tell the session."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.lost(self)
+
+    def on_pause(self) -> None:
+        """The peer does not read."""
+        self.is_writable = False
+        if self._session is not None:
+            self._session.full(self)
+
+    def on_resume(self) -> None:
+        """It reads again."""
+        self.is_writable = True
+        if self._session is not None:
+            self._session.writable(self)
+
+    def on_drain(self) -> None:
+        """The process stops."""
+        if self._session is not None:
+            self._session.drain()
+        else:
+            super().on_drain()
+
+    # ── to the network ──
+    def write(self, item: Prepared, /) -> None:
+        """Send one."""
+        self.write_frames(item.frames)
+
+    def write_many(self, items: list[Prepared], /) -> int:
+        """Send several in one write, up to what the connection's buffer takes."""
+        size = 0
+        for taken, item in enumerate(items):
+            size += item.size
+            if size > WRITE_BYTES and taken:
+                self.write_frames(b"".join([each.frames for each in items[:taken]]))
+                return taken
+        self.write_frames(b"".join([each.frames for each in items]))
+        return len(items)
+
+    def close(self, code: int | None = 1000, reason: str = "") -> None:
+        """Begin to close; None: without a code."""
+        if code is not None:
+            super().close(code, reason)
+        elif self.is_open:
+            self.write_frames(CLOSE_WITHOUT_CODE)
+            self._close_began()
