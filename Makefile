@@ -1,0 +1,73 @@
+# The two commands that everyone needs are `make run` and `make test`; each sets up what it needs, and is quick the second time.
+SHELL := /bin/bash
+.ONESHELL:
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run test check python-check clients-check unit clients-test browser wheel bench sim docs clean build setup-run setup-dev system
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := .stamps
+SEEDS ?= 200
+WEB_SOURCES := $(shell find clients -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
+
+run: setup-run build ## Set up, build and serve on http://127.0.0.1:8000, with two demo accounts
+	@exec $(BIN)/clarion serve --demo
+
+test: setup-dev system build ## Set up and pass every test
+	@tools/test
+
+check: setup-dev $(STAMPS)/node ## Lint, types and import contracts (under a minute)
+	@tools/check
+
+bench: setup-dev system build ## Measure against Node socket.io and a C loop, in turn, and print ratios
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+sim: setup-dev ## Run the simulator over SEEDS seeds (SEEDS=1000; SEED=17 SCENARIO=inbox replays one)
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(if $(SCENARIO),--scenario $(SCENARIO))
+
+docs: setup-dev ## Write the generated reference pages
+	@$(BIN)/python -m tools.reference
+
+wheel: setup-dev build ## Build the wheel and the source distribution into dist/
+	@rm -rf dist && $(BIN)/python -m build --no-isolation --outdir dist .
+
+clean: ## Remove everything that was built or installed here; data/ stays
+	rm -rf $(VENV) $(STAMPS) dist build src/clarion/api/web clients/node_modules clients/*/dist benchmarks/bin benchmarks/servers/node_modules
+	find . -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+
+build: $(STAMPS)/web
+setup-run: $(STAMPS)/run
+setup-dev: $(STAMPS)/dev
+
+# Debian packages that the tests start by themselves: PostgreSQL, Chromium.
+system:
+	@tools/system-packages
+
+$(STAMPS)/venv:
+	@mkdir -p $(STAMPS)
+	python3 -c 'import sys; sys.exit(f"Clarion needs Python 3.11 or newer, this is {sys.version.split()[0]}" if sys.version_info < (3, 11) else 0)'
+	python3 -m venv $(VENV)
+	touch $@
+
+$(STAMPS)/run: $(STAMPS)/venv requirements.txt pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(STAMPS)/dev: $(STAMPS)/run requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+$(STAMPS)/node: clients/package-lock.json
+	@mkdir -p $(STAMPS)
+	cd clients && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch ../$@
+
+$(STAMPS)/web: $(STAMPS)/node $(WEB_SOURCES)
+	cd clients && npm run --silent build
+	touch ../$@

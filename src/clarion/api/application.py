@@ -1,0 +1,158 @@
+"""The HTTP application, put together: all doors, the guard before them, and what surrounds every answer."""
+
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from clarion import __version__
+from clarion.accounts.accounts import Accounts
+from clarion.accounts.keys import Keys
+from clarion.api import pages
+from clarion.api.envelope import Doors, Envelope, nothing_here
+from clarion.api.guards import Authenticates, Guard
+from clarion.api.layer import TEMPLATE, Api
+from clarion.api.limits import RateLimits
+from clarion.api.openapi import document
+from clarion.api.pages.front_end import FOLDER
+from clarion.api.routes import auth as auth_doors
+from clarion.api.routes import health as health_doors
+from clarion.api.routes import inbox as inbox_doors
+from clarion.api.routes import keys as keys_doors
+from clarion.api.routes import notifications as notifications_doors
+from clarion.api.routes.health import Readiness
+from clarion.clock import Clock
+from clarion.ids import Ids
+from clarion.notifications import Inbox, Notifications
+from clarion.settings import Settings
+from clarion.telemetry import REGISTRY
+
+PREFLIGHT_S = 600  # how long a browser may remember what it was allowed (s)
+
+
+def build_api(
+    *,
+    accounts: Accounts,
+    keys: Keys,
+    notifications: Notifications,
+    inbox: Inbox,
+    readiness: Callable[[], Readiness],
+    public_url: str = "",
+    web: Path = FOLDER,
+) -> Api:
+    """Every door of the server; what is walked for rights and for the document."""
+    api = Api()
+    auth_doors.add(api, accounts)
+    notifications_doors.add(api, notifications)
+    inbox_doors.add(api, inbox)
+    keys_doors.add(api, keys)
+    health_doors.add(api, readiness, REGISTRY)
+    write = functools.cache(lambda: document(api, version=__version__, public_url=public_url))
+    pages.add_docs(api, write)
+    pages.add_front_end(api, web)
+    write()  # a document that cannot be written stops the start, not a reader
+    return api
+
+
+def build_http(
+    settings: Settings,
+    *,
+    authenticator: Authenticates,
+    accounts: Accounts,
+    keys: Keys,
+    notifications: Notifications,
+    inbox: Inbox,
+    readiness: Callable[[], Readiness],
+    clock: Clock,
+    ids: Ids,
+    mounts: Mapping[str, ASGIApp] | None = None,
+    web: Path = FOLDER,
+) -> ASGIApp:
+    """The ASGI application for everything that is not a WebSocket.
+
+    Args:
+        settings: Origins, limits, the public URL.
+        authenticator: Checks credentials.
+        accounts: Accounts and logins.
+        keys: API keys.
+        notifications: Accepts notifications.
+        inbox: Everybody's inboxes.
+        readiness: The newest state, without any waiting.
+        clock: For limits and metrics.
+        ids: For ids of requests.
+        mounts: Exact path → an application with rights and CORS of its own, such as the Socket.IO endpoint (`/socket.io/`).
+        web: The built front end.
+
+    Raises:
+        UndeclaredRight: A door does not say who may use it, or how often.
+
+    It takes no lifespan events; who calls it starts and stops the services. `guards.as_local(app)` is the same
+    application as the local socket's owner sees it.
+    """
+    api = build_api(
+        accounts=accounts,
+        keys=keys,
+        notifications=notifications,
+        inbox=inbox,
+        readiness=readiness,
+        public_url=settings.public_url,
+        web=web,
+    )
+    return surround(api, settings, authenticator, clock=clock, ids=ids, mounts=mounts)
+
+
+def surround(
+    api: Api,
+    settings: Settings,
+    authenticator: Authenticates,
+    *,
+    clock: Clock,
+    ids: Ids,
+    mounts: Mapping[str, ASGIApp] | None = None,
+) -> ASGIApp:
+    """Doors with everything around them; as `build_http`, for any doors."""
+    guard = Guard(authenticator, RateLimits(settings.limits, clock))
+    routes = api.routes(guard, settings.limits.body_bytes)
+    # No redirects to a path with or without a last slash: they would turn a POST into a GET.
+    app: ASGIApp = Doors(Router(routes, redirect_slashes=False, default=nothing_here))
+    if origins := [*map(_origin, filter(None, [*settings.allowed_origins, settings.public_url]))]:
+        app = CORSMiddleware(
+            app,
+            allow_origins=origins,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=[
+                "authorization",
+                "content-type",
+                "idempotency-key",
+                "if-match",
+                "if-none-match",
+                "x-request-id",
+            ],
+            expose_headers=["etag", "ratelimit", "ratelimit-policy", "retry-after", "x-request-id"],
+            max_age=PREFLIGHT_S,
+        )
+    return Envelope(_Mounts(app, mounts or {}), clock=clock, ids=ids)
+
+
+def _origin(url: str) -> str:
+    """An address as browsers write an origin: no path, no last slash. `*` stays: any page may call."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}".lower() if parts.netloc else url
+
+
+class _Mounts:
+    """Applications that decide for themselves who comes, and from which pages: not behind our guard, nor our CORS."""
+
+    def __init__(self, app: ASGIApp, mounts: Mapping[str, ASGIApp]) -> None:
+        self._app = app
+        self._mounts = dict(mounts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        mounted = self._mounts.get(scope["path"])
+        if mounted is not None:
+            scope[TEMPLATE] = scope["path"]
+        await (mounted or self._app)(scope, receive, send)

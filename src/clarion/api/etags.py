@@ -1,0 +1,42 @@
+"""Entity tags: an answer that has not changed is not sent again, a change that would overwrite another is refused.
+
+Tags are compared as RFC 9110 §13.1 says: weakly for If-None-Match, strongly for If-Match.
+"""
+
+import re
+
+from clarion.errors import Stale
+
+_TAG = re.compile(r'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
+
+
+def is_unchanged(if_none_match: str | None, etag: str | None) -> bool:
+    """Whether the caller already has what has this tag.
+
+    Args:
+        if_none_match: The header: a list of tags, or `*`.
+        etag: The tag of what would be sent, quotes included, with `W/` if it is weak.
+    """
+    if if_none_match is None or etag is None:
+        return False
+    opaque = etag.removeprefix("W/")
+    return if_none_match.strip() == "*" or any(
+        found[2] == opaque for found in _TAG.finditer(if_none_match)
+    )
+
+
+def require_match(if_match: str | None, etag: str) -> None:
+    """Refuse a change of what is not as the caller has read it.
+
+    Args:
+        if_match: The header; None: the caller does not mind.
+        etag: The tag of what is there now, quotes included.
+
+    Raises:
+        Stale: It has changed since.
+    """
+    if if_match is None or if_match.strip() == "*":
+        return
+    # A weak tag says "much the same", which is not enough to overwrite.
+    if not any(found[1] is None and found[2] == etag for found in _TAG.finditer(if_match)):
+        raise Stale()

@@ -1,0 +1,268 @@
+"""Typed routes on Starlette and msgspec: a handler is a plain coroutine, and its signature is its contract.
+
+    @api.route("POST", "/v1/keys", right=Right("keys:manage"), limit=PerCaller(), status=201, errors=WRITES)
+    async def create_key(caller: Principal, body: CreateKey) -> NewApiKey: ...
+
+`path`, `query`, `headers` and `body` are structs, `caller` comes from the guard, and what is returned is the answer: a struct, a
+`Reply` (another status, headers, an ETag), or None (204). Who may come and how often is declared beside each route; without
+both, nothing starts. Errors are raised; those named in `errors` and those that the parts bring are in the OpenAPI document.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from clarion.api import limits, reading
+from clarion.api.etags import is_unchanged
+from clarion.api.guards import Guard
+from clarion.api.limits import Limit
+from clarion.api.problem import problem_response
+from clarion.auth import rights
+from clarion.auth.rights import Declared
+from clarion.errors import (
+    ClarionError,
+    MethodNotAllowed,
+    OutcomeUnknown,
+    StorageFull,
+    Unavailable,
+    UsageError,
+)
+
+T = TypeVar("T")
+Handler = Callable[..., Awaitable[Any]]
+H = TypeVar("H", bound=Handler)
+
+READS: Final = (Unavailable,)
+"""What a door that reads the store can meet."""
+WRITES: Final = (Unavailable, OutcomeUnknown, StorageFull)
+"""What a door that writes to the store can meet."""
+
+TEMPLATE: Final = "clarion.route"
+"""Key in the scope: the template of the path, which names the route in metrics."""
+
+PARTS: Final = ("path", "query", "headers", "body")
+JSON: Final = "application/json"
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Reply(Generic[T]):
+    """An answer with more than a body.
+
+    Args:
+        body: A struct; text or bytes where `media_type` is not JSON; None: no body.
+        status: Instead of the route's own.
+        etag: Names this state of what is sent: quotes included, `W/` before a weak one. Who has it already gets 304.
+        headers: Further headers.
+        media_type: Of the body.
+    """
+
+    __slots__ = ("body", "headers", "media_type", "status")
+
+    def __init__(
+        self,
+        body: T,
+        *,
+        status: int | None = None,
+        etag: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        media_type: str = JSON,
+    ) -> None:
+        self.body = body
+        self.status = status
+        self.headers = dict(headers or {})
+        self.media_type = media_type
+        if etag is not None:
+            self.headers["etag"] = etag
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """One operation: what is asked for, what is answered, who may, how often."""
+
+    method: str
+    path: str
+    handler: Handler
+    right: Declared
+    limit: Limit
+    status: int = 200
+    errors: tuple[type[ClarionError], ...] = ()
+    example: Any = None
+    media: tuple[str, ...] = (JSON,)
+    is_listed: bool = True
+    # From the handler's signature
+    parts: Mapping[str, type[msgspec.Struct]] = field(default_factory=dict)
+    wants_caller: bool = False
+    answer: Any = None
+
+    @property
+    def name(self) -> str:
+        """As a person would say it: `POST /v1/keys`."""
+        return f"{self.method} {self.path}"
+
+
+class Api:
+    """All doors, in the order of their making."""
+
+    def __init__(self) -> None:
+        self.doors: list[Door] = []
+
+    def route(
+        self,
+        method: str,
+        path: str,
+        *,
+        right: Declared | None = None,
+        limit: Limit | None = None,
+        status: int = 200,
+        errors: tuple[type[ClarionError], ...] = (),
+        example: Any = None,
+        media: tuple[str, ...] = (JSON,),
+        is_listed: bool = True,
+    ) -> Callable[[H], H]:
+        """Open a door to a handler.
+
+        Args:
+            method: GET also answers HEAD; OPTIONS is answered for every path.
+            path: Template, `/v1/keys/{id}`.
+            right: Who may.
+            limit: How often.
+            status: Of a success.
+            errors: What the handler raises, beyond what its parts, right and limit bring.
+            example: A body, for the document.
+            media: Types of the answer.
+            is_listed: Whether the OpenAPI document has it; pages for people are not in it.
+
+        Raises:
+            UndeclaredRight: `right` or `limit` is missing.
+        """
+
+        def add(handler: H) -> H:
+            name = f"{method} {path}"
+            hints = get_type_hints(handler, include_extras=True)
+            answer = hints.pop("return")
+            if get_origin(answer) is Reply:
+                (answer,) = get_args(answer)
+            door = Door(
+                method=method,
+                path=path,
+                handler=handler,
+                right=rights.declared(name, right),
+                limit=limits.declared(name, limit),
+                status=status,
+                errors=errors,
+                example=example,
+                media=media,
+                is_listed=is_listed,
+                parts={part: hints[part] for part in PARTS if part in hints},
+                wants_caller="caller" in hints,
+                answer=None if answer is type(None) else answer,
+            )
+            self.doors.append(door)
+            return handler
+
+        return add
+
+    def routes(self, guard: Guard, body_bytes: int) -> list[Route]:
+        """The doors as Starlette's routes, one a path: so that `Allow` tells all methods."""
+        by_path: dict[str, dict[str, _Endpoint]] = {}
+        for door in self.doors:
+            by_path.setdefault(door.path, {})[door.method] = _Endpoint(door, guard, body_bytes)
+        return [Route(path, _Resource(path, methods)) for path, methods in by_path.items()]
+
+
+class _Endpoint:
+    """Serves one door: reads what the signature asks for, calls the handler, writes what it returns."""
+
+    def __init__(self, door: Door, guard: Guard, body_bytes: int) -> None:
+        self._door = door
+        self._guard = guard
+        self._body_bytes = body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        headers: dict[str, str] = {}
+        try:
+            response = await self._serve(request, headers)
+        except ClientDisconnect:
+            return
+        except UsageError:
+            raise  # a mistake of ours, not of whoever asks
+        except ClarionError as error:
+            if error.status == 413:
+                headers["connection"] = "close"  # the rest of the body is not going to be read
+            response = problem_response(error, headers)
+        await response(scope, receive, send)
+
+    async def _serve(self, request: Request, headers: dict[str, str]) -> Response:
+        door, guard = self._door, self._guard
+        caller = await guard.admit(
+            request, door.right, door.limit, headers, is_curious=door.wants_caller
+        )
+        given: dict[str, Any] = {"caller": caller} if door.wants_caller else {}
+        for part, kind in door.parts.items():
+            given[part] = await self._read(request, part, kind)
+        if "body" in given:
+            guard.count_account(request, door.limit, given["body"], headers)
+        result = await door.handler(**given)
+        reply = result if isinstance(result, Reply) else Reply(result)
+        return self._answer(request, reply, headers)
+
+    async def _read(self, request: Request, part: str, kind: type[msgspec.Struct]) -> Any:
+        match part:
+            case "path":
+                return reading.from_path(request.path_params, kind)
+            case "query":
+                return reading.from_query(request.query_params.multi_items(), kind)
+            case "headers":
+                return reading.from_headers(request, kind)
+            case _:
+                body = await reading.read_body(request, self._body_bytes)
+                return reading.to_struct(reading.parse_json(body), kind)
+
+    def _answer(self, request: Request, reply: Reply[Any], headers: dict[str, str]) -> Response:
+        etag = reply.headers.get("etag")
+        # Answers are about one caller: no cache may keep them for another, and tokens not at all (RFC 6749 §5.1).
+        out = {"cache-control": "private, no-cache" if etag else "no-store", **headers}
+        out.update(reply.headers)
+        if request.method in _SAFE and is_unchanged(request.headers.get("if-none-match"), etag):
+            return Response(None, 304, out)
+        if reply.body is None:
+            status = 204 if self._door.status == 200 else self._door.status
+            return Response(None, reply.status or status, out)
+        body = reply.body if isinstance(reply.body, str | bytes) else _encode(reply.body)
+        return Response(body, reply.status or self._door.status, out, reply.media_type)
+
+
+_SAFE: Final = frozenset({"GET", "HEAD"})
+
+
+class _Resource:
+    """The methods of one path."""
+
+    def __init__(self, path: str, methods: Mapping[str, _Endpoint]) -> None:
+        self._path = path
+        self._methods = dict(methods)
+        if "GET" in methods:
+            # RFC 9110 §9.3.2: as the GET, without the body, which the server leaves out.
+            self._methods["HEAD"] = methods["GET"]
+        self._allow = {"allow": ", ".join([*self._methods, "OPTIONS"])}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[TEMPLATE] = self._path
+        method = scope["method"]
+        endpoint = self._methods.get(method)
+        if endpoint is not None:
+            await endpoint(scope, receive, send)
+        elif method == "OPTIONS":
+            await Response(None, 204, self._allow)(scope, receive, send)
+        else:
+            allowed = self._allow["allow"]
+            error = MethodNotAllowed(f"{method[:32]} is not offered here, but {allowed}")
+            await problem_response(error, self._allow)(scope, receive, send)

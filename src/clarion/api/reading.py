@@ -1,0 +1,261 @@
+"""From a request to structs: the body, the query, the path and the headers, each checked before a handler sees it.
+
+JSON is read as `/v1` promises: at most 32 levels, no name twice in one object, numbers that JavaScript can hold, text without
+U+0000 and without half of a surrogate pair. What does not parse is 400, what parses and is not asked for is 422 with a pointer.
+"""
+
+import functools
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.requests import Request
+
+from clarion.errors import (
+    Fault,
+    Invalid,
+    Malformed,
+    NotFound,
+    ProtocolError,
+    TooLarge,
+    UnsupportedMediaType,
+)
+from clarion.protocol import jsontext
+from clarion.telemetry import limit_exceeded
+
+T = TypeVar("T")
+S = TypeVar("S", bound=msgspec.Struct)
+
+MAX_DEPTH = 32
+# Fully described recipients (limits.recipients of them) have some ten members each; the body's size bounds the rest.
+MAX_MEMBERS = 50_000
+
+# ── the body ──
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """All of the body.
+
+    Args:
+        request: Its headers are judged first, so that nothing is read of what would be refused.
+        limit: Bytes (`limits.body_bytes`).
+
+    Raises:
+        Malformed: There is none.
+        UnsupportedMediaType: It is not plain `application/json`.
+        TooLarge: More than `limit`, counted while it is read.
+    """
+    _check_media_type(request)
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) > limit:
+        raise _too_large(limit, size=int(length))
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > limit:
+            raise _too_large(limit)
+    if not body:
+        raise Malformed("a JSON body is needed, and there is none")
+    return bytes(body)
+
+
+def _check_media_type(request: Request) -> None:
+    headers = request.headers
+    if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+        return  # there is no body, which is another mistake
+    kind, _, parameters = headers.get("content-type", "").partition(";")
+    charset = parameters.strip().lower().removeprefix("charset=").strip('"')
+    if kind.strip().lower() != "application/json" or charset not in {"", "utf-8"}:
+        raise UnsupportedMediaType("send content-type: application/json, in UTF-8")
+    # A small body that unpacks to a big one is a bomb: nothing is unpacked.
+    if headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise UnsupportedMediaType("compressed bodies are not taken")
+
+
+def _too_large(limit: int, **facts: int) -> TooLarge:
+    limit_exceeded.labels("body_bytes").inc()
+    return TooLarge(
+        f"the body exceeds limits.body_bytes = {limit} bytes",
+        faults=[Fault("", f"at most {limit} bytes")],
+        limit=limit,
+        **facts,
+    )
+
+
+def parse_json(body: bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        Malformed: Not JSON in UTF-8, too deep, too many members, a number out of range, or a name that stands twice in one object.
+        Invalid: An integer beyond 2^53 - 1, U+0000 or a lone surrogate in a text; the pointer says where.
+    """
+    try:
+        text = body.decode()
+        value = jsontext.read(text, depth=MAX_DEPTH, members=MAX_MEMBERS)
+    except UnicodeDecodeError as exc:
+        raise Malformed("the body is not UTF-8") from exc
+    except ProtocolError as exc:
+        raise Malformed(exc.message, **exc.facts) from exc
+    scan = _Scan()
+    scan.value(value, "")
+    # Colons outside of texts stand behind names, one each: more of them than names means a name was dropped. Escaped
+    # colons (\u003a) make the count smaller than it is, and are looked at just the same.
+    if text.count(":") != scan.names + scan.colons:
+        _refuse_repeated_names(text)
+    return value
+
+
+class _Scan:
+    """Looks at every value once: limits of JavaScript, and enough counting to know whether a name stood twice."""
+
+    def __init__(self) -> None:
+        self.names = self.colons = 0
+
+    def value(self, value: Any, pointer: str) -> None:
+        kind = type(value)
+        if kind is str:
+            self._text(value, pointer)
+        elif kind is int:
+            if not -jsontext.MAX_SAFE_INTEGER <= value <= jsontext.MAX_SAFE_INTEGER:
+                raise _invalid(Fault(pointer, "an integer beyond 2^53 - 1: send it as text"))
+        elif kind is dict:
+            self.names += len(value)
+            for name, item in value.items():
+                self._text(name, pointer)
+                self.value(item, f"{pointer}/{escape(name)}")
+        elif kind is list:
+            for i, item in enumerate(value):
+                self.value(item, f"{pointer}/{i}")
+
+    def _text(self, text: str, pointer: str) -> None:
+        self.colons += text.count(":")
+        if (wrong := wrong_in_text(text)) is not None:
+            raise _invalid(Fault(pointer, wrong))
+
+
+def wrong_in_text(text: str) -> str | None:
+    """Why a text cannot be stored and sent on as it is; None if it can."""
+    if "\0" in text:
+        return "U+0000 is not allowed"
+    if not text.isascii() and _SURROGATE.search(text):
+        return "half of a surrogate pair"
+    return None
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def _refuse_repeated_names(text: str) -> None:
+    def check(pairs: list[tuple[str, Any]]) -> None:
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise Malformed(f"the name {name[:64]!r} stands twice in one object")
+            seen.add(name)
+
+    json.loads(text, object_pairs_hook=check)
+
+
+# ── structs ──
+
+
+def to_struct(value: Any, kind: type[T]) -> T:
+    """A parsed body as its struct.
+
+    Raises:
+        Invalid: It does not fit; `errors` says where.
+    """
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as exc:
+        raise _invalid(fault_of(exc)) from exc
+
+
+def from_path(values: Mapping[str, str], kind: type[T]) -> T:
+    """Parameters of the path.
+
+    Raises:
+        NotFound: Nothing can be there.
+    """
+    if any(wrong_in_text(value) for value in values.values()):
+        raise NotFound()
+    try:
+        return msgspec.convert(dict(values), kind, strict=False)
+    except msgspec.ValidationError as exc:
+        raise NotFound() from exc
+
+
+def from_query(pairs: Iterable[tuple[str, str]], kind: type[T]) -> T:
+    """Parameters of the query. Unknown ones are refused if the struct says so: a typing mistake must not pass for an answer.
+
+    Raises:
+        Invalid: A parameter is wrong, or stands twice; `?name` says which.
+    """
+    return _from_texts(pairs, kind, "?")
+
+
+def from_headers(request: Request, kind: type[S]) -> S:
+    """The headers that the struct names; others are not looked at.
+
+    Raises:
+        Invalid: A header is wrong.
+    """
+    given = ((name, request.headers.getlist(name)) for name in _names(kind))
+    # RFC 9110 §5.3: several lines of one name are one list.
+    return _from_texts(((name, ", ".join(lines)) for name, lines in given if lines), kind, "")
+
+
+@functools.cache  # asking msgspec took a fifth of a request's time
+def _names(kind: type[msgspec.Struct]) -> tuple[str, ...]:
+    return tuple(field.encode_name for field in msgspec.structs.fields(kind))
+
+
+def _from_texts(pairs: Iterable[tuple[str, str]], kind: type[T], prefix: str) -> T:
+    values: dict[str, str] = {}
+    for name, value in pairs:
+        if name in values:
+            raise _invalid(Fault(prefix + name, "stands twice"))
+        if (wrong := wrong_in_text(name) or wrong_in_text(value)) is not None:
+            raise _invalid(Fault(prefix + name, wrong))
+        values[name] = value
+    try:
+        return msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as exc:
+        fault = fault_of(exc)
+        raise _invalid(Fault(prefix + fault.pointer[1:], fault.detail)) from exc
+
+
+# ── where it is wrong ──
+
+# msgspec says: Expected `int`, got `str` - at `$.a[0].b`; for a dict's key: - at `key` in `$.a`; for its value: $.a[...]
+_PLACE = re.compile(r"(?s)(.*) - at (?:`key` in )?`\$(.*?)`")
+_UNKNOWN = re.compile(r"(?s)Object contains unknown field `(.*)`")
+_MISSING = re.compile(r"Object missing required field `(.*)`")
+_STEP = re.compile(r"\[(\d+)\]|\.([^.\[]+)|\[\.\.\.\]")
+
+
+def fault_of(error: msgspec.ValidationError) -> Fault:
+    """A message of msgspec as a JSON pointer (RFC 6901) and what is wrong there.
+
+    A field that is missing or unknown is pointed at itself, so that a form knows which one is meant.
+    """
+    detail, place = str(error), ""
+    if (found := _PLACE.fullmatch(detail)) is not None:
+        detail, place = found[1], found[2]
+    pointer = "".join(f"/{step[1] or step[2]}" for step in _STEP.finditer(place) if step.lastindex)
+    if (unknown := _UNKNOWN.fullmatch(detail)) is not None:
+        return Fault(f"{pointer}/{escape(unknown[1])}", "is not known here")
+    if (missing := _MISSING.fullmatch(detail)) is not None:
+        return Fault(f"{pointer}/{escape(missing[1])}", "is missing")
+    return Fault(pointer, detail)
+
+
+def escape(name: str) -> str:
+    """A name as a step of a JSON pointer (RFC 6901 §3)."""
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def _invalid(fault: Fault) -> Invalid:
+    return Invalid(f"{fault.pointer or 'the body'}: {fault.detail}", faults=[fault])

@@ -1,0 +1,58 @@
+"""`/v1/notifications`: tell people something."""
+
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from clarion.api.layer import WRITES, Api
+from clarion.api.limits import PerCaller
+from clarion.auth.principal import Principal
+from clarion.auth.rights import Right
+from clarion.errors import IdempotencyConflict, InProgress
+from clarion.notifications import Accepted, CreateNotification, Notifications, Recipient
+
+
+class Idempotency(Struct, frozen=True, rename="kebab"):
+    """Makes a call safe to repeat."""
+
+    idempotency_key: (
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^[\x21-\x7e]{1,255}$(?!\n)",
+                description="1 to 255 printable ASCII characters. For 24 hours the same key and body get the same answer, "
+                "and there is one effect",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+def add(api: Api, notifications: Notifications) -> None:
+    """Open the door of notifications."""
+
+    @api.route(
+        "POST",
+        "/v1/notifications",
+        right=Right("notifications:send"),
+        limit=PerCaller(),
+        status=202,
+        errors=(*WRITES, IdempotencyConflict, InProgress),
+        example=CreateNotification(
+            recipients=["ann", Recipient("ben", name="Ben")],
+            title="Build finished",
+            body="All 214 tests have passed.",
+            action_url="/builds/17",
+        ),
+    )
+    async def create_notification(
+        caller: Principal, body: CreateNotification, headers: Idempotency
+    ) -> Accepted:
+        """Put a message into the inbox of each recipient, and show it to those who are there.
+
+        A recipient that is only named must be known; one that is described becomes known. The answer says `durability`:
+        with `fsync` it survives a crash of the server and of the machine. After an error with `outcome: unknown` repeat the
+        call with the same Idempotency-Key.
+        """
+        given = headers.idempotency_key
+        return await notifications.send(caller, body, None if given is UNSET else given)

@@ -1,0 +1,327 @@
+"""The composition root: makes every part, hands each what it needs, starts and stops them in order. There are no globals.
+
+    async with build(settings) as app:      # every part, nothing listens yet
+        await app.serve()                   # until SIGINT or SIGTERM
+
+Stopping goes the other way round: nobody new is let in, clients are told, what was begun is finished, the store closes last.
+"""
+
+import asyncio
+import contextlib
+import gc
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from clarion.accounts import (
+    Accounts,
+    Authenticator,
+    Hasher,
+    Keys,
+    Opened,
+    Revocations,
+    Secrets,
+    load_secrets,
+    trusted_issuers,
+)
+from clarion.api import Readiness, as_local, build_http
+from clarion.auth import DEFAULT_TENANT, Principal, TokenIssuer, TokenVerifier, secret_key
+from clarion.bus import LocalBus
+from clarion.clock import Clock, SystemClock
+from clarion.errors import ClarionError, Unauthenticated
+from clarion.ids import Ids
+from clarion.jobs import Job, Queue, Worker
+from clarion.notifications import Inbox, Notifications, inbox_kind
+from clarion.outbound import Outbound
+from clarion.realtime import Namespace, Server, Socket
+from clarion.realtime.transports import HttpServer
+from clarion.settings import Settings
+from clarion.storage import open_store
+from clarion.telemetry import get_logger, spawn
+from clarion.topics import Commands, Kinds, TopicEngine
+
+_log = get_logger(__name__)
+
+Setup = Callable[["App"], object]
+"""An application's own part: called with the app before anything listens."""
+
+PURGE_S = 3600.0  # between two removals of what nobody can use any more
+PROBE_S = 2.0  # between two looks at whether the store answers
+JWKS_BYTES = 64 * 1024
+
+
+class App:
+    """A server with all its parts.
+
+    Attributes:
+        io: The Socket.IO server; an application adds its handlers here. `/` is its own, `io.home` is Clarion's.
+        notifications: Sends notifications.
+        inbox: Everybody's inbox.
+        accounts: Clarion's own logins.
+        keys: API keys.
+        kinds: Kinds of topics; an application may add its own.
+        worker: Durable jobs.
+        asgi: The HTTP side (API, pages, long polling) as an ASGI application.
+        local: The same for the operator of this machine: every right, no credential.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        setup: Setup | None = None,
+        *,
+        clock: Clock | None = None,
+        ids: Ids | None = None,
+    ) -> None:
+        """Make an app; nothing is opened before it is entered (`async with`)."""
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        self.ids = ids or Ids()
+        self._readiness = Readiness(False, {"server": "starting"})
+        self._not_serving: dict[str, str] = {"server": "starting"}
+        self._closing = contextlib.AsyncExitStack()
+        self._tickets: dict[str, int] = {}
+        self._setup = setup
+
+    async def __aenter__(self) -> Self:
+        """Open and start every part.
+
+        Raises:
+            SettingsError: Something about the settings, the data folder or the application's setup is wrong.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self._closing.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop every part, in the opposite order."""
+        await self._closing.aclose()
+
+    async def serve(
+        self,
+        sockets: Sequence[socket.socket] | None = None,
+        *,
+        on_started: Callable[[int], object] = lambda _: None,
+    ) -> None:
+        """Listen until SIGINT or SIGTERM, then stop in order.
+
+        Args:
+            sockets: Already listening; None: listen on `settings.host` and `settings.port`.
+            on_started: Called with the port once requests are answered.
+
+        Raises:
+            SettingsError: The address or the port cannot be had.
+        """
+        settings = self.settings
+        server = HttpServer(
+            self.asgi,
+            limits=settings.limits,
+            clock=self.clock,
+            endpoints={settings.realtime.path: self.io.admit},
+            host=settings.host,
+            port=settings.port,
+            sockets=sockets,
+            uds=Path(settings.data_dir) / "clarion.sock",
+            trusted_proxies=settings.trusted_proxies,
+            on_stopping=self._stopping,
+        )
+        serving = spawn(server.serve(), name="http server")
+        started = spawn(server.started.wait(), name="http server: started")
+        await asyncio.wait({serving, started}, return_when=asyncio.FIRST_COMPLETED)
+        if not serving.done():
+            self._not_serving = {}
+            await self._look()
+            # What was made until now lives as long as the process: the collector need not look at it again.
+            gc.collect()
+            gc.freeze()
+            on_started(server.port)
+        started.cancel()
+        await serving
+
+    # ── making, from the ground up ──
+    async def _start(self) -> None:
+        settings, clock, ids = self.settings, self.clock, self.ids
+        data_dir = Path(settings.data_dir)
+        self.store = await open_store(url=settings.database_url, data_dir=data_dir, clock=clock)
+        self._closing.push_async_callback(self.store.close)
+        await self._make_accounts(load_secrets(data_dir, ids))
+        self._make_realtime()
+        self._make_notifications()
+        self._make_jobs()
+        if self._setup is not None:
+            outcome = self._setup(self)
+            if isinstance(outcome, Awaitable):
+                await outcome
+        self._make_http()
+        self.opened.start()
+        self._closing.push_async_callback(self.opened.close)
+        self.engine.start()
+        self._closing.push_async_callback(self.engine.close)
+        await self.worker.start()
+        self._closing.push_async_callback(self.worker.close)
+        probing = spawn(self._probe(), name="readiness")
+        self._closing.callback(probing.cancel)
+        self._closing.push_async_callback(self.io.close)
+
+    async def _make_accounts(self, secrets: Secrets) -> None:
+        auth, clock, ids = self.settings.auth, self.clock, self.ids
+        outbound = Outbound(clock)
+        self._closing.push_async_callback(outbound.close)
+
+        async def fetch(url: str) -> bytes:
+            return (await outbound.request("GET", url, max_bytes=JWKS_BYTES)).body
+
+        own = secret_key(secrets.token_secret)
+        issuers = trusted_issuers(auth, own, fetch, clock)
+        self.opened = Opened(clock)
+        revocations = Revocations(self.store, clock, self.opened.revoked)
+        await revocations.load()
+        self.keys = Keys(self.store, revocations, clock=clock, ids=ids)
+        self._closing.push_async_callback(self.keys.flush)
+        hasher = Hasher(self.settings.limits.hashes_queued, ids)
+        self._closing.callback(hasher.close)
+        self.accounts = Accounts(
+            self.store,
+            auth,
+            TokenIssuer(own, audience=auth.audience, life_s=auth.access_token_s),
+            hasher,
+            revocations,
+            clock=clock,
+            ids=ids,
+        )
+        verifier = TokenVerifier(issuers, audience=auth.audience, leeway_s=auth.leeway_s)
+        self.authenticator = Authenticator(verifier, self.keys, revocations, clock)
+        self._revocations = revocations
+
+    def _make_realtime(self) -> None:
+        settings = self.settings
+        self.io = Server(
+            settings.realtime,
+            settings.limits,
+            clock=self.clock,
+            ids=self.ids,
+            allowed_origins=[*settings.allowed_origins, *filter(None, [settings.public_url])],
+            home=settings.realtime.namespace,
+            new_namespace=self._guard,
+        )
+
+    def _make_notifications(self) -> None:
+        limits, clock, ids = self.settings.limits, self.clock, self.ids
+        self.kinds = Kinds()
+        self.kinds.add(inbox_kind(self.store))
+        home = self.io.of(self.io.home)
+        self.engine = TopicEngine(
+            home.prepare, self.kinds, LocalBus(), limits, clock=clock, ids=ids
+        )
+        self.inbox = Inbox(self.store, self.engine, clock=clock, ids=ids)
+        self.notifications = Notifications(self.store, self.inbox, limits, clock=clock, ids=ids)
+        self.commands = Commands(self.engine, _principal_of, limits, clock=clock)
+        self.commands.install(home)
+
+    def _make_jobs(self) -> None:
+        queue = Queue(self.store, self.clock, self.ids, node=self.ids.node())
+        self.worker = Worker(queue, self.clock, self.ids)
+
+        async def purge(_: Job) -> None:
+            await self.accounts.purge()
+            await self.notifications.forget_keys()
+            await self.inbox.trim()
+            await self.keys.flush()
+            self._revocations.forget_past()
+
+        self.worker.every(PURGE_S, "purge", purge)
+
+    def _make_http(self) -> None:
+        self.asgi = build_http(
+            self.settings,
+            authenticator=self.authenticator,
+            accounts=self.accounts,
+            keys=self.keys,
+            notifications=self.notifications,
+            inbox=self.inbox,
+            readiness=lambda: self._readiness,
+            clock=self.clock,
+            ids=self.ids,
+            mounts={self.settings.realtime.path: self.io.asgi},
+        )
+        self.local = as_local(self.asgi)
+
+    # ── sockets: who is it, and until when ──
+    def _guard(self, namespace: Namespace) -> None:
+        """No namespace is without: whoever comes in has a credential, and leaves when it ends."""
+        namespace.use(self._let_in)
+        namespace.on("connection", self._connected)
+        namespace.handle("disconnect", self._disconnected)
+
+    async def _let_in(self, client: Socket) -> None:
+        principal = await self.authenticator.authenticate(_credential(client))
+        client.principal = principal
+        # Rooms of users are those of the default tenant: the name says nothing of another.
+        if principal.kind == "user" and principal.tenant == DEFAULT_TENANT:
+            client.user = principal.id
+
+    def _connected(self, client: Socket) -> None:
+        def close(why: ClarionError) -> None:
+            _log.info("socket ends with its credential", socket=client.id, code=why.code)
+            self.engine.leave(client)
+            client.disconnect()
+
+        principal: Principal = client.principal
+        self._tickets[client.id] = self.opened.add(principal, close)
+        if not self.authenticator.is_good(principal):  # it ended while the client was coming in
+            close(Unauthenticated())
+
+    def _disconnected(self, client: Socket, _reason: str) -> None:
+        if (ticket := self._tickets.pop(client.id, None)) is not None:
+            self.opened.remove(ticket)
+
+    # ── readiness ──
+    async def _probe(self) -> None:
+        while True:
+            await self._look()
+            await asyncio.sleep(PROBE_S)
+
+    async def _look(self) -> None:
+        reasons = dict(self._not_serving)
+        try:
+            async with asyncio.timeout(PROBE_S):
+                await self.store.ping()
+        except (ClarionError, TimeoutError) as exc:
+            reasons["store"] = str(exc) or "no answer"
+        self._readiness = Readiness(not reasons, reasons)
+
+    def _stopping(self) -> None:
+        self._not_serving = {"server": "stopping"}
+        self._readiness = Readiness(False, self._not_serving)
+        self.io.stop()
+
+
+def _credential(client: Socket) -> str:
+    """What the client came with: `auth.token` of the namespace, or the header of the session's first request."""
+    given = client.handshake.auth.get("token")
+    if isinstance(given, str) and given:
+        return given
+    scheme, _, header = client.handshake.headers.get("authorization", "").partition(" ")
+    if given is not None or scheme.lower() != "bearer" or not header.strip():
+        raise Unauthenticated("sign in first: give an access token as `auth: {token}`")
+    return header.strip()
+
+
+def _principal_of(client: Socket) -> Principal | None:
+    principal: Principal | None = client.principal
+    return principal
+
+
+def build(settings: Settings, setup: Setup | None = None) -> App:
+    """Make an app from settings; `setup(app)` adds the application's own part. Open it with `async with`."""
+    return App(settings, setup)

@@ -1,0 +1,49 @@
+"""The `clarion` command: `serve`, `settings`, `keys`. Thin: it reads flags, calls the app or the running server, and prints.
+
+Exit codes: 0 done · 1 it was tried and failed · 2 something is set or typed wrong, said in one line.
+"""
+
+import sys
+from typing import NoReturn
+
+from cyclopts import App, CycloptsError
+
+from clarion import __version__
+from clarion.cli import keys, serve
+from clarion.cli import settings as settings_command
+from clarion.client import ApiError
+from clarion.errors import ClarionError, UsageError
+from clarion.telemetry import configure_logging
+
+__all__ = ["main"]
+
+_app = App(
+    name="clarion",
+    help="Real-time features and notifications for any application.",
+    version=__version__,
+    help_on_error=False,
+)
+_app.command(serve.serve)
+_app.command(settings_command.settings)
+_app.command(keys.app)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; ends the process."""
+    configure_logging("warning")  # stdout is for what was asked; `serve` sets what its settings say
+    try:
+        _app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as exc:
+        _fail(2, " ".join(str(exc).split()) + " (see clarion --help)")
+    except UsageError as exc:
+        _fail(2, exc.message)
+    except (ClarionError, ApiError) as exc:
+        _fail(1, exc.message)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0)
+
+
+def _fail(code: int, message: str) -> NoReturn:
+    print(f"clarion: {message}", file=sys.stderr)
+    sys.exit(code)

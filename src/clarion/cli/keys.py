@@ -1,0 +1,87 @@
+"""`clarion keys`: API keys for back ends, made by the running server or, where none runs, in its database."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.table import Table
+
+from clarion.app import build
+from clarion.cli.flags import Config, Flags, read
+from clarion.client import ApiError, AsyncClient, calls
+from clarion.settings import Settings
+
+T = TypeVar("T")
+
+app = App(name="keys", help="API keys for back ends.")
+
+DataDir = Annotated[
+    Path | None, Parameter(name="--data-dir", help="The server's data folder. $CLARION_DATA_DIR")
+]
+_print = Console(highlight=False, soft_wrap=True).print
+
+
+@app.command
+def create(
+    name: str,
+    /,
+    *,
+    scope: Annotated[
+        list[str] | None,
+        Parameter(name="--scope", negative="", help="What it may do; may be repeated"),
+    ] = None,
+    data_dir: DataDir = None,
+    config: Config = None,
+) -> None:
+    """Make a key and print it. It is shown this once: the server keeps only its digest.
+
+    Args:
+        name: For people: which program uses it.
+    """
+    key = _ask(calls.create_key(name, scope or ["notifications:send"]), data_dir, config)
+    _print(key.key, markup=False)
+
+
+@app.command(name="list")
+def list_(*, data_dir: DataDir = None, config: Config = None) -> None:
+    """List the keys; their secrets are not known to anybody."""
+    table = Table("Id", "Name", "Scopes", "Made", "Last used", box=None, pad_edge=False)
+    for key in _ask(calls.list_keys(), data_dir, config).items:
+        table.add_row(
+            key.id, key.name, " ".join(key.scopes), key.created_at, key.last_used_at or "never"
+        )
+    _print(table)
+
+
+@app.command
+def revoke(key_id: str, /, *, data_dir: DataDir = None, config: Config = None) -> None:
+    """End a key, at once.
+
+    Args:
+        key_id: As `clarion keys list` shows it.
+    """
+    _ask(calls.revoke_key(key_id), data_dir, config)
+    _print(f"revoked {key_id}", markup=False)
+
+
+def _ask(call: calls.Call[T], data_dir: Path | None, config: Path | None) -> T:
+    given = Flags(data_dir=str(data_dir)) if data_dir else None
+    return asyncio.run(_call(call, read(given, config).settings))
+
+
+async def _call(call: calls.Call[T], settings: Settings) -> T:
+    """Ask the running server over its local socket; where none answers, open its data ourselves."""
+    async with AsyncClient(socket=Path(settings.data_dir) / "clarion.sock", retries=0) as client:
+        try:
+            return await client.call(call)
+        except ApiError as exc:
+            if exc.status:
+                raise
+    # The lock makes this safe: with a server on the data it is refused, and says so.
+    async with (
+        build(settings) as offline,
+        AsyncClient(app=offline.local, retries=0) as client,
+    ):
+        return await client.call(call)

@@ -1,0 +1,14 @@
+"""The Python SDK: what a back end says to a Clarion server over HTTP.
+
+    from clarion.client import Client
+
+    with Client("http://127.0.0.1:8000", key="clk_…") as clarion:
+        clarion.notify(["ann"], title="Build finished", action_url="/builds/17")
+
+`AsyncClient` has the same methods as coroutines. Errors are the server's, by name: `exc.code == "rate_limited"`.
+"""
+
+from clarion.client.calls import Accepted, ApiError, Call, Key, NewKey
+from clarion.client.http import AsyncClient, Client
+
+__all__ = ["Accepted", "ApiError", "AsyncClient", "Call", "Client", "Key", "NewKey"]

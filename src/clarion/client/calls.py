@@ -1,0 +1,137 @@
+"""What is asked and how the answer is read, without any I/O: both clients are shells over this."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+# Statuses after which the same call may succeed: the server had not begun, or the key makes the repetition safe.
+_TRY_AGAIN = frozenset({429, 503})
+# Seconds a client waits at most before it tries again, whatever the server says.
+_LONGEST_WAIT_S = 30.0
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """A notification that was stored: `durability` says what the answer means."""
+
+    id: str
+    recipients: int
+    durability: str
+    created_at: str
+
+
+class Key(msgspec.Struct, frozen=True):
+    """An API key, without its secret."""
+
+    id: str
+    name: str
+    scopes: list[str]
+    created_at: str
+    last_used_at: str | None = None
+
+
+class NewKey(Key, frozen=True, kw_only=True):
+    """An API key as it is shown once."""
+
+    key: str
+
+
+class Keys(msgspec.Struct, frozen=True):
+    """All keys of the caller's tenant."""
+
+    items: list[Key]
+
+
+class ApiError(Exception):
+    """The server refused or failed, or could not be reached.
+
+    Attributes:
+        status: The HTTP status; 0 where no answer came.
+        code: The error's name, such as `invalid` (docs/reference/errors.md); `unreachable` where no answer came.
+        message: What happened, for a person.
+        problem: The whole problem document (RFC 9457), with `errors` as JSON pointers into the body.
+    """
+
+    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+        self.status = status
+        self.code = str(problem.get("code") or "unreachable")
+        self.message = str(problem.get("detail") or problem.get("title") or f"HTTP {status}")
+        self.problem = dict(problem)
+        super().__init__(f"{self.code}: {self.message}")
+
+
+class Call(msgspec.Struct, Generic[T], frozen=True):
+    """One request: what to send, and the type of its answer (None: no body)."""
+
+    method: str
+    path: str
+    answer: type[T]
+    body: Mapping[str, Any] | None = None
+    headers: Mapping[str, str] = {}
+
+    def read(self, status: int, content: bytes) -> T:
+        """The answer of the call.
+
+        Raises:
+            ApiError: The status is not a success.
+        """
+        if status >= 400:
+            raise ApiError(status, _problem(content))
+        return msgspec.json.decode(content, type=self.answer) if content else self.answer()
+
+
+def wait_before_retry(status: int, content: bytes, attempt: int, spread: float) -> float | None:
+    """Seconds to wait before the call is repeated, or None where that would not help.
+
+    Args:
+        status: HTTP status; 0 where no answer came.
+        content: Body of the answer.
+        attempt: How often the call was tried; the first is 1.
+        spread: A random number between 0 and 1, so that many clients don't come back together.
+    """
+    if status and status not in _TRY_AGAIN:
+        return None
+    asked = _problem(content).get("retry_after") if status else None
+    if isinstance(asked, int | float):
+        return min(float(asked) + spread, _LONGEST_WAIT_S)
+    return min(2.0**attempt * 0.25 * (0.5 + spread), _LONGEST_WAIT_S)
+
+
+def notify(
+    recipients: Sequence[str | Mapping[str, Any]],
+    title: str,
+    body: str | None,
+    data: Mapping[str, Any] | None,
+    action_url: str | None,
+    key: str,
+) -> Call[Accepted]:
+    """`POST /v1/notifications`."""
+    given = {"body": body, "data": data, "action_url": action_url}
+    content: dict[str, Any] = {"recipients": list(recipients), "title": title}
+    content |= {name: value for name, value in given.items() if value is not None}
+    return Call("POST", "/v1/notifications", Accepted, content, {"idempotency-key": key})
+
+
+def create_key(name: str, scopes: Sequence[str]) -> Call[NewKey]:
+    """`POST /v1/keys`."""
+    return Call("POST", "/v1/keys", NewKey, {"name": name, "scopes": list(scopes)})
+
+
+def list_keys() -> Call[Keys]:
+    """`GET /v1/keys`."""
+    return Call("GET", "/v1/keys", Keys)
+
+
+def revoke_key(key_id: str) -> Call[dict[str, Any]]:
+    """`DELETE /v1/keys/{id}`."""
+    return Call("DELETE", f"/v1/keys/{key_id}", dict)
+
+
+def _problem(content: bytes) -> dict[str, Any]:
+    try:
+        problem = msgspec.json.decode(content, type=dict[str, Any])
+    except msgspec.DecodeError:
+        return {"detail": content[:200].decode(errors="replace")}
+    return problem

@@ -1,0 +1,188 @@
+"""The two clients: one that blocks, one for asyncio."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+
+from clarion.client import calls
+from clarion.client.calls import Accepted, ApiError, Call
+from clarion.clock import pause
+from clarion.ids import Ids
+
+T = TypeVar("T")
+Recipient = str | Mapping[str, Any]
+
+
+class _Base:
+    """What both clients know: where, as whom, how patient."""
+
+    def __init__(
+        self,
+        url: str = "http://127.0.0.1:8000",
+        *,
+        key: str | None = None,
+        socket: Path | None = None,
+        timeout_s: float = 10.0,
+        retries: int = 3,
+    ) -> None:
+        """Make a client; nothing is sent yet.
+
+        Args:
+            url: Where the server is.
+            key: An API key (`clk_…`) or an access token.
+            socket: The server's local socket (`data/clarion.sock`) instead of a key: its owner may do anything.
+            timeout_s: For one try (s).
+            retries: How often a call is repeated that met a refusal for lack of room or no answer. A repetition carries
+                the same Idempotency-Key, so it has one effect.
+        """
+        self._options: dict[str, Any] = {
+            "base_url": url,
+            "timeout": timeout_s,
+            "headers": {"authorization": f"Bearer {key}"} if key else {},
+        }
+        self._socket = str(socket) if socket else None
+        self._retries = retries
+        self._ids = Ids()
+
+    def _request(self, call: Call[T]) -> dict[str, Any]:
+        return {
+            "method": call.method,
+            "url": call.path,
+            "json": call.body,
+            "headers": dict(call.headers),
+        }
+
+    def _unreachable(self, exc: httpx.TransportError) -> ApiError:
+        where = self._socket or self._options["base_url"]
+        return ApiError(0, {"detail": f"no answer from {where}: {str(exc) or type(exc).__name__}"})
+
+    def _wait(self, status: int, content: bytes, attempt: int) -> float | None:
+        if attempt > self._retries:
+            return None
+        return calls.wait_before_retry(status, content, attempt, self._ids.uniform(0, 1))
+
+    def _key(self, given: str | None) -> str:
+        return given or self._ids.token()
+
+
+class Client(_Base):
+    """The client for programs without an event loop. One may be shared by threads."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._http = httpx.Client(transport=httpx.HTTPTransport(uds=self._socket), **self._options)
+
+    def notify(
+        self,
+        recipients: Sequence[Recipient],
+        title: str,
+        *,
+        body: str | None = None,
+        data: Mapping[str, Any] | None = None,
+        action_url: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Accepted:
+        """Store a notification for each recipient and show it to those who are there.
+
+        Args:
+            recipients: Ids, or `{"id": …, "name"?, "email"?, "locale"?, "time_zone"?, "attributes"?}`, which are stored as well.
+            title: One line.
+            body: More text; shown as text, never as HTML.
+            data: JSON for your own page.
+            action_url: Where a click leads: http(s), mailto, or a path.
+            idempotency_key: Makes calls from several processes one call; by default one is made for this call's retries.
+
+        Raises:
+            ApiError: The server refused it (`code`, `faults`), or could not be reached.
+        """
+        key = self._key(idempotency_key)
+        return self.call(calls.notify(recipients, title, body, data, action_url, key))
+
+    def call(self, call: Call[T]) -> T:
+        """Make any call, with retries."""
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                response = self._http.request(**self._request(call))
+                status, content = response.status_code, response.content
+            except httpx.TransportError as exc:
+                if (wait := self._wait(0, b"", attempt)) is None:
+                    raise self._unreachable(exc) from exc
+            else:
+                if (wait := self._wait(status, content, attempt)) is None:
+                    return call.read(status, content)
+            pause(wait)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class AsyncClient(_Base):
+    """The client for asyncio; with `app`, for an ASGI application in this process."""
+
+    def __init__(self, *args: Any, app: Any = None, **options: Any) -> None:
+        super().__init__(*args, **options)
+        transport = httpx.ASGITransport(app) if app else httpx.AsyncHTTPTransport(uds=self._socket)
+        self._http = httpx.AsyncClient(transport=transport, **self._options)
+
+    async def notify(
+        self,
+        recipients: Sequence[Recipient],
+        title: str,
+        *,
+        body: str | None = None,
+        data: Mapping[str, Any] | None = None,
+        action_url: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Accepted:
+        """As `Client.notify`."""
+        key = self._key(idempotency_key)
+        return await self.call(calls.notify(recipients, title, body, data, action_url, key))
+
+    async def call(self, call: Call[T]) -> T:
+        """Make any call, with retries."""
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                response = await self._http.request(**self._request(call))
+                status, content = response.status_code, response.content
+            except httpx.TransportError as exc:
+                if (wait := self._wait(0, b"", attempt)) is None:
+                    raise self._unreachable(exc) from exc
+            else:
+                if (wait := self._wait(status, content, attempt)) is None:
+                    return call.read(status, content)
+            await asyncio.sleep(wait)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()

@@ -1,0 +1,156 @@
+"""The HTTP application over real services on SQLite, and a client that calls it in this process."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from clarion.accounts import Accounts, Authenticator, Hasher, Keys, Revocations
+from clarion.api import Readiness, as_local, build_http
+from clarion.auth import OneKey, TokenIssuer, TokenVerifier, secret_key, system
+from clarion.auth.tokens import ISSUER
+from clarion.bus import LocalBus
+from clarion.clock import ManualClock
+from clarion.ids import Ids
+from clarion.notifications import Inbox, Notifications, inbox_kind
+from clarion.settings import Auth, Limits, Settings
+from clarion.storage import Store, open_store
+from clarion.topics.engine import TopicEngine
+from clarion.topics.kinds import Kinds
+
+PASSWORD = "correct horse battery"
+AUDIENCE = "clarion"
+SECRET = secret_key("the server's own secret, 32 bytes and more")
+
+
+class Site:
+    """Everything behind the doors, as the server puts it together; nothing listens."""
+
+    def __init__(
+        self, store: Store, settings: Settings, *, web: Path, mounts: dict[str, Any] | None = None
+    ) -> None:
+        self.clock, self.ids = ManualClock(), Ids()
+        self.store, self.settings = store, settings
+        self.readiness = Readiness(True)
+        revocations = Revocations(store, self.clock)
+        self.hasher = Hasher(16, self.ids)
+        self.issuer = TokenIssuer(SECRET, audience=AUDIENCE, life_s=900)
+        self.accounts = Accounts(
+            store,
+            settings.auth,
+            self.issuer,
+            self.hasher,
+            revocations,
+            clock=self.clock,
+            ids=self.ids,
+        )
+        self.keys = Keys(store, revocations, clock=self.clock, ids=self.ids)
+        verifier = TokenVerifier({ISSUER: OneKey(SECRET)}, audience=AUDIENCE, leeway_s=0)
+        kinds = Kinds()
+        kinds.add(inbox_kind(store))
+        self.engine = TopicEngine(
+            lambda event, data: (event, data),
+            kinds,
+            LocalBus(),
+            settings.limits,
+            clock=self.clock,
+            ids=self.ids,
+        )
+        self.inbox = Inbox(store, self.engine, clock=self.clock, ids=self.ids)
+        self.notifications = Notifications(
+            store, self.inbox, settings.limits, clock=self.clock, ids=self.ids
+        )
+        self.app = build_http(
+            settings,
+            authenticator=Authenticator(verifier, self.keys, revocations, self.clock),
+            accounts=self.accounts,
+            keys=self.keys,
+            notifications=self.notifications,
+            inbox=self.inbox,
+            readiness=lambda: self.readiness,
+            clock=self.clock,
+            ids=self.ids,
+            mounts=mounts,
+            web=web,
+        )
+        self.http = client(self.app)
+
+    @property
+    def operator(self) -> httpx.AsyncClient:
+        """A caller on the local socket."""
+        return client(as_local(self.app))
+
+    def token(self, user: str, *scopes: str, tenant: str = "default", **claims: Any) -> str:
+        """An access token of somebody, signed as the server signs."""
+        now_ms = claims.pop("now_ms", self.clock.now_ms())
+        return self.issuer.issue(
+            user,
+            token_id=self.ids.token(),
+            family=claims.pop("family", self.ids.token()),
+            now_ms=now_ms,
+            tenant=tenant,
+            scopes=list(scopes),
+        )
+
+    async def key(self, *scopes: str) -> str:
+        """A back end's API key."""
+        return (await self.keys.create(system("tests"), "tests", scopes)).key
+
+    async def notify(self, *users: str, title: str = "Hello") -> None:
+        """Put a message into inboxes."""
+        body = {"recipients": [{"id": user} for user in users], "title": title}
+        token = self.token("sender", "notifications:send")
+        answer = await self.http.post("/v1/notifications", json=body, headers=bearer(token))
+        assert answer.status_code == 202, answer.text
+
+    async def close(self) -> None:
+        await self.engine.close()
+        self.hasher.close()
+
+
+def client(app: Any, address: str = "192.0.2.7") -> httpx.AsyncClient:
+    """Calls an ASGI application, from an address."""
+    transport = httpx.ASGITransport(app, client=(address, 50_000))
+    return httpx.AsyncClient(transport=transport, base_url="http://clarion.test")
+
+
+def bearer(credential: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {credential}"}
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    folder: Path, *, web: Path | None = None, mounts: dict[str, Any] | None = None, **settings: Any
+) -> AsyncIterator[Site]:
+    """A site with other settings than its defaults."""
+    given = Settings(**{"auth": Auth(leeway_s=0), **settings})
+    store = await open_store(data_dir=folder / "data", clock=ManualClock())
+    site = Site(store, given, web=web or folder / "no-web", mounts=mounts)
+    try:
+        yield site
+    finally:
+        await site.close()
+        await store.close()
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    """A site on an empty database."""
+    async with opened(tmp_path, limits=Limits(login_tries=5)) as site:
+        yield site
+
+
+def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """The problem document of an answer that must be one."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    document: dict[str, Any] = answer.json()
+    assert document["status"] == status
+    assert document["code"] == code
+    assert document["type"] == f"/errors/{code}"
+    assert document["title"]
+    assert document["detail"]
+    return document

@@ -1,0 +1,114 @@
+"""The API against its own OpenAPI document: schemathesis calls every operation with what the document allows and forbids."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from schemathesis import engine
+from schemathesis.config import SchemathesisConfig
+from schemathesis.engine import events
+from schemathesis.python.asgi import shutdown_lifespans
+
+from clarion.auth import TokenIssuer
+from clarion.clock import ManualClock
+from clarion.settings import Limits
+from tests.api.conftest import AUDIENCE, SECRET, Site, opened
+
+# What schemathesis finds although it is right: (operation, check, what the answer or the finding says) → why.
+ACCEPTED = {
+    (
+        "POST /v1/notifications",
+        "positive_data_acceptance",
+        "some recipients are not known",
+    ): "who is known, only the database knows",
+    (
+        "POST /v1/notifications",
+        "positive_data_acceptance",
+        "an integer beyond 2^53 - 1",
+    ): "a schema can't say it of every number in an object of any shape",
+}
+
+CONFIG = {
+    "seed": 1,
+    "continue-on-failure": True,
+    # No U+0000, which every text refuses; no headers that nobody asked for, which a request may always carry.
+    "generation": {
+        "max-examples": 12,
+        "deterministic": True,
+        "allow-x00": False,
+        "allow-extra-parameters": False,
+    },
+}
+
+
+class Door:
+    """Opens the site in the loop in which schemathesis calls it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._closing = contextlib.AsyncExitStack()
+        self.site: Site | None = None
+        issuer = TokenIssuer(SECRET, audience=AUDIENCE, life_s=900)
+        self.token = issuer.issue(
+            "ann",
+            token_id="t",
+            family="f",
+            now_ms=ManualClock().now_ms(),
+            tenant="default",
+            scopes=["*"],
+        )
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "lifespan":
+            assert self.site is not None
+            await self.site.app(scope, receive, send)
+            return
+        await receive()
+        limits = Limits(api_requests=1_000_000, login_tries=1_000_000)
+        self.site = await self._closing.enter_async_context(opened(self._folder, limits=limits))
+        await self.site.notify("ann", "ben")
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._closing.aclose()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Iterator[Door]:
+    yield Door(tmp_path)
+    shutdown_lifespans()
+
+
+def test_every_operation_keeps_to_the_document(door: Door) -> None:
+    """Statuses, types, headers and schemas of answers; what the document allows is taken, what it forbids is refused."""
+    config = SchemathesisConfig.from_dict(
+        {**CONFIG, "auth": {"openapi": {"bearer": {"bearer": door.token}}}}
+    )
+    schema = schemathesis.openapi.from_asgi("/openapi.json", door, config=config)
+    unexpected: list[str] = []
+    called = 0
+    for event in engine.from_schema(schema).execute():
+        if isinstance(event, events.NonFatalError):
+            unexpected.append(f"{event.label}: {event.value}")
+        if not isinstance(event, events.ScenarioFinished):
+            continue
+        called += len(event.recorder.interactions)
+        for operation, check, said in _findings(event.recorder):
+            if not any(a[:2] == (operation, check) and a[2] in said for a in ACCEPTED):
+                unexpected.append(f"{operation}, {check}: {said}")
+    assert called > 500
+    assert unexpected == [], "\n\n".join(unexpected[:5])
+
+
+def _findings(recorder: Any) -> Iterator[tuple[str, str, str]]:
+    """Operation, check, and everything that is said about each failed check."""
+    for case_id, checks in recorder.checks.items():
+        answer = recorder.interactions[case_id].response
+        for check in checks:
+            if (info := check.failure_info) is not None:
+                failure, text = info.failure, answer.text if answer else "no answer"
+                said = f"{failure.title}: {failure.message}\n{info.code_sample}\n{text}"
+                yield failure.operation, check.name, said

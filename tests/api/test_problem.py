@@ -1,0 +1,88 @@
+"""Errors as problem documents (RFC 9457)."""
+
+import json
+
+import pytest
+
+from clarion import errors
+from clarion.api.problem import problem_of, problem_response, wire_errors
+from clarion.errors import (
+    ClarionError,
+    Closed,
+    Fault,
+    Forbidden,
+    Invalid,
+    OutcomeUnknown,
+    RateLimited,
+    TokenExpired,
+    TooLarge,
+    Unavailable,
+)
+
+
+def test_an_error_says_what_where_and_what_next() -> None:
+    """All members, the error's facts among them."""
+    error = Invalid("two are wrong", faults=[Fault("/a/0", "no"), Fault("?b", "nor this")], limit=3)
+    assert json.loads(problem_response(error).body) == {
+        "type": "/errors/invalid",
+        "title": "The request is not valid",
+        "status": 422,
+        "detail": "two are wrong",
+        "code": "invalid",
+        "errors": [{"pointer": "/a/0", "detail": "no"}, {"pointer": "?b", "detail": "nor this"}],
+        "limit": 3,
+    }
+
+
+def test_a_fact_cannot_pretend_to_be_a_member() -> None:
+    """Whatever an error's facts are called, type, title, status, detail and code are the error's."""
+    facts = {"status": 200, "code": "ok", "type": "x", "title": "y", "detail": "z"}
+    document = problem_of(TooLarge("big", **facts))  # type: ignore[arg-type]  # facts are anything
+    assert document["status"] == 413
+    assert document["code"] == "too_large"
+    assert document["type"] == "/errors/too_large"
+    assert document["detail"] == "big"
+
+
+def test_retry_after_is_a_member_and_a_header() -> None:
+    """To the fraction for programs, in whole seconds, rounded up, for HTTP."""
+    response = problem_response(RateLimited("slow down", retry_after_s=0.25))
+    assert json.loads(response.body)["retry_after"] == 0.25
+    assert response.headers["retry-after"] == "1"
+
+
+def test_every_503_says_when_to_come_back() -> None:
+    """Clause 8: a refusal names a time, even where the part that refused knew none."""
+    assert problem_response(Unavailable("down")).headers["retry-after"] == "1"
+    assert "retry-after" not in problem_response(Forbidden("no")).headers
+
+
+def test_an_unknown_outcome_is_said() -> None:
+    """Who cannot know whether it was done is told so."""
+    assert problem_of(OutcomeUnknown())["outcome"] == "unknown"
+
+
+@pytest.mark.parametrize("error", [TokenExpired(), errors.Unauthenticated("no")])
+def test_a_401_carries_a_challenge(error: ClarionError) -> None:
+    """RFC 9110 §11.6.1."""
+    assert problem_response(error).headers["www-authenticate"] == "Bearer"
+
+
+def test_our_own_mistakes_tell_nothing_of_themselves() -> None:
+    """A program's wrong use of a part is a 500 without its message."""
+    document = problem_of(Closed("the store at /var/secret is closed"))
+    assert document["status"] == 500
+    assert "secret" not in str(document)
+
+
+def test_no_error_is_kept_by_a_cache() -> None:
+    """A refusal of now says nothing about later."""
+    assert problem_response(Forbidden()).headers["cache-control"] == "no-store"
+
+
+def test_codes_are_unique() -> None:
+    """One code, one meaning: each error that a caller can meet has its own page."""
+    codes = [error.code for error in wire_errors()]
+    assert len(codes) == len(set(codes))
+    assert "invalid" in codes
+    assert "usage" not in codes

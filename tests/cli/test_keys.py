@@ -1,0 +1,44 @@
+"""`clarion keys`: made by the running server, or in its database where none runs."""
+
+from pathlib import Path
+
+from tests.support.server import Server, clarion, running
+
+
+def _keys(server_folder: Path, *arguments: str) -> str:
+    done = clarion("keys", *arguments, env={"CLARION_DATA_DIR": str(server_folder / "data")})
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _notify(server: Server, key: str) -> int:
+    body = {"recipients": [{"id": "ann"}], "title": "hello"}
+    return server.post("/v1/notifications", body, token=key).status_code
+
+
+def test_a_key_is_made_used_listed_and_ended_while_the_server_runs(tmp_path: Path) -> None:
+    """It works at once, is listed without its secret, and ends at once."""
+    with running(tmp_path) as server:
+        key = _keys(tmp_path, "create", "my-backend", "--scope", "notifications:send").strip()
+        assert _notify(server, key) == 202
+        listed = _keys(tmp_path, "list")
+        assert "my-backend" in listed
+        assert key.rpartition("_")[2] not in listed
+        key_id = next(line.split()[0] for line in listed.splitlines() if "my-backend" in line)
+        _keys(tmp_path, "revoke", key_id)
+        assert _notify(server, key) == 401
+
+
+def test_a_key_may_be_made_before_the_server_runs(tmp_path: Path) -> None:
+    """Where no server holds the data, the command opens it itself."""
+    key = _keys(tmp_path, "create", "early").strip()
+    with running(tmp_path) as server:
+        assert _notify(server, key) == 202
+
+
+def test_an_unknown_key_cannot_be_revoked(tmp_path: Path) -> None:
+    """Exit code 1, and the reason."""
+    done = clarion("keys", "revoke", "nothing", env={"CLARION_DATA_DIR": str(tmp_path / "data")})
+    assert done.returncode == 1
+    assert done.stderr.startswith("clarion: ")
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,139 @@
+"""`clarion serve`: starting, saying where to look, refusing in one line, stopping."""
+
+import re
+import shlex
+import socket
+import stat
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.server import Server, clarion, free_port, running
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory):
+    with running(tmp_path_factory.mktemp("demo"), "--demo") as server:
+        yield server
+
+
+def _refused(*arguments: str, env: dict[str, str], cwd: Path) -> str:
+    done = clarion(*arguments, env=env, cwd=cwd)
+    assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
+    assert "Traceback" not in done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+def test_a_taken_port_is_one_clear_line(tmp_path: Path) -> None:
+    """Another program on the port: exit code 2 and what to do, no traceback."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        said = _refused("serve", env={"CLARION_PORT": port}, cwd=tmp_path)
+    assert port in said
+    assert "--port" in said
+
+
+def test_a_data_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
+    """The folder is named, exit code 2."""
+    (tmp_path / "file").write_text("not a folder")
+    said = _refused(
+        "serve", "--port", "0", "--data-dir", str(tmp_path / "file" / "data"), env={}, cwd=tmp_path
+    )
+    assert "data_dir" in said
+
+
+def test_a_second_server_on_the_same_data_is_refused(demo: Server) -> None:
+    """Two processes never write one database."""
+    env = {"CLARION_DATA_DIR": str(demo.folder / "data"), "CLARION_PORT": str(free_port())}
+    assert "another Clarion server" in _refused("serve", env=env, cwd=demo.folder)
+    assert demo.get("/readyz").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "says"),
+    [
+        (["serve"], {"CLARION_PORT": "eighty"}, "CLARION_PORT"),
+        (["serve"], {"CLARION_PROT": "8001"}, "did you mean CLARION_PORT"),
+        (["serve", "--port", "x"], {}, "flag --port"),
+        (["serve", "--prot", "1"], {}, "--prot"),
+        (["serve", "--demo", "--host", "0.0.0.0"], {}, "loopback"),
+        (["serve", "--config", "missing.toml"], {}, "missing.toml"),
+        (["serve", "--app", "nothing_like_it:setup"], {}, "nothing_like_it"),
+        (["serve", "--app", "json:nothing"], {}, "nothing"),
+        (["serv"], {}, "serv"),
+        (["settings"], {"CLARION_LIMITS_ROOMS": "-1"}, "limits.rooms"),
+    ],
+)
+def test_a_bad_setting_is_one_clear_line(
+    arguments: list[str], env: dict[str, str], says: str, tmp_path: Path
+) -> None:
+    """Which one, from where, and exit code 2; nothing is started."""
+    assert says in _refused(*arguments, env=env, cwd=tmp_path)
+    assert not (tmp_path / "data").exists()
+
+
+def test_ctrl_c_stops_it_cleanly_and_it_starts_again(tmp_path: Path) -> None:
+    """Exit status 0, no traceback, nothing left of the local socket; the second start finds everything as it was."""
+    with running(tmp_path) as server:
+        secrets = (tmp_path / "data" / "secrets.json").read_bytes()
+        assert server.stop() == 0
+        assert "Traceback" not in server.log
+        assert not (tmp_path / "data" / "clarion.sock").exists()
+        server.start()
+        assert (tmp_path / "data" / "secrets.json").read_bytes() == secrets
+
+
+def test_secrets_and_data_are_for_their_owner_only(demo: Server) -> None:
+    """Mode 0600, and 0700 for the folder."""
+    data = demo.folder / "data"
+    assert stat.S_IMODE(data.stat().st_mode) == 0o700
+    for name in ("secrets.json", "clarion.db", "clarion.sock"):
+        assert stat.S_IMODE((data / name).stat().st_mode) == 0o600, name
+
+
+def test_the_demo_prints_two_accounts_that_can_sign_in(demo: Server) -> None:
+    """Passwords are random and printed; they work."""
+    accounts = re.findall(r"^\s+(\w+)\s+password\s+(\S+)$", demo.log, re.MULTILINE)
+    assert [name for name, _ in accounts] == ["ann", "ben"]
+    for username, password in accounts:
+        answer = demo.post("/v1/auth/login", {"username": username, "password": password})
+        assert answer.status_code == 200, answer.text
+
+
+def test_the_printed_curl_line_works_when_pasted(demo: Server) -> None:
+    """It is accepted, and durable."""
+    line = next(line.strip() for line in demo.log.splitlines() if line.strip().startswith("curl "))
+    done = subprocess.run(shlex.split(line), capture_output=True, text=True, check=True)
+    assert '"durability":"fsync"' in done.stdout
+
+
+def test_the_printed_addresses_answer(demo: Server) -> None:
+    """The page and the API's documentation are where the start says."""
+    for address in re.findall(rf"{re.escape(demo.url)}\S*", demo.log.split("curl")[0]):
+        assert httpx.get(address).status_code == 200, address
+
+
+def test_probes_answer(demo: Server) -> None:
+    """`/livez` and `/readyz` are for anybody; `/metrics` is behind a right."""
+    assert demo.get("/livez").status_code == 200
+    assert demo.get("/readyz").status_code == 200
+    assert demo.get("/metrics").status_code == 401
+    metrics = demo.get("/metrics", token=demo.key("metrics:read"))
+    assert metrics.status_code == 200
+    assert "clarion_sessions" in metrics.text
+
+
+def test_former_names_are_said_at_the_start(tmp_path: Path) -> None:
+    """A `CLARION_*` value wins, and the log says so."""
+    with running(
+        tmp_path, RATE_LIMIT_MAX_REQUESTS="50", CLARION_LIMITS_API_REQUESTS="70", REDIS_HOST="cache"
+    ) as server:
+        assert "CLARION_LIMITS_API_REQUESTS, which wins over RATE_LIMIT_MAX_REQUESTS" in server.log
+        assert "redis_url is taken from REDIS_HOST" in server.log
+        assert "not connect to it" in server.log

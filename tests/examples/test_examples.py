@@ -1,0 +1,104 @@
+"""The examples, each run against a real server as a reader would run them."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.server import Server, running
+
+ROOT = Path(__file__).parent.parent.parent
+EXAMPLES = ROOT / "examples"
+MODULES = ROOT / "clients" / "node_modules"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(tmp_path_factory.mktemp("examples")) as server:
+        server.register("ann")
+        yield server
+
+
+def _at(server: Server, name: str, folder: Path) -> Path:
+    """The example, with the address of this test's server."""
+    copy = folder / name
+    copy.write_text((EXAMPLES / name).read_text().replace("http://127.0.0.1:8000", server.url))
+    return copy
+
+
+def _run(*command: str, **env: str) -> str:
+    done = subprocess.run(
+        command, env=os.environ | env, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_curl_example_is_accepted_and_repeatable(server: Server, tmp_path: Path) -> None:
+    """Run twice, it has one effect and one answer: it carries an Idempotency-Key."""
+    key = server.key("notifications:send")
+    script = str(_at(server, "notify.sh", tmp_path))
+    first, second = (_run("sh", script, CLARION_KEY=key) for _ in range(2))
+    assert '"durability":"fsync"' in first
+    assert first == second
+
+
+def test_the_python_example_is_accepted(server: Server, tmp_path: Path) -> None:
+    """It prints the id and the durability."""
+    script = str(_at(server, "notify.py", tmp_path))
+    out = _run(sys.executable, script, CLARION_KEY=server.key("notifications:send"))
+    assert out.split()[1] == "fsync"
+
+
+def test_the_browser_example_sees_the_inbox_live(server: Server, tmp_path: Path) -> None:
+    """It prints the unread count, then the notification that comes."""
+    token = server.post(
+        "/v1/auth/login", {"username": "ann", "password": "correct horse battery"}
+    ).json()["access_token"]
+    (tmp_path / "node_modules").symlink_to(MODULES)
+    script = _at(server, "inbox.mjs", tmp_path)
+    process = subprocess.Popen(
+        ["node", str(script)],
+        env=os.environ | {"CLARION_TOKEN": token},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline().strip().endswith("unread")
+        body = {"recipients": ["ann"], "title": "Live, please"}
+        assert (
+            server.post(
+                "/v1/notifications", body, token=server.key("notifications:send")
+            ).status_code
+            == 202
+        )
+        assert process.stdout.readline().startswith("added Live, please")
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_the_chat_example_answers(tmp_path: Path) -> None:
+    """Handlers of `--app` are served in namespace `/`: what one says the others hear, and the sender gets an ack."""
+    script = """
+import { io } from "socket.io-client";
+const [ann, ben] = process.argv.slice(3).map((token) => io(process.argv[2], { auth: { token } }));
+const heard = new Promise((ok) => ben.on("said", ok));
+await Promise.all([ann, ben].map((s) => new Promise((ok) => s.on("connect", ok))));
+const told = await Promise.all([ann.emitWithAck("say", "hello"), heard]);
+console.log(told.map((each) => JSON.stringify(each)).join("\\n"));
+process.exit(0);
+"""
+    (tmp_path / "node_modules").symlink_to(MODULES)
+    (tmp_path / "chat.mjs").write_text(script)
+    (tmp_path / "examples").symlink_to(EXAMPLES)
+    with running(tmp_path, "--app", "examples.chat:setup") as server:
+        tokens = [server.register(name)["access_token"] for name in ("ann", "ben")]
+        out = _run("node", str(tmp_path / "chat.mjs"), server.url, *tokens)
+    assert '{"ok":true}' in out
+    assert '{"by":"ann","text":"hello"}' in out

@@ -1,0 +1,47 @@
+"""What the docs say is what the code does."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from tools import reference
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", reference.PAGES)
+def test_generated_pages_are_fresh(page: str) -> None:
+    """`make docs` would change nothing."""
+    assert (ROOT / reference.FOLDER / page).read_text() == reference.PAGES[page](), (
+        "run `make docs`"
+    )
+
+
+@pytest.mark.parametrize("example", ["notify.sh", "notify.py", "inbox.mjs"])
+def test_the_readme_shows_the_examples_that_are_run(example: str) -> None:
+    """A snippet of the README is a file in examples/, which another test runs."""
+    assert (ROOT / "examples" / example).read_text().strip() in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every relative link of a page is a file here."""
+    for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_dependency_has_a_reason() -> None:
+    """Each package of pyproject.toml is named in docs/dependencies.md."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    reasons = (ROOT / "docs/dependencies.md").read_text().lower()
+    extras = project["project"]["optional-dependencies"].values()
+    wanted = [
+        *project["project"]["dependencies"],
+        *project["dependency-groups"]["dev"],
+        *(package for extra in extras for package in extra),
+    ]
+    for requirement in wanted:
+        name = re.split(r"[\[<>=;]", requirement)[0].strip().lower()
+        assert name in reasons, name
