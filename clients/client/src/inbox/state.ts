@@ -1,0 +1,163 @@
+/**
+ * The inbox as values: a snapshot, what publications change of it, and what a person has done that the server has not
+ * confirmed yet. Pure.
+ */
+
+import type { Kind } from "../follower.ts";
+import { isObject, type Message, type Publication } from "../wire.ts";
+
+/** Messages that are not archived: the newest ones without a hole, down to the last of `items`. */
+export interface InboxState {
+  /** Newest first. */
+  readonly items: readonly Message[];
+  readonly unread: number;
+  /** Whether there may be older ones than those. */
+  readonly hasMore: boolean;
+}
+
+export type Action = "read" | "unread" | "archive" | "unarchive";
+
+/** What a person did. `message` is the one as they saw it; null: all, up to the newest one they saw. */
+export type Intent =
+  | { readonly action: Action; readonly message: Message; readonly at: string }
+  | { readonly action: "read" | "archive"; readonly message: null; readonly upto: number; readonly at: string };
+
+export const EMPTY: InboxState = { items: [], unread: 0, hasMore: false };
+
+export const inboxKind: Kind<InboxState> = { start, apply };
+
+function start(snapshot: unknown): InboxState {
+  if (!isObject(snapshot)) return EMPTY;
+  return {
+    items: Array.isArray(snapshot["items"]) ? snapshot["items"].filter(isMessage) : [],
+    unread: count(snapshot["unread"], 0),
+    hasMore: snapshot["more"] === true,
+  };
+}
+
+function apply(state: InboxState, publication: Publication): InboxState {
+  const data = isObject(publication.data) ? publication.data : {};
+  const unread = count(data["unread"], state.unread);
+  return { ...applyToItems(state, publication.event, data), unread };
+}
+
+function applyToItems(state: InboxState, event: string, data: Record<string, unknown>): InboxState {
+  const { message, entered, id, upto } = data;
+  const readAt = maybeText(data["read_at"]);
+  const archivedAt = maybeText(data["archived_at"]);
+  switch (event) {
+    case "added":
+      return isMessage(message) ? { ...state, items: insert(state.items, message) } : state;
+    case "changed": {
+      if (typeof id !== "string") return state;
+      if (archivedAt !== null) {
+        const without = { ...state, items: state.items.filter((item) => item.id !== id) };
+        // The message that slides into the server's window when another leaves; ours may reach further down already.
+        return isMessage(entered) ? withMessage(without, entered) : without;
+      }
+      const changed = { ...state, items: update(state.items, id, (item) => ({ ...item, read_at: readAt })) };
+      return isMessage(message) ? withMessage(changed, message) : changed;
+    }
+    case "all_read":
+      return {
+        ...state,
+        items: state.items.map((item) =>
+          item.seq <= count(upto, 0) && item.read_at === null ? { ...item, read_at: readAt } : item,
+        ),
+      };
+    case "all_archived":
+      return { ...state, items: state.items.filter((item) => item.seq > count(upto, 0)), hasMore: false };
+    default:
+      return state;
+  }
+}
+
+/** The state with what older pages hold. */
+export function withPage(state: InboxState, items: readonly Message[], hasMore: boolean): InboxState {
+  return { ...state, items: items.reduce(insert, state.items), hasMore };
+}
+
+/** What the state will be once the server has done it. Where it has, nothing changes: so an intent may be applied at any time. */
+export function intend(state: InboxState, intent: Intent): InboxState {
+  if (intent.message === null) return intendAll(state, intent.action, intent.upto, intent.at);
+  const { message, action, at } = intent;
+  const known = state.items.find((item) => item.id === message.id);
+  switch (action) {
+    case "read":
+      if (!known || known.read_at !== null) return state;
+      return { ...state, items: replace(state.items, { ...known, read_at: at }), unread: less(state.unread) };
+    case "unread":
+      if (!known || known.read_at === null) return state;
+      return { ...state, items: replace(state.items, { ...known, read_at: null }), unread: state.unread + 1 };
+    case "archive":
+      if (!known) return state;
+      return {
+        ...state,
+        items: state.items.filter((item) => item.id !== known.id),
+        unread: known.read_at === null ? less(state.unread) : state.unread,
+      };
+    case "unarchive": {
+      if (known) return state;
+      const back = { ...message, archived_at: null };
+      return { ...withMessage(state, back), unread: state.unread + (back.read_at === null ? 1 : 0) };
+    }
+  }
+}
+
+function intendAll(state: InboxState, action: "read" | "archive", upto: number, at: string): InboxState {
+  const isNewer = (item: Message) => item.seq > upto;
+  const unread = state.items.filter((item) => isNewer(item) && item.read_at === null).length;
+  if (action === "archive") return { items: state.items.filter(isNewer), unread, hasMore: false };
+  return {
+    ...state,
+    items: state.items.map((item) => (isNewer(item) || item.read_at !== null ? item : { ...item, read_at: at })),
+    unread,
+  };
+}
+
+/** With a message at its place, unless that lies below the last one that is known: there a hole would be. */
+function withMessage(state: InboxState, message: Message): InboxState {
+  const last = state.items.at(-1);
+  // `entered` is the next one below the window, so it never leaves a hole in a list that ends with the window.
+  const isBelow = state.hasMore && last !== undefined && message.seq < last.seq && state.items.length >= WINDOW;
+  return isBelow ? state : { ...state, items: insert(state.items, message) };
+}
+
+/** Messages of the server's snapshot. */
+export const WINDOW = 50;
+
+/** The list with the message at its place by `seq`, in place of an older version of it. */
+function insert(items: readonly Message[], message: Message): readonly Message[] {
+  const others = items.filter((item) => item.id !== message.id);
+  const at = others.findIndex((item) => item.seq < message.seq);
+  return at < 0 ? [...others, message] : [...others.slice(0, at), message, ...others.slice(at)];
+}
+
+function update(items: readonly Message[], id: string, change: (item: Message) => Message): readonly Message[] {
+  return items.map((item) => (item.id === id ? change(item) : item));
+}
+
+function replace(items: readonly Message[], message: Message): readonly Message[] {
+  return update(items, message.id, () => message);
+}
+
+function less(unread: number): number {
+  return Math.max(0, unread - 1);
+}
+
+function count(value: unknown, otherwise: number): number {
+  return typeof value === "number" && Number.isSafeInteger(value) ? value : otherwise;
+}
+
+function maybeText(value: unknown): string | null {
+  return typeof value === "string" ? value : null;
+}
+
+export function isMessage(value: unknown): value is Message {
+  return (
+    isObject(value) &&
+    typeof value["id"] === "string" &&
+    typeof value["title"] === "string" &&
+    Number.isSafeInteger(value["seq"])
+  );
+}

@@ -1,0 +1,127 @@
+/** What travels: the shapes of HTTP answers and socket events, and the checks that a value has them. */
+
+/** How far a log is known: up to `offset` and including it. Equal `mark`s mean equal prefixes. */
+export interface Position {
+  readonly epoch: string;
+  readonly offset: number;
+  readonly mark: number;
+}
+
+/** One change of a topic. */
+export interface Publication<Data = unknown> {
+  readonly topic: string;
+  readonly offset: number;
+  readonly mark: number;
+  readonly event: string;
+  readonly data: Data;
+}
+
+/** The answer to `subscribe`: what was missed, or the whole state. */
+export interface Subscribed extends Position {
+  readonly topic: string;
+  readonly recovered: boolean;
+  /** Why a position could not be continued: too_old, epoch_changed, diverged, too_many. */
+  readonly reason?: string;
+  readonly snapshot?: unknown;
+  readonly publications?: readonly Publication[];
+}
+
+/** The server ended a subscription; `code` says what to do (see codes). */
+export interface Unsubscribed {
+  readonly topic: string;
+  readonly code: number;
+  readonly reason: string;
+}
+
+/** A message in an inbox, over HTTP and sockets alike. Times are RFC 3339. */
+export interface Message {
+  readonly id: string;
+  /** Orders the messages of an inbox; rises with each one that is added. */
+  readonly seq: number;
+  readonly notification_id: string;
+  readonly title: string;
+  readonly body: string;
+  readonly data: Readonly<Record<string, unknown>> | null;
+  readonly action_url: string | null;
+  readonly created_at: string;
+  readonly read_at: string | null;
+  readonly archived_at: string | null;
+}
+
+/** A page of `GET /v1/inbox`. */
+export interface InboxPage {
+  readonly items: readonly Message[];
+  /** Cursor of the page that follows; null on the last one. */
+  readonly next: string | null;
+  readonly unread: number;
+  readonly position: Position;
+}
+
+/** A subscriber, by id or described on the spot. */
+export interface Recipient {
+  readonly id: string;
+  readonly name?: string;
+  readonly email?: string;
+  readonly locale?: string;
+  readonly time_zone?: string;
+  readonly attributes?: Readonly<Record<string, unknown>>;
+}
+
+/** `POST /v1/notifications`. */
+export interface CreateNotification {
+  readonly recipients: readonly (string | Recipient)[];
+  readonly title: string;
+  readonly body?: string;
+  readonly data?: Readonly<Record<string, unknown>>;
+  /** http(s), mailto, or a path on the same site. */
+  readonly action_url?: string;
+}
+
+/** The notification is on disk (`durability: fsync`) and in the inboxes. */
+export interface Accepted {
+  readonly id: string;
+  readonly recipients: number;
+  readonly durability: "fsync";
+  readonly created_at: string;
+}
+
+/** Who is signed in. */
+export interface User {
+  readonly id: string;
+  readonly name: string | null;
+}
+
+/** The answer to login, register and refresh. */
+export interface Grant {
+  readonly user: User;
+  readonly access_token: string;
+  readonly token_type: "Bearer";
+  /** Seconds. */
+  readonly expires_in: number;
+  readonly refresh_token: string;
+}
+
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+export function isPublication(value: unknown): value is Publication {
+  return (
+    isObject(value) &&
+    typeof value["topic"] === "string" &&
+    typeof value["event"] === "string" &&
+    Number.isSafeInteger(value["offset"]) &&
+    Number.isSafeInteger(value["mark"])
+  );
+}
+
+export function isUnsubscribed(value: unknown): value is Unsubscribed {
+  return isObject(value) && typeof value["topic"] === "string" && Number.isSafeInteger(value["code"]);
+}
+
+export function isSubscribed(value: unknown): value is Subscribed {
+  if (!isObject(value) || typeof value["topic"] !== "string" || typeof value["epoch"] !== "string") return false;
+  if (!Number.isSafeInteger(value["offset"]) || !Number.isSafeInteger(value["mark"])) return false;
+  const publications = value["publications"];
+  return value["recovered"] === true ? Array.isArray(publications) && publications.every(isPublication) : true;
+}

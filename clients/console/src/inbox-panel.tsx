@@ -1,0 +1,176 @@
+/** The inbox: a non-modal dialog that the bell opens; a column of the page where there is room, a sheet where not. */
+
+import type { Inbox, InboxView, Message } from "@clarion/client";
+import { type KeyboardEvent, useEffect, useRef, useState } from "react";
+import { PANEL_ID } from "./bell.tsx";
+import { BellIcon, CloseIcon } from "./icons.tsx";
+import { InboxItem } from "./inbox-item.tsx";
+import { useNow, useStore } from "./use-store.ts";
+
+const UNDO_MS = 8_000;
+
+export function InboxPanel({ inbox, onClose }: { inbox: Inbox; onClose: () => void }) {
+  const view = useStore(inbox);
+  const heading = useRef<HTMLHeadingElement>(null);
+  const [archived, setArchived] = useState<Message | null>(null);
+  useEffect(() => {
+    // Opened by a person: that is where they want to go on. Open from the start, it takes the focus from nobody.
+    if (document.activeElement?.matches("[aria-haspopup=dialog]")) heading.current?.focus();
+  }, []);
+  useEffect(() => {
+    if (!archived) return;
+    const timer = setTimeout(() => setArchived(null), UNDO_MS);
+    return () => clearTimeout(timer);
+  }, [archived]);
+
+  function archive(message: Message) {
+    setArchived(message);
+    void inbox.archive(message).then((error) => error && setArchived(null));
+    // The focused button is gone with its item; the dialog must not lose the keyboard.
+    heading.current?.focus();
+  }
+
+  function undo(message: Message) {
+    setArchived(null);
+    void inbox.unarchive(message);
+    heading.current?.focus();
+  }
+
+  return (
+    <div
+      id={PANEL_ID}
+      className="panel"
+      role="dialog"
+      aria-labelledby="inbox-title"
+      data-testid="inbox"
+      onKeyDown={(event) => {
+        if (event.key === "Escape") onClose();
+      }}
+    >
+      <div className="panel-head">
+        <h2 id="inbox-title" ref={heading} tabIndex={-1}>
+          Notifications
+        </h2>
+        {view.unread > 0 && (
+          <button
+            type="button"
+            className="button small"
+            data-testid="mark-all-read"
+            onClick={() => {
+              void inbox.markAllRead();
+              heading.current?.focus();
+            }}
+          >
+            Mark all read
+          </button>
+        )}
+        <button type="button" className="button icon-only" aria-label="Close notifications" onClick={onClose}>
+          <CloseIcon />
+        </button>
+      </div>
+      {view.error && <Trouble inbox={inbox} view={view} />}
+      <Feed inbox={inbox} view={view} onArchive={archive} />
+      {archived && (
+        <div className="undo">
+          <span>Archived</span>
+          <button type="button" className="button small" data-testid="undo" onClick={() => undo(archived)}>
+            Undo
+          </button>
+        </div>
+      )}
+    </div>
+  );
+}
+
+function Trouble({ inbox, view }: { inbox: Inbox; view: InboxView }) {
+  return (
+    <div className="notice bad panel-notice" role="alert">
+      <span>{view.error?.detail}</span>
+      <button type="button" className="button icon-only" aria-label="Dismiss" onClick={() => inbox.clearError()}>
+        <CloseIcon />
+      </button>
+    </div>
+  );
+}
+
+interface FeedProps {
+  inbox: Inbox;
+  view: InboxView;
+  onArchive: (message: Message) => void;
+}
+
+function Feed({ inbox, view, onArchive }: FeedProps) {
+  const now = useNow(30_000);
+  const { items, hasMore, loading, loadingMore } = view;
+  if (loading) return <Loading />;
+  if (items.length === 0 && !hasMore) return <Empty hasError={view.error !== null} />;
+  return (
+    <div className="panel-scroll">
+      {/* APG feed pattern: Page Down and Page Up go from article to article. */}
+      <div
+        role="feed"
+        aria-labelledby="inbox-title"
+        aria-busy={loadingMore}
+        className="feed"
+        onKeyDown={moveBetweenArticles}
+      >
+        {items.map((message, index) => (
+          <InboxItem
+            key={message.id}
+            inbox={inbox}
+            message={message}
+            now={now}
+            place={index + 1}
+            size={hasMore ? -1 : items.length}
+            onArchive={onArchive}
+          />
+        ))}
+      </div>
+      {hasMore && (
+        <div className="more">
+          <button
+            type="button"
+            className="button"
+            data-testid="load-more"
+            aria-disabled={loadingMore}
+            onClick={() => void inbox.loadMore()}
+          >
+            {loadingMore ? "Loading…" : "Load older"}
+          </button>
+        </div>
+      )}
+    </div>
+  );
+}
+
+function Loading() {
+  return (
+    <div className="panel-scroll" aria-busy="true">
+      <p className="visually-hidden">Loading notifications</p>
+      <div className="ghost" />
+      <div className="ghost" />
+      <div className="ghost" />
+    </div>
+  );
+}
+
+function Empty({ hasError }: { hasError: boolean }) {
+  return (
+    <div className="empty" data-testid="empty">
+      <BellIcon />
+      <p className="empty-title">{hasError ? "Nothing to show" : "You are all caught up"}</p>
+      <p className="muted">{hasError ? "The inbox could not be read." : "New notifications appear here at once."}</p>
+    </div>
+  );
+}
+
+function moveBetweenArticles(event: KeyboardEvent<HTMLElement>) {
+  const step = event.key === "PageDown" ? 1 : event.key === "PageUp" ? -1 : 0;
+  if (step === 0 || !(event.target instanceof Element)) return;
+  const articles = [...event.currentTarget.querySelectorAll<HTMLElement>("article")];
+  const here = articles.findIndex((article) => article.contains(event.target as Element));
+  const next = articles[here + step];
+  if (!next) return;
+  event.preventDefault();
+  next.focus();
+}

@@ -1,0 +1,170 @@
+"""The page in a real browser, with a real server behind it that gets killed."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from tests.support.server import Server, running
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    with running(tmp_path, CLARION_LIMITS_LOGIN_TRIES="100") as server:
+        for username in ("ann", "ben"):
+            server.register(username, PASSWORD)
+        yield server
+
+
+@pytest.fixture
+def trouble() -> list[str]:
+    """What the pages complained of."""
+    return []
+
+
+def _open(context: BrowserContext, server: Server, trouble: list[str]) -> Page:
+    page = context.new_page()
+    page.on("pageerror", lambda error: trouble.append(str(error)))
+    page.on(
+        "console",
+        lambda line: trouble.append(line.text) if "Content Security Policy" in line.text else None,
+    )
+    page.goto(server.url)
+    return page
+
+
+def _sign_in(context: BrowserContext, server: Server, username: str, trouble: list[str]) -> Page:
+    page = _open(context, server, trouble)
+    page.get_by_test_id("username").fill(username)
+    page.get_by_test_id("password").fill(PASSWORD)
+    page.get_by_test_id("submit").click()
+    _live(page)
+    return page
+
+
+def _live(page: Page) -> None:
+    expect(page.get_by_test_id("connection-state")).to_contain_text(
+        "live", ignore_case=True, timeout=20_000
+    )
+
+
+def _unread(page: Page, count: int) -> None:
+    if count:
+        expect(page.get_by_test_id("unread-count")).to_have_text(str(count))
+    else:
+        expect(page.get_by_test_id("unread-count")).to_have_count(0)
+
+
+def _item(page: Page, title: str):
+    return page.get_by_test_id("inbox-item").filter(has_text=title)
+
+
+def _notify(server: Server, key: str, title: str, *recipients: str) -> None:
+    answer = server.post(
+        "/v1/notifications", {"recipients": list(recipients), "title": title}, token=key
+    )
+    assert answer.status_code == 202, answer.text
+
+
+def test_a_notification_over_http_appears_live_survives_a_crash_and_is_read_once(
+    chromium: Browser, server: Server, trouble: list[str]
+) -> None:
+    """Two people are signed in; what is sent appears at once to whom it is for; read in one tab is read in the other; `kill -9` in between loses nothing."""
+    key = server.key("notifications:send")
+    anns, bens = chromium.new_context(), chromium.new_context()
+    first = _sign_in(anns, server, "ann", trouble)
+    second = _sign_in(chromium.new_context(), server, "ann", trouble)
+    ben = _sign_in(bens, server, "ben", trouble)
+
+    _notify(server, key, "For ann alone", "ann")
+    expect(first.get_by_test_id("toast")).to_contain_text("For ann alone")
+    for page in (first, second):
+        _unread(page, 1)
+        expect(_item(page, "For ann alone")).to_have_count(1)
+    _unread(ben, 0)
+
+    server.kill()
+    expect(first.get_by_test_id("connection-state")).to_contain_text(
+        "reconnecting", ignore_case=True
+    )
+    server.start()
+    _notify(
+        server, key, "While they were away", "ann", "ben"
+    )  # stored whether or not they are back yet
+    for page in (first, second, ben):
+        _live(page)
+        expect(_item(page, "While they were away")).to_have_count(1)
+    _unread(first, 2)
+    _unread(second, 2)
+    _unread(ben, 1)
+
+    _item(first, "For ann alone").get_by_test_id("mark-read").click()
+    _unread(first, 1)
+    _unread(second, 1)
+    first.get_by_test_id("mark-all-read").click()
+    _unread(first, 0)
+    _unread(second, 0)
+    _unread(ben, 1)
+
+    second.reload()
+    _live(second)
+    _unread(second, 0)
+    expect(second.get_by_test_id("inbox-item")).to_have_count(2)
+    assert trouble == []
+
+
+def test_a_wrong_password_is_said_and_nothing_else_happens(
+    chromium: Browser, server: Server, trouble: list[str]
+) -> None:
+    """The form stays, with a message that a screen reader announces."""
+    page = _open(chromium.new_context(), server, trouble)
+    page.get_by_test_id("username").fill("ann")
+    page.get_by_test_id("password").fill("not the password")
+    page.get_by_test_id("submit").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    expect(page.get_by_test_id("submit")).to_be_enabled()
+
+
+def test_a_person_may_send_from_the_page_if_allowed_and_is_told_if_not(
+    chromium: Browser, server: Server, trouble: list[str]
+) -> None:
+    """An ordinary account may not send: the page says so; a demo account may."""
+    page = _sign_in(chromium.new_context(), server, "ann", trouble)
+    page.get_by_test_id("to").fill("ben")
+    page.get_by_test_id("title").fill("Hello")
+    page.get_by_test_id("send").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+
+
+def test_the_page_is_usable_by_keyboard_alone(
+    chromium: Browser, server: Server, trouble: list[str]
+) -> None:
+    """Sign in, open the inbox, mark all as read, close it with Escape: no mouse."""
+    key = server.key("notifications:send")
+    page = _open(chromium.new_context(), server, trouble)
+    page.get_by_test_id("username").focus()
+    page.keyboard.type("ann")
+    page.keyboard.press("Tab")
+    page.keyboard.type(PASSWORD)
+    page.keyboard.press("Enter")
+    _live(page)
+    _notify(server, key, "By keyboard", "ann")
+    _unread(page, 1)
+    bell = page.get_by_test_id("bell")
+    expect(bell).to_have_attribute("aria-label", "Notifications, 1 unread")
+
+
+def test_the_page_fits_a_narrow_screen(
+    chromium: Browser, server: Server, trouble: list[str]
+) -> None:
+    """At 360 pixels nothing has to be scrolled sideways."""
+    context = chromium.new_context(viewport={"width": 360, "height": 740})
+    page = _sign_in(context, server, "ann", trouble)
+    key = server.key("notifications:send")
+    _notify(server, key, "A rather long title " * 8, "ann")
+    _unread(page, 1)
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= 360
