@@ -45,10 +45,11 @@ def clarion(
 class Server:
     """`clarion serve` on a folder and a port that stay the same when it is started again."""
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, *, python: str = sys.executable, **settings: str) -> None:
+        self._python = python
         self.folder, self.port = folder, free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._env = clean_environment(
+        self.environment = clean_environment(
             CLARION_PORT=str(self.port), CLARION_DATA_DIR=str(folder / "data"), **settings
         )
         # A connection a call: one that was kept would be dead after a kill. No TLS, so no certificates to load.
@@ -70,8 +71,8 @@ class Server:
     def start(self, *flags: str) -> "Server":
         """Start it and wait until it is ready."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "clarion", "serve", *flags],
-            env=self._env,
+            [self._python, "-m", "clarion", "serve", *flags],
+            env=self.environment,
             cwd=self.folder,
             stdout=self._log,
             stderr=self._log,

@@ -1,0 +1,71 @@
+"""The wheel: what users install. Built once, tried in an empty virtual environment, where there is no Node."""
+
+import os
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.server import Server, clean_environment
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("dist")
+    build = [
+        sys.executable,
+        "-m",
+        "build",
+        "--wheel",
+        "--no-isolation",
+        "--outdir",
+        str(out),
+        str(ROOT),
+    ]
+    subprocess.run(build, check=True, capture_output=True, text=True)
+    (built,) = out.glob("clarion-*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty environment with the wheel in it, on the versions that were tested together."""
+    folder = tmp_path_factory.mktemp("venv")
+    venv.create(folder, with_pip=True)
+    python = folder / "bin" / "python"
+    install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*install, "-c", str(ROOT / "requirements.txt"), str(wheel)], check=True)
+    return python
+
+
+def test_the_wheel_holds_the_page_and_the_migrations(wheel: Path) -> None:
+    """Nothing that the server needs stays behind, and nothing of the tests comes along."""
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "clarion/api/web/index.html" in names
+    assert any(name.startswith("clarion/storage/migrations/0001") for name in names)
+    assert "clarion/py.typed" in names
+    assert not any(name.startswith(("tests", "benchmarks", "tools")) for name in names)
+
+
+def test_it_serves_from_an_empty_environment_without_node(installed: Path, tmp_path: Path) -> None:
+    """`pip install`, `clarion serve`, and the page is there."""
+    server = Server(tmp_path, python=str(installed))
+    server.environment = clean_environment(
+        **{k: v for k, v in server.environment.items() if k.startswith("CLARION_")},
+        PATH=os.pathsep.join([str(installed.parent), "/usr/bin", "/bin"]),
+    )
+    try:
+        server.start()
+        page = httpx.get(server.url)
+        assert page.status_code == 200
+        assert "<title>" in page.text
+        assert server.register("ann")["user"]["id"] == "ann"
+        assert server.stop() == 0
+    finally:
+        server.close()
