@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from clarion.clock import LoopClock, ManualClock, SystemClock, as_datetime
+from clarion.clock import LoopClock, ManualClock, SystemClock, as_datetime, pause
 
 
 def test_the_systems_clock_tells_the_time() -> None:
@@ -27,3 +27,10 @@ async def test_a_loops_clock_follows_the_loop() -> None:
     now = asyncio.get_running_loop().time()
     assert abs(clock.monotonic() - now) < 1
     assert abs(clock.now_ms() - 1_000 - now * 1000) < 1000
+
+
+def test_a_pause_blocks_for_its_time() -> None:
+    """For programs without an event loop."""
+    before = time.monotonic()
+    pause(0.02)
+    assert time.monotonic() - before >= 0.02

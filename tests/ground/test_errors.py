@@ -3,7 +3,15 @@
 import inspect
 
 from clarion import errors
-from clarion.errors import ClarionError, Fault, Invalid, OutcomeUnknown, PeerError, RateLimited
+from clarion.errors import (
+    AckTimeout,
+    ClarionError,
+    Fault,
+    Invalid,
+    OutcomeUnknown,
+    PeerError,
+    RateLimited,
+)
 
 
 def _classes() -> list[type[ClarionError]]:
@@ -42,3 +50,10 @@ def test_an_answer_carries_what_one_needs_to_act() -> None:
 def test_an_error_without_a_message_says_its_title() -> None:
     """Nobody reads an empty error."""
     assert str(PeerError()) == PeerError.title
+
+
+def test_answers_that_came_are_in_the_time_out() -> None:
+    """Who asked many gets what there is."""
+    late = AckTimeout(responses=["a", "b"], missing=1)
+    assert (late.responses, late.missing) == (("a", "b"), 1)
+    assert late.as_answer()["missing"] == 1
