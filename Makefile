@@ -26,8 +26,8 @@ check: setup-dev $(STAMPS)/node ## Lint, types and import contracts (under a min
 bench: setup-dev system build ## Measure against Node socket.io and a C loop, in turn, and print ratios
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-sim: setup-dev ## Run the simulator over SEEDS seeds (SEEDS=1000; SEED=17 SCENARIO=inbox replays one)
-	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(if $(SCENARIO),--scenario $(SCENARIO))
+sim: setup-dev ## Run the simulator over SEEDS seeds (SEEDS=1000; SEED=17 SCENARIO=inbox replays one; ARGS=--trace prints the faults)
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(if $(SCENARIO),--scenario $(SCENARIO)) $(ARGS)
 
 docs: setup-dev ## Write the generated reference pages
 	@$(BIN)/python -m tools.reference

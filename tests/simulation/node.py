@@ -1,0 +1,214 @@
+"""One life of a node: the real store core, bus, topic engine, commands, inbox, queue and worker, behind simulated connections.
+
+In place of the real-time server stands a door that takes one JSON value a line: `{user}` first, then `{id, do, args, key?}`, each
+answered by `{id, answer}`. What the engine delivers to a socket goes out as `{event, data}`.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from clarion.auth.principal import Principal
+from clarion.bus import LocalBus
+from clarion.clock import LoopClock
+from clarion.errors import ClarionError
+from clarion.jobs import Queue, Worker
+from clarion.notifications import CreateNotification, Inbox, Notifications, inbox_kind
+from clarion.settings import Limits
+from clarion.telemetry import spawn
+from clarion.topics.commands import COMMANDS, Commands
+from clarion.topics.engine import TopicEngine
+from clarion.topics.kinds import Kind, Kinds, Read, Snapshot, Topic
+from clarion.topics.stream import Position
+from tests.simulation.wire import Wire
+from tests.support.memory_store import Disk, MemoryStore
+from tests.support.simulation import SimLoop
+from tests.support.simulation_network import Network
+
+PORT = 1
+PING_S = 5.0  # shorter than what a client takes for silence
+SLOW_S = 0.3  # the most that a read of a log may take
+
+
+class LossyBus(LocalBus):
+    """The bus inside one process, of which a part may get lost on the way, as between nodes; it says so or it does not."""
+
+    def __init__(self, loop: SimLoop) -> None:
+        super().__init__()
+        self._rng = loop.rng
+        self.loss = 0.0
+        """Of what is published, while there is trouble."""
+
+    async def publish(self, channel: str, data: bytes) -> None:
+        """Hand on, or lose."""
+        if self._rng.random() >= self.loss:
+            await super().publish(channel, data)
+        elif self._rng.random() < 0.5:
+            self.gap([channel])
+
+
+class WatchedLog:
+    """A kind's log, read slowly at times; counts how often somebody had to ask it for what they missed."""
+
+    def __init__(self, kind: Kind, loop: SimLoop) -> None:
+        self._log, self._rng = kind.log, loop.rng
+        self.reads = 0
+
+    async def top(self, topics: Sequence[Topic]) -> list[Position]:
+        """The newest positions."""
+        found = await self._log.top(topics)
+        await self._pause()
+        return found
+
+    async def read(self, topic: Topic, after: int, limit: int) -> Read:
+        """Entries behind an offset."""
+        self.reads += 1
+        found = await self._log.read(topic, after, limit)
+        await self._pause()
+        return found
+
+    async def snapshot(self, topic: Topic) -> Snapshot:
+        """The whole state."""
+        found = await self._log.snapshot(topic)
+        await self._pause()
+        return found
+
+    async def _pause(self) -> None:
+        if self._rng.random() < 0.5:
+            await asyncio.sleep(self._rng.uniform(0, SLOW_S))
+
+
+class Node:
+    """Everything that dies with the process. Make it, and run `main`, on its host."""
+
+    def __init__(
+        self,
+        network: Network,
+        disk: Disk,
+        limits: Limits,
+        *,
+        workers: "Callable[[Node], list[Worker]]",
+    ) -> None:
+        loop, self._network = network.loop, network
+        self.clock, self.ids = LoopClock(), loop.ids()
+        self.store = MemoryStore(disk, self.clock, loop.ids())
+        self.bus = LossyBus(loop)
+        kind = inbox_kind(self.store)
+        self.log = WatchedLog(kind, loop)
+        kinds = Kinds()
+        kinds.add(msgspec.structs.replace(kind, log=self.log))
+        self.engine = TopicEngine(
+            _prepare, kinds, self.bus, limits, clock=self.clock, ids=loop.ids()
+        )
+        self.commands = Commands(self.engine, lambda door: door.principal, limits, clock=self.clock)
+        self.inbox = Inbox(self.store, self.engine, clock=self.clock, ids=loop.ids())
+        self.notifications = Notifications(
+            self.store, self.inbox, limits, clock=self.clock, ids=loop.ids()
+        )
+        self.queue = Queue(self.store, self.clock, loop.ids(), node="node")
+        self._workers = workers(self)
+        self._doors: dict[Door, None] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def main(self) -> None:
+        """Serve until the crash."""
+        self.engine.start()
+        for worker in self._workers:
+            await worker.start()
+        self._network.listen(PORT, lambda: Wire(self._accept))
+        while True:
+            await asyncio.sleep(PING_S)
+            await self.inbox.trim()
+            for door in tuple(self._doors):
+                door.wire.send({"event": "ping"})
+
+    def crash(self) -> None:
+        """Lose what the disk does not have."""
+        self.store.crash()
+
+    def _accept(self, wire: Wire) -> None:
+        self._tasks = [task for task in self._tasks if not task.done()]
+        self._tasks.append(spawn(self._serve(wire), name="serve"))
+
+    async def _serve(self, wire: Wire) -> None:
+        door: Door | None = None
+        try:
+            door = Door(self, wire, self.ids.token(), await wire.receive())
+            self._doors[door] = None
+            self.commands.connected(door)
+            while True:
+                door.take(await wire.receive(silence_s=3600))
+        except OSError:
+            wire.close()
+        finally:
+            if door is not None:
+                del self._doors[door]
+                self.commands.disconnected(door)
+
+
+class Door:
+    """A connection as the commands and the engine see a socket."""
+
+    def __init__(self, node: Node, wire: Wire, id: str, hello: dict[str, Any]) -> None:
+        self.node, self.wire, self.id = node, wire, id
+        self.principal = Principal(id=hello["user"], kind=hello["kind"])
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # ── as a socket ──
+    def deliver(self, prepared: Any, /) -> None:
+        """Send an event that was encoded once for all."""
+        self.wire.send_line(prepared)
+
+    def join(self, room: str, /) -> None:
+        """There are no rooms here."""
+
+    def leave(self, room: str, /) -> None:
+        """There are no rooms here."""
+
+    # ── requests ──
+    def take(self, request: dict[str, Any]) -> None:
+        """Begin to do what is asked; what is asked next does not wait for it."""
+        self._tasks = [task for task in self._tasks if not task.done()]
+        self._tasks.append(spawn(self._answer(request), name=f"answer {request['do']}"))
+
+    async def _answer(self, request: dict[str, Any]) -> None:
+        def ack(value: object) -> None:
+            self.wire.send({"id": request["id"], "answer": value})
+
+        if request["do"] in COMMANDS:
+            answer = await self.node.commands.run(self, request["do"], request["args"])
+            ack(answer.value)
+            if answer.then is not None:
+                answer.then()
+            return
+        try:
+            ack(await self._call(request))
+        except ClarionError as exc:
+            ack({"error": exc.as_answer()})
+
+    async def _call(self, request: dict[str, Any]) -> object:
+        node, args = self.node, request["args"]
+        match request["do"]:
+            case "send":
+                body = msgspec.convert(args, CreateNotification)
+                return await node.notifications.send(self.principal, body, request["key"])
+            case "mark":
+                return await node.inbox.mark(self.principal, args["id"], args["action"])
+            case "mark_all":
+                return await node.inbox.mark_all(self.principal, args["action"])
+            case "enqueue":
+                await node.queue.enqueue(node.queue.job("work", args, id=request["key"]))
+                return {"id": request["key"]}
+            case unknown:
+                raise AssertionError(unknown)
+
+
+def no_workers(node: Node) -> list[Worker]:
+    """For scenarios without jobs."""
+    return []
+
+
+def _prepare(event: str, data: Any) -> bytes:
+    return msgspec.json.encode({"event": event, "data": data}) + b"\n"

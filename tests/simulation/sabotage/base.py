@@ -1,0 +1,28 @@
+"""What a planted bug is, and the list of them all."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import msgspec
+
+
+class Bug(msgspec.Struct, frozen=True):
+    """A planted bug."""
+
+    scenario: str
+    plant: Callable[[], AbstractContextManager[Any]]
+    seeds: int = 100
+
+
+BUGS: dict[str, Bug] = {}
+
+
+def bug(scenario: str, seeds: int = 100) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
+    """Make a function that returns a patch (a context manager) a planted bug, by its name."""
+
+    def add(plant: Callable[[], Any]) -> Callable[[], Any]:
+        BUGS[plant.__name__.replace("_", "-")] = Bug(scenario, plant, seeds)
+        return plant
+
+    return add
