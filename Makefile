@@ -49,25 +49,30 @@ system:
 	@tools/system-packages
 
 $(STAMPS)/venv:
-	@mkdir -p $(STAMPS)
+	@echo "Setting up Python in $(VENV) …"
+	mkdir -p $(STAMPS)
 	python3 -c 'import sys; sys.exit(f"Clarion needs Python 3.11 or newer, this is {sys.version.split()[0]}" if sys.version_info < (3, 11) else 0)'
 	python3 -m venv $(VENV)
 	touch $@
 
 $(STAMPS)/run: $(STAMPS)/venv requirements.txt pyproject.toml
+	@echo "Installing what the server runs on …"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
 $(STAMPS)/dev: $(STAMPS)/run requirements-dev.txt
+	@echo "Installing what the tests need …"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 
 $(STAMPS)/node: clients/package-lock.json
-	@mkdir -p $(STAMPS)
+	@echo "Installing what the page is built with …"
+	mkdir -p $(STAMPS)
 	cd clients && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	touch ../$@
 
 $(STAMPS)/web: $(STAMPS)/node $(WEB_SOURCES)
+	@echo "Building the page …"
 	cd clients && npm run --silent build
 	touch ../$@
