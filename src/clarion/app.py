@@ -135,18 +135,21 @@ class App:
             trusted_proxies=settings.trusted_proxies,
             on_stopping=self._stopping,
         )
-        serving = spawn(server.serve(), name="http server")
-        started = spawn(server.started.wait(), name="http server: started")
-        await asyncio.wait({serving, started}, return_when=asyncio.FIRST_COMPLETED)
-        if not serving.done():
+
+        async def begin() -> None:
+            await server.started.wait()
             self._not_serving = {}
             await self._look()
             # What was made until now lives as long as the process: the collector need not look at it again.
             gc.collect()
             gc.freeze()
             on_started(server.port)
-        started.cancel()
-        await serving
+
+        beginning = spawn(begin(), name="http server: started")
+        try:
+            await server.serve()
+        finally:
+            beginning.cancel()
 
     # ── making, from the ground up ──
     async def _start(self) -> None:

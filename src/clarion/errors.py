@@ -16,6 +16,7 @@
 Over HTTP an error is an RFC 9457 problem document, over a socket `{code, message, …}`; both come from here.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -30,6 +31,35 @@ class Fault(msgspec.Struct, frozen=True):
 
     pointer: str
     detail: str
+
+    @classmethod
+    def of(cls, error: msgspec.ValidationError) -> "Fault":
+        """What msgspec found, as a JSON pointer (RFC 6901) and what is wrong there.
+
+        A member that is missing or unknown is pointed at itself, so that a form knows which one is meant.
+        """
+        detail, place = str(error), ""
+        if (found := _PLACE.fullmatch(detail)) is not None:
+            detail, place = found[1], found[2]
+        steps = (step[1] or step[2] for step in _STEP.finditer(place) if step.lastindex)
+        pointer = "".join(f"/{step}" for step in steps)
+        if (unknown := _UNKNOWN.fullmatch(detail)) is not None:
+            return cls(f"{pointer}/{pointer_step(unknown[1])}", "is not known here")
+        if (missing := _MISSING.fullmatch(detail)) is not None:
+            return cls(f"{pointer}/{pointer_step(missing[1])}", "is missing")
+        return cls(pointer, detail)
+
+
+# msgspec says: Expected `int`, got `str` - at `$.a[0].b`; for a dict's key: - at `key` in `$.a`; for its value: $.a[...]
+_PLACE = re.compile(r"(?s)(.*) - at (?:`key` in )?`\$(.*?)`")
+_UNKNOWN = re.compile(r"(?s)Object contains unknown field `(.*)`")
+_MISSING = re.compile(r"Object missing required field `(.*)`")
+_STEP = re.compile(r"\[(\d+)\]|\.([^.\[]+)|\[\.\.\.\]")
+
+
+def pointer_step(name: str) -> str:
+    """A name as a step of a JSON pointer (RFC 6901 §3)."""
+    return name.replace("~", "~0").replace("/", "~1")
 
 
 class ClarionError(Exception):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from clarion.accounts import Keys, NewApiKey
 from clarion.auth import Principal, Revoked, api_keys, system
 from clarion.clock import as_datetime
-from clarion.errors import Forbidden, NotFound, Unauthenticated
+from clarion.errors import Forbidden, NotFound, Unauthenticated, Unavailable
 from clarion.ids import Ids, digest
 from clarion.storage import Sql
 from clarion.storage import api_keys as rows
@@ -104,6 +104,30 @@ async def test_a_caller_who_leaves_while_revoking_has_revoked(
         await floor.keys.verify(made.key)
 
 
+async def test_a_check_that_began_before_the_revocation_lets_nobody_in(
+    floor: Floor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The row was read, then the key ended, then the check goes on: refused, and the next one too, though the row is remembered."""
+    made = await make(floor)
+    fetch, has_read, go_on = floor.store.fetch, asyncio.Event(), asyncio.Event()
+
+    async def slowly(sql: Sql[Any], **params: Any) -> list[Any]:
+        found = await fetch(sql, **params)
+        has_read.set()
+        await go_on.wait()
+        return list(found)
+
+    monkeypatch.setattr(floor.store, "fetch", slowly)
+    checking = asyncio.get_running_loop().create_task(floor.authenticator.authenticate(made.key))
+    await has_read.wait()
+    await floor.keys.revoke(OPERATOR, made.id)
+    go_on.set()
+    with pytest.raises(Unauthenticated):
+        await checking
+    with pytest.raises(Unauthenticated):
+        await floor.authenticator.authenticate(made.key)
+
+
 async def test_a_key_of_another_tenant_does_not_exist(floor: Floor) -> None:
     """It can be neither seen nor revoked, and the answer is that of an unknown one."""
     made = await make(floor)
@@ -186,6 +210,31 @@ async def test_uses_are_written_together_and_once(floor: Floor) -> None:
     await floor.keys.flush()
     (listed,) = await floor.keys.list(OPERATOR)
     assert listed.last_used_at == as_datetime(floor.clock.now_ms())
+
+
+async def test_uses_that_could_not_be_written_are_written_next_time(
+    floor: Floor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store is away for one flush: nothing of it is forgotten, and what came later is newer."""
+    made, other = await make(floor), await make(floor)
+    for key in (made, other):
+        await floor.keys.verify(key.key)
+    first_ms = floor.clock.now_ms()
+
+    async def away(*_: object) -> list[Any]:
+        floor.clock.advance(1)
+        await floor.keys.verify(other.key)
+        raise Unavailable
+
+    with monkeypatch.context() as patched:
+        patched.setattr(floor.store, "apply", away)
+        with pytest.raises(Unavailable):
+            await floor.keys.flush()
+    await floor.keys.flush()
+    assert {key.id: key.last_used_at for key in await floor.keys.list(OPERATOR)} == {
+        made.id: as_datetime(first_ms),
+        other.id: as_datetime(floor.clock.now_ms()),
+    }
 
 
 USES = st.lists(

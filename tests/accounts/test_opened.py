@@ -54,6 +54,25 @@ async def test_a_logout_ends_its_own_login_and_no_other() -> None:
     assert ended == ["ann/f1 unauthenticated"]
 
 
+async def test_one_that_cannot_be_closed_keeps_no_other_open() -> None:
+    """What raises while it is closed is logged; the others of the login end, and those that expire later."""
+    clock = ManualClock(0)
+    opened = Opened(clock)
+
+    def fail(why: ClarionError) -> None:
+        raise LookupError
+
+    ann = Principal(id="ann", family="f1", expires_ms=1_000)
+    opened.add(ann, fail)
+    opened.add(Principal(id="ben", expires_ms=1_000), fail)
+    ended, _ = _listed(opened, ann, Principal(id="cyd", expires_ms=1_000))
+    opened.revoked(Revoked(tenant="default", kind="user", id="ann", family="f1"))
+    assert ended == ["ann/f1 unauthenticated"]
+    clock.advance(2)
+    opened.expire()
+    assert ended[1:] == ["cyd/None token_expired"]
+
+
 async def test_expiry_is_noticed_while_it_waits() -> None:
     """A credential that ends sooner than all before wakes the timer."""
     clock = SystemClock()

@@ -36,7 +36,7 @@ CONFIG = {
     "continue-on-failure": True,
     # No U+0000, which every text refuses; no headers that nobody asked for, which a request may always carry.
     "generation": {
-        "max-examples": 12,
+        "max-examples": 5,
         "deterministic": True,
         "allow-x00": False,
         "allow-extra-parameters": False,

@@ -161,7 +161,7 @@ def test_the_key_of_a_mapping_is_found_at_its_mapping() -> None:
     """A key has no name in the message; the pointer stops where it is sure."""
     with pytest.raises(msgspec.ValidationError) as refused:
         msgspec.convert({1: 1}, dict[str, int])
-    assert reading.fault_of(refused.value) == Fault("", "Expected `str`, got `int`")
+    assert Fault.of(refused.value) == Fault("", "Expected `str`, got `int`")
 
 
 class Query(Struct, forbid_unknown_fields=True):

@@ -17,9 +17,9 @@ ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """One browser; each test opens contexts of its own."""
+    """One browser a module; each test opens contexts of its own. Playwright holds the thread's loop while it is open."""
     path = shutil.which("chromium")
     assert path, "chromium is not installed: tools/system-packages installs it"
     with sync_playwright() as playwright:

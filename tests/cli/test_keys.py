@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.server import Server, clarion, running
 
 
@@ -36,9 +38,23 @@ def test_a_key_may_be_made_before_the_server_runs(tmp_path: Path) -> None:
         assert _notify(server, key) == 202
 
 
-def test_an_unknown_key_cannot_be_revoked(tmp_path: Path) -> None:
+def test_a_list_that_is_piped_is_not_cut(tmp_path: Path) -> None:
+    """However long the names are: ids and times are for other programs."""
+    _keys(tmp_path, "create", "x" * 150)
+    assert "…" not in _keys(tmp_path, "list")
+
+
+@pytest.mark.parametrize("id", ["nothing", "../auth/me", "a\nb", "a?b", ""])
+def test_an_unknown_key_cannot_be_revoked(tmp_path: Path, id: str) -> None:
     """Exit code 1, and the reason."""
-    done = clarion("keys", "revoke", "nothing", env={"CLARION_DATA_DIR": str(tmp_path / "data")})
+    done = clarion("keys", "revoke", id, env={"CLARION_DATA_DIR": str(tmp_path / "data")})
     assert done.returncode == 1
     assert done.stderr.startswith("clarion: ")
     assert "Traceback" not in done.stderr
+
+
+def test_what_is_no_text_is_one_clear_line(tmp_path: Path) -> None:
+    """An argument in another encoding: exit code 2, no traceback."""
+    name = b"\xff".decode(errors="surrogateescape")
+    done = clarion("keys", "create", name, env={"CLARION_DATA_DIR": str(tmp_path / "data")})
+    assert (done.returncode, done.stderr) == (2, "clarion: an argument is not UTF-8\n")

@@ -66,6 +66,9 @@ def test_a_second_server_on_the_same_data_is_refused(demo: Server) -> None:
         (["serve", "--config", "missing.toml"], {}, "missing.toml"),
         (["serve", "--app", "nothing_like_it:setup"], {}, "nothing_like_it"),
         (["serve", "--app", "json:nothing"], {}, "nothing"),
+        (["serve", "--app", ":setup"], {}, "package.module:setup"),
+        (["serve", "--app", ".here:setup"], {}, "package.module:setup"),
+        (["serve", "--app", "json:"], {}, "package.module:setup"),
         (["serv"], {}, "serv"),
         (["settings"], {"CLARION_LIMITS_ROOMS": "-1"}, "limits.rooms"),
     ],
@@ -76,6 +79,16 @@ def test_a_bad_setting_is_one_clear_line(
     """Which one, from where, and exit code 2; nothing is started."""
     assert says in _refused(*arguments, env=env, cwd=tmp_path)
     assert not (tmp_path / "data").exists()
+
+
+def test_a_local_socket_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
+    """Something else has its name: exit code 2, and no traceback in the log."""
+    (tmp_path / "data").mkdir(mode=0o700)
+    (tmp_path / "data" / "clarion.sock").touch()
+    done = clarion("serve", "--port", "0", "--log-level", "error", env={}, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "clarion.sock" in done.stderr.strip().splitlines()[-1]
 
 
 def test_ctrl_c_stops_it_cleanly_and_it_starts_again(tmp_path: Path) -> None:

@@ -59,3 +59,8 @@ def test_only_what_may_succeed_later_is_repeated() -> None:
         < (calls.wait_before_retry(0, b"", 3, 1.0) or 0)
     )
     assert calls.wait_before_retry(503, b"<html>", 1, 0.5) is not None
+
+
+def test_an_id_names_nothing_but_a_key() -> None:
+    """What is in it cannot lead to another address."""
+    assert calls.revoke_key("../auth/me?x#y").path == "/v1/keys/..%2Fauth%2Fme%3Fx%23y"

@@ -169,6 +169,14 @@ class QueueConformance:
         assert await queue.next_due_ms() == clock.now_ms() + 120_000
         assert len((await queue.get("default", "j")).error or "") == 1_000
 
+    async def test_no_reason_is_too_odd_to_be_kept(self, queue: Queue) -> None:
+        """What a handler died of is somebody else's text: a NUL or half a character in it doesn't keep it from being settled."""
+        await queue.enqueue(queue.job("mail", id="j"))
+        [job] = await queue.claim(1)
+        assert await queue.fail(job, "no \0 such \ud83d thing", is_final=True)
+        [letter] = await queue.dead("default")
+        assert letter.error == "no \ufffd such ? thing"
+
     async def test_the_first_settlement_counts(self, queue: Queue, clock: ManualClock) -> None:
         """Two settlements under one token, even joined into one run: the second changes nothing."""
         await queue.enqueue(queue.job("k", id="j"))

@@ -48,6 +48,25 @@ def test_lines_below_the_level_are_left_out(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("json", [False, True])
+def test_a_traceback_shows_no_values(capsys: pytest.CaptureFixture[str], json: bool) -> None:
+    """What is in the variables of a frame may be a secret: the lines of the code are enough."""
+    configure_logging("info", json=json)
+
+    def sign_in(password: str) -> None:
+        raise ValueError("broken")
+
+    secret = "correct horse " + "battery staple"
+    try:
+        sign_in(secret)
+    except ValueError:
+        get_logger("clarion.test").exception("failed")
+    shown = capsys.readouterr().err
+    assert "ValueError" in shown
+    assert "in sign_in" in shown
+    assert "battery staple" not in shown
+
+
 async def test_a_background_task_that_fails_is_logged(capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing fails unseen; a cancelled task is no failure."""
     configure_logging("info", json=True)

@@ -1,6 +1,7 @@
 """The worker, on the simulator's disk in the loop's own time."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -333,6 +334,58 @@ async def test_closing_waits_then_hands_back(queue: Queue, workers: Workers) -> 
     assert await is_gone(queue, "quick")
     [job] = await queue.claim(10)
     assert (job.id, job.attempt) == ("endless", 1)
+
+
+async def test_a_handler_that_does_not_stop_is_left_behind(
+    queue: Queue, workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that swallows its cancelling cannot hold up the end of the process; its lease ends by itself."""
+    monkeypatch.setattr("clarion.jobs.worker.STOP_S", 0.01)
+    worker, started, end = workers.make(), asyncio.Event(), asyncio.Event()
+
+    async def work(job: Job) -> None:
+        started.set()
+        while not end.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await end.wait()
+
+    worker.handle("stubborn", work)
+    await worker.start()
+    await queue.enqueue(queue.job("stubborn", id="j"))
+    await started.wait()
+    async with asyncio.timeout(5):
+        await worker.close(grace_s=0)
+    assert (await queue.get("default", "j")).lease_by == "n1"
+    end.set()
+    await until(lambda: is_gone(queue, "j"))
+
+
+async def test_what_is_done_is_not_handed_back(
+    queue: Queue, workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closed between the end of a handler and the answer of the store: the job is forgotten, not run again."""
+    worker, finishing = workers.make(), asyncio.Event()
+    handed_back: list[str] = []
+
+    async def finish(job: Job) -> None:
+        finishing.set()
+        await asyncio.Event().wait()
+
+    async def put_off(job: Job, *_: object, **__: object) -> None:
+        handed_back.append(job.id)
+
+    monkeypatch.setattr(queue, "finish", finish)
+    monkeypatch.setattr(queue, "put_off", put_off)
+
+    async def work(job: Job) -> None:
+        pass
+
+    worker.handle("quick", work)
+    await worker.start()
+    await queue.enqueue(queue.job("quick", id="j"))
+    await finishing.wait()
+    await worker.close(grace_s=0)
+    assert handed_back == []
 
 
 async def test_a_store_that_is_away_stops_nothing(

@@ -1,9 +1,12 @@
 """Recipients: who can be named, and everybody once."""
 
+import re
+
 import msgspec
 import pytest
 
-from clarion.notifications.recipients import Named, Recipient, UserId, distinct
+from clarion.notifications.notifications import ACTION_URL
+from clarion.notifications.recipients import ADDRESS, Named, Recipient, UserId, distinct
 
 
 def test_everybody_once_in_the_order_of_first_mention() -> None:
@@ -38,6 +41,9 @@ def test_what_is_no_id(id: str) -> None:
         {"email": "nobody"},
         {"email": "a@b\n"},
         {"email": "a b@c"},
+        {"email": "a\x01@b"},
+        {"email": "a@b\x7f"},
+        {"email": "a\ufeff@b"},
         {"locale": "e"},
         {"locale": "en_"},
         {"time_zone": "Europe/Berlin;"},
@@ -61,3 +67,9 @@ def test_a_description() -> None:
         "attributes": {"plan": "pro"},
     }
     assert msgspec.to_builtins(msgspec.convert(said, Recipient)) == said
+
+
+@pytest.mark.parametrize("pattern", [ADDRESS, ACTION_URL])
+def test_patterns_mean_the_same_to_the_server_and_to_readers_of_the_document(pattern: str) -> None:
+    """JSON Schema's are ECMAScript's, where `\\s` and `\\w` are other characters than in Python: neither is used."""
+    assert not re.search(r"\\[sSwWdDbB]", pattern)

@@ -24,19 +24,31 @@ def made(soft: int = 1000, hard: int = 5000, kind: Kind = Kind.WEBSOCKET):
     return Egress(owner, flusher, transport), transport, owner
 
 
-def text(number: int, size: int = 0) -> Prepared:
+def text(number: object, size: int = 0) -> Prepared:
     return Prepared([f"4{number}".ljust(size, ".")])
 
 
-async def test_what_is_sent_in_one_turn_leaves_in_one_write():
-    """However much is sent in a turn of the loop, the connection is written to once, in order."""
+async def test_the_first_of_a_turn_goes_straight_on_the_rest_together():
+    """However much is sent in a turn of the loop, the connection is written to at most twice, in order."""
     egress, transport, _ = made()
-    assert [egress.push(text(n)) for n in range(5)] == [Sent.NOW] * 5
+    for turn in ("a", "b"):
+        assert [egress.push(text(turn + str(n))) for n in range(5)] == [Sent.NOW] * 5
+        assert transport.sent[-1] == f"4{turn}0"
+        await settle()
+    assert transport.sent == [f"4{turn}{n}" for turn in "ab" for n in range(5)]
+    assert transport.writes == 4
+    assert egress.waiting == 0
+
+
+async def test_one_answer_to_a_poll_takes_all_of_a_turn():
+    """A GET is answered only once: what is sent in a turn of the loop is in it together."""
+    egress, transport, _ = made(kind=Kind.POLLING)
+    for n in range(3):
+        egress.push(text(n))
     assert transport.sent == []
     await settle()
-    assert transport.sent == ["40", "41", "42", "43", "44"]
+    assert transport.sent == ["40", "41", "42"]
     assert transport.writes == 1
-    assert egress.waiting == 0
 
 
 async def test_all_sessions_are_flushed_by_one_callback():
@@ -46,7 +58,12 @@ async def test_all_sessions_are_flushed_by_one_callback():
     transports = [MemoryTransport() for _ in range(3)]
     egresses = [Egress(Owner(), flusher, transport) for transport in transports]
     loop = asyncio.get_running_loop()
-    flusher.loop = type("Loop", (), {"call_soon": lambda _, what: scheduled.append(loop.call_soon(what))})()
+
+    class Loop:
+        def call_soon(self, what) -> None:
+            scheduled.append(loop.call_soon(what))
+
+    flusher.loop = Loop()
     for egress in egresses * 2:
         egress.push(text(1))
     await settle()

@@ -57,6 +57,7 @@ def wrapped(*args):
         (Service().method, (1,), (1, 2)),
         (Service().slow, ("x",), ("x",)),
         (functools.partial(lambda a, b: [a, b], 1), (2,), ([1, 2],)),
+        (functools.partial(lambda a, *b, ack, c=1: ack(a, *b), 1), (2, 3), (1, 2, 3)),
         (wrapped, (1, 2), (2,)),
         (lambda a, ack: ack(a, "by ack"), (1,), (1, "by ack")),
         (lambda a, *, ack: ack(a) or "means nothing", (1,), (1,)),
@@ -73,7 +74,9 @@ async def test_a_handler_of_a_namespace_gets_the_socket_first():
 
 
 @pytest.mark.parametrize("args", [(), (1, 2, 3)])
-@pytest.mark.parametrize("handler", [lambda a, b=1: a, Service().method, functools.partial(lambda a, b=1: a)])
+@pytest.mark.parametrize(
+    "handler", [lambda a, b=1: a, Service().method, functools.partial(lambda a, b=1: a)]
+)
 async def test_a_wrong_number_of_arguments_is_the_clients_mistake(handler, args):
     """The client is told, and no bug is logged: it chose the arguments."""
     with capture_logs() as logs:
@@ -125,6 +128,16 @@ async def test_an_answer_that_cannot_be_sent_is_a_bug():
         Runner().call(Listener(lambda: 1), None, (), reply, "event")
     assert got[0][0]["error"]["code"] == "internal"
     assert logs[0]["log_level"] == "error"
+
+
+async def test_an_async_handler_may_answer_before_it_ends():
+    """With `ack` the answer goes out when the handler says so; what it raises afterwards is logged, not answered again."""
+
+    async def early(ack):
+        ack("early")
+        await asyncio.sleep(0)
+
+    assert await answered(early) == ("early",)
 
 
 async def test_what_still_runs_is_let_end_then_cancelled():

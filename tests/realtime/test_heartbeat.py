@@ -45,7 +45,9 @@ def test_thousands_share_a_timer():
     async def scenario(loop) -> None:
         wheel, items = Wheel(0.05), [Item() for _ in range(1000)]
         timers, call_at = [], loop.call_at
-        loop.call_at = lambda when, what, **more: timers.append(call_at(when, what, **more)) or timers[-1]
+        loop.call_at = lambda when, what, **more: (
+            timers.append(call_at(when, what, **more)) or timers[-1]
+        )
         for number, item in enumerate(items):
             wheel.set(item, wheel.now() + 1 + number / 100)
         assert len([timer for timer in timers if not timer.cancelled()]) == 1

@@ -161,7 +161,9 @@ class Rooms(RuleBasedStateMachine):
     @invariant()
     def agree(self):
         for id, member in self.members.items():
-            assert set(self.hub.rooms_of(member)) == {r for r, ids in self.model.items() if id in ids}
+            assert set(self.hub.rooms_of(member)) == {
+                r for r, ids in self.model.items() if id in ids
+            }
 
 
 TestRooms = Rooms.TestCase

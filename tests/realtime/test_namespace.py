@@ -28,6 +28,10 @@ async def test_middlewares_run_in_order_then_the_client_is_told_then_handlers_se
     def third(socket):
         seen.append("third")
 
+    @io.use
+    async def fourth(socket):
+        seen.append("fourth")
+
     io.on("connection", lambda socket: seen.append(("connection", socket.connected, socket.rooms)))
 
     @io.on("connect")
@@ -43,6 +47,7 @@ async def test_middlewares_run_in_order_then_the_client_is_told_then_handlers_se
         ("first", False, ()),
         ("second", False, {"token": "1"}),
         "third",
+        "fourth",
         "connect",
         ("connection", True, (sid, "user:ada")),
     ]
@@ -67,8 +72,10 @@ async def test_a_refused_client_is_told_why_and_the_session_goes_on(is_async):
     await client.hear()
     client.say("40")
     assert await client.hear() == [
-        '44{"message":"no room for you",'
-        '"data":{"code":"connect_refused","message":"no room for you","beds":0}}'
+        (
+            '44{"message":"no room for you",'
+            '"data":{"code":"connect_refused","message":"no room for you","beds":0}}'
+        )
     ]
     await client.join("/open")
     assert io.of("/").sockets == {}
@@ -127,8 +134,12 @@ async def test_who_leaves_while_a_middleware_waits_is_not_let_in():
         await gate.wait()
 
     @io.use
-    def never(socket):
+    async def second(socket):
         seen.append("second middleware")
+
+    @io.use
+    def never(socket):
+        seen.append("third middleware")
 
     io.on("connection", lambda socket: seen.append("connection"))
     leaving, breaking = MemoryClient(io), MemoryClient(io)

@@ -8,6 +8,7 @@ from prometheus_client import Counter
 from clarion import telemetry
 from clarion.protocol.codes import CloseCode
 from clarion.protocol.engineio import Transport as Kind
+from clarion.realtime.transports.base import Prepared
 from clarion.settings import Limits, Realtime
 from tests.support.memory_transport import (
     MemoryClient,
@@ -37,12 +38,15 @@ async def test_the_first_packet_is_the_handshake():
     for kind, upgrades in ((Kind.POLLING, '["websocket"]'), (Kind.WEBSOCKET, "[]")):
         client = MemoryClient(io, kind)
         assert await client.hear() == [
-            f'0{{"sid":"{client.session.id}","upgrades":{upgrades},'
-            '"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}'
+            (
+                f'0{{"sid":"{client.session.id}","upgrades":{upgrades},'
+                '"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}'
+            )
         ]
         assert len(client.session.id) == 24
         assert client.session.transport_name == kind.value
     assert io.sessions == 2
+    assert repr(Prepared(["4a"])) == "Prepared(['4a'])"
 
 
 # ── what may not come ──
@@ -55,7 +59,10 @@ async def test_the_first_packet_is_the_handshake():
         (["40", "40"], "forced_server_close"),  # a second CONNECT
         (["40", "44"], "forced_server_close"),  # CONNECT_ERROR is the server's
         (["40", '42/x,["e"]'], "forced_server_close"),
-        (['451-["e",{"_placeholder":true,"num":0}]'], "forced_server_close"),  # attachments before CONNECT
+        (
+            ['451-["e",{"_placeholder":true,"num":0}]'],
+            "forced_server_close",
+        ),  # attachments before CONNECT
         (["40", "4"], "forced_close"),
         (["40", "4abc"], "forced_close"),
         (["40", "42{}"], "forced_close"),
@@ -131,12 +138,13 @@ async def test_too_many_namespaces_are_refused():
     await client.join("/c")
 
 
-async def test_endless_refusals_end_the_session():
-    """Each refused CONNECT may cost the check of a token: a client may not go on for ever."""
+@pytest.mark.parametrize("story", [["40/unknown,"], ["40", "41"]])
+async def test_endless_connects_end_the_session(story):
+    """Each CONNECT, refused or not, may cost the check of a token: a client may not go on for ever."""
     _, client = await fresh()
-    client.say(*["40/unknown,"] * 100)
+    client.say(*story * 100)
     assert client.session.is_open
-    client.say("40/unknown,")
+    client.say(*story)
     assert not client.session.is_open
 
 
@@ -224,6 +232,7 @@ async def test_a_client_that_does_not_read_is_closed_as_slow():
 async def test_a_full_transport_is_not_written_to():
     """While the connection's buffer is full everything waits here, and goes on in order afterwards."""
     io, client = await fresh()
+    io.handle("from a stranger", lambda socket: pytest.fail("not its transport"))
     sid = await client.join()
     socket = io.of("/").sockets[sid]
     client.transport.is_writable, client.transport.stuck = False, 70_000
@@ -237,9 +246,10 @@ async def test_a_full_transport_is_not_written_to():
     stranger = MemoryTransport()
     client.session.full(stranger)
     client.session.writable(stranger)
-    client.session.receive('42["not its transport"]', stranger)
+    client.session.receive('420["from a stranger"]', stranger)
     client.session.lost(stranger)
     assert client.session.is_open
+    assert await client.hear() == []
 
 
 # ── upgrade ──

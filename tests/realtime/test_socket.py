@@ -1,6 +1,8 @@
 """A socket: its events, what it sends, and how it leaves."""
 
 import asyncio
+import gc
+import weakref
 
 import msgspec
 import pytest
@@ -10,6 +12,7 @@ from clarion.errors import AckTimeout, Disconnected, Invalid, UsageError
 from clarion.protocol.codes import CloseCode
 from clarion.realtime import Sent
 from clarion.settings import Limits
+from clarion.telemetry import spawn
 from tests.support.memory_transport import MemoryClient, in_time, make_server, settle
 
 
@@ -71,7 +74,9 @@ async def test_handlers_begin_in_the_order_of_the_wire():
         order.append(("quick", n))
         return n
 
-    client.say('420["slow",0]', '421["quick",1]', '422["slow",2]', '423["slow",3]', '424["quick",4]')
+    client.say(
+        '420["slow",0]', '421["quick",1]', '422["slow",2]', '423["slow",3]', '424["quick",4]'
+    )
     assert await client.hear() == ["431[1]", "434[4]"]
     assert order == [("slow", 0), ("quick", 1), ("slow", 2), ("slow", 3), ("quick", 4)]
     gate.set()
@@ -152,8 +157,8 @@ async def test_emit_says_what_became_of_it():
 async def test_a_question_to_the_client():
     """emit_with_ack gives the first argument of the answer, None if there is none."""
     _, client, socket = await connected()
-    first = asyncio.ensure_future(socket.emit_with_ack("q", 1))
-    second = asyncio.ensure_future(socket.timeout(5).volatile.emit_with_ack("q", 2))
+    first = spawn(socket.emit_with_ack("q", 1), name="question")
+    second = spawn(socket.timeout(5).volatile.emit_with_ack("q", 2), name="question")
     assert await client.hear() == ['420["q",1]', '421["q",2]']
     client.say('430["yes","more"]', "431[]", '430["again"]', '4399["nobody asked"]', "43[]")
     assert await asyncio.gather(first, second) == ["yes", None]
@@ -186,7 +191,7 @@ async def test_a_question_to_many():
     clients = [(await connected(io))[1] for _ in range(3)]
     with pytest.raises(UsageError, match="timeout"):
         await io.of("/").to("x").emit_with_ack("q")
-    asked = asyncio.ensure_future(io.timeout(5).emit_with_ack("q"))
+    asked = spawn(io.timeout(5).emit_with_ack("q"), name="question")
     assert await clients[0].hear() == ['420["q"]']
     clients[2].say('430["c"]')
     clients[1].say("430[]")
@@ -290,6 +295,28 @@ async def test_leaving_is_told_while_the_rooms_are_there_then_after():
     client.lose()
     reason = "client namespace disconnect"
     assert seen == [(reason, True, (socket.id, "x")), (reason, False, ())]
+
+
+async def test_who_has_left_is_freed_at_once():
+    """Socket, session and handlers do not wait for the garbage collector: a storm of reconnects leaves no garbage."""
+    gc.collect()
+    gc.disable()
+    try:
+        io, client, socket = await connected()
+
+        @socket.on("e")
+        def handler():
+            return socket.id
+
+        seen = [weakref.ref(handler), weakref.ref(client.session.egress._transport)]
+        client.say('420["e"]')
+        await client.hear()
+        client.lose()
+        await settle()
+        del client, socket, handler
+        assert [ref() for ref in seen] == [None, None]
+    finally:
+        gc.enable()
 
 
 async def test_putting_a_client_out():

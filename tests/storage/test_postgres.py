@@ -1,6 +1,8 @@
 """The store on PostgreSQL."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from clarion.errors import (
     StorageFull,
     Unavailable,
 )
-from clarion.storage import Sql, Store, open_store
+from clarion.storage import Sql, Store, open_store, postgres_lock
 from clarion.storage.postgres_errors import ConnectionLost, as_error, can_repeat
 from clarion.storage.postgres_lock import KEY
 from clarion.telemetry import spawn
@@ -145,6 +147,37 @@ async def test_a_connection_that_died_in_the_pool_costs_a_reader_nothing(store: 
         await store.ping()
 
 
+async def test_a_database_that_only_reads_is_not_ready(store: Store) -> None:
+    """A standby, or one that was set to read-only: writes are told Unavailable, the probe says so, reads go on."""
+    db = await asyncpg.connect(url_of(store))
+    name = await db.fetchval("SELECT current_database()")
+    await db.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    await db.close()
+    await store._pool.expire_connections()  # type: ignore[attr-defined]
+    for refused in (store.apply(APPEND, [Entry("t", "a", "1")]), store.ping()):
+        with pytest.raises(Unavailable, match="only reads"):
+            await refused
+    assert await lines(store) == []
+
+
+async def test_who_is_cancelled_is_cancelled_though_the_server_hangs(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that cannot be given back in time is dropped; its caller sees the cancelling and no error of the driver."""
+    monkeypatch.setattr("clarion.storage.postgres.WAIT_S", 0.1)
+    [backend] = await store.fetch(BACKEND)
+    reading = start(store.fetch(Sql("SELECT pg_backend_pid() FROM pg_sleep(60)", Backend)))
+    await asyncio.sleep(0.05)
+    os.kill(backend.pid, signal.SIGSTOP)
+    try:
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        await store.ping()
+    finally:
+        os.kill(backend.pid, signal.SIGCONT)
+
+
 async def test_a_lock_that_is_held_too_long_is_told(store: Store) -> None:
     """A caller that waits for a row longer than it may is told Unavailable, its neighbours of another procedure are not held up."""
     async with store.transaction() as tx:
@@ -198,6 +231,12 @@ async def test_calls_that_wait_when_it_closes_are_answered(store: Store) -> None
         await store.apply(APPEND, [Entry("t", "a", "x")])
 
 
+@pytest.fixture
+def _no_long_wait_for_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(postgres_lock._SETTINGS, "lock_timeout", "200")
+
+
+@pytest.mark.usefixtures("_no_long_wait_for_the_lock")
 async def test_a_second_server_on_the_same_database_is_refused(postgres: Postgres) -> None:
     """Without Redis two servers would not hear of each other's writes; where they may share, they can."""
     url = await postgres.new_database()
@@ -210,6 +249,7 @@ async def test_a_second_server_on_the_same_database_is_refused(postgres: Postgre
     await (await opened(url)).close()
 
 
+@pytest.mark.usefixtures("_no_long_wait_for_the_lock")
 async def test_a_lock_that_is_lost_is_taken_again(postgres: Postgres) -> None:
     """While another holds the lock the server is not ready; when that one lets go, it gets the lock back by itself."""
     url = await postgres.new_database()
@@ -268,6 +308,7 @@ def postgres_error(state: str) -> Exception:
         (postgres_error("40P01"), Unavailable),
         (postgres_error("53100"), StorageFull),
         (postgres_error("53300"), Unavailable),
+        (postgres_error("25006"), Unavailable),
         (postgres_error("55P03"), Unavailable),
         (postgres_error("57014"), Unavailable),
         (postgres_error("57P01"), ConnectionLost),
@@ -302,10 +343,13 @@ def test_what_may_be_repeated() -> None:
     assert can_repeat(wrapped)
 
 
+def url_of(store: Store) -> str:
+    return str(store._pool._connect_args[0])  # type: ignore[attr-defined]
+
+
 async def kill(store: Store, pid: int) -> None:
     """End a backend of the store's pool, from outside of any transaction of ours."""
-    url_of = store._pool._connect_args[0]  # type: ignore[attr-defined]
-    db = await asyncpg.connect(url_of)
+    db = await asyncpg.connect(url_of(store))
     try:
         await db.execute("SELECT pg_terminate_backend($1, 1000)", pid)
     finally:

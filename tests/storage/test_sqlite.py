@@ -13,6 +13,7 @@ from clarion.errors import Internal, OutcomeUnknown, StorageFull, Unavailable
 from clarion.storage import Sql, Store, open_store
 from clarion.storage.core import Core
 from clarion.storage.sqlite import CHECKPOINT_PAGES, SqliteStore
+from clarion.telemetry import spawn
 from tests.conformance.store import IDLE_S, StoreConformance
 from tests.support.ledger import APPEND, MIGRATIONS, Entry, lines
 
@@ -32,6 +33,14 @@ class TestSqlite(StoreConformance):
 
 class Pages(msgspec.Struct):
     count: int
+
+
+# Takes some milliseconds; it looks at a table, so that it holds a place in the log.
+COUNT = Sql(
+    """WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 20000)
+       SELECT count(*) + (SELECT count(*) FROM ledger_head) FROM c""",
+    Pages,
+)
 
 
 async def test_a_full_database_refuses_and_its_neighbours_go_on(store: Store) -> None:
@@ -98,3 +107,23 @@ async def test_the_log_does_not_grow_without_bound(store: Store, tmp_path: Path)
     log = os.stat(tmp_path / "data" / "clarion.db-wal").st_size
     assert log < page * CHECKPOINT_PAGES * 1.8
     assert len(await lines(store)) == 5
+
+
+async def test_readers_without_a_pause_do_not_keep_the_log_growing(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where reads always overlap, new ones are held up for a moment as soon as the log is four times its size."""
+    monkeypatch.setattr("clarion.storage.sqlite.CHECKPOINT_PAGES", 100)
+    monkeypatch.setattr("clarion.storage.sqlite.RESTART_PAGES", 400)
+    is_over = False
+
+    async def read() -> None:
+        while not is_over:
+            await store.fetch(COUNT)
+
+    readers = [spawn(read(), name="test") for _ in range(8)]
+    for i in range(40):
+        await store.apply(APPEND, [Entry("t", "a", str(i), "x" * 4096 * 60)])
+    is_over = True
+    await asyncio.gather(*readers)
+    assert os.stat(tmp_path / "data" / "clarion.db-wal").st_size < 4096 * 1_000

@@ -18,7 +18,7 @@ import apsw
 from clarion.clock import Clock
 from clarion.errors import ClarionError, Closed, OutcomeUnknown, Unavailable
 from clarion.ids import Ids
-from clarion.storage.core import Call, Core, fetch
+from clarion.storage.core import DRIVER, Call, Core, as_error, fetch
 from clarion.storage.migrate import MIGRATIONS, migrate_sqlite
 from clarion.storage.sql import check_params, check_reads
 from clarion.storage.sqlite import GROUP_MAX
@@ -128,8 +128,8 @@ class MemoryStore:
         await self.pause()
         try:
             found: list[R] = fetch(self._reader, sql, params)
-        except apsw.Error as exc:
-            raise Unavailable("the database cannot be read") from exc
+        except DRIVER as exc:
+            raise as_error(exc, self._reader) from exc
         return found
 
     async def ping(self) -> None:

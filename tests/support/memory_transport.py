@@ -50,7 +50,9 @@ def handshake(**more: Any) -> Handshake:
     return Handshake(**{**facts, "raw_headers": b"", **more})
 
 
-def make_server(settings: Realtime | None = None, limits: Limits | None = None, **more: Any) -> Server:
+def make_server(
+    settings: Realtime | None = None, limits: Limits | None = None, **more: Any
+) -> Server:
     """A server that lives in the running loop's time."""
     ids = Ids.seeded(5)
     return Server(settings or Realtime(), limits or Limits(), clock=LoopClock(), ids=ids, **more)

@@ -47,12 +47,12 @@ class Postgres:
                 f"listen_addresses = ''\nunix_socket_directories = '{self._folder}'\nfsync = {'on' if fsync else 'off'}\n"
                 "shared_buffers = 32MB\nmax_connections = 60\nfull_page_writes = off\nautovacuum = off\n"
             )
-        # Ends the server when this process closes the pipe or is gone, even if it was killed.
+        # Ends the server when this process closes the pipe or is gone, even if it was killed. Nobody waits for the deletion.
         stop = shlex.join(
             [*self._prefix, str(self._bin / "pg_ctl"), "-D", self._data, "-m", "immediate", "stop"]
         )
         self._cleaner = subprocess.Popen(
-            ["sh", "-c", f"read _; {stop}; rm -rf {shlex.quote(str(self._folder))}"],
+            ["sh", "-c", f"read _; {stop}; rm -rf {shlex.quote(str(self._folder))} &"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -88,7 +88,7 @@ class Postgres:
         return self.url(name)
 
     def remove(self) -> None:
-        """Stop it and delete its files."""
+        """Stop it; its files are deleted soon after."""
         assert self._cleaner.stdin is not None
         self._cleaner.stdin.close()
         self._cleaner.wait()

@@ -106,18 +106,19 @@ async def test_rooms_of_the_server_are_not_for_commands(desk: Desk) -> None:
         ((), ""),
         (({"topic": "own:ada"}, 2), ""),
         (("own:ada",), ""),
-        (({},), ""),
+        (({},), "/topic"),
         (({"topic": 5},), "/topic"),
         (({"topic": ""},), "/topic"),
         (({"topic": "own:" + "x" * 17},), "/topic"),
         (({"topic": "own:\x00"},), "/topic"),
         (({"topic": "own:\ud83d"},), "/topic"),
-        (({"topic": "own:ada", "more": 1},), ""),
+        (({"topic": "own:ada", "more": 1},), "/more"),
+        (({"topic": "own:ada", "\ud83d": 1},), ""),
         (
             ({"topic": "own:ada", "since": {"epoch": "a", "offset": -1, "mark": 0}},),
             "/since/offset",
         ),
-        (({"topic": "own:ada", "since": {"epoch": "a", "offset": 1}},), "/since"),
+        (({"topic": "own:ada", "since": {"epoch": "a", "offset": 1}},), "/since/mark"),
         (
             ({"topic": "own:ada", "since": {"epoch": "a", "offset": 1, "mark": 1 << 32}},),
             "/since/mark",
@@ -129,6 +130,16 @@ async def test_a_wrong_form_is_said_with_its_place(desk: Desk, args: Any, pointe
     error = await desk.error("subscribe", *args)
     assert error["code"] == "invalid"
     assert [fault["pointer"] for fault in error["errors"]] == [pointer]
+
+
+@pytest.mark.parametrize("name", ["x" * 21, "a\x00", "\ud83d"])
+async def test_what_no_topic_or_room_can_be_called_is_refused_by_every_command(
+    desk: Desk, name: str
+) -> None:
+    """Nor is it given back: an answer is never longer than a name may be."""
+    for name_of, member in {"unsubscribe": "topic", "join": "room", "leave": "room"}.items():
+        error = await desk.error(name_of, {member: name})
+        assert (error["code"], error["errors"][0]["pointer"]) == ("invalid", f"/{member}")
 
 
 async def test_a_topic_without_a_kind_is_invalid_an_unknown_kind_is_not_found(desk: Desk) -> None:

@@ -92,8 +92,10 @@ class Authenticator:
 
     async def _check(self, credential: str) -> Principal:
         if credential.startswith(api_keys.PREFIX):
-            return await self._keys.verify(credential)
-        principal = await self._verifier.verify(credential, self._clock.now_ms())
+            principal = await self._keys.verify(credential)
+        else:
+            principal = await self._verifier.verify(credential, self._clock.now_ms())
+        # After everything that had to be waited for: it may have ended meanwhile.
         if self._revocations.has_ended(principal):
-            raise Unauthenticated("this login has ended: sign in again")
+            raise Unauthenticated("this login or API key has ended")
         return principal

@@ -13,7 +13,7 @@ from clarion.auth import api_keys
 from clarion.auth.principal import Principal, Revoked
 from clarion.auth.rights import holds
 from clarion.clock import Clock, as_datetime
-from clarion.errors import Forbidden, NotFound, Unauthenticated
+from clarion.errors import Forbidden, NotFound, ServerError, Unauthenticated
 from clarion.ids import Ids
 from clarion.storage import api_keys as rows
 from clarion.storage.store import Store
@@ -117,7 +117,11 @@ class Keys:
         used, self._used = self._used, {}
         if used:
             uses = [rows.Use(tenant, key_id, at_ms) for (tenant, key_id), at_ms in used.items()]
-            await self._store.apply(rows.USED, uses)
+            try:
+                await self._store.apply(rows.USED, uses)
+            except ServerError:
+                self._used = used | self._used  # for the next time
+                raise
 
     async def _find(self, key_id: str) -> rows.KeyRow | None:
         row, until = self._cache.get(key_id, (None, 0.0))

@@ -11,7 +11,9 @@ from collections.abc import Callable
 from clarion.auth.principal import Principal, Revoked
 from clarion.clock import Clock
 from clarion.errors import ClarionError, TokenExpired, Unauthenticated
-from clarion.telemetry import spawn
+from clarion.telemetry import get_logger, spawn
+
+_log = get_logger(__name__)
 
 Close = Callable[[ClarionError], None]
 """Ends a connection; called at most once, with the reason."""
@@ -76,7 +78,7 @@ class Opened:
         """End what a login or a key opened."""
         for ticket in list(self._tickets.get((revoked.tenant, revoked.kind, revoked.id), ())):
             if revoked.ends(self._entries[ticket][0]):
-                self._end(ticket, Unauthenticated("this login has ended: sign in again"))
+                self._end(ticket, Unauthenticated("this login or API key has ended"))
 
     def expire(self) -> None:
         """End what has expired by now."""
@@ -87,8 +89,12 @@ class Opened:
     def _end(self, ticket: int, why: ClarionError) -> None:
         entry = self._entries.get(ticket)
         self.remove(ticket)
-        if entry is not None:
+        if entry is None:
+            return
+        try:
             entry[1](why)
+        except Exception:  # noqa: BLE001  logged; one that cannot be closed must not keep the others open
+            _log.exception("a connection whose credential has ended could not be closed")
 
     async def _watch(self) -> None:
         while True:

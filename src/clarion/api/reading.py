@@ -21,6 +21,7 @@ from clarion.errors import (
     ProtocolError,
     TooLarge,
     UnsupportedMediaType,
+    pointer_step,
 )
 from clarion.protocol import jsontext
 from clarion.telemetry import limit_exceeded
@@ -124,7 +125,7 @@ class _Scan:
             self.names += len(value)
             for name, item in value.items():
                 self._text(name, pointer)
-                self.value(item, f"{pointer}/{escape(name)}")
+                self.value(item, f"{pointer}/{pointer_step(name)}")
         elif kind is list:
             for i, item in enumerate(value):
                 self.value(item, f"{pointer}/{i}")
@@ -170,7 +171,7 @@ def to_struct(value: Any, kind: type[T]) -> T:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as exc:
-        raise _invalid(fault_of(exc)) from exc
+        raise _invalid(Fault.of(exc)) from exc
 
 
 def from_path(values: Mapping[str, str], kind: type[T]) -> T:
@@ -223,38 +224,8 @@ def _from_texts(pairs: Iterable[tuple[str, str]], kind: type[T], prefix: str) ->
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as exc:
-        fault = fault_of(exc)
+        fault = Fault.of(exc)
         raise _invalid(Fault(prefix + fault.pointer[1:], fault.detail)) from exc
-
-
-# ── where it is wrong ──
-
-# msgspec says: Expected `int`, got `str` - at `$.a[0].b`; for a dict's key: - at `key` in `$.a`; for its value: $.a[...]
-_PLACE = re.compile(r"(?s)(.*) - at (?:`key` in )?`\$(.*?)`")
-_UNKNOWN = re.compile(r"(?s)Object contains unknown field `(.*)`")
-_MISSING = re.compile(r"Object missing required field `(.*)`")
-_STEP = re.compile(r"\[(\d+)\]|\.([^.\[]+)|\[\.\.\.\]")
-
-
-def fault_of(error: msgspec.ValidationError) -> Fault:
-    """A message of msgspec as a JSON pointer (RFC 6901) and what is wrong there.
-
-    A field that is missing or unknown is pointed at itself, so that a form knows which one is meant.
-    """
-    detail, place = str(error), ""
-    if (found := _PLACE.fullmatch(detail)) is not None:
-        detail, place = found[1], found[2]
-    pointer = "".join(f"/{step[1] or step[2]}" for step in _STEP.finditer(place) if step.lastindex)
-    if (unknown := _UNKNOWN.fullmatch(detail)) is not None:
-        return Fault(f"{pointer}/{escape(unknown[1])}", "is not known here")
-    if (missing := _MISSING.fullmatch(detail)) is not None:
-        return Fault(f"{pointer}/{escape(missing[1])}", "is missing")
-    return Fault(pointer, detail)
-
-
-def escape(name: str) -> str:
-    """A name as a step of a JSON pointer (RFC 6901 §3)."""
-    return name.replace("~", "~0").replace("/", "~1")
 
 
 def _invalid(fault: Fault) -> Invalid:

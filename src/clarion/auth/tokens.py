@@ -126,7 +126,7 @@ class TokenVerifier:
             raise Unauthenticated("the token is not valid yet (nbf)")
         if not is_subject(claims.sub):
             raise Unauthenticated(
-                "the token's user id (sub) must be 1–255 bytes without control characters and |"
+                "the token's user id (sub) must be 1–255 bytes without control characters"
             )
 
 

@@ -30,6 +30,10 @@ _app.command(keys.app)
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; ends the process."""
+    try:
+        "".join(sys.argv if arguments is None else arguments).encode()
+    except UnicodeEncodeError:
+        _fail(2, "an argument is not UTF-8")
     configure_logging("warning")  # stdout is for what was asked; `serve` sets what its settings say
     try:
         _app(arguments, exit_on_error=False, print_error=False, result_action="return_value")

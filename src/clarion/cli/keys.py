@@ -20,7 +20,9 @@ app = App(name="keys", help="API keys for back ends.")
 DataDir = Annotated[
     Path | None, Parameter(name="--data-dir", help="The server's data folder. $CLARION_DATA_DIR")
 ]
-_print = Console(highlight=False, soft_wrap=True).print
+# A pipe has no width: nothing is cut there.
+_width = None if Console().is_terminal else 1000
+_print = Console(highlight=False, soft_wrap=True, width=_width).print
 
 
 @app.command

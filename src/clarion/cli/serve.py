@@ -100,8 +100,8 @@ def _where_to_look(settings: Settings, port: int, demo: _Demo | None) -> str:
 
 def _find(path: str) -> Setup:
     """The function that `--app` names."""
-    module, colon, name = path.partition(":")
-    if not colon:
+    module, _, name = path.partition(":")
+    if not name or not module or module.startswith("."):
         raise SettingsError(f"--app {path}: name a function, as in package.module:setup")
     sys.path.insert(0, str(Path.cwd()))
     try:

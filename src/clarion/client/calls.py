@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
@@ -126,7 +127,7 @@ def list_keys() -> Call[Keys]:
 
 def revoke_key(key_id: str) -> Call[dict[str, Any]]:
     """`DELETE /v1/keys/{id}`."""
-    return Call("DELETE", f"/v1/keys/{key_id}", dict)
+    return Call("DELETE", f"/v1/keys/{quote(key_id, safe='')}", dict)
 
 
 def _problem(content: bytes) -> dict[str, Any]:

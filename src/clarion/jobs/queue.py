@@ -193,7 +193,7 @@ class Queue:
         is_dead = is_final or job.attempt >= job.max_attempts
         wait_s = backoff_s(job.attempt, self._ids) if retry_after_s is None else retry_after_s
         run_ms = None if is_dead else self._clock.now_ms() + int(wait_s * 1000)
-        await self._settle(job, run_ms, job.attempt, error[:ERROR_CHARS])
+        await self._settle(job, run_ms, job.attempt, error)
         return is_dead
 
     async def put_off(
@@ -246,7 +246,9 @@ class Queue:
             raise NotFound(f"there is no dead letter {id}")
 
     async def _settle(self, job: Job, run_ms: int | None, attempts: int, error: str | None) -> None:
-        row = Settlement(job.tenant, job.id, job.token, run_ms, attempts, error)
+        # Somebody else's words: whatever is in them must not keep the job from being settled.
+        text = error and error[:ERROR_CHARS].replace("\0", "�").encode(errors="replace").decode()
+        row = Settlement(job.tenant, job.id, job.token, run_ms, attempts, text)
         await self._store.apply(SETTLE, [row])
 
 

@@ -23,6 +23,7 @@ POLL_S = 5.0  # between two looks when nothing is known to be due
 TIMEOUT_S = 300.0  # for one run of a handler
 UNKNOWN_S = 60.0  # until a job whose kind nobody here knows is looked at again
 GRACE_S = 10.0  # for handlers that run when the worker is closed
+STOP_S = 5.0  # then, for those that were cancelled: one that does not stop is left behind, its lease ends by itself
 
 Handler = Callable[[Job], Awaitable[object]]
 """Does a job; what it returns is ignored. May run twice for one job: it must be repeatable."""
@@ -101,15 +102,16 @@ class Worker:
         self._queue.unlisten(self.wake)
         self._wake.set()
         for loop in self._loops[:1]:
-            await asyncio.wait(
-                [loop]
-            )  # it may be in the middle of a claim, whose jobs must not be forgotten
+            # It may be in the middle of a claim, whose jobs must not be forgotten.
+            await asyncio.wait([loop])
         if self._running:
             await asyncio.wait(tuple(self._running), timeout=grace_s)
         for task in tuple(self._running):
             task.cancel()
         if self._running:
-            await asyncio.wait(tuple(self._running))
+            await asyncio.wait(tuple(self._running), timeout=STOP_S)
+        for job in self._running.values():
+            _log.error("handler does not stop", kind=job.kind, job=job.id)
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
@@ -190,9 +192,6 @@ class Worker:
         except ClarionError as exc:
             # The settlement did not reach the store: the lease will end, and the job will run again.
             _log.warning("job could not be settled", kind=job.kind, job=job.id, code=exc.code)
-        except asyncio.CancelledError:
-            result = "handed_back"
-            await self._hand_back(job)
         finally:
             jobs.labels(job.kind if kind else "unknown", result).inc()
 
@@ -206,10 +205,10 @@ class Worker:
                 await kind.handler(job)
         except asyncio.CancelledError as exc:
             if (me := asyncio.current_task()) is not None and me.cancelling():
-                raise
-            return await self._failed(
-                job, kind, exc
-            )  # something that it waited for was cancelled, not the job
+                await self._queue.put_off(job, 0.0, attempts=job.attempt - 1)
+                return "handed_back"
+            # Something that it waited for was cancelled, not the job.
+            return await self._failed(job, kind, exc)
         except Exception as exc:  # noqa: BLE001  a handler's failure is the job's, whatever it is
             return await self._failed(job, kind, exc)
         if kind.every_s is None:
@@ -246,9 +245,3 @@ class Worker:
         _log.warning("nobody here knows jobs of this kind", kind=job.kind, job=job.id)
         error = f"no handler for jobs of kind {job.kind}"
         await self._queue.put_off(job, UNKNOWN_S, error=error, attempts=job.attempt - 1)
-
-    async def _hand_back(self, job: Job) -> None:
-        try:
-            await self._queue.put_off(job, 0.0, attempts=job.attempt - 1)
-        except ClarionError as exc:
-            _log.warning("job could not be handed back", kind=job.kind, job=job.id, code=exc.code)

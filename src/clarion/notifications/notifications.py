@@ -19,7 +19,14 @@ from clarion.ids import Ids, digest
 from clarion.notifications.changes import data_of
 from clarion.notifications.inbox import Inbox
 from clarion.notifications.messages import Message
-from clarion.notifications.recipients import ATTRIBUTES_BYTES, Named, Recipient, UserId, distinct
+from clarion.notifications.recipients import (
+    ATTRIBUTES_BYTES,
+    BLANK,
+    Named,
+    Recipient,
+    UserId,
+    distinct,
+)
 from clarion.protocol.jsontext import MAX_SAFE_INTEGER
 from clarion.settings import Limits
 from clarion.storage.notifications import ACCEPT, FORGET_KEYS, Acceptance, Outcome
@@ -28,10 +35,7 @@ from clarion.telemetry import messages
 from clarion.topics.stream import Entry
 
 # Where a button may lead: the web, a mail, or a path of the same site; not `//host`, which is another site, nor a script.
-_ACTION = (
-    r"^(https?://[^\s\\\u0000-\u001f]+|mailto:[^\s\u0000-\u001f]+"
-    r"|/([^\s/\\\u0000-\u001f][^\s\\\u0000-\u001f]*)?)$(?!\n)"
-)
+ACTION_URL = rf"^(https?://[^\\{BLANK}]+|mailto:[^{BLANK}]+|/([^/\\{BLANK}][^\\{BLANK}]*)?)$(?!\n)"
 DATA_BYTES = 16 * 1024  # of JSON
 # Deeper values would not fit into the events that carry them: those have 32 levels (protocol.jsontext), seven around this.
 DATA_DEPTH = 20
@@ -52,7 +56,7 @@ class CreateNotification(Struct, frozen=True, forbid_unknown_fields=True):
         Annotated[dict[str, Any], Meta(description="JSON for the application, at most 16 KiB")]
         | None
     ) = None
-    action_url: Annotated[str, Meta(max_length=2048, pattern=_ACTION)] | None = None
+    action_url: Annotated[str, Meta(max_length=2048, pattern=ACTION_URL)] | None = None
 
 
 class Accepted(Struct, frozen=True):

@@ -11,6 +11,9 @@ from msgspec import Meta, Struct
 UserId = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+|:=/-]{0,127}$(?!\n)", description="A user's id")
 ]
+# Control characters and spaces, spelled out: `\s` is not the same in ECMAScript, whose patterns JSON Schema has, and in Python.
+BLANK = r"\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+ADDRESS = rf"^[^@{BLANK}]+@[^@{BLANK}]+$(?!\n)"
 ATTRIBUTES_BYTES = 4096  # of JSON; attributes choose and address, they do not store
 
 
@@ -19,9 +22,7 @@ class Recipient(Struct, frozen=True, forbid_unknown_fields=True):
 
     id: UserId
     name: Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\u0000]*$")] | None = None
-    email: (
-        Annotated[str, Meta(max_length=254, pattern=r"^[^\s@\u0000]+@[^\s@\u0000]+$(?!\n)")] | None
-    ) = None
+    email: Annotated[str, Meta(max_length=254, pattern=ADDRESS)] | None = None
     locale: (
         Annotated[str, Meta(pattern=r"^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8}){0,4}$(?!\n)")] | None
     ) = None

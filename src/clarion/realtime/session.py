@@ -25,6 +25,7 @@ from clarion.protocol.session import (
 )
 from clarion.protocol.session import Session as Machine
 from clarion.protocol.socketio import Decoder, DecoderLimits, PacketType
+from clarion.realtime.admission import spend
 from clarion.realtime.egress import Egress, Flusher
 from clarion.realtime.handshake import Handshake
 from clarion.realtime.heartbeat import Timed, Wheel
@@ -37,7 +38,9 @@ from clarion.telemetry import get_logger, limit_exceeded, session_closed, sessio
 log = get_logger(__name__)
 
 ATTACHMENTS_S: Final = 10.0  # for the attachments of a packet to come
-REFUSALS: Final = 100  # namespaces that a session may be kept out of before it is closed: each costs a check of a token
+# Of a session, let in or not: each costs a check of a token. A page that joins and leaves all day stays below.
+CONNECTS_PER_S: Final = 1.0
+CONNECTS_AT_ONCE: Final = 100
 
 
 class Shared(Protocol):
@@ -72,8 +75,19 @@ class Session(Timed):
     """
 
     __slots__ = (
-        "_connect_by", "_decoder", "_left", "_machine", "_probe", "_refusals", "_shared", "_sockets",
-        "_transport", "_whole_by", "egress", "handshake", "id",
+        "_connect_by",
+        "_connects_until",
+        "_decoder",
+        "_left",
+        "_machine",
+        "_probe",
+        "_shared",
+        "_sockets",
+        "_transport",
+        "_whole_by",
+        "egress",
+        "handshake",
+        "id",
     )  # fmt: skip
 
     def __init__(self, id: str, shared: Shared, handshake: Handshake, transport: Transport) -> None:
@@ -89,7 +103,7 @@ class Session(Timed):
         self._transport = transport
         self._sockets: dict[str, Socket] = {}
         self._left: dict[str, None] | None = None  # namespaces that it was in and is not any more
-        self._refusals = 0
+        self._connects_until = 0.0  # of their rate: see `admission.spend`
         # Deadlines; None: not running
         self._connect_by: float | None = None
         self._whole_by: float | None = None  # not None  =>  attachments are due
@@ -187,6 +201,7 @@ class Session(Timed):
         """A transport has ended, or its peer broke the rules."""
         if via is self._transport or via is self._probe:
             self._execute(self._machine.lost(via.kind, reason))
+            self._fetched()
 
     # ── to the network ──
     def close(self, reason: Reason, code: int | None = None, text: str = "") -> None:
@@ -283,6 +298,13 @@ class Session(Timed):
             self._out_of_turn("CONNECT_ERROR from a client")
 
     def _connect(self, packet: socketio.Packet) -> None:
+        now = self._shared.wheel.now()
+        self._connects_until, wait_s = spend(
+            self._connects_until, now, CONNECTS_PER_S, burst=CONNECTS_AT_ONCE
+        )
+        if wait_s:
+            self._out_of_turn("too many CONNECTs")
+            return
         namespace = self._shared.namespaces.get(packet.namespace)
         limit = self._shared.limits.namespaces
         if namespace is None:
@@ -300,24 +322,18 @@ class Session(Timed):
         told = {"message": why.message} | ({} if is_bare else {"data": why.as_answer()})
         packet = socketio.Packet(PacketType.CONNECT_ERROR, namespace, told)
         self.egress.push(prepared_messages(socketio.encode(packet)))
-        self._count_refusal()
 
     def forget(self, namespace: str, *, was_in: bool) -> None:
         """A socket has left, or was not let in."""
         self._sockets.pop(namespace, None)
         if was_in:
             self._left = {**(self._left or {}), namespace: None}
-        elif self._machine.is_open:
-            self._count_refusal()
-
-    def _count_refusal(self) -> None:
-        self._refusals += 1
-        if self._refusals > REFUSALS:
-            self._out_of_turn("too many refused CONNECTs")
 
     # ── errors: the one place where they become closes ──
     def _broke(self, exc: ProtocolError, reason: Reason, via: Transport) -> None:
         """A packet does not parse: on Engine.IO's level the transport is at fault, on Socket.IO's the session is closed."""
+        if not self._machine.is_open:
+            return  # it has ended by what came before
         log.debug("packet refused", sid=self.id, reason=reason.text, why=str(exc))
         if reason is Reason.PARSE_ERROR:
             self._execute(self._machine.lost(via.kind, reason))

@@ -323,6 +323,7 @@ class Socket:
             self._hub.discard(self)
             self._go(was_in=True)
             self._tell("disconnect", reason)
+            self._events = None  # its handlers and the socket would otherwise keep each other until the garbage is collected
         elif self._state is _State.JOINING:
             self._go(was_in=False)
 

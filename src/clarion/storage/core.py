@@ -8,7 +8,7 @@ again when it fails.
 import errno
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 import apsw
 import msgspec
@@ -24,10 +24,13 @@ from clarion.errors import (
 )
 from clarion.storage.sql import answers, for_sqlite, pack
 from clarion.storage.store import Param, Procedure, Sql
-from clarion.storage.transaction import Statement
+from clarion.storage.transaction import Statement, same
 from clarion.telemetry import get_logger
 
 _log = get_logger(__name__)
+
+DRIVER: Final = (apsw.Error, OverflowError, UnicodeEncodeError)
+"""All that apsw raises: the last two for a number beyond 64 bits and for half of a surrogate pair."""
 
 Outcome = list[Any] | Exception
 """What a member of a group is told: its rows, or why nothing of it is stored."""
@@ -75,7 +78,7 @@ class Core:
             self.commit()
         except ClarionError as exc:
             self.abandon()
-            return [_another(exc) for _ in group]
+            return [same(exc) for _ in group]
         except BaseException:
             self.abandon()
             raise
@@ -162,7 +165,7 @@ class Core:
             out = work()
         except Exception as exc:
             self._undo_savepoint(exc)
-            if isinstance(exc, apsw.Error):
+            if isinstance(exc, DRIVER):
                 raise as_error(exc, self._db) from exc
             raise
         self._db.execute("RELEASE member")
@@ -202,7 +205,7 @@ class Core:
                         for_sqlite(cast(Sql[Any], statement.what).text), _params(statement)
                     )
                     return self._db.changes()
-        except apsw.Error as exc:
+        except DRIVER as exc:
             raise as_error(exc, self._db) from exc
 
     def _procedure(self, procedure: Procedure, rows: Sequence[Any]) -> list[Any]:
@@ -244,6 +247,8 @@ def as_error(exc: BaseException | None, db: apsw.Connection) -> ClarionError:
     match exc:
         case apsw.ConstraintError() if _code(exc) == apsw.SQLITE_CONSTRAINT_DATATYPE:
             return Invalid("a value does not fit its column")
+        case OverflowError() | UnicodeEncodeError():
+            return Invalid("a value does not fit its column")
         case apsw.ConstraintError():
             return Conflict("it contradicts what is stored")
         case apsw.TooBigError():
@@ -264,13 +269,6 @@ def as_error(exc: BaseException | None, db: apsw.Connection) -> ClarionError:
             return exc
         case _:
             return Internal("a statement is wrong")
-
-
-def _another(exc: ClarionError) -> ClarionError:
-    """The same error once more: each caller gets its own, so that tracebacks don't pile up on one."""
-    error = type(exc)(exc.message)
-    error.__cause__ = exc.__cause__
-    return error
 
 
 def _code(exc: apsw.Error) -> int:

@@ -83,12 +83,6 @@ class Due(msgspec.Struct, frozen=True):
     run_ms: int | None
 
 
-class Amount(msgspec.Struct, frozen=True):
-    """How many."""
-
-    count: int
-
-
 # ── any table that takes part in leasing; `table` and `columns` are names from our own code, never input (S608) ──
 def claim(table: str, columns: str, result: type[R]) -> Sql[R]:
     """Take due rows: parameters `:now`, `:until` (end of the lease), `:node`, `:limit`.
@@ -198,7 +192,6 @@ DEAD = Sql(
         ORDER BY created_ms, id LIMIT :limit""",
     StoredJob,
 )
-WAITING = Sql("SELECT count(*) FROM job WHERE run_ms IS NOT NULL", Amount)
 REPLAY = Sql(
     """UPDATE job SET run_ms = :now, attempts = 0, token = token + 1
        WHERE tenant = :tenant AND id = :id AND run_ms IS NULL"""

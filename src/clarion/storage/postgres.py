@@ -23,12 +23,18 @@ from clarion.errors import (
     OutcomeUnknown,
     Unavailable,
 )
-from clarion.storage.postgres_errors import DRIVER, ConnectionLost, can_repeat, in_our_words
+from clarion.storage.postgres_errors import (
+    DRIVER,
+    READ_ONLY,
+    ConnectionLost,
+    can_repeat,
+    in_our_words,
+)
 from clarion.storage.postgres_lock import ServerLock
 from clarion.storage.postgres_statements import Statements
 from clarion.storage.sql import answers, check_params, check_reads
 from clarion.storage.store import Param, Procedure, R, Sql
-from clarion.storage.transaction import Transaction, refuse_inside
+from clarion.storage.transaction import Transaction, refuse_inside, same
 from clarion.telemetry import db_seconds, spawn
 
 if TYPE_CHECKING:
@@ -119,7 +125,9 @@ class PostgresStore:
     async def ping(self) -> None:
         """Return if the database answers now."""
         self._lock.check()
-        await self.fetch(_ONE)
+        [found] = await self.fetch(_READ_ONLY)
+        if found.state == "on":
+            raise Unavailable(READ_ONLY)
 
     async def close(self) -> None:
         """Finish what was begun, then close the connections."""
@@ -160,7 +168,9 @@ class PostgresStore:
                 db.terminate()
             raise
         finally:
-            await self._pool.release(db, timeout=WAIT_S)
+            # A server that does not answer: the pool drops the connection. It must not hide why we are leaving, least of all a cancel.
+            with contextlib.suppress(*DRIVER):
+                await self._pool.release(db, timeout=WAIT_S)
 
     # ── committers ──
     async def _commit(self) -> None:
@@ -193,9 +203,8 @@ class PostgresStore:
             await self._run(procedure, calls[:half])
             await self._run(procedure, calls[half:])
         except BaseException as exc:
-            lost = isinstance(exc, ConnectionLost)
             for call in calls:
-                call.fail(OutcomeUnknown(_LOST) if lost else exc, cause=exc)
+                call.fail(_told(exc))
             if not isinstance(exc, Exception):
                 raise
         else:
@@ -228,13 +237,25 @@ class _Call(msgspec.Struct):
         ):  # otherwise its caller was cancelled; the write is done nevertheless
             self.done.set_result(part)
 
-    def fail(self, exc: BaseException, cause: BaseException | None = None) -> None:
+    def fail(self, exc: Exception) -> None:
         if not self.done.done():
-            if not isinstance(exc, Exception):
-                exc = OutcomeUnknown("the server stopped while it wrote")
-            exc.__cause__ = exc.__cause__ or (cause if cause is not exc else None)
             self.done.set_exception(exc)
             self.done.exception()
+
+
+def _told(exc: BaseException) -> Exception:
+    """What one caller of a joined run is told."""
+    match exc:
+        case ConnectionLost():
+            error = OutcomeUnknown(_LOST)
+        case ClarionError():
+            return same(exc)
+        case Exception():
+            return exc
+        case _:
+            error = OutcomeUnknown("the server stopped while it wrote")
+    error.__cause__ = exc
+    return error
 
 
 async def _commit(opened: "asyncpg.transaction.Transaction") -> Exception | None:
@@ -262,9 +283,9 @@ async def _finish(task: asyncio.Task[Any]) -> None:
         raise cancelled
 
 
-class _One(msgspec.Struct):
-    one: int
+class _ReadOnly(msgspec.Struct):
+    state: str
 
 
-_ONE = Sql("SELECT 1", _One)
+_READ_ONLY = Sql("SELECT current_setting('transaction_read_only')", _ReadOnly)
 _LOST = "the connection to PostgreSQL was lost while it wrote"

@@ -19,6 +19,7 @@ DRIVER: Final = (
     OSError,  # TimeoutError is one
 )
 """All that asyncpg raises, and what its sockets raise."""
+READ_ONLY = "PostgreSQL only reads: it is a standby, or was set to read-only"
 _REPEATABLE = frozenset({"40001", "40P01"})  # serialization failure, deadlock
 _ROLLED_BACK = frozenset({"55P03", "57014", "25P03"})  # lock, statement and idle time-outs
 
@@ -58,6 +59,8 @@ def as_error(exc: Exception) -> Exception:
                 if state == "53100"
                 else Unavailable("PostgreSQL is out of resources")
             )
+        case _ if state == "25006":
+            return Unavailable(READ_ONLY)
         case _ if state in _ROLLED_BACK:
             return Unavailable("PostgreSQL took too long and rolled it back")
         case "08" | "57" | "58" | "XX":

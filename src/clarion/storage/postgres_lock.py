@@ -73,6 +73,7 @@ class ServerLock:
         self._is_closed = True
         if self._again is not None:
             self._again.cancel()
+            await asyncio.gather(self._again, return_exceptions=True)
         if self._db is not None:
             self._db.terminate()
 

@@ -18,7 +18,7 @@ import msgspec
 
 from clarion.clock import Clock
 from clarion.errors import Closed, Internal, Unavailable
-from clarion.storage.core import Call, Core, Outcome, as_error, fetch
+from clarion.storage.core import DRIVER, Call, Core, Outcome, as_error, fetch
 from clarion.storage.sql import check_params, check_reads
 from clarion.storage.store import Param, Procedure, R, Sql
 from clarion.storage.transaction import IDLE_S, Statement, Transaction, refuse_inside
@@ -28,6 +28,8 @@ _log = get_logger(__name__)
 
 GROUP_MAX = 512  # members of one commit: bounds how long the first of them waits
 CHECKPOINT_PAGES = 4_000  # 16 MB of log, then the writer moves it into the database
+# While reads overlap without a pause there is always one that needs the log: past 64 MB they are held up for a moment.
+RESTART_PAGES = 4 * CHECKPOINT_PAGES
 READERS = 2  # threads; a reader is as fast as the page cache, more only contend for the interpreter
 BUSY_MS = 5_000  # for a lock that only a backup tool could hold
 
@@ -123,6 +125,7 @@ class SqliteStore:
         self._readers: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
         for _ in range(READERS):
             self._readers.put(connect(str(path), is_reader=True))
+        self._reads_may_begin = threading.Lock()
         self._threads = ThreadPoolExecutor(READERS, "sqlite-reader")
         self._writer = threading.Thread(target=self._write, name="sqlite-writer", daemon=True)
         # Changes while open
@@ -189,7 +192,10 @@ class SqliteStore:
             return
         self._is_closed = True
         self._waiting.put(None)
-        await asyncio.to_thread(self._writer.join)
+        await asyncio.to_thread(self._finish)
+
+    def _finish(self) -> None:
+        self._writer.join()
         self._threads.shutdown()
         for _ in range(READERS):
             self._readers.get().close()
@@ -210,10 +216,11 @@ class SqliteStore:
 
     # ── reader threads ──
     def _read(self, sql: Sql[Any], params: dict[str, Param]) -> list[Any]:
-        db = self._readers.get()  # as many connections as threads: never waits
+        with self._reads_may_begin:
+            db = self._readers.get()  # as many connections as threads: never waits
         try:
             return fetch(db, sql, params)
-        except apsw.Error as exc:
+        except DRIVER as exc:
             raise as_error(exc, db) from exc
         finally:
             self._readers.put(db)
@@ -229,8 +236,19 @@ class SqliteStore:
                 outcomes = [_bug(exc) for _ in group]
             _post(self._loop, [(done, out) for (_, done), out in zip(group, outcomes, strict=True)])
             if self._log_pages > CHECKPOINT_PAGES:
+                if self._log_pages > RESTART_PAGES:
+                    self._restart_log()
+                else:
+                    self._core.checkpoint()
                 self._log_pages = 0
-                self._core.checkpoint()
+
+    def _restart_log(self) -> None:
+        # SQLite's own waiting for readers was seen to last for its whole time-out (5 s) and then to fail.
+        with self._reads_may_begin:
+            resting = [self._readers.get() for _ in range(READERS)]
+            self._core.checkpoint(apsw.SQLITE_CHECKPOINT_RESTART)
+            for db in resting:
+                self._readers.put(db)
 
     def _gather(self, first: tuple[Call | _Turn, _Future]) -> list[tuple[Call | _Turn, _Future]]:
         # All that is waiting now and no more: an idle server commits at once, a busy one gathers while it commits.

@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 
 import msgspec
 
-from clarion.errors import Closed, Unavailable, UsageError
+from clarion.errors import ClarionError, Closed, Unavailable, UsageError
 from clarion.storage.sql import check_params
 from clarion.storage.store import Param, Procedure, R, Sql
 
@@ -80,6 +80,13 @@ class Transaction:
     def has_ended(self) -> bool:
         """Whether its block was left."""
         return self._has_ended
+
+
+def same(exc: ClarionError) -> ClarionError:
+    """The same error once more: of a joined run each caller gets its own, so that tracebacks don't pile up on one."""
+    error = type(exc)(exc.message)
+    error.__cause__ = exc.__cause__ or exc
+    return error
 
 
 _inside: ContextVar[Transaction | None] = ContextVar("inside_transaction", default=None)

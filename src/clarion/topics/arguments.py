@@ -33,7 +33,6 @@ class RoomArgs(Struct, frozen=True, forbid_unknown_fields=True):
 
 # Control characters, and lone surrogates: those come from JavaScript, and have no UTF-8.
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_WHERE = re.compile(r"(?P<what>.*?) - at `\$(?P<path>.*)`", re.DOTALL)
 
 
 def convert(given: tuple[Any, ...], args: type[Struct]) -> Any:
@@ -47,7 +46,9 @@ def convert(given: tuple[Any, ...], args: type[Struct]) -> Any:
     try:
         return msgspec.convert(given[0], args)
     except msgspec.ValidationError as exc:
-        raise Invalid(faults=[_fault(str(exc))]) from exc
+        raise Invalid(faults=[Fault.of(exc)]) from exc
+    except UnicodeEncodeError as exc:  # msgspec cannot say which member it is that it does not know
+        raise Invalid(faults=[Fault("", "a member's name has half a character")]) from exc
 
 
 def check_name(member: str, name: str, limit: int) -> None:
@@ -68,11 +69,3 @@ def check_name(member: str, name: str, limit: int) -> None:
             faults=[Fault(f"/{member}", f"at most {limit} bytes")],
             limit=limit,
         )
-
-
-def _fault(text: str) -> Fault:
-    """What msgspec says, with its path as a JSON pointer."""
-    found = _WHERE.fullmatch(text)
-    if found is None:
-        return Fault("", text)
-    return Fault(found["path"].replace(".", "/"), found["what"])

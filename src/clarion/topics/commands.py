@@ -212,6 +212,7 @@ class Commands:
 
     @command("unsubscribe", right=rights.Self(), args=TopicArgs)
     async def _unsubscribe(self, caller: Caller, principal: Principal, args: TopicArgs) -> Answer:
+        check_name("topic", args.topic, self._limits.name_bytes)
         self._engine.unsubscribe(caller.socket, args.topic)
         return Answer({"topic": args.topic})
 
@@ -238,6 +239,7 @@ class Commands:
 
     @command("leave", right=rights.Self(), args=RoomArgs)
     async def _leave(self, caller: Caller, principal: Principal, args: RoomArgs) -> Answer:
+        check_name("room", args.room, self._limits.name_bytes)
         if args.room in caller.rooms:
             del caller.rooms[args.room]
             caller.socket.leave(_room(principal, args.room))

@@ -183,12 +183,6 @@ class TopicEngine:
             except PeerError:
                 self._end(subscription, CloseCode.REVOKED)
 
-    def revoke(self, principal_key: tuple[str, str, str]) -> None:
-        """End all that a principal (`Principal.key`) has opened here."""
-        for subscription in self._books.all():
-            if subscription.principal is not None and subscription.principal.key == principal_key:
-                self._end(subscription, CloseCode.REVOKED)
-
     async def check_positions(self, topics: Sequence[Topic] | None = None) -> None:
         """Compare subscribers' positions with the logs, and read what they lack. None: of all topics."""
         feeds: dict[str, list[Feed]] = {}

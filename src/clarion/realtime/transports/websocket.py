@@ -77,8 +77,11 @@ class SessionSocket(WebSocket):
 
     # ── to the network ──
     def write(self, item: Prepared, /) -> None:
-        """Send one."""
-        self.write_frames(item.frames)
+        """Send one. As `write_frames`, written out: this is a broadcast's call for each recipient."""
+        try:
+            self._write(item.frames)
+        except RuntimeError:
+            self.write_frames(item.frames)
 
     def write_many(self, items: list[Prepared], /) -> int:
         """Send several in one write, up to what the connection's buffer takes."""

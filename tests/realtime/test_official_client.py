@@ -1,0 +1,118 @@
+"""The official JavaScript client, unmodified, against a server process: on both transports, and over a restart."""
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent / "official"
+ROOT = Path(__file__).parents[2]
+TRANSPORTS = ["polling,websocket", "websocket", "polling"]
+
+
+class Process:
+    """The server, which keeps its port when it is started again."""
+
+    port = 0
+
+    async def start(self) -> None:
+        arguments = [str(HERE / "server.py"), str(self.port)]
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, *arguments, stdout=asyncio.subprocess.PIPE, cwd=ROOT
+        )
+        assert self._process.stdout is not None
+        self.port = int(await asyncio.wait_for(self._process.stdout.readline(), 30))
+
+    async def end(self, how: signal.Signals) -> int:
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(how)
+        return await asyncio.wait_for(self._process.wait(), 30)
+
+
+@contextlib.asynccontextmanager
+async def running() -> AsyncIterator[Process]:
+    process = Process()
+    await process.start()
+    try:
+        yield process
+    finally:
+        await process.end(signal.SIGKILL)
+
+
+@contextlib.asynccontextmanager
+async def client(script: str, port: int, transports: str) -> AsyncIterator[AsyncIterator[tuple]]:
+    """The facts that a script tells, as they come."""
+    process = await asyncio.create_subprocess_exec(
+        "node",
+        str(HERE / script),
+        f"http://127.0.0.1:{port}",
+        transports,
+        stdout=asyncio.subprocess.PIPE,
+    )
+
+    async def facts() -> AsyncIterator[tuple]:
+        assert process.stdout is not None
+        while line := await asyncio.wait_for(process.stdout.readline(), 30):
+            told = json.loads(line)
+            yield told["fact"], told["value"]
+
+    try:
+        yield facts()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+@pytest.mark.parametrize("transports", TRANSPORTS)
+async def test_the_official_client_works(transports):
+    """Connecting, events and acks both ways, binary, rooms, namespaces, refusals: as against Node's server."""
+    async with running() as server, client("client.mjs", server.port, transports) as facts:
+        seen = {fact: value async for fact, value in facts}
+    last = transports.split(",")[-1]
+    assert seen == {
+        "connected": [True, 20, "tests"],
+        "transport": [last, last],
+        "echo": [1, "é😀", None, {"deep": [[]]}],
+        "later": {"value": [1, 2]},
+        "refused": {"error": {"code": "conflict", "message": "taken"}},
+        "unknown": "unknown_event",
+        "asked": ["what?", True, [1, 2]],
+        "binary": [[3, 2, 1], 3, 0],
+        "big": 0,
+        "rooms": [["r"], ["r"]],
+        "reached": 1,
+        "told": ["hello", {"n": 1}],
+        "order": [90, True],
+        "auth refused": [
+            "a wrong token",
+            {"code": "unauthenticated", "message": "a wrong token", "hint": "secret"},
+        ],
+        "unknown namespace": ["Invalid namespace", "unknown_namespace"],
+        "admin": ["root", True],
+        "after leaving": "still here",
+        "put out": "io server disconnect",
+    }
+
+
+@pytest.mark.parametrize("transports", TRANSPORTS)
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+async def test_the_official_client_comes_back_after_a_restart(transports, how):
+    """Whether the server stops in order or is killed, its clients reconnect to the next one by themselves."""
+    async with running() as server, client("restart.mjs", server.port, transports) as facts:
+        assert await anext(facts) == ("connect", 1)
+        status = await server.end(how)
+        assert status == (0 if how is signal.SIGTERM else -signal.SIGKILL)
+        what, (reason, code) = await anext(facts)
+        assert what == "disconnect"
+        assert reason in {"transport close", "transport error"}
+        if how is signal.SIGTERM and transports == "websocket":
+            assert code == 3001
+        await server.start()
+        assert await anext(facts) == ("connect", 2)
+        assert (await anext(facts))[0] == "disconnect"

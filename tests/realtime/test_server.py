@@ -1,0 +1,113 @@
+"""The server as a whole: what it offers to an application, and to whom it speaks."""
+
+import asyncio
+
+import pytest
+
+from clarion.errors import UsageError
+from clarion.realtime import Server
+from clarion.settings import Limits, Realtime
+from tests.support.memory_transport import MemoryClient, make_server, settle
+from tests.support.raw_socketio import wired
+
+
+async def test_the_root_namespace_is_there_and_the_servers_methods_are_its():
+    """on, use, handle, emit, to, in_, except_, volatile, timeout, fetch_sockets of the server mean `/`."""
+    io, seen = make_server(), []
+    io.use(lambda socket: seen.append("use"))
+    io.on("connection", lambda socket: seen.append("on"))
+
+    @io.on("connect")
+    def connect(socket):
+        seen.append("connect")
+
+    io.handle("a", lambda socket: seen.append("handle"))
+
+    @io.handle("b")
+    def handle(socket):
+        seen.append("handled")
+
+    client = MemoryClient(io)
+    sid = await client.join()
+    client.say('42["a"]', '42["b"]')
+    assert seen == ["use", "connect", "on", "handle", "handled"]
+    assert io.emit("1") == io.to(sid).emit("2") == io.in_(sid).emit("3") == 1
+    assert io.except_(sid).emit("4") == 0
+    assert io.volatile.emit("5") == 1
+    assert io.timeout(3).timeout_s == 3
+    assert [socket.id for socket in await io.fetch_sockets()] == [sid]
+    assert await client.hear() == [f'42["{n}"]' for n in (1, 2, 3, 5)]
+
+
+async def test_short_ways_to_a_user_a_room_and_everybody():
+    """They act in the home namespace, or in the one that is named; one that does not exist is the caller's mistake."""
+    io = make_server(home="/clarion")
+    io.of("/clarion").use(lambda socket: setattr(socket, "user", "ada"))
+    client = MemoryClient(io)
+    sid = await client.join("/clarion")
+    await client.join("/")
+    io.of("/clarion").sockets[sid].join("room")
+    assert io.emit_to_user("ada", "1") == 1
+    assert io.emit_to_user("bob", "1") == 0
+    assert io.emit_to_room("room", "2", {"a": 1}) == 1
+    assert io.emit_to_room("room", "2", namespace="/") == 0
+    assert io.broadcast("3") == 1
+    assert io.broadcast("4", namespace="/") == 1
+    assert await client.hear() == [
+        '42/clarion,["1"]',
+        '42/clarion,["2",{"a":1}]',
+        '42/clarion,["3"]',
+        '42["4"]',
+    ]
+    with pytest.raises(UsageError, match="no namespace"):
+        io.broadcast("5", namespace="/typo")
+    assert "/typo" not in io.namespaces
+
+
+async def test_closing_waits_for_handlers():
+    """What a handler has begun is let end; afterwards the server is silent."""
+    io, ended = make_server(), []
+
+    async def slow(socket):
+        await asyncio.sleep(0.01)
+        ended.append(socket.connected)
+
+    io.handle("slow", slow)
+    client = MemoryClient(io)
+    await client.join()
+    client.say('42["slow"]')
+    await settle()
+    await io.close()
+    assert ended == [False]
+    assert client.transport.closed == (3001, "draining")
+    assert io.sessions == 0
+    assert len(io.wheel) == 0
+
+
+async def test_ids_are_long_and_name_the_node():
+    """A session's id is 24 characters, the last 4 the same for all of a process; a socket's is 20."""
+    io = make_server()
+    clients = [MemoryClient(io) for _ in range(3)]
+    sids = [await client.join() for client in clients]
+    assert {len(sid) for sid in sids} == {20}
+    assert len({client.session.id[-4:] for client in clients}) == 1
+    assert len({client.session.id for client in clients}) == 3
+
+
+async def test_other_paths_and_protocols_are_not_served():
+    """Outside its path the ASGI application answers 404; what is no HTTP it leaves alone."""
+    async with wired(Realtime(path="/engine/")) as wire:
+        assert (await wire.ask("GET", b"/socket.io/?EIO=4&transport=polling")).status == 404
+        assert (await wire.ask("GET", b"/engine/?EIO=4&transport=polling")).status == 200
+        sent = []
+        await wire.io.asgi({"type": "lifespan"}, None, sent.append)
+        assert sent == []
+
+
+def test_a_limit_of_no_attachments_is_possible():
+    """`limits.attachments = 0` forbids binary."""
+    from clarion.clock import ManualClock
+    from clarion.ids import Ids
+
+    io = Server(Realtime(), Limits(attachments=0), clock=ManualClock(), ids=Ids.seeded(1))
+    assert io.decoding.attachments == 0
