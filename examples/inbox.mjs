@@ -1,4 +1,4 @@
-// A page (or any program) sees ann's inbox live, with the stock client.
+// A page (or any program) sees ann's inbox live, with the stock client: npm install socket.io-client
 import { io } from "socket.io-client";
 
 const socket = io("http://127.0.0.1:8000/clarion", { auth: { token: process.env.CLARION_TOKEN } });

@@ -25,6 +25,12 @@ def test_the_readme_shows_the_examples_that_are_run(example: str) -> None:
     assert (ROOT / "examples" / example).read_text().strip() in (ROOT / "README.md").read_text()
 
 
+def test_the_handlers_page_shows_the_example_that_is_run() -> None:
+    """The same holds for the page about one's own handlers."""
+    page = (ROOT / "docs/how-to/handlers.md").read_text()
+    assert (ROOT / "examples/chat.py").read_text().strip() in page
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     """Every relative link of a page is a file here."""

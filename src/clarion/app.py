@@ -267,7 +267,12 @@ class App:
         namespace.handle("disconnect", self._disconnected)
 
     async def _let_in(self, client: Socket) -> None:
-        principal = await self.authenticator.authenticate(_credential(client))
+        credential = _credential(client)
+        if credential is None:
+            if client.namespace in self.settings.auth.open_namespaces:
+                return
+            raise Unauthenticated("sign in first: give an access token as `auth: {token}`")
+        principal = await self.authenticator.authenticate(credential)
         client.principal = principal
         # Rooms of users are those of the default tenant: the name says nothing of another.
         if principal.kind == "user" and principal.tenant == DEFAULT_TENANT:
@@ -279,7 +284,9 @@ class App:
             self.engine.leave(client)
             client.disconnect()
 
-        principal: Principal = client.principal
+        principal = _principal_of(client)
+        if principal is None:
+            return
         self._tickets[client.id] = self.opened.add(principal, close)
         if not self.authenticator.is_good(principal):  # it ended while the client was coming in
             close(Unauthenticated())
@@ -309,15 +316,15 @@ class App:
         self.io.stop()
 
 
-def _credential(client: Socket) -> str:
+def _credential(client: Socket) -> str | None:
     """What the client came with: `auth.token` of the namespace, or the header of the session's first request."""
     given = client.handshake.auth.get("token")
-    if isinstance(given, str) and given:
+    if given is not None:
+        if not isinstance(given, str) or not given:
+            raise Unauthenticated("`auth.token` is not an access token")
         return given
     scheme, _, header = client.handshake.headers.get("authorization", "").partition(" ")
-    if given is not None or scheme.lower() != "bearer" or not header.strip():
-        raise Unauthenticated("sign in first: give an access token as `auth: {token}`")
-    return header.strip()
+    return (header.strip() or None) if scheme.lower() == "bearer" else None
 
 
 def _principal_of(client: Socket) -> Principal | None:

@@ -65,7 +65,7 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     fragments: Annotated[int, _help("Fragments of one WebSocket message: 1009", ge=1)] = 1_024
     packets_per_payload: Annotated[
         int, _help("Packets in one polling body: 400, session closed", ge=1)
-    ] = 100
+    ] = 2_000
     attachments: Annotated[int, _help("Binary attachments of one packet: session closed", ge=0)] = (
         10
     )
@@ -127,6 +127,10 @@ class Auth(Struct, frozen=True, forbid_unknown_fields=True):
         str, _help("`iss` that a token must carry; needed with the application's own login")
     ] = ""
     audience: Annotated[str, _help("`aud` that a token must carry")] = "clarion"
+    open_namespaces: Annotated[
+        list[str],
+        _help("Namespaces that may be joined without a token; one that is given is still checked"),
+    ] = []
     leeway_s: Annotated[int, _help("How far clocks may differ (s)", ge=0, le=60)] = 30
     registration: Annotated[bool, _help("Whether people may make an account for themselves")] = True
     access_token_s: Annotated[int, _help("Life of an access token (s)", ge=10)] = 900
@@ -289,6 +293,10 @@ def load(
         else:
             notes.append(f"{known[key].key} is taken from {sources[key]}, which wins over {source}")
     settings = _build(values)
+    if "*" in settings.allowed_origins:
+        notes.append(
+            f"allowed_origins is * (from {sources['allowed_origins']}): pages of every site may call"
+        )
     _check_together(settings, sources)
     return Loaded(settings, {key: sources.get(key, "default") for key in known}, notes)
 

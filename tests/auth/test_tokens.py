@@ -356,6 +356,13 @@ async def test_our_own_tokens_are_good_where_our_issuer_is_trusted() -> None:
         await verifier(key).verify(text, NOW_MS)
 
 
+async def test_a_token_without_an_issuer_is_told_so() -> None:
+    """It is the claim that is missing, not the token that is broken."""
+    given = claims()
+    del given["iss"]
+    assert "(iss)" in await refusal(token(given))
+
+
 async def test_a_refusal_repeats_nothing_of_the_token() -> None:
     """Neither a secret nor what an attacker wrote finds its way into answers and logs."""
     for bad in (

@@ -33,23 +33,41 @@ def test_a_key_is_made_used_listed_and_ended_while_the_server_runs(tmp_path: Pat
 
 def test_a_key_may_be_made_before_the_server_runs(tmp_path: Path) -> None:
     """Where no server holds the data, the command opens it itself."""
+    with running(tmp_path):
+        pass
     key = _keys(tmp_path, "create", "early").strip()
     with running(tmp_path) as server:
         assert _notify(server, key) == 202
 
 
-def test_a_list_that_is_piped_is_not_cut(tmp_path: Path) -> None:
+def test_a_list_that_is_piped_is_not_cut(stopped: Path) -> None:
     """However long the names are: ids and times are for other programs."""
-    _keys(tmp_path, "create", "x" * 150)
-    assert "…" not in _keys(tmp_path, "list")
+    _keys(stopped, "create", "x" * 150)
+    assert "…" not in _keys(stopped, "list")
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a server that ran once."""
+    folder = tmp_path_factory.mktemp("stopped")
+    with running(folder):
+        return folder
+
+
+def test_a_wrong_folder_makes_no_new_database(tmp_path: Path) -> None:
+    """A key for a store that nobody serves would look like success."""
+    done = clarion("keys", "create", "lost", env={"CLARION_DATA_DIR": str(tmp_path / "data")})
+    assert done.returncode == 2
+    assert "--data-dir" in done.stderr
+    assert not (tmp_path / "data").exists()
 
 
 @pytest.mark.parametrize("id", ["nothing", "../auth/me", "a\nb", "a?b", ""])
-def test_an_unknown_key_cannot_be_revoked(tmp_path: Path, id: str) -> None:
+def test_an_unknown_key_cannot_be_revoked(stopped: Path, id: str) -> None:
     """Exit code 1, and the reason."""
-    done = clarion("keys", "revoke", id, env={"CLARION_DATA_DIR": str(tmp_path / "data")})
+    done = clarion("keys", "revoke", id, env={"CLARION_DATA_DIR": str(stopped / "data")})
     assert done.returncode == 1
-    assert done.stderr.startswith("clarion: ")
+    assert done.stderr.splitlines()[-1].startswith("clarion: ")
     assert "Traceback" not in done.stderr
 
 

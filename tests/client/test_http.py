@@ -40,6 +40,12 @@ def test_a_refusal_is_an_error_with_the_servers_code(server: Server) -> None:
     assert caught.value.problem["errors"][0]["pointer"] == "/recipients/0"
 
 
+def test_one_text_is_no_list_of_recipients(server: Server) -> None:
+    """It would be taken for its letters."""
+    with Client(server.url, key="x") as clarion, pytest.raises(TypeError, match="ann"):
+        clarion.notify("ann", "Hello")
+
+
 def test_no_answer_is_an_error_that_says_where(server: Server) -> None:
     """Nobody listens there."""
     clarion = Client(f"http://127.0.0.1:{free_port()}", key="x", retries=1)

@@ -102,3 +102,24 @@ process.exit(0);
         out = _run("node", str(tmp_path / "chat.mjs"), server.url, *tokens)
     assert '{"ok":true}' in out
     assert '{"by":"ann","text":"hello"}' in out
+
+
+def test_an_open_namespace_asks_for_no_token_and_others_still_do(tmp_path: Path) -> None:
+    """`auth.open_namespaces` opens what it names; a bad token is refused there, too."""
+    script = """
+import { io } from "socket.io-client";
+const [url] = process.argv.slice(2);
+const heard = (socket) => new Promise((ok) => {
+  socket.on("connect", () => ok("in"));
+  socket.on("connect_error", (error) => ok(error.data.code));
+});
+console.log(await heard(io(url)));
+console.log(await heard(io(url, { auth: { token: "nonsense" }, forceNew: true })));
+console.log(await heard(io(url + "/clarion", { forceNew: true })));
+process.exit(0);
+"""
+    (tmp_path / "node_modules").symlink_to(MODULES)
+    (tmp_path / "open.mjs").write_text(script)
+    with running(tmp_path, CLARION_AUTH_OPEN_NAMESPACES="/") as server:
+        out = _run("node", str(tmp_path / "open.mjs"), server.url)
+    assert out.split() == ["in", "unauthenticated", "unauthenticated"]

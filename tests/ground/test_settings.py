@@ -61,6 +61,15 @@ def test_a_clarion_value_wins_over_a_former_name_and_the_start_says_so() -> None
     ]
 
 
+def test_that_every_site_may_call_is_said() -> None:
+    """`*` is allowed, but nobody sets it unknowingly."""
+    assert (
+        load(env={"CORS_ORIGIN": "*"})
+        .notes[-1]
+        .startswith("allowed_origins is * (from CORS_ORIGIN)")
+    )
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [

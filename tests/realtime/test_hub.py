@@ -80,6 +80,7 @@ def test_who_is_gone_is_in_no_room():
     assert hub.rooms() == {}
     assert hub.rooms_of(a) == ()
     assert chosen(hub) == ["b"]
+    assert not hub._left_own
 
 
 async def test_a_broadcast_is_encoded_once_and_counted():

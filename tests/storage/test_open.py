@@ -83,6 +83,18 @@ async def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         await opened(tmp_path / "file" / "data")
 
 
+async def test_a_damaged_database_is_refused(tmp_path: Path) -> None:
+    """One line that names the file, and nothing is made of it."""
+    await (await opened(tmp_path)).close()
+    database = tmp_path / "clarion.db"
+    content = bytearray(database.read_bytes())
+    content[100:4096] = b"\xff" * 3996  # the page that says what tables there are
+    database.write_bytes(content)
+    with pytest.raises(SettingsError, match="cannot be used as a database"):
+        await opened(tmp_path)
+    assert database.read_bytes() == content
+
+
 async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     """It is not overwritten, and the lock is given back."""
     database = tmp_path / "clarion.db"

@@ -56,7 +56,7 @@ class _Header(Struct, frozen=True):
 
 
 class _Hint(Struct, frozen=True):
-    iss: str
+    iss: str = ""
 
 
 _read_header = msgspec.json.Decoder(_Header).decode
@@ -198,6 +198,8 @@ def _peek(token: str) -> tuple[_Header, str]:
     # A thousand open brackets fit into a token: msgspec gives up with RecursionError; all its other errors are ValueErrors.
     except (ValueError, RecursionError) as exc:
         raise Unauthenticated("the token does not parse") from exc
+    if not issuer:
+        raise Unauthenticated("the token names no issuer (iss)")
     if header.crit is not None:
         raise Unauthenticated("the token wants something to be understood that is not (crit)")
     return header, issuer

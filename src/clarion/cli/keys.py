@@ -1,9 +1,11 @@
 """`clarion keys`: API keys for back ends, made by the running server or, where none runs, in its database."""
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import Annotated, TypeVar
 
+import msgspec
 from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
@@ -11,7 +13,9 @@ from rich.table import Table
 from clarion.app import build
 from clarion.cli.flags import Config, Flags, read
 from clarion.client import ApiError, AsyncClient, calls
+from clarion.errors import SettingsError
 from clarion.settings import Settings
+from clarion.storage import DATABASE
 
 T = TypeVar("T")
 
@@ -32,7 +36,11 @@ def create(
     *,
     scope: Annotated[
         list[str] | None,
-        Parameter(name="--scope", negative="", help="What it may do; may be repeated"),
+        Parameter(
+            name="--scope",
+            negative="",
+            help="What it may do: notifications:send (default), metrics:read, keys:manage; may be repeated",
+        ),
     ] = None,
     data_dir: DataDir = None,
     config: Config = None,
@@ -70,7 +78,9 @@ def revoke(key_id: str, /, *, data_dir: DataDir = None, config: Config = None) -
 
 def _ask(call: calls.Call[T], data_dir: Path | None, config: Path | None) -> T:
     given = Flags(data_dir=str(data_dir)) if data_dir else None
-    return asyncio.run(_call(call, read(given, config).settings))
+    settings = read(given, config).settings
+    folder = str(Path(settings.data_dir).absolute())  # so that messages say which one was meant
+    return asyncio.run(_call(call, msgspec.structs.replace(settings, data_dir=folder)))
 
 
 async def _call(call: calls.Call[T], settings: Settings) -> T:
@@ -81,7 +91,14 @@ async def _call(call: calls.Call[T], settings: Settings) -> T:
         except ApiError as exc:
             if exc.status:
                 raise
+    data_dir = Path(settings.data_dir)
+    if not settings.database_url and not (data_dir / DATABASE).exists():
+        raise SettingsError(
+            f"no server answers on {data_dir / 'clarion.sock'}, and there is no data in {data_dir}: "
+            "name the server's folder with --data-dir, or start it once"
+        )
     # The lock makes this safe: with a server on the data it is refused, and says so.
+    print(f"no server is running on {data_dir}: using its database", file=sys.stderr)
     async with (
         build(settings) as offline,
         AsyncClient(app=offline.local, retries=0) as client,

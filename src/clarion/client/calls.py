@@ -109,6 +109,8 @@ def notify(
     key: str,
 ) -> Call[Accepted]:
     """`POST /v1/notifications`."""
+    if isinstance(recipients, str):  # it would be taken for a list of letters
+        raise TypeError(f"recipients is a list: [{recipients!r}]")
     given = {"body": body, "data": data, "action_url": action_url}
     content: dict[str, Any] = {"recipients": list(recipients), "title": title}
     content |= {name: value for name, value in given.items() if value is not None}

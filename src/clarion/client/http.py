@@ -97,7 +97,8 @@ class Client(_Base):
             idempotency_key: Makes calls from several processes one call; by default one is made for this call's retries.
 
         Raises:
-            ApiError: The server refused it (`code`, `faults`), or could not be reached.
+            ApiError: The server refused it (`code`, `problem`), or could not be reached.
+            TypeError: `recipients` is one text, not a list.
         """
         key = self._key(idempotency_key)
         return self.call(calls.notify(recipients, title, body, data, action_url, key))
@@ -112,7 +113,7 @@ class Client(_Base):
                 status, content = response.status_code, response.content
             except httpx.TransportError as exc:
                 if (wait := self._wait(0, b"", attempt)) is None:
-                    raise self._unreachable(exc) from exc
+                    raise self._unreachable(exc) from None  # it says what; the cause is forty lines
             else:
                 if (wait := self._wait(status, content, attempt)) is None:
                     return call.read(status, content)
@@ -166,7 +167,7 @@ class AsyncClient(_Base):
                 status, content = response.status_code, response.content
             except httpx.TransportError as exc:
                 if (wait := self._wait(0, b"", attempt)) is None:
-                    raise self._unreachable(exc) from exc
+                    raise self._unreachable(exc) from None
             else:
                 if (wait := self._wait(status, content, attempt)) is None:
                     return call.read(status, content)

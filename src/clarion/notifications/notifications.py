@@ -125,7 +125,7 @@ class Notifications:
                 if not outcome.is_known
             ]:
                 raise Invalid(
-                    "some recipients are not known: describe them ({id, name, …}), or let them register",
+                    'some recipients are not known here: describe them, as in {"id": "ann"}, and they become known',
                     faults=[
                         Fault(f"/recipients/{person.at}", f"{person.id} is not known")
                         for person in unknown

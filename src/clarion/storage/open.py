@@ -84,11 +84,10 @@ def _prepare(
     except OSError as exc:
         raise SettingsError(f"data_dir {data_dir} cannot be written: {exc.strerror}") from exc
     try:
-        db = connect(str(path))
-    except apsw.Error as exc:
+        with contextlib.closing(connect(str(path))) as db:
+            migrate_sqlite(db, migrations, clock, contract=contract)
+    except (apsw.NotADBError, apsw.CorruptError, apsw.CantOpenError) as exc:
         raise SettingsError(f"{path} cannot be used as a database: {exc}") from exc
-    with contextlib.closing(db):
-        migrate_sqlite(db, migrations, clock, contract=contract)
     return path
 
 

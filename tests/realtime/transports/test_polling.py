@@ -155,7 +155,7 @@ async def test_binary_bodies_are_answered_and_end_the_session():
     "body",
     [
         b"abc", b"", b"40\x1e", b"\xff\xfe", b"b!!!", b"\x1e" * 500_000, b"4\x1e" * 400_000, b"42[\"q\"",
-        b"\x1e".join([b"3"] * 101),
+        b"\x1e".join([b"3"] * 2_001),
     ],
 )  # fmt: skip
 async def test_a_bad_payload_ends_the_session(body):
