@@ -2,6 +2,9 @@
 
 import inspect
 
+import msgspec
+import pytest
+
 from clarion import errors
 from clarion.errors import (
     AckTimeout,
@@ -57,3 +60,36 @@ def test_answers_that_came_are_in_the_time_out() -> None:
     late = AckTimeout(responses=["a", "b"], missing=1)
     assert (late.responses, late.missing) == (("a", "b"), 1)
     assert late.as_answer()["missing"] == 1
+
+
+class _Inner(msgspec.Struct, forbid_unknown_fields=True):
+    b: int
+
+
+class _Body(msgspec.Struct, forbid_unknown_fields=True):
+    a: list[_Inner]
+    d: dict[str, int] = {}
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"a": [{"b": 1}, {"b": "x"}]}, "/a/1/b"),
+        ({"a": [{}]}, "/a/0/b"),
+        ({"a": [{"b": 1, "odd/~": 2}]}, "/a/0/odd~1~0"),
+        ({}, "/a"),
+        ({"a": [], "more": 1}, "/more"),
+        ({"a": [], "d": {"k": "x"}}, "/d"),
+        ([], ""),
+    ],
+)
+def test_a_fault_points_at_what_is_wrong(body: object, pointer: str) -> None:
+    """A JSON pointer (RFC 6901); a member that is missing or unknown is pointed at itself."""
+    with pytest.raises(msgspec.ValidationError) as caught:
+        msgspec.convert(body, _Body)
+    assert Fault.of(caught.value).pointer == pointer
+
+
+def test_an_error_that_names_no_place_is_about_the_whole() -> None:
+    """A check of our own says what, not where."""
+    assert Fault.of(msgspec.ValidationError("too odd")) == Fault("", "too odd")
