@@ -20,6 +20,7 @@ from clarion.accounts import (
     Authenticator,
     Hasher,
     Keys,
+    KeySet,
     Opened,
     Revocations,
     Secrets,
@@ -186,6 +187,9 @@ class App:
 
         own = secret_key(secrets.token_secret)
         issuers = trusted_issuers(auth, own, fetch, clock)
+        for keys in issuers.values():
+            if isinstance(keys, KeySet):
+                self._closing.push_async_callback(keys.close)
         self.opened = Opened(clock)
         revocations = Revocations(self.store, clock, self.opened.revoked)
         await revocations.load()

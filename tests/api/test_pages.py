@@ -18,6 +18,7 @@ def web(tmp_path: Path) -> Path:
     """A build as Vite leaves it."""
     folder = tmp_path / "web"
     (folder / "assets").mkdir(parents=True)
+    (folder / ".build-hash").write_text("for the build alone")
     (folder / "index.html").write_text("<!doctype html><title>Clarion</title>")
     (folder / "favicon.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
     script = folder / "assets" / "index-4fe1.js"
@@ -102,6 +103,7 @@ async def test_the_smallest_form_that_is_taken_is_sent(
         "/..%2fsecret",
         "/assets/..%2f..%2fsecret",
         "/web/index.html",
+        "/.build-hash",
     ],
 )
 async def test_only_what_was_built_is_there(tmp_path: Path, web: Path, path: str) -> None:

@@ -13,6 +13,7 @@ from clarion.accounts.forms import (
     User,
 )
 from clarion.accounts.hashing import Hasher
+from clarion.accounts.jwks import KeySet
 from clarion.accounts.keys import Keys
 from clarion.accounts.opened import Opened
 from clarion.accounts.revocations import Revocations
@@ -25,6 +26,7 @@ __all__ = [
     "CreateKey",
     "Credentials",
     "Hasher",
+    "KeySet",
     "Keys",
     "NewAccount",
     "NewApiKey",

@@ -35,7 +35,7 @@ def add(api: Api, folder: Path) -> None:
         return
     for path in sorted(folder.rglob("*")):
         # Compressed forms go with their files; a source map would only tell what is in the repository anyway.
-        if not path.is_file() or path.suffix in {".br", ".gz", ".map"}:
+        if not path.is_file() or path.name.startswith(".") or path.suffix in {".br", ".gz", ".map"}:
             continue
         name = path.relative_to(folder).as_posix()
         is_immutable = name.startswith(f"{_HASHED}/")
