@@ -306,12 +306,14 @@ class App:
             await asyncio.sleep(PROBE_S)
 
     async def _look(self) -> None:
-        reasons = dict(self._not_serving)
+        store: dict[str, str] = {}
         try:
             async with asyncio.timeout(PROBE_S):
                 await self.store.ping()
         except (ClarionError, TimeoutError) as exc:
-            reasons["store"] = str(exc) or "no answer"
+            store = {"store": str(exc) or "no answer"}
+        # Only now: a stop that began while the store was asked must not be taken back.
+        reasons = self._not_serving | store
         self._readiness = Readiness(not reasons, reasons)
 
     def _stopping(self) -> None:
