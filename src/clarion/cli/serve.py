@@ -52,9 +52,8 @@ async def _serve(loaded: Loaded, setup: Setup | None) -> None:
             "redis_url is set, but this version runs as one node and does not connect to it"
         )
     build_info.labels(__version__).set(1)
-    sockets = listen(
-        settings.host, settings.port
-    )  # first: a taken port must not cost more than a line
+    # First: a taken port must not cost more than a line.
+    sockets = listen(settings.host, settings.port)
     async with build(settings, setup) as app:
         demo = await _demo(app) if settings.demo else None
         await app.serve(
