@@ -43,20 +43,18 @@ class Peer:
     """A running server."""
 
     def __init__(self, name: str, port: int, process: asyncio.subprocess.Process) -> None:
-        self.name, self.port, self._process = name, port, process
+        self.name, self.port, self.pid = name, port, process.pid
 
     def rss_kib(self) -> int:
         """Resident memory of the process now (KiB)."""
-        for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines():
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1])
         raise AssertionError("no VmRSS")
 
     def cpu_s(self) -> float:
         """Processor time that the process has used (s)."""
-        user, system = (
-            Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-        )
+        user, system = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
         return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
