@@ -48,7 +48,7 @@ async def test_a_flood_is_refused_while_the_loop_lives(
     hasher: Hasher, gate: threading.Event
 ) -> None:
     """Two run, sixteen wait, all others are told to come back; the loop goes on turning; afterwards there is room again."""
-    before = limit_exceeded.labels("hashes_queued")._value.get()
+    before = limit_exceeded.labels("hashes_queued").value
     calls = begin(hasher, 500)
     for _ in range(50):
         await asyncio.sleep(0)  # it turns, although every thread is held
@@ -59,7 +59,7 @@ async def test_a_flood_is_refused_while_the_loop_lives(
         assert isinstance(exc, Overloaded)
         assert exc.status == 503
         assert exc.retry_after_s == 1
-    assert limit_exceeded.labels("hashes_queued")._value.get() - before == 482
+    assert limit_exceeded.labels("hashes_queued").value - before == 482
     gate.set()
     answers = await asyncio.gather(*calls, return_exceptions=True)
     assert answers.count(True) == 18

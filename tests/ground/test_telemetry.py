@@ -7,7 +7,7 @@ import logging
 import pytest
 from prometheus_client import generate_latest
 
-from clarion.telemetry import REGISTRY, configure_logging, get_logger, spawn
+from clarion.telemetry import REGISTRY, configure_logging, events, get_logger, sessions, spawn
 
 
 @pytest.fixture(autouse=True)
@@ -24,6 +24,18 @@ def test_every_metric_has_a_help_text_and_the_prefix() -> None:
         assert family.name.startswith("clarion_")
         assert family.documentation
     assert b"clarion_sessions" in generate_latest(REGISTRY)
+
+
+def test_what_is_counted_is_scraped() -> None:
+    """Each label's value is a series of its own; what goes up as one may also be a gauge."""
+    events.labels("in").inc()
+    sessions.labels("polling").inc()
+    sessions.labels("polling").dec()
+    before = REGISTRY.get_sample_value("clarion_events_total", {"direction": "in"})
+    assert before
+    events.labels("in").inc(2)
+    assert REGISTRY.get_sample_value("clarion_events_total", {"direction": "in"}) == before + 2
+    assert REGISTRY.get_sample_value("clarion_sessions", {"transport": "polling"}) == 0
 
 
 def test_a_log_line_is_an_event_with_facts(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ from clarion.protocol.frames import (
     Opcode,
     close_payload,
     may_be_sent,
+    message_frame,
     server_frame,
 )
 
@@ -33,6 +34,15 @@ def test_text_is_utf8() -> None:
     """The example of RFC 6455 §5.7, and a text that is longer in bytes than in characters."""
     assert server_frame(Opcode.TEXT, "Hello") == bytes.fromhex("810548656c6c6f")
     assert server_frame(Opcode.TEXT, "é€") == b"\x81\x05\xc3\xa9\xe2\x82\xac"
+
+
+@given(st.text(max_size=200) | st.binary(max_size=200))
+@example("x" * 125)
+@example("é" * 63)
+def test_a_message_is_one_frame_of_its_kind(message: str | bytes) -> None:
+    """Text for text, binary for bytes, whatever the length."""
+    opcode = Opcode.TEXT if isinstance(message, str) else Opcode.BINARY
+    assert message_frame(message) == server_frame(opcode, message)
 
 
 def test_control_frames_are_short() -> None:

@@ -217,6 +217,20 @@ def test_the_first_other_packet_restarts_the_time_for_the_pong_once() -> None:
     assert script >> after(0.049) >> after(0.002) << Closed(Reason.PING_TIMEOUT)
 
 
+@pytest.mark.parametrize("via", Transport)
+@pytest.mark.parametrize("after_s", [0.0, 25.0])
+def test_hearing_a_message_is_receiving_it(via: Transport, after_s: float) -> None:
+    """The short way of a message leaves the session as the long one does: heard where it is read, and a sign of life."""
+    long, short = opened(WEBSOCKET), opened(WEBSOCKET)
+    for each in (long, short):
+        each.expire(after_s)
+    is_heard = short.hears(via, lambda: after_s + 10)
+    assert is_heard is (long.receive(decode("4a"), after_s + 10, via) is DELIVER)
+    assert is_heard is (via is WEBSOCKET)
+    assert short.deadline == long.deadline
+    assert not short.hears(POLLING, lambda: 99.0)
+
+
 def test_each_ping_may_be_delayed_once() -> None:
     """The delay is granted anew with the next ping."""
     session = opened(WEBSOCKET)

@@ -21,7 +21,7 @@ from tests.support.memory_transport import (
 
 
 def count(counter: Counter, *labels: str) -> float:
-    return counter.labels(*labels)._value.get()
+    return counter.labels(*labels).value
 
 
 async def fresh(**more):
@@ -354,14 +354,14 @@ def test_last_packets_that_nobody_fetches_are_dropped():
 async def test_gauges_follow_sessions():
     """Open sessions are counted by transport, also over an upgrade."""
     gauge = telemetry.sessions
-    before = [gauge.labels(kind.value)._value.get() for kind in Kind]
+    before = [gauge.labels(kind.value).value for kind in Kind]
     io = make_server()
     client, websocket = await polling(io)
     client.session.probe(websocket)
     client.session.receive("5", websocket)
-    assert [gauge.labels(kind.value)._value.get() for kind in Kind] == [before[0], before[1] + 1]
+    assert [gauge.labels(kind.value).value for kind in Kind] == [before[0], before[1] + 1]
     client.session.drain()
-    assert [gauge.labels(kind.value)._value.get() for kind in Kind] == before
+    assert [gauge.labels(kind.value).value for kind in Kind] == before
     assert websocket.closed == (CloseCode.DRAINING, "draining")
 
 

@@ -4,6 +4,7 @@ A server frame carries no mask (§5.1), so one frame of a broadcast fits every c
 """
 
 from enum import IntEnum
+from typing import Final
 
 from clarion.errors import UsageError
 
@@ -44,6 +45,21 @@ def server_frame(opcode: Opcode, payload: str | bytes) -> bytes:
     if size < 1 << 16:
         return bytes((first, 126)) + size.to_bytes(2, "big") + payload
     return bytes((first, 127)) + size.to_bytes(8, "big") + payload
+
+
+def message_frame(message: str | bytes) -> bytes:
+    """A whole message as one frame: text for `str`, binary for `bytes`."""
+    if type(message) is str:
+        payload = message.encode()
+        size = len(payload)
+        if size < 126:
+            return _SHORT_TEXT[size] + payload  # nearly all
+        return server_frame(Opcode.TEXT, payload)
+    return server_frame(Opcode.BINARY, message)
+
+
+# §5.2: FIN and opcode, then a length below 126.
+_SHORT_TEXT: Final = [bytes((0x80 | Opcode.TEXT, size)) for size in range(126)]
 
 
 def close_payload(code: int | None, reason: str = "") -> bytes:

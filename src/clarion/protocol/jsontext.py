@@ -158,7 +158,7 @@ def _iso(value: datetime) -> str:
 # ---- Reading ----
 
 
-def read(text: str, *, depth: int, members: int) -> Any:
+def read(text: str, depth: int, members: int) -> Any:
     """What a JSON text says. Integers are exact, however large: JavaScript writes 1e20 as an integer.
 
     Args:
@@ -169,7 +169,8 @@ def read(text: str, *, depth: int, members: int) -> Any:
     Raises:
         ProtocolError: Bad JSON, or beyond a bound.
     """
-    _check_shape(text, depth, members)
+    if len(text) > depth or len(text) > members:  # else there is no room for so much
+        _check_shape(text, depth, members)
     try:
         return _decode(text)
     except msgspec.DecodeError as exc:

@@ -36,6 +36,9 @@ class PacketType(Enum):
     ACK = "3"
     CONNECT_ERROR = "4"
 
+    # Enum's own is written in Python and takes longer than the lookup that it is for.
+    __hash__ = object.__hash__
+
 
 class Packet(Struct, frozen=True):
     """One packet.
@@ -164,8 +167,12 @@ class Decoder:
         """Whether attachments are due; a shell should not wait for ever."""
         return self._pending is not None
 
-    def add(self, message: str | bytes) -> Packet | None:
-        """Take one message: text without the Engine.IO digit, or an attachment.
+    def add(self, message: str | bytes, start: int = 0) -> Packet | None:
+        """Take one message: text, or an attachment.
+
+        Args:
+            message: As it came.
+            start: Where in a text the packet begins: 1 where Engine.IO's digit is still before it.
 
         Returns:
             A packet, or None while attachments are due.
@@ -173,28 +180,30 @@ class Decoder:
         Raises:
             ProtocolError: For anything else.
         """
-        if isinstance(message, str):
-            if self._pending is not None:
-                self._pending = None
-                raise ProtocolError("text while attachments are due")
-            return self._add_text(message)
-        return self._add_attachment(message)
+        if type(message) is bytes:
+            return self._add_attachment(message)
+        assert type(message) is str
+        if self._pending is not None:
+            self._pending = None
+            raise ProtocolError("text while attachments are due")
+        return self._add_text(message, start)
 
     def clear(self) -> None:
         """Drop a packet that still waits for attachments."""
         self._pending = None
 
-    def _add_text(self, text: str) -> Packet | None:
-        kind = _TYPES.get(text[:1])
+    def _add_text(self, text: str, start: int) -> Packet | None:
+        digit = text[start : start + 1]
+        kind = _TYPES.get(digit)
         if kind is None:
-            raise ProtocolError("unknown packet type" if text else "empty packet", position=0)
+            raise ProtocolError("unknown packet type" if digit else "empty packet", position=start)
         limits = self._limits
-        start = 1
+        start += 1
         count = 0
-        if text[0] in "56":
-            count, start = self._read_count(text)
+        if digit == "5" or digit == "6":
+            count, start = self._read_count(text, start)
         namespace = "/"
-        if text.startswith("/", start):
+        if text[start : start + 1] == "/":
             namespace, start = self._read_namespace(text, start)
         rest = text[start:]
         # `lstrip` stays in C and knows only these ten digits, where str.isdigit would take those of every script.
@@ -203,9 +212,7 @@ class Decoder:
         if payload[:1] not in _BEGINNINGS[kind]:
             position = len(text) - len(payload)
             raise ProtocolError(f"{kind.name} with a wrong payload", position=position)
-        data = (
-            jsontext.read(payload, depth=limits.depth, members=limits.members) if payload else None
-        )
+        data = jsontext.read(payload, limits.depth, limits.members) if payload else None
         if kind is _EVENT:
             if not data:
                 raise ProtocolError("EVENT without a name")
@@ -218,12 +225,12 @@ class Decoder:
         self._pending = _Pending(packet, count, slots)
         return None
 
-    def _read_count(self, text: str) -> tuple[int, int]:
+    def _read_count(self, text: str, start: int) -> tuple[int, int]:
         # CVE-2026-33151: digits only, and no number is made of more digits than the limit has.
-        dash = text.find("-", 1, 2 + len(str(self._limits.attachments)))
-        digits = text[1 : max(dash, 1)]
+        dash = text.find("-", start, start + 1 + len(str(self._limits.attachments)))
+        digits = text[start : max(dash, start)]
         if not (digits.isascii() and digits.isdigit()):
-            raise ProtocolError("bad number of attachments", position=1)
+            raise ProtocolError("bad number of attachments", position=start)
         count = int(digits)
         if not 1 <= count <= self._limits.attachments:
             limit = self._limits.attachments

@@ -162,6 +162,11 @@ class Session(Timed):
         """One message came in."""
         if via is not self._transport and via is not self._probe:
             return  # a WebSocket that was not let probe, or polling after the upgrade
+        # The hot path: what is for the application needs neither an Engine.IO packet nor the machine's events.
+        if message[:1] == "4" or type(message) is bytes:
+            if self._machine.hears(via.kind, self._shared.wheel.now):
+                self._feed(message, via, 1)
+                return
         try:
             self._take(engineio.decode(message), via)
         except ProtocolError as exc:
@@ -255,18 +260,23 @@ class Session(Timed):
     # ── packets ──
     def _take(self, packet: engineio.Packet, via: Transport) -> None:
         events = self._machine.receive(packet, self._shared.wheel.now(), via.kind)
-        if events is not DELIVER:
+        if events is DELIVER:
+            self._feed(packet.data, via, 0)
+        else:
             self._execute(events)
-            return
+
+    def _feed(self, message: str | bytes, via: Transport, start: int) -> None:
+        """A message for the application: with its last part a packet is whole."""
         try:
-            whole = self._decoder.add(packet.data)
-            if whole is not None:
-                self._whole_by = None
-                self._handle(whole)
-            elif self._whole_by is None:
-                self._await_attachments()
+            packet = self._decoder.add(message, start)
         except ProtocolError as exc:
             self._broke(exc, Reason.FORCED_CLOSE, via)
+            return
+        if packet is not None:
+            self._whole_by = None
+            self._handle(packet)
+        elif self._whole_by is None:
+            self._await_attachments()
 
     def _await_attachments(self) -> None:
         # CVE-2026-48804: who is in no namespace may not make us keep anything.
@@ -278,7 +288,9 @@ class Session(Timed):
 
     def _handle(self, packet: socketio.Packet) -> None:
         kind, socket = packet.type, self._sockets.get(packet.namespace)
-        if kind is PacketType.CONNECT:
+        if kind is PacketType.EVENT and socket is not None and not socket.is_joining:
+            socket.received(packet)  # nearly all
+        elif kind is PacketType.CONNECT:
             # Node takes a second CONNECT while a middleware runs, and one of the two sockets is nobody's.
             if socket is not None:
                 self._out_of_turn("a second CONNECT")
@@ -288,8 +300,6 @@ class Session(Timed):
             # Late packets of a namespace that was left are on their way in good faith.
             if self._left is None or packet.namespace not in self._left:
                 self._out_of_turn(f"{kind.name} in a namespace that was not joined")
-        elif kind is PacketType.EVENT:
-            socket.received(packet)
         elif kind is PacketType.ACK:
             socket.answered(packet)
         elif kind is PacketType.DISCONNECT:

@@ -6,9 +6,9 @@ folder imports the session: it is handed in.
 
 from typing import Final, Protocol
 
-from clarion.protocol import engineio, frames, socketio
+from clarion.protocol import engineio, socketio
 from clarion.protocol.engineio import Transport as Kind
-from clarion.protocol.frames import Opcode
+from clarion.protocol.frames import message_frame
 
 
 class Prepared:
@@ -24,18 +24,14 @@ class Prepared:
         self.messages = messages
         # A text frame, then the frames of its attachments.
         if len(messages) == 1:
-            self.frames = _frame(messages[0])
+            self.frames = message_frame(messages[0])
         else:
-            self.frames = b"".join(map(_frame, messages))
+            self.frames = b"".join(map(message_frame, messages))
         # Bytes that count against a session's marks.
         self.size = len(self.frames)
 
     def __repr__(self) -> str:
         return f"Prepared({self.messages!r})"
-
-
-def _frame(message: str | bytes) -> bytes:
-    return frames.server_frame(Opcode.TEXT if isinstance(message, str) else Opcode.BINARY, message)
 
 
 def prepared_messages(encoded: socketio.Encoded) -> Prepared:
