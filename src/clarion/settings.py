@@ -71,6 +71,9 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     )
     close_s: Annotated[float, _help("For the peer's close frame (s): cut off", gt=0)] = 5.0
     drain_s: Annotated[float, _help("A shutdown spreads its closes over this (s)", ge=0)] = 10.0
+    handshake_s: Annotated[
+        float, _help("For the application to decide about a new session (s): 503", gt=0)
+    ] = 10.0
     handshakes_per_s: Annotated[
         int, _help("New sessions of this process a second (burst: twice): 503", ge=1)
     ] = 2_000

@@ -6,7 +6,7 @@ from clarion.realtime.transports import Refused, Upgrade, WebSocket
 from clarion.realtime.transports.http import HttpProtocol
 from clarion.settings import Limits
 from clarion.telemetry import REGISTRY
-from tests.support.raw_client import GET, RawClient, hang_up, statuses, upgrade
+from tests.support.raw_client import GET, TEXT, RawClient, frame, hang_up, statuses, upgrade
 from tests.support.serving import serving
 
 LATER = 1_000.0  # seconds: beyond every deadline but a slow reader's
@@ -174,3 +174,119 @@ async def test_a_slow_reader_is_judged_by_its_rate():
         assert breaches("stall_s") == before + 1
         await server.connections.wait_empty()
         await hang_up(writer)
+
+
+# ── upgrades that the application takes its time over ──
+class Greeter(WebSocket):
+    """Says what it was told to, and echoes."""
+
+    __slots__ = ()
+
+    def on_open(self) -> None:
+        self.send("hello")
+
+    def on_message(self, data: str | bytes) -> None:
+        self.send(data)
+
+
+async def test_an_upgrade_may_be_decided_later():
+    """`admit` may be awaited: what the peer sends meanwhile waits, the 101 carries what the application adds, nothing is lost."""
+    asked, decided = asyncio.Event(), asyncio.Event()
+
+    async def admit(request: Upgrade) -> WebSocket:
+        asked.set()
+        await decided.wait()
+        request.answer.append(("X-Seen", "yes"))
+        return Greeter()
+
+    async with serving(endpoints={"/ws": admit}) as server:
+        early = upgrade(path=b"/ws") + frame(TEXT, b"early")
+        reader, writer = await RawClient(server.port).dial(early)
+        await asked.wait()
+        writer.write(frame(TEXT, b"later"))
+        decided.set()
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 101")
+        assert b"x-seen: yes\r\n" in head.lower()
+        assert await reader.readexactly(21) == b"\x81\x05hello\x81\x05early\x81\x05later"
+        await hang_up(writer)
+
+
+async def test_a_later_decision_may_refuse_or_fail():
+    """A refusal is the application's own; a bug of it is a 500 without detail; the connection ends."""
+    outcomes = [Refused(403, "not you"), ValueError("a bug")]
+
+    async def admit(request: Upgrade) -> WebSocket:
+        await asyncio.sleep(0)
+        raise outcomes.pop(0)
+
+    async with serving(endpoints={"/ws": admit}) as server:
+        client = RawClient(server.port)
+        refused = await client.ask(upgrade(path=b"/ws"))
+        assert statuses(refused) == [403]
+        assert refused.endswith(b"not you")
+        failed = await client.ask(upgrade(path=b"/ws"))
+        assert statuses(failed) == [500]
+        assert b"bug" not in failed
+
+
+async def test_a_decision_that_does_not_come_is_503():
+    """After `handshake_s` the peer is told; a decision that comes later is nobody's."""
+    decided, ended = asyncio.Event(), asyncio.Event()
+
+    async def admit(request: Upgrade) -> WebSocket:
+        await decided.wait()
+        ended.set()
+        return Greeter()
+
+    async with serving(endpoints={"/ws": admit}) as server:
+        before = breaches("handshake_s")
+        reader, writer = await RawClient(server.port).dial(upgrade(path=b"/ws"))
+        protocol = await connection(server)
+        while not protocol._is_deciding:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        protocol.sweep(protocol._all.now() + LATER)
+        decided.set()
+        await ended.wait()
+        assert statuses(await reader.read()) == [503]
+        assert breaches("handshake_s") == before + 1
+        await hang_up(writer)
+
+
+async def test_a_peer_that_leaves_before_the_decision_is_forgotten():
+    """The connection is not counted any more, and the decision hurts nobody."""
+    asked, decided = asyncio.Event(), asyncio.Event()
+
+    async def admit(request: Upgrade) -> WebSocket:
+        asked.set()
+        await decided.wait()
+        return Greeter()
+
+    async with serving(endpoints={"/ws": admit}) as server:
+        _, writer = await RawClient(server.port).dial(upgrade(path=b"/ws"))
+        await asked.wait()
+        await hang_up(writer)
+        decided.set()
+        async with asyncio.timeout(10):
+            await server.connections.wait_empty()
+
+
+async def test_a_path_that_ends_with_a_slash_is_meant_with_all_below():
+    """`/a/` admits `/a/b`, the longest wins; `/b` is itself alone."""
+
+    def admits(name: str):
+        def admit(request: Upgrade) -> WebSocket:
+            request.answer.append(("X-Who", name))
+            return Greeter()
+
+        return admit
+
+    paths = {path: admits(path) for path in ("/a/", "/a/b/", "/b")}
+    async with serving(endpoints=paths) as server:
+        client = RawClient(server.port)
+        for path, who in {"/a/": "/a/", "/a/c": "/a/", "/a/b/c": "/a/b/", "/b": "/b"}.items():
+            socket = await client.websocket(path=path.encode())
+            assert f"x-who: {who}\r\n".encode() in socket.head.lower()
+            await socket.hang_up()
+        for path in (b"/a", b"/b/c", b"/"):
+            assert await client.first_status(upgrade(path=path)) == 404

@@ -81,6 +81,8 @@ class Upgrade(msgspec.Struct, frozen=True):
     """The peer's address; with trusted proxies the one that they name; None where it is not known."""
     is_secure: bool
     """Whether the peer's side speaks TLS, as far as we or a trusted proxy can tell."""
+    answer: list[tuple[str, str]] = []
+    """Further headers of the 101: whoever admits may add some."""
 
     @property
     def path(self) -> bytes:

@@ -6,7 +6,7 @@ everything else is served by the ASGI application. docs/explanation/one-port.md 
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
 
 import httptools
@@ -27,12 +27,12 @@ from clarion.realtime.transports.head import (
     websocket_key,
 )
 from clarion.realtime.transports.message import WebSocket, adopt
-from clarion.telemetry import get_logger, limit_exceeded
+from clarion.telemetry import get_logger, limit_exceeded, spawn
 
 log = get_logger(__name__)
 
-Admit: TypeAlias = Callable[[Upgrade], WebSocket]
-"""Decides about an upgrade on the loop, at once: the WebSocket that will serve it, or `Refused`."""
+Admit: TypeAlias = Callable[[Upgrade], WebSocket | Awaitable[WebSocket]]
+"""Decides about an upgrade: the WebSocket that will serve it, or `Refused`; at once, or awaited, for at most `limits.handshake_s`."""
 
 LOCAL = "clarion.local"
 """Key in `scope["extensions"]` of requests that came by the local socket."""
@@ -49,7 +49,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     Args:
         connections: Where it is counted and swept.
-        endpoints: By path, who admits WebSockets there.
+        endpoints: By path, who admits WebSockets there; a path that ends with a slash is meant with all below it.
         trusted: Proxies whose `X-Forwarded-*` headers are believed.
         config: uvicorn's.
         server_state: uvicorn's.
@@ -81,6 +81,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._body_bytes = self._chunks = self._trailer_bytes = 0
         self._stalled_since, self._stalled_with = 0.0, 0
         self._discarding = False
+        self._is_deciding = False  # the application, about an upgrade
 
     # ── life ──
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
@@ -115,6 +116,8 @@ class HttpProtocol(HttpToolsProtocol):
         elif self._is_late(now):
             if self._discarding or self.transport.is_closing():
                 self.abort()
+            elif self._is_deciding:
+                self._not_admitted(Refused(503, "no decision in time", limit="handshake_s"))
             elif self._body_since:
                 self._refuse(Refused(408, "the body took too long", limit="body_s"))
             elif self._in_head and self._unheard:
@@ -280,32 +283,68 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse(Refused(400, "an upgrade behind a request that is still served"))
             return
         try:
-            key, socket = self._admit()
-        except Refused as why:
-            self._refuse(why)
+            admit = self._endpoint()
+            key = websocket_key(self.parser.get_method(), self.headers)
+            upgrade = self._as_upgrade()
+            admitted = admit(upgrade)
+        except Exception as exc:  # noqa: BLE001  an application may raise anything
+            self._not_admitted(exc)
             return
+        if isinstance(admitted, WebSocket):
+            self._hand_over(admitted, upgrade, key, tail)
+            return
+        # Meanwhile what follows stays with the kernel.
+        self.transport.pause_reading()
+        self._is_deciding, self._deadline = True, self._all.now() + self._limits.handshake_s
+        work = self._decide(admitted, upgrade, key, tail)
+        spawn(work, name="admission of a websocket")
+
+    async def _decide(
+        self, admitted: Awaitable[WebSocket], upgrade: Upgrade, key: bytes, tail: bytes
+    ) -> None:
+        try:
+            socket = await admitted
+        except Exception as exc:  # noqa: BLE001  as above
+            self._not_admitted(exc)
+            return
+        if self._is_deciding and not self.transport.is_closing():  # or it was too late
+            transport = self.transport
+            self._hand_over(socket, upgrade, key, tail)
+            transport.resume_reading()
+
+    def _hand_over(self, socket: WebSocket, upgrade: Upgrade, key: bytes, tail: bytes) -> None:
         self._all.discard(self)
         self.connections.discard(self)
         # The parser holds our methods: without this the two would live on as a cycle.
         self.parser = self.cycle = None  # type: ignore[assignment]
-        adopt(socket, self.transport, key, tail, self._all)
+        adopt(socket, self.transport, key, tail, self._all, upgrade.answer)
 
-    def _admit(self) -> tuple[bytes, WebSocket]:
-        admit = self._endpoints.get(self.url.partition(b"?")[0])
-        if admit is None or self._is_local:  # picows sets options that only TCP has
+    def _not_admitted(self, exc: Exception) -> None:
+        if not isinstance(exc, Refused):
+            log.error("admission of a websocket failed", exc_info=exc)
+            exc = Refused(500, "internal error")
+        self._refuse(exc)
+        if self._is_deciding and not self.transport.is_closing():
+            self.transport.resume_reading()
+        self._is_deciding = False
+
+    def _endpoint(self) -> Admit:
+        path = self.url.partition(b"?")[0]
+        found = self._endpoints.get(path)
+        if found is None:
+            below = (
+                each for each in self._endpoints if each.endswith(b"/") and path.startswith(each)
+            )
+            found = self._endpoints.get(max(below, key=len, default=b""))
+        if found is None or self._is_local:  # picows sets options that only TCP has
             raise Refused(404, "no WebSocket here")
-        key = websocket_key(self.parser.get_method(), self.headers)
+        return found
+
+    def _as_upgrade(self) -> Upgrade:
         client = self.scope["client"]
-        upgrade = Upgrade(
+        return Upgrade(
             target=self.url,
             headers=self.headers,
             client=(client[0], client[1] or 0) if client is not None else None,
             is_secure=self.scope["scheme"] == "https",
         )
-        try:
-            return key, admit(upgrade)
-        except Refused:
-            raise
-        except Exception as exc:
-            log.exception("admission of a websocket failed")
-            raise Refused(500, "internal error") from exc

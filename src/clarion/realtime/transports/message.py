@@ -6,7 +6,7 @@ is not offered: `_begin` is where a compressed message would be told from others
 """
 
 from asyncio import Transport, get_running_loop
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from picows import WSFrame, WSMsgType, WSTransport
@@ -296,7 +296,12 @@ class WebSocket(wire.Listener):
 
 
 def adopt(
-    socket: WebSocket, transport: Transport, key: bytes, tail: bytes, connections: Connections
+    socket: WebSocket,
+    transport: Transport,
+    key: bytes,
+    tail: bytes,
+    connections: Connections,
+    headers: Sequence[tuple[str, str]] = (),
 ) -> None:
     """Answer an upgrade with 101 and give its transport to `socket`.
 
@@ -306,6 +311,7 @@ def adopt(
         key: `Sec-WebSocket-Key`, already judged.
         tail: Bytes that came behind the request's head.
         connections: Where the WebSocket is counted from now on.
+        headers: Further headers of the answer.
     """
     socket._opens(transport, connections)
-    wire.begin(socket, transport, connections.limits.max_payload_bytes, key, tail)
+    wire.begin(socket, transport, connections.limits.max_payload_bytes, key, tail, headers)

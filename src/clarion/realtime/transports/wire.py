@@ -6,9 +6,17 @@ the contract. Its type stub leaves the class out and types enumerations as no nu
 
 import sys
 from asyncio import Protocol, Transport
+from collections.abc import Sequence
 from typing import Any
 
-from picows import WSAutoPingStrategy, WSListener, WSProtocolError, WSTransport
+from picows import (
+    WSAutoPingStrategy,
+    WSListener,
+    WSProtocolError,
+    WSTransport,
+    WSUpgradeResponse,
+    WSUpgradeResponseWithListener,
+)
 from picows.picows import WSProtocol  # type: ignore[attr-defined]
 
 from clarion.protocol.frames import MAX_CLOSE_REASON
@@ -34,9 +42,16 @@ class Listener(WSListener):
         """The library is about to close, because of the peer's bytes or of an exception in a hook of ours."""
 
 
-def begin(socket: Listener, transport: Transport, max_bytes: int, key: bytes, tail: bytes) -> None:
-    """Put picows on the transport, which then answers 101 and reads `tail`."""
-    inner = _make(socket, transport, max_bytes)
+def begin(
+    socket: Listener,
+    transport: Transport,
+    max_bytes: int,
+    key: bytes,
+    tail: bytes,
+    headers: Sequence[tuple[str, str]] = (),
+) -> None:
+    """Put picows on the transport, which then answers 101 with `headers` and reads `tail`."""
+    inner = _make(socket, transport, max_bytes, headers)
     # uvloop keeps the last `data_received`, and with it the HTTP protocol, beside a buffered protocol: 6 KB a connection (measured).
     transport.set_protocol(_NOBODY)
     transport.set_protocol(inner)
@@ -68,12 +83,17 @@ def as_int(code: Any) -> int:
     return int(code)
 
 
-def _make(socket: Listener, transport: Any, max_bytes: int) -> WSProtocol:
+def _make(
+    socket: Listener,
+    transport: Any,
+    max_bytes: int,
+    headers: Sequence[tuple[str, str]] = (),
+) -> WSProtocol:
     inner = WSProtocol(
         None,  # host
         None,  # path
         False,  # this is the server's side
-        lambda _request: socket,
+        lambda _request: _answered(socket, headers),
         _Voice(socket),
         True,  # an exception of ours closes the connection
         None,  # no time limit for the handshake: it is already here
@@ -83,11 +103,18 @@ def _make(socket: Listener, transport: Any, max_bytes: int) -> WSProtocol:
         WSAutoPingStrategy.PING_WHEN_IDLE,
         False,  # it would answer pings without bound: see WebSocket.on_ws_frame
         max_bytes,
-        None,  # headers of the answer
+        None,  # headers of a request
         2048,  # first size of the read buffer, and the least that it takes
     )
     inner.connection_made(transport)
     return inner
+
+
+def _answered(socket: Listener, headers: Sequence[tuple[str, str]]) -> Any:
+    """What picows is to do with the upgrade: go on with `socket`, and say `headers` in the 101."""
+    if not headers:
+        return socket
+    return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(headers), socket)
 
 
 def _feed(inner: WSProtocol, data: bytes) -> None:
