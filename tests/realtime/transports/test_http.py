@@ -243,7 +243,7 @@ async def test_a_decision_that_does_not_come_is_503():
         before = breaches("handshake_s")
         reader, writer = await RawClient(server.port).dial(upgrade(path=b"/ws"))
         protocol = await connection(server)
-        while not protocol._is_deciding:  # noqa: ASYNC110
+        while protocol._deciding is None:  # noqa: ASYNC110
             await asyncio.sleep(0)
         protocol.sweep(protocol._all.now() + LATER)
         decided.set()

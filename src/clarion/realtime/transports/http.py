@@ -81,7 +81,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._body_bytes = self._chunks = self._trailer_bytes = 0
         self._stalled_since, self._stalled_with = 0.0, 0
         self._discarding = False
-        self._is_deciding = False  # the application, about an upgrade
+        # Not None: the application decides about an upgrade, and it is not too late yet.
+        self._deciding: asyncio.Task[None] | None = None
 
     # ── life ──
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
@@ -116,7 +117,7 @@ class HttpProtocol(HttpToolsProtocol):
         elif self._is_late(now):
             if self._discarding or self.transport.is_closing():
                 self.abort()
-            elif self._is_deciding:
+            elif self._deciding is not None:
                 self._not_admitted(Refused(503, "no decision in time", limit="handshake_s"))
             elif self._body_since:
                 self._refuse(Refused(408, "the body took too long", limit="body_s"))
@@ -295,9 +296,9 @@ class HttpProtocol(HttpToolsProtocol):
             return
         # Meanwhile what follows stays with the kernel.
         self.transport.pause_reading()
-        self._is_deciding, self._deadline = True, self._all.now() + self._limits.handshake_s
+        self._deadline = self._all.now() + self._limits.handshake_s
         work = self._decide(admitted, upgrade, key, tail)
-        spawn(work, name="admission of a websocket")
+        self._deciding = spawn(work, name="admission of a websocket")
 
     async def _decide(
         self, admitted: Awaitable[WebSocket], upgrade: Upgrade, key: bytes, tail: bytes
@@ -307,7 +308,7 @@ class HttpProtocol(HttpToolsProtocol):
         except Exception as exc:  # noqa: BLE001  as above
             self._not_admitted(exc)
             return
-        if self._is_deciding and not self.transport.is_closing():  # or it was too late
+        if self._deciding is not None and not self.transport.is_closing():  # or it was too late
             transport = self.transport
             self._hand_over(socket, upgrade, key, tail)
             transport.resume_reading()
@@ -324,9 +325,9 @@ class HttpProtocol(HttpToolsProtocol):
             log.error("admission of a websocket failed", exc_info=exc)
             exc = Refused(500, "internal error")
         self._refuse(exc)
-        if self._is_deciding and not self.transport.is_closing():
+        if self._deciding is not None and not self.transport.is_closing():
             self.transport.resume_reading()
-        self._is_deciding = False
+        self._deciding = None
 
     def _endpoint(self) -> Admit:
         path = self.url.partition(b"?")[0]
