@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
-from clarion.errors import UsageError
+from clarion.errors import SettingsError, UsageError
 from clarion.realtime import Server
 from clarion.settings import Limits, Realtime
+from clarion.telemetry import spawn
 from tests.support.memory_transport import MemoryClient, make_server, settle
 from tests.support.raw_socketio import wired
 
@@ -111,3 +112,50 @@ def test_a_limit_of_no_attachments_is_possible():
 
     io = Server(Realtime(), Limits(attachments=0), clock=ManualClock(), ids=Ids.seeded(1))
     assert io.decoding.attachments == 0
+
+
+async def test_a_server_needs_no_arguments_and_can_run_alone():
+    """`Server()` has Node's defaults; `serve` answers clients on its own port, and `close` ends it."""
+    io = Server()
+    assert (io.path, io.timing.ping_interval_s, io.max_payload_bytes) == (
+        "/socket.io/",
+        25.0,
+        1_000_000,
+    )
+    port = asyncio.get_running_loop().create_future()
+    serving = spawn(
+        io.serve(port=0, on_started=port.set_result, handle_signals=False), name="server"
+    )
+    reader, writer = await asyncio.open_connection("127.0.0.1", await port)
+    writer.write(b"GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nhost: x\r\n\r\n")
+    assert b'0{"sid":"' in await reader.readuntil(b"}")
+    assert io.engine.clients_count == 1
+    with pytest.raises(SettingsError, match="taken"):
+        await Server().serve(port=await port, handle_signals=False)
+    await io.close()
+    await serving
+    assert await reader.read() == b""
+    writer.close()
+
+
+def test_run_has_a_loop_of_its_own():
+    """`run` serves until the server is closed, and leaves nothing running."""
+    io, ports = Server(), []
+
+    def started(port):
+        ports.append(port)
+        spawn(io.close(), name="close")
+
+    io.run(port=0, on_started=started, handle_signals=False)
+    assert ports[0] > 0
+
+
+async def test_new_sessions_can_be_watched():
+    """`io.engine` tells of each session that begins; a listener that is taken off hears no more."""
+    io, seen = make_server(), []
+    io.engine.on("connection", lambda session: seen.append((session.id, session.transport_name)))
+    client = MemoryClient(io)
+    io.engine.remove_all_listeners("connection")
+    MemoryClient(io)
+    assert seen == [(client.session.id, "websocket")]
+    assert io.engine.clients_count == 2

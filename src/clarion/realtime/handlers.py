@@ -27,28 +27,57 @@ class Listener:
     """A handler, and what it can be called with.
 
     Args:
-        call: The handler.
+        handler: What the application gave.
         takes_socket: Whether it gets the socket before the arguments, as one for all sockets of a namespace does.
     """
 
-    __slots__ = ("call", "least", "most", "takes_ack", "takes_socket")
+    __slots__ = ("call", "handler", "least", "most", "takes_ack", "takes_socket")
 
-    def __init__(self, call: Handler, *, takes_socket: bool = False) -> None:
-        self.call, self.takes_socket = call, takes_socket
-        least, most, self.takes_ack = _shape(call)
+    def __init__(self, handler: Handler, *, takes_socket: bool = False) -> None:
+        self.call = self.handler = handler
+        self.takes_socket = takes_socket
+        least, most, self.takes_ack = _shape(handler)
         # Without the socket: what the client may send.
         self.least, self.most = max(0, least - takes_socket), max(0, most - takes_socket)
 
     @property
     def name(self) -> str:
         """For the log."""
-        return getattr(self.call, "__qualname__", None) or repr(self.call)
+        return getattr(self.handler, "__qualname__", None) or repr(self.handler)
 
-    def check(self, given: int) -> None:
-        """Raise Invalid unless the handler takes so many arguments: it is the client who chose them."""
-        if not self.least <= given <= self.most:
+    def take(self, args: Sequence[Any]) -> Sequence[Any]:
+        """The arguments as the handler gets them, just before it is called.
+
+        Raises:
+            Invalid: It does not take these: it is the client who chose them.
+        """
+        if not self.least <= len(args) <= self.most:
             takes = str(self.least) if self.least == self.most else f"{self.least} or more"
-            raise Invalid(f"this event takes {takes} arguments, not {given}")
+            raise Invalid(f"this event takes {takes} arguments, not {len(args)}")
+        return args
+
+
+class Once(Listener):
+    """A listener for one call.
+
+    Args:
+        listener: Whom to call.
+        drop: Takes this listener off the list that it is on.
+    """
+
+    __slots__ = ("_drop", "_take")
+
+    def __init__(self, listener: Listener, drop: "Callable[[Listener], None]") -> None:
+        self.call, self.handler = listener.call, listener.handler
+        self.least, self.most = listener.least, listener.most
+        self.takes_ack, self.takes_socket = listener.takes_ack, listener.takes_socket
+        self._take, self._drop = listener.take, drop
+
+    def take(self, args: Sequence[Any]) -> Sequence[Any]:
+        """As the listener does; arguments that it refuses do not count as its call."""
+        args = self._take(args)
+        self._drop(self)
+        return args
 
 
 def _shape(call: Handler) -> tuple[int, int, bool]:
@@ -138,7 +167,7 @@ class Runner:
             Whether it is async: then it begins with a later turn of the loop.
         """
         try:
-            listener.check(len(args))
+            args = listener.take(args)
             if listener.takes_socket:
                 args = (socket, *args)
             more = {"ack": reply} if listener.takes_ack else {}

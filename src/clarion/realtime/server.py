@@ -1,16 +1,24 @@
 """The Socket.IO server: namespaces on one side, sessions on the other.
 
-It is usable alone. `asgi` serves polling, `admit` decides about WebSockets; both go to one port through `transports.HttpServer`:
+It is usable alone:
 
-    io = Server(Realtime(), Limits(), clock=SystemClock(), ids=Ids())
-    door = HttpServer(io.asgi, limits=…, clock=…, endpoints={io.path: io.admit}, on_stopping=io.stop)
+    io = Server()
+
+    @io.on("connection")
+    def connected(socket): ...
+
+    io.run(port=3000)
+
+Beside an application, `asgi` serves polling and `admit` decides about WebSockets; both go to one port through `transports.HttpServer`:
+
+    door = HttpServer(app, limits=io.limits, clock=…, endpoints={io.path: io.admit}, on_stopping=io.stop)
 """
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, overload
 
-from clarion.clock import Clock
+from clarion.clock import Clock, SystemClock
 from clarion.errors import UsageError
 from clarion.ids import Ids
 from clarion.protocol import engineio, socketio
@@ -20,6 +28,7 @@ from clarion.protocol.session import Timing
 from clarion.protocol.socketio import DecoderLimits
 from clarion.realtime.admission import Admission, Origins
 from clarion.realtime.egress import Flusher
+from clarion.realtime.engine import Engine
 from clarion.realtime.handlers import Runner
 from clarion.realtime.handshake import Handshake, make_handshake
 from clarion.realtime.heartbeat import RESOLUTION_S, Wheel
@@ -37,9 +46,10 @@ from clarion.realtime.transports.polling import (
     Scope,
     Send,
 )
+from clarion.realtime.transports.serve import HttpServer, run
 from clarion.realtime.transports.websocket import SessionSocket
 from clarion.settings import Limits, Realtime
-from clarion.telemetry import get_logger, handshakes
+from clarion.telemetry import get_logger, handshakes, spawn
 
 log = get_logger(__name__)
 
@@ -50,10 +60,10 @@ class Server:
     """A Socket.IO server.
 
     Args:
-        settings: Path and times.
-        limits: How much clients may do.
-        clock: Says when a session began.
-        ids: Makes ids of sessions and sockets.
+        settings: Path and times; None: the defaults, which are Node's.
+        limits: How much clients may do; None: the defaults.
+        clock: Says when a session began; None: the machine's.
+        ids: Makes ids of sessions and sockets; None: from the operating system's chance.
         allowed_origins: Origins of pages that may talk to the server, besides its own; `*` is everybody.
         home: The namespace of `emit_to_user`, `emit_to_room` and `broadcast` where none is named.
         bare_errors: Answer to an unknown namespace with the message alone, byte for byte as Node, without `data`.
@@ -62,16 +72,18 @@ class Server:
 
     def __init__(
         self,
-        settings: Realtime,
-        limits: Limits,
+        settings: Realtime | None = None,
+        limits: Limits | None = None,
         *,
-        clock: Clock,
-        ids: Ids,
+        clock: Clock | None = None,
+        ids: Ids | None = None,
         allowed_origins: Sequence[str] = (),
         home: str = "/",
         bare_errors: bool = False,
         new_namespace: Callable[[Namespace], None] = lambda _: None,
     ) -> None:
+        settings, limits = settings or Realtime(), limits or Limits()
+        clock, ids = clock or SystemClock(), ids or Ids()
         # Fixed at creation
         self.path = settings.path
         self.home = home
@@ -103,7 +115,60 @@ class Server:
         self._namespaces: dict[str, Namespace] = {}
         # Changes while open
         self._sessions: dict[str, Session] = {}
+        self.engine: Final = Engine(self._sessions, self._runner)
+        """What happens below the namespaces."""
+        self._door: HttpServer | None = None
         self.of("/")
+
+    # ── running alone ──
+    async def serve(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 3000,
+        *,
+        trusted_proxies: Sequence[str] = (),
+        on_started: Callable[[int], object] = lambda _: None,
+        handle_signals: bool = True,
+    ) -> None:
+        """Listen, with nothing but this server on the port, until SIGINT, SIGTERM or `close`; then stop in order.
+
+        Args:
+            host: Name or address to listen on; `""` is every address of the machine.
+            port: 0 takes a free one.
+            trusted_proxies: Addresses or networks whose `X-Forwarded-*` headers are believed.
+            on_started: Called with the port once clients can come.
+            handle_signals: Only possible in the main thread.
+
+        Raises:
+            SettingsError: The address or the port cannot be had.
+        """
+        self._door = door = HttpServer(
+            self.asgi,
+            limits=self.limits,
+            clock=self._clock,
+            endpoints={self.path: self.admit},
+            host=host,
+            port=port,
+            trusted_proxies=trusted_proxies,
+            on_stopping=self.stop,
+            handle_signals=handle_signals,
+        )
+
+        async def begin() -> None:
+            await door.started.wait()
+            on_started(door.port)
+
+        beginning = spawn(begin(), name="socket.io server: started")
+        try:
+            await door.serve()
+        finally:
+            beginning.cancel()
+            self._door = None
+            await self.close()
+
+    def run(self, host: str = "127.0.0.1", port: int = 3000, **more: Any) -> None:
+        """Do `serve` in an event loop of its own, on uvloop where that is installed; returns when it has stopped."""
+        run(self.serve(host, port, **more))
 
     # ── setting up ──
     def of(self, name: str) -> Namespace:
@@ -340,6 +405,8 @@ class Server:
         self._sessions[session.id] = session
         session.open()
         _opened.inc()
+        if self.engine.is_heard:
+            self.engine.tell("connection", session)
         return session
 
     # ── the end ──
@@ -354,11 +421,13 @@ class Server:
                 session.drain()
 
     async def close(self, drain_s: float = 0.0) -> None:
-        """End all sessions in a way that lets clients come back, and wait until handlers have ended.
+        """End all sessions in a way that lets clients come back, and wait until handlers have ended; `serve` returns, too.
 
         Args:
             drain_s: The closes are spread over it, so that clients do not all come back in the same second.
         """
+        if self._door is not None:
+            self._door.stop()
         self.stop()
         open_now = list(self._sessions.values())
         for number, session in enumerate(open_now):

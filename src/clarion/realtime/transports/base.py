@@ -4,7 +4,7 @@ Four implementations exist: polling and WebSocket beside this file, the simulato
 folder imports the session: it is handed in.
 """
 
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from clarion.protocol import engineio, socketio
 from clarion.protocol.engineio import Transport as Kind
@@ -17,9 +17,13 @@ class Prepared:
     Make one with `prepared_event`, `prepared_packet` or `prepared_engine`. Never changes.
     """
 
-    __slots__ = ("frames", "messages", "size")
+    __slots__ = ("compress", "event", "frames", "messages", "size")
 
-    def __init__(self, messages: list[str | bytes]) -> None:
+    def __init__(self, messages: list[str | bytes], *, compress: bool = True) -> None:
+        # Whether a transport that compresses may do it with this.
+        self.compress = compress
+        # Name and arguments, where somebody listens to what goes out: see `hub.Outgoing`.
+        self.event: list[Any] | None = None
         # Engine.IO messages in order, as `engineio.encode` makes them.
         self.messages = messages
         # A text frame, then the frames of its attachments.
@@ -34,10 +38,10 @@ class Prepared:
         return f"Prepared({self.messages!r})"
 
 
-def prepared_messages(encoded: socketio.Encoded) -> Prepared:
+def prepared_messages(encoded: socketio.Encoded, *, compress: bool = True) -> Prepared:
     """A Socket.IO packet's messages, ready to send: the text gets Engine.IO's digit."""
     encoded[0] = f"4{encoded[0]!s}"
-    return Prepared(encoded)
+    return Prepared(encoded, compress=compress)
 
 
 def prepared_engine(packet: engineio.Packet) -> Prepared:
