@@ -19,17 +19,17 @@ QUERY = b"/socket.io/?EIO=4&transport="
 WAIT_S = 10.0
 
 
-class Wire:
-    """A Socket.IO server on a port, and ways to reach it."""
+class Reach:
+    """Ways to reach a Socket.IO server on a port."""
 
-    def __init__(self, io: Server, http: HttpServer) -> None:
-        self.io, self.http = io, http
-        self.raw = RawClient(http.port)
+    def __init__(self, port: int, path: bytes = b"/socket.io/") -> None:
+        self.raw = RawClient(port)
+        self.path, self.query = path, path + b"?EIO=4&transport="
         self.spoken: list[Spoken] = []
 
     async def websocket(self, more: bytes = b"", *, headers: bytes = b"") -> "Spoken":
         """An open WebSocket; nothing was read yet."""
-        socket = await self.raw.websocket(headers, path=QUERY + b"websocket" + more)
+        socket = await self.raw.websocket(headers, path=self.query + b"websocket" + more)
         self.spoken.append(Spoken(socket))
         return self.spoken[-1]
 
@@ -48,7 +48,7 @@ class Wire:
 
     async def polling(self, more: bytes = b"") -> "Polled":
         """A session on polling."""
-        answer = await self.ask("GET", QUERY + b"polling" + more)
+        answer = await self.ask("GET", self.query + b"polling" + more)
         assert answer.status == 200, answer
         return Polled(self, json.loads(answer.body[1:])["sid"])
 
@@ -60,6 +60,14 @@ class Wire:
         head = b"%b %b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%b%b\r\n"
         heard = await self.raw.ask(head % (method.encode(), target, headers, length) + body, WAIT_S)
         return Heard.parse(heard)
+
+
+class Wire(Reach):
+    """A Socket.IO server in the test's own loop, and ways to reach it."""
+
+    def __init__(self, io: Server, http: HttpServer) -> None:
+        super().__init__(http.port)
+        self.io, self.http = io, http
 
 
 @dataclass
@@ -111,9 +119,9 @@ class Spoken:
 class Polled:
     """A session on polling."""
 
-    def __init__(self, wire: Wire, sid: str) -> None:
+    def __init__(self, wire: Reach, sid: str) -> None:
         self.wire, self.sid = wire, sid
-        self.target = QUERY + b"polling&sid=" + sid.encode()
+        self.target = wire.query + b"polling&sid=" + sid.encode()
 
     async def get(self) -> Heard:
         """Poll."""

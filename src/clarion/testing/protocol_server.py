@@ -15,7 +15,7 @@ from clarion.clock import Clock, SystemClock
 from clarion.errors import SettingsError
 from clarion.ids import Ids
 from clarion.protocol import engineio
-from clarion.protocol.session import DELIVER
+from clarion.protocol.engineio import PacketType
 from clarion.realtime import Server, Socket
 from clarion.realtime.session import Session
 from clarion.realtime.transports import HttpServer, listen, run
@@ -42,12 +42,9 @@ class EchoSession(Session):
         super().open()
         self._connect_by = None
 
-    def _take(self, packet: engineio.Packet, via: Any) -> None:
-        events = self._machine.receive(packet, self._shared.wheel.now(), via.kind)
-        if events is DELIVER:
-            self.egress.push(prepared_engine(packet))
-        else:
-            self._execute(events)
+    def _feed(self, message: str | bytes, via: Any, start: int) -> None:
+        data = message if isinstance(message, bytes) else message[start:]
+        self.egress.push(prepared_engine(engineio.Packet(PacketType.MESSAGE, data)))
 
 
 class EngineServer(Server):
