@@ -14,7 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clarion.errors import ProtocolError, UsageError
-from clarion.protocol.jsontext import MAX_DEPTH, MAX_SAFE_INTEGER, read, write
+from clarion.protocol.jsontext import (
+    MAX_DATE_MS,
+    MAX_DEPTH,
+    MAX_SAFE_INTEGER,
+    date_text,
+    read,
+    write,
+)
 
 
 def loads(text: str, depth: int = 32, members: int = 10_000) -> Any:
@@ -344,3 +351,19 @@ def test_hostile_texts_are_refused_in_one_pass(text: str) -> None:
     """One pass over a megabyte: neither the stack nor, by trying again from every quote, the processor suffers."""
     with pytest.raises(ProtocolError):
         loads(text)
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"),
+    [
+        (MAX_DATE_MS, "+275760-09-13T00:00:00.000Z"),
+        (-MAX_DATE_MS, "-271821-04-20T00:00:00.000Z"),
+        (253_402_300_800_000, "+010000-01-01T00:00:00.000Z"),
+        (-62_198_755_200_000, "-000001-01-01T00:00:00.000Z"),
+        (-1, "1969-12-31T23:59:59.999Z"),
+        (MAX_DATE_MS + 1, None),
+    ],
+)
+def test_dates_are_written_as_javascript_does(ms: int, text: str | None) -> None:
+    """As Date.toJSON, in years beyond Python's too; null for what is no date."""
+    assert date_text(ms) == text

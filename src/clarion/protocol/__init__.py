@@ -1,10 +1,18 @@
 """What goes over the wire, as values: bytes to packets to state and back. No I/O, no clock, no chance, no settings.
 
-`codes` names every way in which things end; `engineio` and `socketio` (with `jsontext`) are the codecs, `session` is the
-state machine of one Engine.IO session, `frames` makes the RFC 6455 frames of a server. Use the modules by name:
+`codes` names every way in which things end; `engineio`, `socketio` (with `jsontext`) and `msgpack_parser` are the codecs, `session`
+is the state machine of one Engine.IO session, `frames` makes the RFC 6455 frames of a server. Use the modules by name:
 `socketio.encode(packet)`.
 """
 
-from clarion.protocol import codes, engineio, frames, jsontext, session, socketio
+from clarion.protocol import (
+    codes,
+    engineio,
+    frames,
+    jsontext,
+    msgpack_parser,
+    session,
+    socketio,
+)
 
-__all__ = ["codes", "engineio", "frames", "jsontext", "session", "socketio"]
+__all__ = ["codes", "engineio", "frames", "jsontext", "msgpack_parser", "session", "socketio"]

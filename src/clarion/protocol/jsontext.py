@@ -8,7 +8,7 @@ is made of the text. Lone surrogates, which JavaScript's strings may hold, pass 
 import json
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NoReturn
 
 import msgspec
@@ -36,7 +36,7 @@ def write(value: Any, attachments: list[bytes] | None = None) -> str:
             more than 32 levels (or a cycle).
     """
     if not _is_plain(value, 1):
-        value = _Rewriter(attachments).value(value)
+        value = Rewriter(attachments).value(value)
     try:
         return _encode(value).decode()
     except UnicodeEncodeError:
@@ -88,8 +88,11 @@ def _is_plain(value: Any, depth: int) -> bool:
     return True
 
 
-class _Rewriter:
-    """Turns a value that is not plain JSON into one that is, or says what is wrong with it."""
+class Rewriter:
+    """Turns a value that is not plain JSON into one that is, or says what is wrong with it.
+
+    A subclass for another encoding says what that has for bytes, floats and dates.
+    """
 
     def __init__(self, attachments: list[bytes] | None) -> None:
         self._attachments = attachments
@@ -106,22 +109,31 @@ class _Rewriter:
                 )
             return value
         if kind is float:
-            if value - value != 0.0:
-                raise UsageError(f"JSON has no {value}: send null or text")
-            return value
+            return self.on_float(value)
         if isinstance(value, datetime):
-            return _iso(value)
+            return self.on_date(value)
         if depth >= MAX_DEPTH:
             raise UsageError(f"more than {MAX_DEPTH} levels of arrays and objects, or a cycle")
         if isinstance(value, bytes | bytearray | memoryview):
-            return self._attach(bytes(value))
+            return self.on_bytes(bytes(value))
         if isinstance(value, Mapping):
             return {self._key(key): self.value(item, depth + 1) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [self.value(item, depth + 1) for item in value]
         return self._foreign(value, depth)
 
-    def _attach(self, value: bytes) -> Any:
+    def on_float(self, value: float) -> Any:
+        """A float, perhaps NaN."""
+        if value - value != 0.0:
+            raise UsageError(f"JSON has no {value}: send null or text")
+        return value
+
+    def on_date(self, value: datetime) -> Any:
+        """A datetime."""
+        return date_text(epoch_ms(value))
+
+    def on_bytes(self, value: bytes) -> Any:
+        """Bytes, numbered in the order in which they are met."""
         if self._attachments is None:
             # As Node's Buffer.toJSON: CONNECT and CONNECT_ERROR have no attachments.
             return {"type": "Buffer", "data": list(value)}
@@ -148,11 +160,31 @@ class _Rewriter:
 _OURS: Final = (bytes, bytearray, memoryview, datetime)
 
 
-def _iso(value: datetime) -> str:
-    """As JavaScript's Date.toJSON: UTC, milliseconds."""
+def epoch_ms(value: datetime) -> int:
+    """Milliseconds since 1970, whole ones, cut as by `isoformat`."""
     if value.tzinfo is None:
         raise UsageError("a datetime without a time zone cannot be sent")
-    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (value - _EPOCH) // _MILLISECOND
+
+
+def date_text(ms: int) -> str | None:
+    """A Date as JavaScript's Date.toJSON writes it: UTC, milliseconds; None if it is beyond what a Date can be.
+
+    Python's calendar ends with the year 9999. The Gregorian one repeats itself every 400 years.
+    """
+    if abs(ms) > MAX_DATE_MS:
+        return None
+    cycles, within = divmod(ms, _CYCLE_MS)
+    moment = _EPOCH + within * _MILLISECOND
+    year = moment.year + 400 * cycles
+    digits = f"{year:04}" if 0 <= year <= 9999 else f"{year:+07}"
+    return f"{digits}{moment:-%m-%dT%H:%M:%S}.{ms % 1000:03}Z"
+
+
+MAX_DATE_MS: Final = 8_640_000_000_000_000  # ECMAScript, "Time Values and Time Range"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_CYCLE_MS: Final = 146_097 * 86_400_000  # 400 years
 
 
 # ---- Reading ----

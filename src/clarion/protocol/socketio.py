@@ -245,7 +245,7 @@ class Decoder:
         # A character is at least a byte: the first comparison keeps `encode` off a megabyte.
         if len(namespace) > limit or len(namespace.encode(errors="replace")) > limit:
             raise ProtocolError("namespace too long", position=start, limit=limit)
-        if _has_controls(namespace):
+        if has_controls(namespace):
             raise ProtocolError("control characters in a namespace", position=start)
         return namespace, end + 1
 
@@ -297,7 +297,7 @@ def check_event_name(name: Any, error: type[ClarionError] = UsageError) -> None:
     if type(name) is str:
         if name in RESERVED_EVENTS:
             raise error(f"event name {name} is reserved")
-        if not name or _has_controls(name):
+        if not name or has_controls(name):
             raise error("an event's name is empty or has control characters")
     elif type(name) is not int and type(name) is not float:
         raise error("an event's name is text or a number")
@@ -305,11 +305,11 @@ def check_event_name(name: Any, error: type[ClarionError] = UsageError) -> None:
 
 def check_namespace(name: str) -> None:
     """Raise UsageError unless a server may offer a namespace of this name: `/…`, no comma, no control characters."""
-    if not name.startswith("/") or "," in name or _has_controls(name):
+    if not name.startswith("/") or "," in name or has_controls(name):
         raise UsageError(f"{name!r} cannot be a namespace: it begins with / and has no comma")
 
 
-def _has_controls(name: str) -> bool:
+def has_controls(name: str) -> bool:
     """C0, DEL, C1 and surrogates: names stand in logs, labels and keys. `isprintable` is the quick first look."""
     return not name.isprintable() and _CONTROL.search(name) is not None
 
