@@ -76,8 +76,12 @@ def close_payload(code: int | None, reason: str = "") -> bytes:
         return b""
     if not may_be_sent(code):
         raise UsageError(f"close code {code} must not be sent (RFC 6455 §7.4)")
-    text = reason.encode(errors="replace")[:MAX_CLOSE_REASON].decode(errors="ignore")
-    return code.to_bytes(2, "big") + text.encode()
+    return code.to_bytes(2, "big") + cut_reason(reason).encode()
+
+
+def cut_reason(reason: str) -> str:
+    """As much of a reason as a close frame has room for."""
+    return reason.encode(errors="replace")[:MAX_CLOSE_REASON].decode(errors="ignore")
 
 
 def may_be_sent(code: int) -> bool:

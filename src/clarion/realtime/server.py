@@ -9,7 +9,11 @@ It is usable alone:
 
     io.run(port=3000)
 
-Beside an application, `asgi` serves polling and `admit` decides about WebSockets; both go to one port through `transports.HttpServer`:
+On any ASGI server, before an application or mounted in one, `asgi` serves everything:
+
+    app = io.app(other)        # uvicorn module:app
+
+Beside an application on the fast port, `admit` decides about WebSockets and `asgi` serves polling; both go to `transports.HttpServer`:
 
     door = HttpServer(app, limits=io.limits, clock=…, endpoints={io.path: io.admit}, on_stopping=io.stop)
 """
@@ -36,6 +40,8 @@ from clarion.realtime.namespace import H, M, Namespace
 from clarion.realtime.operators import Operator
 from clarion.realtime.session import Session
 from clarion.realtime.socket import Socket
+from clarion.realtime.transports.application import Application, AsgiApp
+from clarion.realtime.transports.asgi import Begin
 from clarion.realtime.transports.base import Transport
 from clarion.realtime.transports.head import Headers, Refused, Upgrade, joined
 from clarion.realtime.transports.polling import (
@@ -114,6 +120,8 @@ class Server:
         self._admission = Admission(limits.handshakes_per_s, limits.connections, ids)
         self._origins = Origins(allowed_origins)
         self._polling = PollingEndpoint(self)
+        self.asgi: Final = Application(self)
+        """ASGI application: sessions under `path`, on polling and WebSockets; 404 elsewhere."""
         self._new_namespace = new_namespace
         # Grows while the application sets itself up
         self._namespaces: dict[str, Namespace] = {}
@@ -286,20 +294,27 @@ class Server:
         return found
 
     # ── requests ──
-    async def asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI application: polling under `path`, 404 elsewhere. WebSockets come by `admit`."""
-        if scope["type"] == "http" and scope["path"].startswith(self.path):
-            await self._polling(scope, receive, send)
-        elif scope["type"] == "http":
-            start = {"type": "http.response.start", "status": 404, "headers": []}
-            await send(start)
-            await send({"type": "http.response.body", "body": b""})
+    def app(self, other: AsgiApp | None = None) -> Application:
+        """An ASGI application: this server under `path`, another one everywhere else.
+
+        Args:
+            other: Gets every request that is not ours, and the lifespan; None: they are answered 404, as by `asgi`.
+        """
+        return Application(self, other)
 
     def admit(self, upgrade: Upgrade) -> SessionSocket:
-        """Decide about an upgrade on `path`.
+        """Decide about an upgrade on `path`, for `HttpServer`.
 
         Raises:
             Refused: 400 for what Engine.IO does not serve, 403 for a foreign page, 503 where there are too many.
+        """
+        return SessionSocket(self.begin(upgrade))
+
+    def begin(self, upgrade: Upgrade) -> Begin:
+        """Decide about a WebSocket, whatever will carry it; raises as `admit`.
+
+        Returns:
+            What to call with the transport once it is open.
         """
         try:
             query = engineio.parse_query(upgrade.query.decode("latin-1"))
@@ -315,7 +330,7 @@ class Server:
             raise Refused(status, why.bare(), "text/html") from why
         if query.sid:
             session = self._sessions[query.sid]
-            return SessionSocket(lambda socket: session if session.probe(socket) else None)
+            return lambda transport: session if session.probe(transport) else None
         self._count_in()
         handshake = make_handshake(
             upgrade.target,
@@ -324,7 +339,11 @@ class Server:
             is_secure=upgrade.is_secure,
             now_ms=self._clock.now_ms(),
         )
-        return SessionSocket(lambda socket: self._open(socket, handshake))
+        return lambda transport: self._open(transport, handshake)
+
+    async def serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request under `path` that is no WebSocket: `asgi` calls this."""
+        await self._polling(scope, receive, send)
 
     # ── for transports ──
     def find(self, sid: str) -> Session | None:

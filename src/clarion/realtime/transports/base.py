@@ -1,6 +1,6 @@
 """What a session needs of a transport, what a transport tells its session, and the form in which data passes between them.
 
-Four implementations exist: polling and WebSocket beside this file, the simulator's and the tests' in memory. Nothing in this
+Five implementations exist: polling, WebSocket and ASGI beside this file, the simulator's and the tests' in memory. Nothing in this
 folder imports the session: it is handed in.
 """
 

@@ -56,18 +56,24 @@ class Refused(Exception):
         self.status, self.content_type = status, content_type
         self.retry_after_s, self.limit = retry_after_s, limit
 
-    def as_response(self) -> bytes:
-        """The whole answer, as it goes over the wire."""
-        lines = [
-            b"HTTP/1.1 %d %s" % (self.status, HTTPStatus(self.status).phrase.encode()),
-            b"content-type: " + self.content_type.encode(),
-            b"content-length: %d" % len(self.body),
-            b"connection: close",
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """What the answer says of its body and of a next try."""
+        found = [
+            (b"content-type", self.content_type.encode()),
+            (b"content-length", b"%d" % len(self.body)),
         ]
         if self.retry_after_s is not None:
-            lines.append(b"retry-after: %d" % self.retry_after_s)
+            found.append((b"retry-after", b"%d" % self.retry_after_s))
         if self.status == 426:  # RFC 6455 §4.4: say which version is spoken here
-            lines.append(b"sec-websocket-version: 13")
+            found.append((b"sec-websocket-version", b"13"))
+        return found
+
+    def as_response(self) -> bytes:
+        """The whole answer, as it goes over the wire."""
+        lines = [b"HTTP/1.1 %d %s" % (self.status, HTTPStatus(self.status).phrase.encode())]
+        lines += [b"%b: %b" % header for header in self.headers]
+        lines.insert(3, b"connection: close")
         return b"\r\n".join(lines) + b"\r\n\r\n" + self.body
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from clarion.protocol.engineio import Transport as Kind
 from clarion.protocol.frames import Opcode, server_frame
-from clarion.realtime.transports.base import Prepared, Session
+from clarion.realtime.transports.base import Prepared, Session, Transport
 from clarion.realtime.transports.message import WebSocket
 
 # Written at once at most: behind it the connection's buffer is full (64 KiB), and the rest is better kept where it can be dropped.
@@ -28,10 +28,10 @@ class SessionSocket(WebSocket):
 
     kind: Final = Kind.WEBSOCKET
 
-    def __init__(self, begin: "Callable[[SessionSocket], Session | None]") -> None:
+    def __init__(self, begin: Callable[[Transport], Session | None]) -> None:
         super().__init__()
         # Only until it opens
-        self._begin: Callable[[SessionSocket], Session | None] | None = begin
+        self._begin: Callable[[Transport], Session | None] | None = begin
         # Changes while open
         self._session: Session | None = None
         self.is_writable = True
