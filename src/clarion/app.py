@@ -29,6 +29,7 @@ from clarion.accounts import (
 )
 from clarion.api import Readiness, as_local, build_http
 from clarion.auth import DEFAULT_TENANT, Principal, TokenIssuer, TokenVerifier, secret_key
+from clarion.auth.tenants import rooms_of_tenant, user_room
 from clarion.bus import LocalBus
 from clarion.clock import Clock, SystemClock
 from clarion.errors import ClarionError, Unauthenticated
@@ -256,6 +257,7 @@ class App:
             keys=self.keys,
             notifications=self.notifications,
             inbox=self.inbox,
+            io=self.io,
             readiness=lambda: self._readiness,
             clock=self.clock,
             ids=self.ids,
@@ -278,9 +280,13 @@ class App:
             raise Unauthenticated("sign in first: give an access token as `auth: {token}`")
         principal = await self.authenticator.authenticate(credential)
         client.principal = principal
-        # Rooms of users are those of the default tenant: the name says nothing of another.
-        if principal.kind == "user" and principal.tenant == DEFAULT_TENANT:
+        client.starts_in = rooms_of_tenant(principal.tenant)
+        if principal.kind != "user":
+            return
+        if principal.tenant == DEFAULT_TENANT:
             client.user = principal.id
+        else:  # its room's name says whose it is
+            client.starts_in += (user_room(principal.tenant, principal.id),)
 
     def _connected(self, client: Socket) -> None:
         def close(why: ClarionError) -> None:

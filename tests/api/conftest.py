@@ -16,7 +16,8 @@ from clarion.bus import LocalBus
 from clarion.clock import ManualClock
 from clarion.ids import Ids
 from clarion.notifications import Inbox, Notifications, inbox_kind
-from clarion.settings import Auth, Limits, Settings
+from clarion.realtime import Server
+from clarion.settings import Auth, Limits, Realtime, Settings
 from clarion.storage import Store, open_store
 from clarion.topics.engine import TopicEngine
 from clarion.topics.kinds import Kinds
@@ -63,6 +64,10 @@ class Site:
         self.notifications = Notifications(
             store, self.inbox, settings.limits, clock=self.clock, ids=self.ids
         )
+        self.io = Server(
+            Realtime(), settings.limits, clock=self.clock, ids=self.ids, home="/clarion"
+        )
+        self.io.of("/clarion")
         self.app = build_http(
             settings,
             authenticator=Authenticator(verifier, self.keys, revocations, self.clock),
@@ -70,6 +75,7 @@ class Site:
             keys=self.keys,
             notifications=self.notifications,
             inbox=self.inbox,
+            io=self.io,
             readiness=lambda: self.readiness,
             clock=self.clock,
             ids=self.ids,

@@ -21,9 +21,12 @@ SCOPES = {
     "sender": "notifications:send",
     "manager": "keys:manage",
     "monitor": "metrics:read",
+    "speaker": "realtime:emit",
+    "watcher": "realtime:read",
+    "bouncer": "realtime:manage",
     "all": "*",
 }
-USERS = ["user", "sender", "manager", "monitor", "admin", "stranger"]
+USERS = ["user", *(scope for scope in SCOPES if scope != "all"), "admin", "stranger"]
 KNOWN = [*USERS, *(f"key.{scope}" for scope in SCOPES), "operator"]
 UNKNOWN = [
     "anonymous",
@@ -72,6 +75,7 @@ def _walk(site: Site) -> Api:
         keys=site.keys,
         notifications=site.notifications,
         inbox=site.inbox,
+        io=site.io,
         readiness=lambda: site.readiness,
         web=Path("no-web"),
     )
@@ -109,7 +113,8 @@ def _allows(row: list[str], caller: str) -> bool:
 
 
 def _path(door: Door) -> str:
-    return door.path.replace("{id}", "x").replace("{action}", "read").replace("{code}", "invalid")
+    path = door.template.replace("{id}", "x").replace("{room}", "x")
+    return path.replace("{action}", "read").replace("{code}", "invalid")
 
 
 async def test_every_door_has_a_row(callers: Callers) -> None:

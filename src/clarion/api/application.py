@@ -20,14 +20,18 @@ from clarion.api.limits import RateLimits
 from clarion.api.openapi import document
 from clarion.api.pages.front_end import FOLDER
 from clarion.api.routes import auth as auth_doors
+from clarion.api.routes import emit as emit_doors
 from clarion.api.routes import health as health_doors
 from clarion.api.routes import inbox as inbox_doors
 from clarion.api.routes import keys as keys_doors
 from clarion.api.routes import notifications as notifications_doors
+from clarion.api.routes import rooms as rooms_doors
+from clarion.api.routes import sockets as sockets_doors
 from clarion.api.routes.health import Readiness
 from clarion.clock import Clock
 from clarion.ids import Ids
 from clarion.notifications import Inbox, Notifications
+from clarion.realtime import Server
 from clarion.settings import Settings
 from clarion.telemetry import REGISTRY
 
@@ -40,6 +44,7 @@ def build_api(
     keys: Keys,
     notifications: Notifications,
     inbox: Inbox,
+    io: Server,
     readiness: Callable[[], Readiness],
     public_url: str = "",
     web: Path = FOLDER,
@@ -49,6 +54,9 @@ def build_api(
     auth_doors.add(api, accounts)
     notifications_doors.add(api, notifications)
     inbox_doors.add(api, inbox)
+    emit_doors.add(api, io)
+    rooms_doors.add(api, io)
+    sockets_doors.add(api, io)
     keys_doors.add(api, keys)
     health_doors.add(api, readiness, REGISTRY)
     write = functools.cache(lambda: document(api, version=__version__, public_url=public_url))
@@ -66,6 +74,7 @@ def build_http(
     keys: Keys,
     notifications: Notifications,
     inbox: Inbox,
+    io: Server,
     readiness: Callable[[], Readiness],
     clock: Clock,
     ids: Ids,
@@ -81,6 +90,7 @@ def build_http(
         keys: API keys.
         notifications: Accepts notifications.
         inbox: Everybody's inboxes.
+        io: The Socket.IO server whose sockets the API speaks to.
         readiness: The newest state, without any waiting.
         clock: For limits and metrics.
         ids: For ids of requests.
@@ -98,6 +108,7 @@ def build_http(
         keys=keys,
         notifications=notifications,
         inbox=inbox,
+        io=io,
         readiness=readiness,
         public_url=settings.public_url,
         web=web,

@@ -52,6 +52,10 @@ JSON: Final = "application/json"
 _encode = msgspec.json.Encoder().encode
 
 
+def _without_kinds(path: str) -> str:
+    return path.replace(":path}", "}")
+
+
 class Reply(Generic[T]):
     """An answer with more than a body.
 
@@ -104,7 +108,12 @@ class Door:
     @property
     def name(self) -> str:
         """As a person would say it: `POST /v1/keys`."""
-        return f"{self.method} {self.path}"
+        return f"{self.method} {self.template}"
+
+    @property
+    def template(self) -> str:
+        """The path as documents and metrics show it: without what a parameter may hold."""
+        return _without_kinds(self.path)
 
 
 class Api:
@@ -130,7 +139,7 @@ class Api:
 
         Args:
             method: GET also answers HEAD; OPTIONS is answered for every path.
-            path: Template, `/v1/keys/{id}`.
+            path: Template, `/v1/keys/{id}`; `{room:path}` may hold slashes.
             right: Who may.
             limit: How often.
             status: Of a success.
@@ -144,7 +153,7 @@ class Api:
         """
 
         def add(handler: H) -> H:
-            name = f"{method} {path}"
+            name = f"{method} {_without_kinds(path)}"
             hints = get_type_hints(handler, include_extras=True)
             answer = hints.pop("return")
             if get_origin(answer) is Reply:
@@ -247,7 +256,7 @@ class _Resource:
     """The methods of one path."""
 
     def __init__(self, path: str, methods: Mapping[str, _Endpoint]) -> None:
-        self._path = path
+        self._template = _without_kinds(path)
         self._methods = dict(methods)
         if "GET" in methods:
             # RFC 9110 §9.3.2: as the GET, without the body, which the server leaves out.
@@ -255,7 +264,7 @@ class _Resource:
         self._allow = {"allow": ", ".join([*self._methods, "OPTIONS"])}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope[TEMPLATE] = self._path
+        scope[TEMPLATE] = self._template
         method = scope["method"]
         endpoint = self._methods.get(method)
         if endpoint is not None:

@@ -47,7 +47,7 @@ def document(api: Api, *, version: str, public_url: str = "") -> bytes:
     paths: dict[str, dict[str, Any]] = {}
     used: dict[str, _Error] = {}
     for door in doors:
-        paths.setdefault(door.path, {})[door.method.lower()] = _operation(door, of, used)
+        paths.setdefault(door.template, {})[door.method.lower()] = _operation(door, of, used)
     out = {
         "openapi": "3.1.0",
         "info": {
@@ -191,13 +191,18 @@ def _example(error: _Error) -> dict[str, Any]:
 
 def _given(example: Any) -> Any:
     """An example as a caller would write it: what is as it is by default stays out."""
-    fields = msgspec.structs.fields(example)
-    plain = {f.encode_name: msgspec.to_builtins(getattr(example, f.name)) for f in fields}
-    return {
-        f.encode_name: _without_none(plain[f.encode_name])
-        for f in fields
-        if plain[f.encode_name] != f.default
+    plain: dict[str, Any] = msgspec.to_builtins(example)
+    defaults = {
+        f.encode_name: (f.default, _made(f.default_factory))
+        for f in msgspec.structs.fields(example)
     }
+    return {
+        name: _without_none(value) for name, value in plain.items() if value not in defaults[name]
+    }
+
+
+def _made(factory: Any) -> Any:
+    return msgspec.NODEFAULT if factory is msgspec.NODEFAULT else factory()
 
 
 def _without_none(value: Any) -> Any:

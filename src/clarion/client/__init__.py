@@ -4,11 +4,23 @@
 
     with Client("http://127.0.0.1:8000", key="clk_…") as clarion:
         clarion.notify(["ann"], title="Build finished", action_url="/builds/17")
+        clarion.emit_to_room("builds", "build:finished", {"id": 17}, namespace="/")
 
 `AsyncClient` has the same methods as coroutines. Errors are the server's, by name: `exc.code == "rate_limited"`.
 """
 
-from clarion.client.calls import Accepted, ApiError, Call, Key, NewKey
+from clarion.client.calls import Accepted, ApiError, Call, Emitted, Key, NewKey, Room, Socket
 from clarion.client.http import AsyncClient, Client
 
-__all__ = ["Accepted", "ApiError", "AsyncClient", "Call", "Client", "Key", "NewKey"]
+__all__ = [
+    "Accepted",
+    "ApiError",
+    "AsyncClient",
+    "Call",
+    "Client",
+    "Emitted",
+    "Key",
+    "NewKey",
+    "Room",
+    "Socket",
+]

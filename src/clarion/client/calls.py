@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import msgspec
 
@@ -45,6 +45,51 @@ class Keys(msgspec.Struct, frozen=True):
     items: list[Key]
 
 
+class Emitted(msgspec.Struct, frozen=True):
+    """An event that is on its way to `sockets` sockets: `durability` is `ephemeral`, nothing is stored."""
+
+    sockets: int
+    durability: str
+
+
+class Room(msgspec.Struct, frozen=True):
+    """A room, and how many sockets are in it."""
+
+    name: str
+    sockets: int
+
+
+class Socket(msgspec.Struct, frozen=True):
+    """Somebody's connection to a namespace."""
+
+    id: str
+    namespace: str
+    user: str | None
+    rooms: list[str]
+    transport: str
+    opened_at: str
+
+
+class Rooms(msgspec.Struct, frozen=True):
+    """A page of rooms."""
+
+    items: list[Room]
+    next: str | None
+
+
+class Sockets(msgspec.Struct, frozen=True):
+    """A page of sockets."""
+
+    items: list[Socket]
+    next: str | None
+
+
+class Count(msgspec.Struct, frozen=True):
+    """How many sockets were meant."""
+
+    sockets: int
+
+
 class ApiError(Exception):
     """The server refused or failed, or could not be reached.
 
@@ -71,6 +116,8 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
     answer: type[T]
     body: Mapping[str, Any] | None = None
     headers: Mapping[str, str] = {}
+    is_repeatable: bool = True
+    """Whether making it twice has one effect: then it is tried again where no answer came."""
 
     def read(self, status: int, content: bytes) -> T:
         """The answer of the call.
@@ -130,6 +177,72 @@ def list_keys() -> Call[Keys]:
 def revoke_key(key_id: str) -> Call[dict[str, Any]]:
     """`DELETE /v1/keys/{id}`."""
     return Call("DELETE", f"/v1/keys/{quote(key_id, safe='')}", dict)
+
+
+def emit(
+    whom: str,
+    event: str,
+    args: Sequence[Any],
+    namespace: str | None,
+    except_: Sequence[str],
+    volatile: bool,
+) -> Call[Emitted]:
+    """`POST /v1/broadcast`, or `POST /v1/<whom>/emit`."""
+    if isinstance(except_, str):
+        raise TypeError(f"except_ is a list: [{except_!r}]")
+    body: dict[str, Any] = {"event": event, "args": list(args)}
+    body |= {"namespace": namespace} if namespace is not None else {}
+    body |= {"except": list(except_)} if except_ else {}
+    body |= {"volatile": True} if volatile else {}
+    path = f"/v1/{whom}/emit" if whom else "/v1/broadcast"
+    # It may have been sent although no answer came, and a second event is another event.
+    return Call("POST", path, Emitted, body, is_repeatable=False)
+
+
+def list_rooms(namespace: str | None, cursor: str | None) -> Call[Rooms]:
+    """`GET /v1/rooms`."""
+    return Call("GET", "/v1/rooms" + _query(namespace=namespace, cursor=cursor, limit=1000), Rooms)
+
+
+def list_sockets(whose: str, namespace: str | None, cursor: str | None) -> Call[Sockets]:
+    """`GET /v1/<whose>/sockets`, `whose` being a room or a user."""
+    query = _query(namespace=namespace, cursor=cursor, limit=1000)
+    return Call("GET", f"/v1/{whose}/sockets{query}", Sockets)
+
+
+def move(
+    room: str, how: str, users: Sequence[str], sockets: Sequence[str], namespace: str | None
+) -> Call[Count]:
+    """`POST /v1/rooms/{room}/join` or `leave`."""
+    if isinstance(users, str) or isinstance(sockets, str):
+        raise TypeError("users and sockets are lists")
+    body: dict[str, Any] = {"users": list(users), "sockets": list(sockets)}
+    body |= {"namespace": namespace} if namespace is not None else {}
+    return Call("POST", f"/v1/{place('rooms', room)}/{how}", Count, body)
+
+
+def disconnect_user(user: str, namespace: str | None, close: bool) -> Call[Count]:
+    """`DELETE /v1/users/{id}/sockets`."""
+    query = _query(namespace=namespace, close="true" if close else None)
+    return Call("DELETE", f"/v1/{place('users', user)}/sockets{query}", Count)
+
+
+def disconnect_socket(id: str, close: bool) -> Call[dict[str, Any]]:
+    """`DELETE /v1/sockets/{id}`."""
+    query = _query(close="true" if close else None)
+    return Call("DELETE", f"/v1/{place('sockets', id)}{query}", dict)
+
+
+def place(collection: str, name: str) -> str:
+    """The path of one thing; whatever is in its name leads to no other address."""
+    quoted = quote(name, safe="")
+    # RFC 3986 §5.2.4: a step `.` or `..` would be taken out on the way.
+    return f"{collection}/{quoted.replace('.', '%2E') if not quoted.strip('.') else quoted}"
+
+
+def _query(**given: str | int | None) -> str:
+    wanted = {name: value for name, value in given.items() if value is not None}
+    return f"?{urlencode(wanted)}" if wanted else ""
 
 
 def _problem(content: bytes) -> dict[str, Any]:

@@ -10,11 +10,14 @@ import httpx
 
 from clarion.client import calls
 from clarion.client.calls import Accepted, ApiError, Call
+from clarion.client.realtime import AsyncRealtimeCalls, RealtimeCalls
 from clarion.clock import pause
 from clarion.ids import Ids
 
 T = TypeVar("T")
 Recipient = str | Mapping[str, Any]
+
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
 class _Base:
@@ -37,7 +40,7 @@ class _Base:
             socket: The server's local socket (`data/clarion.sock`) instead of a key: its owner may do anything.
             timeout_s: For one try (s).
             retries: How often a call is repeated that met a refusal for lack of room or no answer. A repetition carries
-                the same Idempotency-Key, so it has one effect.
+                the same Idempotency-Key, so it has one effect; events have none, and are not repeated where no answer came.
         """
         self._options: dict[str, Any] = {
             "base_url": url,
@@ -65,11 +68,18 @@ class _Base:
             return None
         return calls.wait_before_retry(status, content, attempt, self._ids.uniform(0, 1))
 
+    def _wait_unanswered(
+        self, call: Call[T], exc: httpx.TransportError, attempt: int
+    ) -> float | None:
+        # Who could not even connect has sent nothing.
+        may_be_repeated = call.is_repeatable or isinstance(exc, _NOT_SENT)
+        return self._wait(0, b"", attempt) if may_be_repeated else None
+
     def _key(self, given: str | None) -> str:
         return given or self._ids.token()
 
 
-class Client(_Base):
+class Client(_Base, RealtimeCalls):
     """The client for programs without an event loop. One may be shared by threads."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -112,7 +122,7 @@ class Client(_Base):
                 response = self._http.request(**self._request(call))
                 status, content = response.status_code, response.content
             except httpx.TransportError as exc:
-                if (wait := self._wait(0, b"", attempt)) is None:
+                if (wait := self._wait_unanswered(call, exc, attempt)) is None:
                     raise self._unreachable(exc) from None  # it says what; the cause is forty lines
             else:
                 if (wait := self._wait(status, content, attempt)) is None:
@@ -135,7 +145,7 @@ class Client(_Base):
         self.close()
 
 
-class AsyncClient(_Base):
+class AsyncClient(_Base, AsyncRealtimeCalls):
     """The client for asyncio; with `app`, for an ASGI application in this process."""
 
     def __init__(self, *args: Any, app: Any = None, **options: Any) -> None:
@@ -166,7 +176,7 @@ class AsyncClient(_Base):
                 response = await self._http.request(**self._request(call))
                 status, content = response.status_code, response.content
             except httpx.TransportError as exc:
-                if (wait := self._wait(0, b"", attempt)) is None:
+                if (wait := self._wait_unanswered(call, exc, attempt)) is None:
                     raise self._unreachable(exc) from None
             else:
                 if (wait := self._wait(status, content, attempt)) is None:

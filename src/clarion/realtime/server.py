@@ -283,7 +283,7 @@ class Server:
         return self._existing(namespace).to(room).emit(event, *args)
 
     def broadcast(self, event: str, *args: Any, namespace: str | None = None) -> int:
-        """Send an event to everybody in a namespace; as `emit_to_user`."""
+        """Send an event to everybody in a namespace, of whatever tenant; as `emit_to_user`."""
         return self._existing(namespace).emit(event, *args)
 
     def _existing(self, name: str | None) -> Namespace:

@@ -71,7 +71,7 @@ class Socket:
 
     __slots__ = (
         "_acks", "_auth", "_data", "_events", "_hub", "_session", "_state",
-        "egress", "id", "principal", "user",
+        "egress", "id", "principal", "starts_in", "user",
     )  # fmt: skip
 
     def __init__(
@@ -85,6 +85,8 @@ class Socket:
         # Set by middlewares
         self.user: str | None = None
         """Who it is; a socket with a user is in the room `user:<id>` from the start."""
+        self.starts_in: tuple[str, ...] = ()
+        """Further rooms that it is in from the start."""
         self.principal: Any = None
         """What the application's authentication made of the client; this floor never looks at it."""
         # Changes while open; what many sockets never use is made when it is first needed
@@ -304,6 +306,8 @@ class Socket:
         self._hub.add(self)
         if self.user is not None:
             self._hub.join(self, f"user:{self.user}")
+        for room in self.starts_in:
+            self._hub.join(self, room)
         self.send(PacketType.CONNECT, {"sid": self.id})
 
     def refused(self, why: dict[str, Any]) -> None:

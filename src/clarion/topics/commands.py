@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from clarion.auth import rights
 from clarion.auth.capabilities import grants
-from clarion.auth.principal import DEFAULT_TENANT, Principal
+from clarion.auth.principal import Principal
+from clarion.auth.tenants import is_reserved, room_of
 from clarion.clock import Clock
 from clarion.errors import (
     Conflict,
@@ -219,8 +220,7 @@ class Commands:
     @command("join", right=rights.Self(), args=RoomArgs)
     async def _join(self, caller: Caller, principal: Principal, args: RoomArgs) -> Answer:
         check_name("room", args.room, self._limits.name_bytes)
-        # `user:` rooms are made by the server alone; `|` parts the tenant from the room.
-        if args.room.startswith("user:") or "|" in args.room:
+        if is_reserved(args.room):
             raise Invalid(
                 "a room's name may not begin with `user:` nor contain `|`",
                 faults=[Fault("/room", "a reserved name")],
@@ -233,7 +233,7 @@ class Commands:
                 f"this socket has joined {self._limits.rooms} rooms (limits.rooms)",
                 limit=self._limits.rooms,
             )
-        caller.socket.join(_room(principal, args.room))
+        caller.socket.join(room_of(principal.tenant, args.room))
         caller.rooms[args.room] = None
         return Answer({"room": args.room})
 
@@ -242,9 +242,5 @@ class Commands:
         check_name("room", args.room, self._limits.name_bytes)
         if args.room in caller.rooms:
             del caller.rooms[args.room]
-            caller.socket.leave(_room(principal, args.room))
+            caller.socket.leave(room_of(principal.tenant, args.room))
         return Answer({"room": args.room})
-
-
-def _room(principal: Principal, name: str) -> str:
-    return name if principal.tenant == DEFAULT_TENANT else f"{principal.tenant}|{name}"
