@@ -30,6 +30,7 @@ class MemorySocket:
     """A WebSocket of a session, as `transports.base.Transport`; its buffer is full now and then."""
 
     kind: Final = Kind.WEBSOCKET
+    direct = None
 
     def __init__(self, wire: Wire, loop: SimLoop) -> None:
         self._wire, self._loop = wire, loop

@@ -20,6 +20,7 @@ class MemoryTransport:
 
     def __init__(self, kind: Kind = Kind.WEBSOCKET) -> None:
         self.kind = kind
+        self.direct = None
         self.is_writable = True
         self.sent: list[str | bytes] = []
         self.writes = 0

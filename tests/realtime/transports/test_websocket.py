@@ -102,6 +102,24 @@ async def test_a_failed_probe_leaves_the_session_on_polling():
         assert (await client.get()).body == b'42["still here"]'
 
 
+async def test_nothing_follows_a_close_frame():
+    """RFC 6455 §5.5.1: what is emitted while a connection is closing stays here, also what would go out without a detour."""
+    async with wired() as wire:
+
+        @wire.io.handle("q")
+        async def later(socket):
+            await asyncio.sleep(0)
+            assert socket.connected
+            socket.emit("late")
+            wire.io.emit("late")
+
+        client = await wire.joined()
+        reserved_bits = bytes([0xC1, 0x80, 0, 0, 0, 0])
+        client.socket.writer.write(frame(TEXT, b'42["q"]') + reserved_bits)
+        assert await client.hear() == (CLOSE, 1002)
+        assert await client.socket.reader.read() == b""
+
+
 async def test_an_upgrade_that_names_no_revision_is_refused():
     """GHSA-2gc4-cqfq-p2gv: the session's revision can't be changed by its upgrade."""
     async with wired() as wire:

@@ -111,6 +111,7 @@ class AsgiSocket:
     )  # fmt: skip
 
     kind: Final = Kind.WEBSOCKET
+    direct: Final = None  # the server makes its own frames
 
     def __init__(self, send: Send, limits: Limits) -> None:
         # Fixed at creation

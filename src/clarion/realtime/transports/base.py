@@ -4,6 +4,7 @@ Five implementations exist: polling, WebSocket and ASGI beside this file, the si
 folder imports the session: it is handed in.
 """
 
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from clarion.protocol import engineio, socketio
@@ -61,6 +62,14 @@ class Transport(Protocol):
 
     is_writable: bool
     """Whether the peer can take more now: a GET is held, or the connection's buffer is not full."""
+
+    @property
+    def direct(self) -> Callable[[bytes], object] | None:
+        """Takes `Prepared.frames` as they are, without a detour through `write`; None while or where that can't be done.
+
+        It raises RuntimeError for a peer that has reset the connection; `write` then knows what to do.
+        """
+        ...
 
     @property
     def kind(self) -> Kind:

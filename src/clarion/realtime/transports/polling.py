@@ -31,6 +31,7 @@ class Polling:
     __slots__ = ("_poll", "is_posting", "is_writable")
 
     kind: Final = Kind.POLLING
+    direct: Final = None  # an answer is no frame
 
     def __init__(self) -> None:
         # Only while a GET is held. Invariant: is_writable  <=>  _poll is there and not answered.

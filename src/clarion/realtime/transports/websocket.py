@@ -24,7 +24,7 @@ class SessionSocket(WebSocket):
         begin: Called once it is open: gives it to its session; None if that does not want it (any more).
     """
 
-    __slots__ = ("_begin", "_session", "is_writable")
+    __slots__ = ("_begin", "_session", "direct", "is_writable")
 
     kind: Final = Kind.WEBSOCKET
 
@@ -35,12 +35,15 @@ class SessionSocket(WebSocket):
         # Changes while open
         self._session: Session | None = None
         self.is_writable = True
+        # The connection's own write: 4 % of a broadcast to 10,000 were spent between it and the egress.
+        self.direct: Callable[[bytes], object] | None = None
 
     # ── from the network ──
     def on_open(self) -> None:
         """Meet the session."""
         begin, self._begin = self._begin, None
         assert begin is not None
+        self.direct = self._write
         self._session = begin(self)
         if self._session is None:
             self.close(None)
@@ -58,15 +61,21 @@ class SessionSocket(WebSocket):
 
     def on_pause(self) -> None:
         """The peer does not read."""
-        self.is_writable = False
+        self.is_writable, self.direct = False, None
         if self._session is not None:
             self._session.full(self)
 
     def on_resume(self) -> None:
         """It reads again."""
         self.is_writable = True
+        if self.is_open:
+            self.direct = self._write
         if self._session is not None:
             self._session.writable(self)
+
+    def _close_began(self) -> None:
+        self.direct = None  # RFC 6455 §5.5.1: nothing follows a close frame
+        super()._close_began()
 
     def on_drain(self) -> None:
         """The process stops."""
@@ -77,11 +86,8 @@ class SessionSocket(WebSocket):
 
     # ── to the network ──
     def write(self, item: Prepared, /) -> None:
-        """Send one. As `write_frames`, written out: this is a broadcast's call for each recipient."""
-        try:
-            self._write(item.frames)
-        except RuntimeError:
-            self.write_frames(item.frames)
+        """Send one."""
+        self.write_frames(item.frames)
 
     def write_many(self, items: list[Prepared], /) -> int:
         """Send several in one write, up to what the connection's buffer takes."""
