@@ -1,4 +1,4 @@
-"""The official JavaScript client, unmodified, against a server process: on both transports, and over a restart."""
+"""The official JavaScript client and python-socketio's, unmodified: on both transports, on our port and on foreign servers, and over a restart."""
 
 import asyncio
 import contextlib
@@ -7,8 +7,13 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from clarion.realtime import Server
+from tests.realtime.official.server import set_up
+from tests.support.asgi_servers import serving_on
 
 HERE = Path(__file__).parent / "official"
 ROOT = Path(__file__).parents[2]
@@ -48,7 +53,7 @@ async def running() -> AsyncIterator[Process]:
 async def client(script: str, port: int, transports: str) -> AsyncIterator[AsyncIterator[tuple]]:
     """The facts that a script tells, as they come."""
     process = await asyncio.create_subprocess_exec(
-        "node",
+        "node" if script.endswith("mjs") else sys.executable,
         str(HERE / script),
         f"http://127.0.0.1:{port}",
         transports,
@@ -69,13 +74,10 @@ async def client(script: str, port: int, transports: str) -> AsyncIterator[Async
         await process.wait()
 
 
-@pytest.mark.parametrize("transports", TRANSPORTS)
-async def test_the_official_client_works(transports):
-    """Connecting, events and acks both ways, binary, rooms, namespaces, refusals: as against Node's server."""
-    async with running() as server, client("client.mjs", server.port, transports) as facts:
-        seen = {fact: value async for fact, value in facts}
+def what_works(transports: str) -> dict[str, Any]:
+    """All that client.mjs tells of a server that works."""
     last = transports.split(",")[-1]
-    assert seen == {
+    return {
         "connected": [True, 20, "tests"],
         "transport": [last, last],
         "echo": [1, "é😀", None, {"deep": [[]]}],
@@ -97,6 +99,48 @@ async def test_the_official_client_works(transports):
         "admin": ["root", True],
         "after leaving": "still here",
         "put out": "io server disconnect",
+    }
+
+
+@pytest.mark.parametrize("transports", TRANSPORTS)
+async def test_the_official_client_works(transports):
+    """Connecting, events and acks both ways, binary, rooms, namespaces, refusals: as against Node's server."""
+    async with running() as server, client("client.mjs", server.port, transports) as facts:
+        seen = {fact: value async for fact, value in facts}
+    assert seen == what_works(transports)
+
+
+@pytest.mark.parametrize("transports", TRANSPORTS)
+@pytest.mark.parametrize("kind", ["uvicorn", "hypercorn"])
+async def test_the_official_client_works_on_foreign_servers(kind, transports):
+    """The same on uvicorn with its own WebSockets, and on hypercorn."""
+    io = Server()
+    set_up(io)
+    async with serving_on(kind, io.asgi) as port, client("client.mjs", port, transports) as facts:
+        seen = {fact: value async for fact, value in facts}
+        await io.close()
+    assert seen == what_works(transports)
+
+
+@pytest.mark.parametrize("transports", TRANSPORTS)
+async def test_the_python_client_works_on_a_foreign_server(transports):
+    """python-socketio's client on uvicorn: events and acks both ways, binary, namespaces, refusals."""
+    io = Server()
+    set_up(io)
+    async with serving_on("uvicorn", io.asgi) as port, client("client.py", port, transports) as it:
+        seen = {fact: value async for fact, value in it}
+        await io.close()
+    last = transports.split(",")[-1]
+    assert seen == {
+        "connected": True,
+        "transport": [last, last],
+        "later": {"value": [1, "é😀"]},
+        "asked": ["what?", [1, 2]],
+        "big": True,
+        "refused": "conflict",
+        "admin": "root",
+        "put out": True,
+        "unknown namespace": "Invalid namespace",
     }
 
 
