@@ -152,6 +152,13 @@ class Realtime(Struct, frozen=True, forbid_unknown_fields=True):
     namespace: Annotated[str, _help("Namespace of Clarion's own commands", pattern="^/.+$")] = (
         "/clarion"
     )
+    parser: Annotated[
+        str,
+        _help(
+            "Encoding of packets: json, or msgpack for clients with `socket.io-msgpack-parser`",
+            pattern="^(json|msgpack)$",
+        ),
+    ] = "json"
     ping_interval_s: Annotated[float, _help("Between two pings (s)", gt=0)] = 25.0
     ping_timeout_s: Annotated[float, _help("For the pong (s)", gt=0)] = 20.0
     upgrade_timeout_s: Annotated[

@@ -2,22 +2,20 @@
 
 import asyncio
 import contextlib
-import json
 import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from clarion.realtime import Server
 from tests.realtime.official.server import set_up
 from tests.support.asgi_servers import serving_on
+from tests.support.official import TRANSPORTS, official, what_works
 
 HERE = Path(__file__).parent / "official"
 ROOT = Path(__file__).parents[2]
-TRANSPORTS = ["polling,websocket", "websocket", "polling"]
 
 
 class Process:
@@ -49,63 +47,10 @@ async def running() -> AsyncIterator[Process]:
         await process.end(signal.SIGKILL)
 
 
-@contextlib.asynccontextmanager
-async def client(script: str, port: int, transports: str) -> AsyncIterator[AsyncIterator[tuple]]:
-    """The facts that a script tells, as they come."""
-    process = await asyncio.create_subprocess_exec(
-        "node" if script.endswith("mjs") else sys.executable,
-        str(HERE / script),
-        f"http://127.0.0.1:{port}",
-        transports,
-        stdout=asyncio.subprocess.PIPE,
-    )
-
-    async def facts() -> AsyncIterator[tuple]:
-        assert process.stdout is not None
-        while line := await asyncio.wait_for(process.stdout.readline(), 30):
-            told = json.loads(line)
-            yield told["fact"], told["value"]
-
-    try:
-        yield facts()
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-
-
-def what_works(transports: str) -> dict[str, Any]:
-    """All that client.mjs tells of a server that works."""
-    last = transports.split(",")[-1]
-    return {
-        "connected": [True, 20, "tests"],
-        "transport": [last, last],
-        "echo": [1, "é😀", None, {"deep": [[]]}],
-        "later": {"value": [1, 2]},
-        "refused": {"error": {"code": "conflict", "message": "taken"}},
-        "unknown": "unknown_event",
-        "asked": ["what?", True, [1, 2]],
-        "binary": [[3, 2, 1], 3, 0],
-        "big": 0,
-        "rooms": [["r"], ["r"]],
-        "reached": 1,
-        "told": ["hello", {"n": 1}],
-        "order": [90, True],
-        "auth refused": [
-            "a wrong token",
-            {"code": "unauthenticated", "message": "a wrong token", "hint": "secret"},
-        ],
-        "unknown namespace": ["Invalid namespace", "unknown_namespace"],
-        "admin": ["root", True],
-        "after leaving": "still here",
-        "put out": "io server disconnect",
-    }
-
-
 @pytest.mark.parametrize("transports", TRANSPORTS)
 async def test_the_official_client_works(transports):
     """Connecting, events and acks both ways, binary, rooms, namespaces, refusals: as against Node's server."""
-    async with running() as server, client("client.mjs", server.port, transports) as facts:
+    async with running() as server, official("client.mjs", server.port, transports) as facts:
         seen = {fact: value async for fact, value in facts}
     assert seen == what_works(transports)
 
@@ -116,7 +61,7 @@ async def test_the_official_client_works_on_foreign_servers(kind, transports):
     """The same on uvicorn with its own WebSockets, and on hypercorn."""
     io = Server()
     set_up(io)
-    async with serving_on(kind, io.asgi) as port, client("client.mjs", port, transports) as facts:
+    async with serving_on(kind, io.asgi) as port, official("client.mjs", port, transports) as facts:
         seen = {fact: value async for fact, value in facts}
         await io.close()
     assert seen == what_works(transports)
@@ -127,7 +72,10 @@ async def test_the_python_client_works_on_a_foreign_server(transports):
     """python-socketio's client on uvicorn: events and acks both ways, binary, namespaces, refusals."""
     io = Server()
     set_up(io)
-    async with serving_on("uvicorn", io.asgi) as port, client("client.py", port, transports) as it:
+    async with (
+        serving_on("uvicorn", io.asgi) as port,
+        official("client.py", port, transports) as it,
+    ):
         seen = {fact: value async for fact, value in it}
         await io.close()
     last = transports.split(",")[-1]
@@ -148,7 +96,7 @@ async def test_the_python_client_works_on_a_foreign_server(transports):
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 async def test_the_official_client_comes_back_after_a_restart(transports, how):
     """Whether the server stops in order or is killed, its clients reconnect to the next one by themselves."""
-    async with running() as server, client("restart.mjs", server.port, transports) as facts:
+    async with running() as server, official("restart.mjs", server.port, transports) as facts:
         assert await anext(facts) == ("connect", 1)
         status = await server.end(how)
         assert status == (0 if how is signal.SIGTERM else -signal.SIGKILL)

@@ -33,6 +33,11 @@ class CloseCode(IntEnum):
     NORMAL = 1000, "close", "The client asked for it, or everything was said"
     GOING_AWAY = 1001, "close", "The server stops"
     PROTOCOL_ERROR = 1002, "close", "A frame broke RFC 6455"
+    WRONG_PARSER = (
+        1003,
+        "close",
+        "Packets of the other parser came: `realtime.parser` and the client's `parser` must be the same",
+    )
     INVALID_DATA = 1007, "close", "A text message was not UTF-8"
     POLICY = 1008, "close", "Too many control frames"
     TOO_BIG = 1009, "close", "A message, or the number of its fragments, exceeded its limit"

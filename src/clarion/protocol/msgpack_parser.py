@@ -165,8 +165,8 @@ class Decoder:
     def clear(self) -> None:
         """Nothing is kept."""
 
-    def add(self, message: str | bytes) -> Packet:
-        """Take one message.
+    def add(self, message: str | bytes, start: int = 0) -> Packet:
+        """Take one message; `start` means something only to the text parser.
 
         Raises:
             ProtocolError: It is no packet, or beyond a limit. `facts["name"]` is `wrong_parser` for text.

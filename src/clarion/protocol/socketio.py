@@ -252,6 +252,9 @@ class Decoder:
     def _add_attachment(self, data: bytes) -> Packet | None:
         pending = self._pending
         if pending is None:
+            # The first byte of a map of two to six keys: as msgpack_parser packets begin, and hardly anything else does.
+            if b"\x82" <= data[:1] <= b"\x86":
+                raise ProtocolError("MessagePack, where packets are text", name="wrong_parser")
             raise ProtocolError("a binary message that no packet announced")
         pending.attachments.append(data)
         pending.size += len(data)

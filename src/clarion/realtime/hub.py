@@ -10,6 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from msgspec import Struct
 
 from clarion.protocol import socketio
+from clarion.protocol.parser import Parser
 from clarion.realtime.egress import Egress, Sent
 from clarion.realtime.handlers import Listener, Runner
 from clarion.realtime.heartbeat import Wheel
@@ -53,11 +54,20 @@ class Hub(Generic[S]):
         limits: The server's.
         wheel: The server's timer.
         runner: Calls the server's handlers.
+        parser: How its packets are encoded.
     """
 
-    def __init__(self, name: str, limits: Limits, wheel: Wheel, runner: Runner) -> None:
+    def __init__(
+        self,
+        name: str,
+        limits: Limits,
+        wheel: Wheel,
+        runner: Runner,
+        parser: Parser = socketio,
+    ) -> None:
         # Fixed at creation
         self.name, self.limits, self.wheel, self.runner = name, limits, wheel, runner
+        self.parser = parser
         # Connected sockets by id. It serves as the rooms of their ids, too: a dict for each would cost 232 bytes a socket.
         self.sockets: dict[str, S] = {}
         # Invariant: socket in _rooms[room]  <=>  room in _rooms_of[socket]; neither holds an empty dict.
@@ -156,7 +166,7 @@ class Hub(Generic[S]):
         Raises:
             UsageError: A reserved name, or a value that JSON does not have.
         """
-        return prepared_messages(socketio.encode_event(self.name, [event, *args], ack))
+        return prepared_messages(self.parser.encode_event(self.name, [event, *args], ack))
 
     def deliver(
         self, selection: Selection, prepared: Prepared, *, is_volatile: bool = False

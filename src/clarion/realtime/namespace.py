@@ -10,6 +10,8 @@ from typing import Any, Final, TypeVar, overload
 
 from clarion.errors import PeerError, ServerError, UsageError
 from clarion.ids import Ids
+from clarion.protocol import socketio
+from clarion.protocol.parser import Parser
 from clarion.realtime.handlers import Handler, Listener, Runner, as_told
 from clarion.realtime.heartbeat import Wheel
 from clarion.realtime.hub import EVERYBODY, Hub, Selection
@@ -39,12 +41,21 @@ class Namespace:
         wheel: The server's timer.
         runner: Calls the server's handlers.
         ids: Makes the ids of sockets.
+        parser: How packets are encoded.
     """
 
-    def __init__(self, name: str, limits: Limits, wheel: Wheel, runner: Runner, ids: Ids) -> None:
+    def __init__(
+        self,
+        name: str,
+        limits: Limits,
+        wheel: Wheel,
+        runner: Runner,
+        ids: Ids,
+        parser: Parser = socketio,
+    ) -> None:
         # Fixed at creation
         self.name = name
-        self._hub: Hub[Socket] = Hub(name, limits, wheel, runner)
+        self._hub: Hub[Socket] = Hub(name, limits, wheel, runner, parser)
         self._ids = ids
         self._everybody = Operator(self._hub)
         # Grows while the application sets itself up

@@ -28,6 +28,7 @@ from clarion.ids import Ids
 from clarion.protocol import engineio, socketio
 from clarion.protocol.codes import EngineError
 from clarion.protocol.engineio import Transport as Kind
+from clarion.protocol.parser import PARSERS
 from clarion.protocol.session import Timing
 from clarion.protocol.socketio import DecoderLimits
 from clarion.realtime.admission import Admission, Origins
@@ -109,6 +110,7 @@ class Server:
             attachments=limits.attachments,
             attachment_bytes=limits.max_payload_bytes * max(1, limits.attachments),
         )
+        self.parser = PARSERS[settings.parser]
         self._clock, self._ids = clock, ids
         self._node = ids.node()
         # Node's 20 s give RESOLUTION_S. With the 200 ms of the official suite, which asks for the end of a session 500 ms after its
@@ -194,7 +196,7 @@ class Server:
         found = self._namespaces.get(name)
         if found is None:
             socketio.check_namespace(name)
-            found = Namespace(name, self.limits, self.wheel, self._runner, self._ids)
+            found = Namespace(name, self.limits, self.wheel, self._runner, self._ids, self.parser)
             self._namespaces[name] = found
             self._new_namespace(found)
         return found

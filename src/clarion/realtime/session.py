@@ -11,6 +11,7 @@ from clarion.errors import PeerError, ProtocolError, TooMany, UnknownNamespace
 from clarion.protocol import engineio, socketio
 from clarion.protocol.codes import CloseCode, Reason
 from clarion.protocol.engineio import Transport as Kind
+from clarion.protocol.parser import Parser
 from clarion.protocol.session import (
     DELIVER,
     Closed,
@@ -24,7 +25,7 @@ from clarion.protocol.session import (
     Upgraded,
 )
 from clarion.protocol.session import Session as Machine
-from clarion.protocol.socketio import Decoder, DecoderLimits, PacketType
+from clarion.protocol.socketio import DecoderLimits, PacketType
 from clarion.realtime.admission import spend
 from clarion.realtime.egress import Egress, Flusher
 from clarion.realtime.handshake import Handshake
@@ -49,6 +50,7 @@ class Shared(Protocol):
     limits: Limits
     timing: Timing
     decoding: DecoderLimits
+    parser: Parser
     connect_timeout_s: float
     wheel: Wheel
     flusher: Flusher
@@ -98,7 +100,7 @@ class Session(Timed):
         self.egress: Final = Egress(self, shared.flusher, transport)
         self._shared = shared
         self._machine = Machine(shared.timing)
-        self._decoder = Decoder(shared.decoding)
+        self._decoder = shared.parser.Decoder(shared.decoding)
         # Changes while open
         self._transport = transport
         self._sockets: dict[str, Socket] = {}
@@ -331,7 +333,7 @@ class Session(Timed):
     def _refuse(self, namespace: str, why: PeerError, *, is_bare: bool = False) -> None:
         told = {"message": why.message} | ({} if is_bare else {"data": why.as_answer()})
         packet = socketio.Packet(PacketType.CONNECT_ERROR, namespace, told)
-        self.egress.push(prepared_messages(socketio.encode(packet)))
+        self.egress.push(prepared_messages(self._shared.parser.encode(packet)))
 
     def forget(self, namespace: str, *, was_in: bool) -> None:
         """A socket has left, or was not let in."""
@@ -347,6 +349,9 @@ class Session(Timed):
         log.debug("packet refused", sid=self.id, reason=reason.text, why=str(exc))
         if reason is Reason.PARSE_ERROR:
             self._execute(self._machine.lost(via.kind, reason))
+        elif exc.facts.get("name") == "wrong_parser" and not self._sockets:
+            log.info("the client speaks the other parser: see realtime.parser", sid=self.id)
+            self.close(reason, CloseCode.WRONG_PARSER, "wrong parser")
         else:
             self._execute(self._machine.close(reason, self._shared.wheel.now()))
 

@@ -348,13 +348,13 @@ class Socket:
 
     def send(self, kind: PacketType, data: Any = None) -> None:
         """Send a packet that is neither event nor answer."""
-        encoded = socketio.encode(socketio.Packet(kind, self._hub.name, data))
+        encoded = self._hub.parser.encode(socketio.Packet(kind, self._hub.name, data))
         self.egress.push(prepared_messages(encoded))
 
     def send_ack(self, id: int, args: tuple[Any, ...]) -> None:
         """Answer an event of the client."""
         if self._state is not _State.GONE:
-            encoded = socketio.encode_ack(self._hub.name, args, id)
+            encoded = self._hub.parser.encode_ack(self._hub.name, args, id)
             self.egress.push(prepared_messages(encoded))
 
     def too_fast(self) -> None:

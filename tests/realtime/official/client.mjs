@@ -1,11 +1,12 @@
-// What the official client sees of a server, one JSON line a fact: node client.mjs URL TRANSPORT[,TRANSPORT]
+// What the official client sees of a server, one JSON line a fact: node client.mjs URL TRANSPORT[,TRANSPORT] [msgpack]
 import { createRequire } from "node:module";
 
 const require = createRequire(new URL("../../../clients/", import.meta.url));
 const { io } = require("socket.io-client");
 
-const [url, transports] = process.argv.slice(2);
-const options = { transports: transports.split(","), forceNew: true, query: { from: "tests" } };
+const [url, transports, parser] = process.argv.slice(2);
+const spoken = parser === "msgpack" ? { parser: require("socket.io-msgpack-parser") } : {};
+const options = { ...spoken, transports: transports.split(","), forceNew: true, query: { from: "tests" } };
 const tell = (fact, value) => console.log(JSON.stringify({ fact, value }));
 const once = (socket, event) => new Promise((resolve) => socket.once(event, (...args) => resolve(args)));
 

@@ -40,8 +40,10 @@ class Prepared:
 
 
 def prepared_messages(encoded: socketio.Encoded, *, compress: bool = True) -> Prepared:
-    """A Socket.IO packet's messages, ready to send: the text gets Engine.IO's digit."""
-    encoded[0] = f"4{encoded[0]!s}"
+    """A Socket.IO packet's messages, ready to send: text gets Engine.IO's digit."""
+    head = encoded[0]
+    if type(head) is str:
+        encoded[0] = "4" + head
     return Prepared(encoded, compress=compress)
 
 
