@@ -21,6 +21,17 @@ def free_port() -> int:
         return int(s.getsockname()[1])
 
 
+def await_port(port: int, process: "subprocess.Popen[Any]") -> None:
+    """Return once a process accepts connections."""
+    for _ in range(600):
+        assert process.poll() is None, "the server ended by itself"
+        with contextlib.suppress(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        time.sleep(0.02)
+    raise AssertionError("the server does not listen after 12 s")
+
+
 def clean_environment(**more: str) -> dict[str, str]:
     """The environment without anything that would set Clarion up otherwise."""
     former = ("REDIS_", "FRONTEND_URL", "CORS_ORIGIN", "RATE_LIMIT_", "CLARION_")
