@@ -23,7 +23,7 @@ test: setup-dev system build ## Set up and pass every test
 check: setup-dev $(STAMPS)/node ## Lint, types and import contracts (under a minute)
 	@tools/check
 
-bench: setup-dev system build ## Measure against Node socket.io and a C loop, in turn, and print ratios
+bench: setup-dev ## Measure against Node socket.io, its kin and a C loop, in turn, and print ratios (ARGS=--quick: 2 minutes)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 sim: setup-dev ## Run the simulator over SEEDS seeds (SEEDS=1000; SEED=17 SCENARIO=inbox replays one; ARGS=--trace prints the faults)
@@ -36,7 +36,7 @@ wheel: setup-dev build ## Build the wheel and the source distribution into dist/
 	@rm -rf dist && $(BIN)/python -m build --no-isolation --outdir dist .
 
 clean: ## Remove everything that was built or installed here; data/ stays
-	rm -rf $(VENV) $(STAMPS) dist build src/clarion/api/web clients/node_modules clients/*/dist benchmarks/bin benchmarks/servers/node_modules
+	rm -rf $(VENV) $(STAMPS) dist build src/clarion/api/web clients/node_modules clients/*/dist benchmarks/bin benchmarks/servers/node/node_modules benchmarks/.venv
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
 

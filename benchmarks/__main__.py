@@ -1,159 +1,83 @@
-"""Run the benchmarks: `make bench`, or `python -m benchmarks [SCENARIO …] [--rounds N] [--write]`.
+"""Run the benchmarks: `make bench`, or `python -m benchmarks [SCENARIO …] [--peers …] [--rounds N] [--quick] [--write]`.
 
-Each scenario is run against each server in turn, N times over, so that a machine that slows down slows all of them; the
-median of each is printed, and its ratio to Clarion's. `--write` puts the table into RESULTS.md.
+Each scenario is run against each server in turn, N times over and every other time in reverse, so that a machine that slows
+down slows all of them; the median of each is printed with its spread, and Clarion's ratio to it. `--write` keeps the figures
+in results.json and puts them into RESULTS.md and the pictures.
 """
 
 import argparse
 import asyncio
-import datetime
-import json
-import platform
-import statistics
-from collections.abc import Awaitable, Callable
-from pathlib import Path
+import sys
+import time
 
-from benchmarks.peers import COMMANDS, Peer, loading, prepare, started
+from benchmarks.peers import PEERS, prepare
+from benchmarks.results import (
+    HERE,
+    OURS,
+    Results,
+    budgets,
+    cell,
+    describe_machine,
+    notes,
+    table,
+    write_page,
+)
+from benchmarks.running import Failed, set_up
+from benchmarks.scenarios import FOR_ALL, METRICS, SCENARIOS, check_generator
 
-Measure = Callable[[Peer], Awaitable[float]]
-RESULTS = Path(__file__).parent / "RESULTS.md"
-
-
-class Scenario:
-    """What is measured, in which unit, and whether less is better."""
-
-    def __init__(self, title: str, unit: str, measure: Measure, *, less_is_better: bool) -> None:
-        self.title, self.unit, self.measure, self.less_is_better = (
-            title,
-            unit,
-            measure,
-            less_is_better,
-        )
+QUICK = ("clarion", "node", "send(2)")
 
 
-def _load(field: str, clients: int, *scenario: str) -> Measure:
-    async def measure(peer: Peer) -> float:
-        async with loading(peer, clients, *scenario) as generator:
-            out, _ = await asyncio.wait_for(generator.communicate(), 240)
-        if generator.returncode:
-            raise SystemExit(f"the generator failed against {peer.name}")
-        return float(json.loads(out)[field])
-
-    return measure
-
-
-async def _memory(peer: Peer) -> float:
-    """KiB of resident memory a connected idle client adds."""
-    clients = 5_000
-    async with loading(peer, 10, "connect") as warm:
-        await warm.communicate()
-    before = peer.rss_kib()
-    async with loading(peer, clients, "hold") as generator:
-        assert generator.stdout is not None
-        line = await asyncio.wait_for(generator.stdout.readline(), 120)
-        assert line == b"ready\n", line
-        await asyncio.sleep(2)  # what was used only while they came has been given back
-        return (peer.rss_kib() - before) / clients
+async def run(scenarios: list[str], peers: list[str], rounds: int, results: Results) -> None:
+    """Measure; what a scenario gave is printed when it is through."""
+    for scenario in scenarios:
+        shown = set(results.figures)
+        everybody = scenario in FOR_ALL
+        names = [name for name in peers if everybody or PEERS[name].dialect == "socket.io"]
+        for number in range(rounds):
+            for peer in names if number % 2 == 0 else reversed(names):
+                if number < PEERS[peer].rounds and f"{peer}, {scenario}" not in results.failed:
+                    await _measure(scenario, peer, results)
+        for metric in [name for name in METRICS if name in results.figures.keys() - shown]:
+            print(f"{METRICS[metric].title} ({METRICS[metric].unit})")
+            for peer in names:
+                print(f"    {peer:16} {cell(results, metric, peer)}", flush=True)
 
 
-SCENARIOS = {
-    "broadcast": Scenario(
-        "one event to 10,000 sockets, until the last has it",
-        "ms",
-        _load("p50_ms", 10_000, "broadcast", "7", "64"),
-        less_is_better=True,
-    ),
-    "burst": Scenario(
-        "a burst of 100 events to 1,000 sockets",
-        "deliveries/s",
-        _load("deliveries_per_s", 1_000, "burst", "5", "100"),
-        less_is_better=False,
-    ),
-    "ack": Scenario(
-        "events with an ack, 100 clients, one under way each",
-        "acks/s",
-        _load("acks_per_s", 100, "ack", "4", "1"),
-        less_is_better=False,
-    ),
-    "rooms": Scenario(
-        "10,000 connected, 1,000 events/s into rooms of 10: p99",
-        "ms",
-        _load("p99_ms", 10_000, "rooms", "8", "1000"),
-        less_is_better=True,
-    ),
-    "connect": Scenario(
-        "2,000 clients connect, 64 at a time",
-        "connects/s",
-        _load("connects_per_s", 2_000, "connect"),
-        less_is_better=False,
-    ),
-    "memory": Scenario("an idle connected socket", "KiB", _memory, less_is_better=True),
-}
-
-
-async def run(names: list[str], peers: list[str], rounds: int) -> list[str]:
-    """The table's rows."""
-    rows = []
-    for name in names:
-        scenario = SCENARIOS[name]
-        figures: dict[str, list[float]] = {peer: [] for peer in peers}
-        for _ in range(rounds):
-            for peer in peers:
-                async with started(peer) as server:
-                    figures[peer].append(await scenario.measure(server))
-        medians = {peer: statistics.median(values) for peer, values in figures.items()}
-        ours = medians.get("clarion")
-        cells = []
-        for peer, values in figures.items():
-            spread = f" ({_short(min(values))}–{_short(max(values))})" if len(values) > 1 else ""
-            ratio = f" · {ours / medians[peer]:.2f}×" if ours and peer != "clarion" else ""
-            cells.append(_short(medians[peer]) + spread + ratio)
-        better = "less" if scenario.less_is_better else "more"
-        rows.append(
-            f"| {scenario.title} | {scenario.unit}, {better} is better | "
-            + " | ".join(cells)
-            + " |"
-        )
-        print(rows[-1], flush=True)
-    return rows
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+async def _measure(scenario: str, peer: str, results: Results) -> None:
+    began = time.monotonic()
+    try:
+        async for metric, figure in SCENARIOS[scenario](peer):
+            results.add(metric, peer, figure)
+    except Failed as exc:
+        results.failed[f"{peer}, {scenario}"] = str(exc)
+    print(f"  {scenario}: {peer}, {time.monotonic() - began:.1f} s", file=sys.stderr, flush=True)
 
 
 def main() -> None:
     """Parse the command line, measure, print, and write if asked."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("scenarios", nargs="*", choices=[*SCENARIOS, []], help="default: all")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--peers", nargs="+", choices=[*COMMANDS], default=[*COMMANDS])
-    parser.add_argument("--write", action="store_true", help="put the table into RESULTS.md")
+    parser.add_argument("--peers", nargs="+", choices=PEERS, help="default: all")
+    parser.add_argument("--rounds", type=int, help="default 3, with --quick 1")
+    parser.add_argument("--quick", action="store_true", help=f"only {', '.join(QUICK)}; 2 minutes")
+    parser.add_argument("--write", action="store_true", help="keep the figures, draw the pictures")
     given = parser.parse_args()
-    prepare()
-    head = [
-        "| what | unit | " + " | ".join(given.peers) + " |",
-        "|---" * (2 + len(given.peers)) + "|",
-    ]
-    print("\n".join(head), flush=True)
-    rows = asyncio.run(run(given.scenarios or [*SCENARIOS], given.peers, given.rounds))
+    peers = given.peers or (QUICK if given.quick else PEERS)
+    results = Results(about=describe_machine())
+    set_up()
+    results.missing = prepare(list(peers))
+    asyncio.run(check_generator())
+    rounds = given.rounds or (1 if given.quick else 3)
+    results.about["rounds"] = str(rounds)
+    here = [name for name in peers if name not in results.missing]
+    asyncio.run(run(given.scenarios or list(SCENARIOS), here, rounds, results))
+    print("\n".join(["", *table(results), "", *budgets(results), "", *notes(results)]))
     if given.write:
-        _write([*head, *rows], given.rounds)
-
-
-def _write(table: list[str], rounds: int) -> None:
-    today = datetime.datetime.now(datetime.UTC).date()
-    text = RESULTS.read_text()
-    begin, end = "<!-- table -->", "<!-- /table -->"
-    before, rest = text.split(begin)
-    about = (
-        f"`python -m benchmarks --rounds {rounds} --write`, {today}, Python {platform.python_version()}, "
-        f"{platform.machine()}; medians of {rounds} rounds in turn (lowest–highest); "
-        "`×` is Clarion's figure divided by that server's."
-    )
-    RESULTS.write_text(
-        before + begin + "\n" + about + "\n\n" + "\n".join(table) + "\n" + end + rest.split(end)[1]
-    )
+        results.save(HERE / "results.json")
+        write_page(results, HERE / "RESULTS.md")
+    if any(what.startswith(OURS) for what in results.failed):
+        raise SystemExit("a delivery of Clarion's was missing or wrong: the run failed")
 
 
 if __name__ == "__main__":

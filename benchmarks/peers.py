@@ -1,104 +1,207 @@
-"""The servers that are measured: each is started alone, on the first processor; the load comes from the second."""
+"""The servers that are measured: how each is installed (into this folder only) and started.
 
-import asyncio
-import contextlib
+A peer that can't be had on a machine raises `NotAvailable` with the reason, which the run prints.
+"""
+
 import os
-import resource
+import platform
 import shutil
-import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+
+from benchmarks.debian import NotAvailable, unpack, with_dependencies
 
 HERE = Path(__file__).parent
 BIN = HERE / "bin"
-FILES = 11_000  # descriptors for 10,000 connections, with room
+SERVERS = HERE / "servers"
+NODE = SERVERS / "node"
+PYTHON = HERE / ".venv/bin/python"
 
 
-def prepare() -> None:
-    """Compile the generator and the C loop; install Node's packages; allow enough descriptors."""
+@dataclass(frozen=True)
+class Peer:
+    """A server to measure."""
+
+    name: str
+    about: str
+    prepare: Callable[[], None]
+    """Installs what it needs; quick the second time."""
+    command: Callable[[int], list[str]]
+    """How it is started on a port."""
+    dialect: str = "socket.io"
+    """What the generator speaks; others than Socket.IO take part in what is sent to all, and in memory."""
+    rounds: int = 99
+    """Most rounds: a slow server is not measured often."""
+
+
+# ── preparing ──
+def compile_c(name: str, *sources: Path) -> None:
+    """Compile a program of ours into bin/, unless it is newer than its sources."""
     BIN.mkdir(exist_ok=True)
-    for name, source in (("load", HERE / "load.c"), ("sendloop", HERE / "servers/sendloop.c")):
-        out = BIN / name
-        if not out.exists() or out.stat().st_mtime < source.stat().st_mtime:
-            subprocess.run(["gcc", "-O2", "-Wall", "-o", out, source], check=True)
-    if not (HERE / "servers/node_modules/socket.io").exists():
-        install = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-        subprocess.run(install, cwd=HERE / "servers", check=True)
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    if hard != resource.RLIM_INFINITY and hard < FILES:
-        raise SystemExit(f"{FILES:,} open files are needed and the limit is {hard:,} (ulimit -Hn)")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, hard))
+    out = BIN / name
+    if not out.exists() or out.stat().st_mtime < max(each.stat().st_mtime for each in sources):
+        code = [str(source) for source in sources if source.suffix == ".c"]
+        subprocess.run(["gcc", "-O2", "-Wall", "-o", str(out), *code], check=True)
 
 
-COMMANDS: dict[str, list[str]] = {
-    "clarion": [sys.executable, "-m", "benchmarks.servers.clarion_server"],
-    "node": ["node", str(HERE / "servers/node.mjs")],
-    "send(2)": [str(BIN / "sendloop")],
+def _sendloop() -> None:
+    compile_c("sendloop", SERVERS / "sendloop.c")
+
+
+def _npm() -> None:
+    """Node's packages, as the lock file says. No install scripts: what needs one is not available."""
+    if shutil.which("npm") is None:
+        raise NotAvailable("it needs Node.js")
+    done, wanted = NODE / "node_modules/.package-lock.json", NODE / "package-lock.json"
+    if not done.exists() or done.stat().st_mtime < wanted.stat().st_mtime:
+        install = ["npm", "ci", "--ignore-scripts", "--loglevel=error"]
+        if subprocess.run(install, cwd=NODE, check=False, timeout=180).returncode:
+            raise NotAvailable("npm ci failed")
+        done.touch()
+
+
+def _uws() -> None:
+    _npm()
+    _try(["node", "--eval", "require('@trufflesuite/uws-js-unofficial').App()"], cwd=NODE)
+
+
+def _bun() -> None:
+    _npm()
+    _try([str(_bun_program()), "--version"], cwd=NODE)
+
+
+def _bun_program() -> Path:
+    kind = {"x86_64": "x64"}.get(platform.machine(), platform.machine())
+    return NODE / f"node_modules/@oven/bun-linux-{kind}/bin/bun"
+
+
+def venv() -> None:
+    """benchmarks/.venv, as requirements.txt says."""
+    done, wanted = HERE / ".venv/done", HERE / "requirements.txt"
+    if done.exists() and done.stat().st_mtime >= wanted.stat().st_mtime:
+        return
+    subprocess.run([sys.executable, "-m", "venv", HERE / ".venv"], check=True)
+    pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    ran = subprocess.run([*pip, "-r", str(wanted)], check=False, timeout=180)
+    if ran.returncode:
+        raise NotAvailable("pip install failed")
+    done.touch()
+
+
+def _nchan() -> None:
+    unpack(BIN / "nchan", "nginx", "libnginx-mod-nchan")
+    _try([str(BIN / "nchan/usr/sbin/nginx"), "-v"])
+
+
+def _centrifuge() -> None:
+    """Built with Debian's Go from Debian's sources, in GOPATH mode: nothing is fetched by Go."""
+    source, out, debian = SERVERS / "centrifuge", BIN / "centrifuge", BIN / "go"
+    if out.exists() and out.stat().st_mtime >= (source / "main.go").stat().st_mtime:
+        return
+    # The library's package forgets the last four.
+    wanted = (
+        "golang-go",
+        "golang-github-centrifugal-centrifuge-dev",
+        "golang-github-centrifugal-protocol-dev",
+        "golang-github-fzambia-eagle-dev",
+        "golang-github-igm-sockjs-go-dev",
+        "golang-github-mna-redisc-dev",
+    )
+    # Of two versions of protobuf's runtime that satisfy the same dependency, the newer.
+    only = r"golang-(?!github-golang-protobuf-1-3)"
+    unpack(debian, *(with_dependencies(wanted, only=only) or wanted))
+    root = next(iter(debian.glob("usr/lib/go-*")), None)
+    if root is None:
+        raise NotAvailable("Debian's Go was not found in its package")
+    env = {
+        **os.environ,
+        "GOROOT": str(root),
+        "GOPATH": str(debian / "usr/share/gocode"),
+        "GOCACHE": str(debian / "cache"),
+        "GO111MODULE": "off",
+        "GOFLAGS": "",
+        "CGO_ENABLED": "0",
+    }
+    _try([str(root / "bin/go"), "build", "-o", str(out), "."], cwd=source, env=env)
+
+
+def _try(command: list[str], cwd: Path = HERE, env: dict[str, str] | None = None) -> None:
+    try:
+        ran = subprocess.run(
+            command, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=180
+        )
+    except OSError as exc:
+        raise NotAvailable(f"{command[0]}: {exc.strerror}") from exc
+    if ran.returncode:
+        why = (ran.stderr.strip() or f"status {ran.returncode}").splitlines()[-1]
+        raise NotAvailable(f"{Path(command[0]).name}: {why}")
+
+
+# ── starting ──
+def _nginx(port: int) -> list[str]:
+    folder = BIN / "nchan"
+    config = (SERVERS / "nchan.conf").read_text().replace("PORT", str(port))
+    (folder / "nginx.conf").write_text(config)
+    return [str(folder / "usr/sbin/nginx"), "-p", str(folder), "-c", "nginx.conf"]
+
+
+def _node(script: str) -> Callable[[int], list[str]]:
+    return lambda port: ["node", str(NODE / script), str(port)]
+
+
+PEERS = {
+    peer.name: peer
+    for peer in (
+        Peer(
+            "clarion",
+            "this project, on its defaults",
+            lambda: None,
+            lambda port: [sys.executable, "-m", "benchmarks.servers.clarion_server", str(port)],
+        ),
+        Peer("node", "socket.io on Node, its default engine (ws)", _npm, _node("ws.mjs")),
+        Peer("uws", "socket.io on Node, on uWebSockets", _uws, _node("uws.mjs")),
+        Peer(
+            "bun",
+            "socket.io on Bun, on its official engine",
+            _bun,
+            lambda port: [str(_bun_program()), str(NODE / "bun.mjs"), str(port)],
+        ),
+        Peer(
+            "python-socketio",
+            "python-socketio on uvicorn, uvloop and httptools",
+            venv,
+            lambda port: [str(PYTHON), str(SERVERS / "python_socketio.py"), str(port)],
+            rounds=1,
+        ),
+        Peer(
+            "centrifuge",
+            "Centrifuge (Go), its own protocol",
+            _centrifuge,
+            lambda port: [str(BIN / "centrifuge"), str(port)],
+            dialect="centrifuge",
+        ),
+        Peer("nchan", "nchan (nginx), bare messages", _nchan, _nginx, dialect="raw"),
+        Peer(
+            "send(2)",
+            "a C loop that does nothing but the system call: the machine's limit",
+            _sendloop,
+            lambda port: [str(BIN / "sendloop"), str(port)],
+        ),
+    )
 }
 
 
-class Peer:
-    """A running server."""
-
-    def __init__(self, name: str, port: int, process: asyncio.subprocess.Process) -> None:
-        self.name, self.port, self.pid = name, port, process.pid
-
-    def rss_kib(self) -> int:
-        """Resident memory of the process now (KiB)."""
-        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1])
-        raise AssertionError("no VmRSS")
-
-    def cpu_s(self) -> float:
-        """Processor time that the process has used (s)."""
-        user, system = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
-
-
-@contextlib.asynccontextmanager
-async def started(name: str) -> AsyncIterator[Peer]:
-    """Start a server and wait until it listens; end it afterwards."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = await asyncio.create_subprocess_exec(
-        *_on(0), *COMMANDS[name], str(port), stdout=asyncio.subprocess.PIPE
-    )
-    assert process.stdout is not None
-    try:
-        if b"listening" not in await asyncio.wait_for(process.stdout.readline(), 20):
-            raise SystemExit(f"{name} did not start")
-        yield Peer(name, port, process)
-    finally:
-        process.kill()
-        await process.wait()
-
-
-@contextlib.asynccontextmanager
-async def loading(
-    peer: Peer, clients: int, *scenario: str
-) -> AsyncIterator[asyncio.subprocess.Process]:
-    """The generator against a server; its stdout is the result, or `ready` for `hold`."""
-    process = await asyncio.create_subprocess_exec(
-        *_on(1),
-        str(BIN / "load"),
-        str(peer.port),
-        str(clients),
-        *scenario,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
-
-def _on(processor: int) -> list[str]:
-    many = (os.cpu_count() or 1) > 1 and shutil.which("taskset")
-    return ["taskset", "-c", str(processor)] if many else []
+def prepare(names: list[str]) -> dict[str, str]:
+    """Install what the peers need; why some are not available, by name."""
+    missing = {}
+    for name in names:
+        try:
+            PEERS[name].prepare()
+        except NotAvailable as exc:
+            missing[name] = str(exc)
+        except subprocess.TimeoutExpired:
+            missing[name] = "its installation took longer than three minutes"
+    return missing

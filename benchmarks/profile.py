@@ -9,67 +9,60 @@ The profiler stops the server for each look, so its shares are right and its rat
 
 import argparse
 import asyncio
-import json
 import re
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
-from benchmarks.peers import BIN, HERE, loading, prepare, started
+from benchmarks.peers import BIN, PYTHON, venv
+from benchmarks.running import loading, set_up, started
+from benchmarks.scenarios import PACE
+
+Command = tuple[object, ...]
 
 SECONDS = 5
-# Arguments of the generator that keep a server busy for a while.
-SCENARIOS = {
-    "ack": ("100", "ack", "8", "1"),
-    "broadcast": ("10000", "broadcast", "80", "64"),
-    "burst": ("1000", "burst", "60", "100"),
-    "rooms": ("10000", "rooms", "8", "1000"),
-    "connect": ("10000", "connect"),
+# What the generator does before, and what is looked at (load/main.c); repeated as long as the profiler looks.
+SCENARIOS: dict[str, tuple[list[Command], Command]] = {
+    "ack": ([("connect", 100)], ("ack", 2, 1)),
+    "broadcast": ([("connect", 10_000, *PACE)], ("broadcast", 20, 64)),
+    "burst": ([("connect", 1_000)], ("burst", 20, 100)),
+    "rooms": ([("connect", 10_000, *PACE), ("join",)], ("rooms", 2, 1_000)),
+    "connect": ([], ("connect", 1_000, *PACE)),
 }
 ENOUGH, EVERYWHERE = 0.01, 0.995  # functions below and above these shares tell nothing
 WAITING = ("epoll_pwait", "epoll_wait")
 _NUMBER = re.compile(r":\d+\)$")
 
 
-def py_spy() -> Path:
-    """The profiler, installed into benchmarks/.venv at first use."""
-    at = HERE / ".venv/bin/py-spy"
-    if not at.exists():
-        subprocess.run([sys.executable, "-m", "venv", HERE / ".venv"], check=True)
-        pip = [HERE / ".venv/bin/pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "-r", HERE / "requirements.txt"], check=True)
-    return at
-
-
-async def measure(scenario: str) -> None:
-    """Run without the profiler; print the rate and the server's processor time."""
-    clients, *arguments = SCENARIOS[scenario]
-    async with started("clarion") as server:
-        before = server.cpu_s()
-        async with loading(server, int(clients), *arguments) as generator:
-            out, _ = await generator.communicate()
-        result = json.loads(out)
-        print(f"undisturbed: {result}, server {server.cpu_s() - before:.2f} s of processor time")
+async def undisturbed(scenario: str) -> None:
+    """Run without the profiler; print the figures and the server's processor time."""
+    before, command = SCENARIOS[scenario]
+    async with started("clarion") as server, loading(server) as load:
+        for each in before:
+            await load.ask(*each)
+        used = server.cpu_s()
+        print(f"undisturbed: {await load.ask(*command)}")
+        print(f"processor time of the server: {server.cpu_s() - used:.2f} s")
 
 
 async def sample(scenario: str, rate: int) -> Path:
     """Run under the profiler; the file of collapsed stacks."""
-    clients, *arguments = SCENARIOS[scenario]
+    before, command = SCENARIOS[scenario]
     stacks = BIN / f"profile-{scenario}.txt"
-    async with started("clarion") as server, loading(server, int(clients), *arguments) as generator:
-        if scenario != "connect":
-            await asyncio.sleep(0.5 + int(clients) / 2_000)  # while they connect
+    async with started("clarion") as server, loading(server) as load:
+        for each in before:
+            await load.ask(*each)
         looking = await asyncio.create_subprocess_exec(
-            *(py_spy(), "record", "--pid", str(server.pid), "--native", "--function"),
-            *("--format", "raw", "--output", stacks, "--rate", str(rate)),
+            *(PYTHON.parent / "py-spy", "record", "--pid", str(server.pid), "--native"),
+            *("--function", "--format", "raw", "--output", stacks, "--rate", str(rate)),
             *("--duration", str(SECONDS)),
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
         )
-        if await looking.wait():
+        while looking.returncode is None:
+            await load.ask(*command)
+            await asyncio.sleep(0)
+        if looking.returncode:
             raise SystemExit("py-spy failed; it needs the right to trace a process (root)")
-        await generator.communicate()
     return stacks
 
 
@@ -99,8 +92,9 @@ def main() -> None:
     parser.add_argument("scenario", choices=SCENARIOS)
     parser.add_argument("--rate", type=int, default=250, help="looks a second (default 250)")
     given = parser.parse_args()
-    prepare()
-    asyncio.run(measure(given.scenario))
+    set_up()
+    venv()
+    asyncio.run(undisturbed(given.scenario))
     print(table(asyncio.run(sample(given.scenario, given.rate))))
 
 

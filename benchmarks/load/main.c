@@ -1,0 +1,47 @@
+/* Load generator: many WebSocket clients in one thread, every delivery accounted for and timed.
+ *
+ *     load PORT DIALECT
+ *
+ * Reads commands from standard input, one a line, and answers each with one line of JSON; between commands it answers
+ * heartbeats. The commands are the scenarios of scenarios.c:
+ *
+ *     connect COUNT AT_ONCE PER_S     join     broadcast ROUNDS BYTES     burst ROUNDS COUNT
+ *     ack SECONDS DEPTH               idle SECONDS                        echo | rooms SECONDS RATE
+ *
+ * A message that is missing after PATIENCE_S (120), changed, doubled, out of order or not theirs ends it with status 1 and a line
+ * on standard error. The environment's TOKEN goes into the CONNECT packet. It shares the machine with what it measures, so it
+ * is lean: it tells with each answer what share of a processor it took (`load`).
+ */
+#include "load.h"
+#include <stdarg.h>
+#include <unistd.h>
+
+const struct dialect *dialect_in_use;
+
+void fail(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    fputs("load: ", stderr);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+    exit(1);
+}
+
+int main(int argc, char **argv) {
+    if (argc != 3) { fputs("usage: load PORT DIALECT\n", stderr); return 2; }
+    dialect_in_use = find_dialect(argv[2]);
+    token = getenv("TOKEN");
+    if (getenv("PATIENCE_S")) patience_s = atof(getenv("PATIENCE_S"));
+    listen_to(atoi(argv[1]), dialect_in_use);
+    watch_stdin();
+    for (;;) {
+        turn(-1);
+        if (!stdin_is_ready) continue;
+        stdin_is_ready = 0;
+        char command[256];
+        ssize_t size = read(0, command, sizeof command - 1);
+        if (size <= 0) return 0;
+        command[size] = 0;
+        if (!run(command)) fail("no such command: %s", command);
+    }
+}

@@ -1,0 +1,132 @@
+"""A server under test on the first processor, the load generator on the second."""
+
+import asyncio
+import contextlib
+import json
+import os
+import resource
+import shutil
+import socket
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.peers import BIN, HERE, PEERS, Peer, compile_c
+
+FILES = 11_000  # descriptors for 10,000 connections, with room
+LONGEST_S = 300  # the generator gives up earlier by itself
+
+
+class Failed(Exception):
+    """A server did not start, or a delivery was missing, doubled or wrong: there is no figure."""
+
+
+class Server:
+    """A running peer."""
+
+    def __init__(self, peer: Peer, port: int, pid: int) -> None:
+        self.peer, self.port, self.pid = peer, port, pid
+
+    def rss_bytes(self) -> int:
+        """Resident memory now."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError("no VmRSS")
+
+    def cpu_s(self) -> float:
+        """Processor time that it has used, all threads."""
+        threads = Path(f"/proc/{self.pid}/task").glob("*/schedstat")
+        return sum(int(each.read_text().split()[0]) for each in threads) / 1e9
+
+
+class Load:
+    """The generator, in conversation: a command, an answer."""
+
+    def __init__(self, process: asyncio.subprocess.Process, peer: str) -> None:
+        self._process, self._peer = process, peer
+
+    async def ask(self, *command: object) -> dict[str, Any]:
+        """Run a scenario of load/main.c; its figures.
+
+        Raises:
+            Failed: With what the generator says.
+        """
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.write((" ".join(map(str, command)) + "\n").encode())
+        line = await asyncio.wait_for(process.stdout.readline(), LONGEST_S)
+        if not line.endswith(b"}\n"):
+            said = (await process.stderr.read()).decode(errors="replace").strip()
+            raise Failed(f"{' '.join(map(str, command))}: {said.removeprefix('load: ')}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+def set_up() -> None:
+    """Compile the generator; allow enough descriptors."""
+    compile_c("load", *(HERE / "load").iterdir())
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard != resource.RLIM_INFINITY and hard < FILES:
+        raise SystemExit(f"{FILES:,} open files are needed and the limit is {hard:,} (ulimit -Hn)")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, hard))
+
+
+@contextlib.asynccontextmanager
+async def started(
+    name: str, environment: Mapping[str, str] | None = None, *arguments: str
+) -> AsyncIterator[Server]:
+    """Start a peer and wait until it listens; end it afterwards."""
+    peer = PEERS[name]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = await asyncio.create_subprocess_exec(
+        *(*_on(0), *peer.command(port), *arguments),
+        stdout=asyncio.subprocess.DEVNULL,
+        env={**os.environ, **(environment or {})},
+    )
+    try:
+        await _until_listening(peer.name, port, process)
+        yield Server(peer, port, process.pid)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def _until_listening(name: str, port: int, process: asyncio.subprocess.Process) -> None:
+    for _ in range(200):
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.close()
+            return
+        if process.returncode is not None:
+            break
+        await asyncio.sleep(0.1)
+    raise Failed(f"{name} did not start")
+
+
+@contextlib.asynccontextmanager
+async def loading(server: Server, **environment: str) -> AsyncIterator[Load]:
+    """A generator that talks to a server; what load/main.c reads from its environment can be given."""
+    process = await asyncio.create_subprocess_exec(
+        *(*_on(1), str(BIN / "load"), str(server.port), server.peer.dialect),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **environment},
+    )
+    try:
+        yield Load(process, server.peer.name)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+def _on(processor: int) -> list[str]:
+    many = (os.cpu_count() or 1) > 1 and shutil.which("taskset")
+    return ["taskset", "-c", str(processor)] if many else []
