@@ -63,9 +63,7 @@ async def main(port: int) -> None:
     limits, clock = Limits(), SystemClock()
     settings = Realtime(ping_interval_s=float(os.environ.get("PING_INTERVAL_S", "25")))
     io = make(settings, limits, clock)
-    server = HttpServer(
-        io.asgi, limits=limits, clock=clock, endpoints={io.path: io.admit}, port=port
-    )
+    server = HttpServer(io.asgi, limits=limits, clock=clock, endpoints=io.endpoints, port=port)
     serving = spawn(server.serve(), name="server")
     await asyncio.wait(
         [serving, spawn(server.started.wait(), name="started")], return_when=asyncio.FIRST_COMPLETED

@@ -129,7 +129,7 @@ class App:
             self.asgi,
             limits=settings.limits,
             clock=self.clock,
-            endpoints={settings.realtime.path: self.io.admit},
+            endpoints=self.io.endpoints,
             host=settings.host,
             port=settings.port,
             sockets=sockets,
@@ -219,6 +219,7 @@ class App:
             clock=self.clock,
             ids=self.ids,
             allowed_origins=[*settings.allowed_origins, *filter(None, [settings.public_url])],
+            trusted_proxies=settings.trusted_proxies,
             home=settings.realtime.namespace,
             new_namespace=self._guard,
         )
@@ -261,7 +262,7 @@ class App:
             readiness=lambda: self._readiness,
             clock=self.clock,
             ids=self.ids,
-            mounts={self.settings.realtime.path: self.io.asgi},
+            mounts=dict.fromkeys(self.io.endpoints, self.io.asgi),
         )
         self.local = as_local(self.asgi)
 

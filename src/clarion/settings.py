@@ -77,6 +77,41 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     handshakes_per_s: Annotated[
         int, _help("New sessions of this process a second (burst: twice): 503", ge=1)
     ] = 2_000
+    pending_handshakes: Annotated[
+        int, _help("New sessions about which the application is still deciding: 503", ge=1)
+    ] = 1_000
+    handshakes_per_address: Annotated[
+        int,
+        _help("New sessions of one address a second (burst: twice; 0: any number): 429", ge=0),
+    ] = 50
+    sessions_per_address: Annotated[
+        int, _help("Open sessions of one address (0: any number): 429", ge=0)
+    ] = 1_000
+    sessions_per_user: Annotated[
+        int,
+        _help(
+            "Sockets of one user in a namespace (0: any number): connect_error too_many_connections, 3505",
+            ge=0,
+        ),
+    ] = 50
+    refusals_per_address: Annotated[
+        int,
+        _help(
+            "Refused requests of one address a second (burst: twice; 0: any number): told 1-5 s late",
+            ge=0,
+        ),
+    ] = 10
+    connection_age_s: Annotated[
+        float, _help("A session's age, give or take a fifth (s; 0: any): 3002 aged", ge=0)
+    ] = 86_400.0
+    bytes_per_s: Annotated[
+        int,
+        _help("Bytes of one session a second (burst: 4 s; 0: any number): reading pauses", ge=0),
+    ] = 8 << 20
+    packets_per_s: Annotated[
+        int,
+        _help("Messages of one session a second (burst: 4 s; 0: any number): reading pauses", ge=0),
+    ] = 10_000
     namespaces: Annotated[int, _help("Namespaces of one session: connect_error too_many", ge=1)] = (
         10
     )
@@ -148,7 +183,28 @@ class Auth(Struct, frozen=True, forbid_unknown_fields=True):
 class Realtime(Struct, frozen=True, forbid_unknown_fields=True):
     """The Socket.IO server."""
 
-    path: Annotated[str, _help("Path of the Socket.IO endpoint", pattern="^/.*/$")] = "/socket.io/"
+    path: Annotated[
+        str, _help("Path of the Socket.IO endpoint, with all below it", pattern="^/.*[^/]/?$")
+    ] = "/socket.io/"
+    add_trailing_slash: Annotated[
+        bool, _help("Whether the path ends with a slash, given or not; off: both forms are served")
+    ] = True
+    transports: Annotated[
+        list[Annotated[str, Meta(pattern="^(polling|websocket)$")]],
+        _help("Transports that are served: polling, websocket", min_length=1),
+    ] = msgspec.field(default_factory=lambda: ["polling", "websocket"])
+    allow_upgrades: Annotated[
+        bool, _help("Whether clients on polling are told that they may go on by WebSocket")
+    ] = True
+    http_compression: Annotated[
+        bool, _help("Whether answers on polling are compressed (gzip, deflate)")
+    ] = True
+    http_compression_bytes: Annotated[
+        int, _help("Smaller answers on polling are not compressed (bytes)", ge=0)
+    ] = 1024
+    serve_client: Annotated[
+        bool, _help("Whether the client is served: `/socket.io/socket.io.js` and its kin")
+    ] = True
     namespace: Annotated[str, _help("Namespace of Clarion's own commands", pattern="^/.+$")] = (
         "/clarion"
     )

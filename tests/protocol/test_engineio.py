@@ -254,6 +254,11 @@ def test_captured_request(line: dict[str, Any]) -> None:
     else:
         assert refused is not None
         assert refused.error.value == expected[0]
+        for error in line["connection_error"]:
+            sid = (
+                {"sid": "<sid>"} if "sid" in error["context"] and "<sid>" in request["path"] else {}
+            )
+            assert refused.context == error["context"] | sid
         if name not in BEFORE_101 and "raw" in response:
             assert response["raw"].endswith("\r\n\r\n" + refused.bare().decode())
         elif "status" in response:
@@ -261,10 +266,10 @@ def test_captured_request(line: dict[str, Any]) -> None:
             assert request["method"] == "HEAD" or response["body"].encode() == refused.body()
 
 
-def refusal(query: str, **facts: Any) -> tuple[EngineError, str]:
+def refusal(query: str, **facts: Any) -> tuple[EngineError, Any]:
     with pytest.raises(Refused) as caught:
         check_request(parse_query(query), **{"method": "GET", "upgrade": False} | facts)
-    return caught.value.error, caught.value.detail
+    return caught.value.error, caught.value.context.get("name")
 
 
 def test_an_application_may_refuse_in_its_own_words() -> None:
@@ -272,7 +277,7 @@ def test_an_application_may_refuse_in_its_own_words() -> None:
     captured = {
         line["name"]: line["response"] for line in lines("engineio-http") if "response" in line
     }
-    own = Refused(EngineError.FORBIDDEN, message="go away")
+    own = Refused(EngineError.FORBIDDEN, "go away")
     plain = Refused(EngineError.FORBIDDEN)
     for name, refused in {"refused": own, "refused-default": plain}.items():
         response = captured[f"allow-request-{name}"]
@@ -319,11 +324,19 @@ def test_requests_of_a_session_pass() -> None:
         ("EIO=4&transport=%ff", EngineError.TRANSPORT_UNKNOWN),
         ("EIO=٤&transport=polling", EngineError.UNSUPPORTED_PROTOCOL_VERSION),
         ("EIO=4&transport=webtransport", EngineError.TRANSPORT_UNKNOWN),
+        ("EIO=4&transport=polling&j=0", EngineError.TRANSPORT_UNKNOWN),  # JSONP
     ],
 )
 def test_odd_queries_are_refused(query: str, error: EngineError) -> None:
     """CVE-2023-31125: repeated keys, NUL, bad UTF-8 are plain refusals."""
     assert refusal(query)[0] is error
+
+
+def test_what_a_refusal_was_about_is_cut() -> None:
+    """A listener or a log gets 200 characters of what a stranger wrote."""
+    with pytest.raises(Refused) as caught:
+        check_request(parse_query(f"EIO=4&transport={'x' * 5000}"), method="GET", upgrade=False)
+    assert caught.value.context == {"transport": "x" * 200}
 
 
 def test_a_transport_is_known_only_if_we_speak_it() -> None:

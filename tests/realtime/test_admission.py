@@ -1,12 +1,16 @@
 """Who may open a session."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from clarion.ids import Ids
-from clarion.realtime.admission import Admission, Origins, spend
+from clarion.realtime.admission import Admission, Buckets, Ingress, spend
 from clarion.realtime.transports import Refused
+from clarion.realtime.transports.head import parse_networks
+from clarion.settings import Limits
 
 
 def test_a_burst_then_the_rate():
@@ -39,7 +43,7 @@ def test_never_more_than_burst_plus_rate(pauses, rate):
 
 def test_too_many_handshakes_are_told_when_to_come_back():
     """Refusals are 503 with a Retry-After of 1 to 10 s that differs from client to client, and name the limit."""
-    admission = Admission(1, 10, Ids.seeded(1))
+    admission = Admission(Limits(handshakes_per_s=1), Ids.seeded(1))
     admission.check(0, 0)
     admission.check(0, 0)
     seconds = set()
@@ -54,10 +58,10 @@ def test_too_many_handshakes_are_told_when_to_come_back():
 
 def test_a_full_or_stopping_server_lets_nobody_in():
     """As many sessions as connections may be open; a server that stops takes none."""
-    admission = Admission(10, 2, Ids.seeded(1))
-    admission.check(0, 1)
+    admission = Admission(Limits(connections=10), Ids.seeded(1))
+    admission.check(0, 9)
     with pytest.raises(Refused) as caught:
-        admission.check(0, 2)
+        admission.check(0, 10)
     assert caught.value.limit == "connections"
     admission.is_stopping = True
     with pytest.raises(Refused) as caught:
@@ -65,36 +69,118 @@ def test_a_full_or_stopping_server_lets_nobody_in():
     assert caught.value.status == 503
 
 
+def test_an_address_has_a_rate_and_a_number_of_its_own():
+    """One address gets 429 with the limit's name, others come in; when its sessions have ended it may come again."""
+    limits = Limits(handshakes_per_address=1, sessions_per_address=3)
+    admission = Admission(limits, Ids.seeded(1))
+    for _ in range(2):
+        admission.check(0, 0, "192.0.2.1")
+        admission.entered("192.0.2.1")
+    with pytest.raises(Refused) as caught:
+        admission.check(0, 0, "192.0.2.1")
+    assert (caught.value.status, caught.value.limit) == (429, "handshakes_per_address")
+    assert b"limits.handshakes_per_address" in caught.value.body
+    assert caught.value.retry_after_s
+    admission.check(0, 0, "192.0.2.2")
+    admission.check(1, 0, "192.0.2.1")
+    admission.entered("192.0.2.1")
+    with pytest.raises(Refused) as caught:
+        admission.check(100, 0, "192.0.2.1")
+    assert (caught.value.status, caught.value.limit) == (429, "sessions_per_address")
+    admission.left("192.0.2.1")
+    admission.check(100, 0, "192.0.2.1")
+    for _ in range(5):
+        admission.left("192.0.2.1")
+    assert not admission._sessions
+
+
+def test_a_flooding_address_does_not_take_the_nodes_tokens():
+    """What is refused for its address costs the others nothing."""
+    admission = Admission(Limits(handshakes_per_address=1, handshakes_per_s=10), Ids.seeded(1))
+    for _ in range(100):
+        with contextlib.suppress(Refused):
+            admission.check(0, 0, "192.0.2.1")
+    for n in range(18):
+        admission.check(0, 0, f"192.0.2.{n + 2}")
+
+
 @pytest.mark.parametrize(
-    ("origin", "host", "is_secure", "allowed"),
+    ("address", "key"),
     [
-        (b"", b"x", False, True),
-        (b"http://example.com", b"example.com", False, True),
-        (b"https://example.com", b"EXAMPLE.com:443", False, True),
-        (b"https://Example.com", b"example.com", True, True),
-        (b"http://[::1]:8000", b"[::1]:8000", False, True),
-        (b"http://[::1]", b"[::1]:80", False, True),
-        (b"http://example.com", b"example.com", True, False),
-        (b"http://example.com:81", b"example.com", False, False),
-        (b"http://evil.example", b"example.com", False, False),
-        (b"http://example.com.evil", b"example.com", False, False),
-        (b"null", b"example.com", False, False),
-        (b"null", b"null", False, False),
-        (b"file://", b"", False, False),
-        (b"https://app.example", b"example.com", True, True),
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:0db8:0001:0002"),
+        ("2001:db8:1:2::9", "2001:0db8:0001:0002"),
+        ("fe80::1%eth0", "fe80:0000:0000:0000"),
+        ("127.0.0.1", ""),
+        ("127.1.2.3", ""),
+        ("::1", ""),
+        ("::ffff:127.0.0.1", ""),
+        ("10.1.2.3", ""),
+        ("", ""),
+        ("unix", ""),
     ],
 )
-def test_own_pages_and_listed_origins_pass(origin, host, is_secure, allowed):
-    """Programs without an Origin, pages of the server itself and of listed origins pass; all others do not."""
-    origins = Origins(["https://app.example/"])
-    assert origins.allows(origin, host, is_secure=is_secure) is allowed
+def test_who_is_counted_as_what(address, key):
+    """An IPv6 host has a /64 of addresses; this machine and trusted proxies are not counted, nor what is no address."""
+    assert Admission(Limits(), Ids.seeded(1), parse_networks(["10.0.0.0/8"])).key(address) == key
 
 
-def test_cors_names_the_origin_that_asked():
-    """A listed origin may read answers with credentials; `*` lets everybody read, without credentials; others get no header."""
-    listed, everybody = Origins(["https://app.example"]), Origins(["*"])
-    assert dict(listed.cors(b"https://app.example"))[b"access-control-allow-credentials"] == b"true"
-    assert listed.cors(b"https://evil.example") == []
-    assert listed.cors(b"") == []
-    assert everybody.cors(b"https://any.example") == [(b"access-control-allow-origin", b"*")]
-    assert everybody.allows(b"null", b"x", is_secure=False)
+def test_who_is_refused_again_and_again_hears_it_late():
+    """Twice the rate is told at once, more after 1 to 5 s; this machine's own requests never wait."""
+    admission = Admission(Limits(refusals_per_address=2), Ids.seeded(1))
+    assert [admission.delay_s(0, "192.0.2.1") for _ in range(4)] == [0.0] * 4
+    late = [admission.delay_s(0, "192.0.2.1") for _ in range(20)]
+    assert all(1 <= delay <= 5 for delay in late)
+    assert len(set(late)) > 10
+    assert admission.delay_s(0, "192.0.2.2") == 0
+    assert admission.delay_s(10, "192.0.2.1") == 0
+    assert [admission.delay_s(0, "127.0.0.1") for _ in range(9)] == [0.0] * 9
+
+
+def test_buckets_are_bounded():
+    """However many keys come, no more than `most` are kept, and none that is full again for long."""
+    buckets = Buckets(1, most=100)
+    for n in range(1_000):
+        buckets.spend(f"k{n}", 0.0)
+    assert len(buckets) == 100
+    assert buckets.spend("k999", 0.0) == 0.0
+    assert buckets.spend("k999", 0.0) > 0.0
+    for _ in range(100):
+        buckets.spend("other", 1_000.0)
+    assert len(buckets) <= 2
+    off = Buckets(0)
+    assert [off.spend("k", 0.0) for _ in range(100)] == [0.0] * 100
+    assert len(off) == 0
+
+
+# ── what one session may send ──
+def test_bytes_and_messages_share_one_bucket():
+    """A message takes what its bytes take, a small one what a message takes; the burst is 4 s' worth."""
+    ingress = Ingress.of(Limits(bytes_per_s=1 << 20, packets_per_s=1_000, max_payload_bytes=1024))
+    until = 0.0
+    for _ in range(4):
+        until = ingress.spend(until, 10.0, 1 << 20)
+    assert ingress.excess_s(until, 10.0) == pytest.approx(0)
+    assert ingress.excess_s(ingress.spend(until, 10.0, 1 << 19), 10.0) == pytest.approx(0.5)
+    assert ingress.excess_s(ingress.spend(until, 10.0, 1), 10.0) == pytest.approx(0.001)
+    assert ingress.excess_s(ingress.spend(until, 20.0, 1), 20.0) < 0
+    assert ingress.limit_of(1 << 20) == "bytes_per_s"
+    assert ingress.limit_of(10) == "packets_per_s"
+
+
+@pytest.mark.parametrize("limits", [Limits(), Limits(bytes_per_s=1000), Limits(attachments=0)])
+def test_the_largest_packets_fit_into_the_burst(limits):
+    """Two packets with all the attachments that are allowed may come at once, whatever the rate."""
+    ingress, until = Ingress.of(limits), 0.0
+    for _ in range(2 * (1 + limits.attachments)):
+        until = ingress.spend(until, 5.0, limits.max_payload_bytes)
+    assert ingress.excess_s(until, 5.0) <= 1e-6
+
+
+def test_zero_is_no_limit():
+    """With 0 nothing is ever too much."""
+    ingress, until = Ingress.of(Limits(bytes_per_s=0, packets_per_s=0)), 0.0
+    for _ in range(1_000):
+        until = ingress.spend(until, 1.0, 1 << 20)
+    assert ingress.excess_s(until, 1.0) < 0

@@ -1,6 +1,8 @@
 """What is kept of a client's first request."""
 
 from clarion.realtime.handshake import make_handshake
+from clarion.realtime.transports.head import Upgrade
+from clarion.realtime.transports.request import Request
 from tests.support.memory_transport import handshake
 
 HEADERS = [
@@ -16,13 +18,9 @@ HEADERS = [
 
 def test_a_handshake_says_what_node_says():
     """Headers, query, address, time, whether it is secure and from another site: as `socket.handshake` in Node."""
-    made = make_handshake(
-        b"/socket.io/?EIO=4&transport=websocket&room=a%20b&room=c&empty=",
-        HEADERS,
-        ("192.0.2.7", 5000),
-        is_secure=True,
-        now_ms=1_790_000_000_123,
-    )
+    target = b"/socket.io/?EIO=4&transport=websocket&room=a%20b&room=c&empty="
+    request = Request.of_upgrade(Upgrade(target, HEADERS, ("192.0.2.7", 5000), True))
+    made = make_handshake(request, now_ms=1_790_000_000_123)
     assert made.headers["cookie"] == "a=1"
     assert made.headers["x-forwarded-for"] == "1.1.1.1, 2.2.2.2"
     assert made.query == {"EIO": "4", "transport": "websocket", "room": "c", "empty": ""}
@@ -35,7 +33,8 @@ def test_a_handshake_says_what_node_says():
 
 def test_what_only_made_the_connection_is_forgotten():
     """Headers that say how the connection was made are not kept for its life."""
-    made = make_handshake(b"/socket.io/", HEADERS, None, is_secure=False, now_ms=0)
+    request = Request.of_upgrade(Upgrade(b"/socket.io/", HEADERS, None, False))
+    made = make_handshake(request, now_ms=0)
     assert set(made.headers) == {"host", "origin", "cookie", "x-forwarded-for"}
     assert made.address == ""
     assert made.query == {}

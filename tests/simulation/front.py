@@ -9,11 +9,9 @@ import contextlib
 from base64 import b64decode, b64encode
 from typing import Any, Final
 
-from clarion.clock import LoopClock
-from clarion.protocol import engineio
 from clarion.protocol.engineio import Transport as Kind
 from clarion.realtime import Server
-from clarion.realtime.handshake import make_handshake
+from clarion.realtime.transports import Refused, Upgrade
 from clarion.realtime.transports.base import Prepared, Session
 from clarion.telemetry import spawn
 from tests.simulation.wire import Wire
@@ -127,13 +125,14 @@ class Front:
         await self._server.asgi(scope, receive, send)
 
     async def _websocket(self, wire: Wire, request: dict[str, Any]) -> None:
-        query = engineio.parse_query(request["query"])
+        target = f"{PATH}?{request['query']}".encode()
         try:
-            self._server.check(query, [], method="GET", is_upgrade=True, is_secure=False)
-        except engineio.Refused:
+            begin = self._server.begin(Upgrade(target, [], ("client", 0), is_secure=False))
+        except Refused:
             return
+        assert callable(begin), "nobody is asked here"
         socket = MemorySocket(wire, self._loop)
-        session = self._open(socket, query)
+        session = begin(socket)
         if session is None:
             return
         socket.session = session
@@ -143,15 +142,6 @@ class Front:
         finally:
             socket.session = None
             session.lost(socket)
-
-    def _open(self, socket: MemorySocket, query: engineio.Query) -> Session | None:
-        if query.sid:
-            session = self._server.find(query.sid)
-            return session if session is not None and session.probe(socket) else None
-        target = f"{PATH}?EIO=4&transport=websocket".encode()
-        now_ms = LoopClock().now_ms()
-        handshake = make_handshake(target, [], ("client", 0), is_secure=False, now_ms=now_ms)
-        return self._server.open(socket, handshake)
 
 
 def packed(message: str | bytes) -> dict[str, str]:

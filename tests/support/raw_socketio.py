@@ -156,7 +156,7 @@ async def wired(
     """A Socket.IO server on a free port; `more` is for `Server`. At the end clients hang up, then it is stopped."""
     limits = limits or Limits(drain_s=0.1, close_s=1.0)
     io = Server(settings or Realtime(), limits, clock=SystemClock(), ids=Ids(), **more)
-    endpoints = {io.path: io.admit}
+    endpoints = io.endpoints
     async with serving(io.asgi, limits=limits, endpoints=endpoints, on_stopping=io.stop) as http:
         wire = Wire(io, http)
         try:

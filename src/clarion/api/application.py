@@ -94,7 +94,8 @@ def build_http(
         readiness: The newest state, without any waiting.
         clock: For limits and metrics.
         ids: For ids of requests.
-        mounts: Exact path → an application with rights and CORS of its own, such as the Socket.IO endpoint (`/socket.io/`).
+        mounts: Path → an application with rights and CORS of its own, such as the Socket.IO endpoint (`/socket.io/`). One that
+            ends with a slash is meant with all below it.
         web: The built front end.
 
     Raises:
@@ -160,10 +161,13 @@ class _Mounts:
 
     def __init__(self, app: ASGIApp, mounts: Mapping[str, ASGIApp]) -> None:
         self._app = app
-        self._mounts = dict(mounts)
+        self._mounts = mounts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        mounted = self._mounts.get(scope["path"])
-        if mounted is not None:
-            scope[TEMPLATE] = scope["path"]
-        await (mounted or self._app)(scope, receive, send)
+        path: str = scope["path"]
+        for mount, app in self._mounts.items():
+            if path == mount or (mount.endswith("/") and path.startswith(mount)):
+                scope[TEMPLATE] = mount
+                await app(scope, receive, send)
+                return
+        await self._app(scope, receive, send)

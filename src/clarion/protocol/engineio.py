@@ -181,12 +181,20 @@ def handshake(
 
 
 class Refused(ProtocolError):
-    """A request that Engine.IO answers with an error; `error` is its row in the table, `detail` is for the log."""
+    """A request that Engine.IO answers with an error; `error` is its row in the table.
 
-    def __init__(self, error: EngineError, detail: str = "", message: str = "") -> None:
+    Args:
+        error: Why.
+        message: Own words instead of the table's.
+        context: What it was about, with Node's names, for `connection_error` and the log; texts are cut at 200 characters.
+    """
+
+    def __init__(self, error: EngineError, message: str = "", /, **context: str | int) -> None:
         super().__init__(message or error.message, engine_code=error.value)
         self.error = error
-        self.detail = detail
+        self.context = {
+            key: value[:200] if isinstance(value, str) else value for key, value in context.items()
+        }
 
     def body(self) -> bytes:
         """The answer's JSON body on polling (`application/json`), with `error.status`."""
@@ -203,6 +211,8 @@ class Query(Struct, frozen=True):
     revision: str
     transport: str
     sid: str
+    is_jsonp: bool = False
+    """Whether the answer is wanted as a script, for browsers before 2012 (`j=`)."""
 
 
 # More keys than a client sends (EIO, transport, sid, t, and what the application adds) are not worth parsing.
@@ -217,16 +227,19 @@ def parse_query(query: str) -> Query:
     """
     found = {"EIO": "", "transport": "", "sid": ""}
     seen: set[str] = set()
+    is_jsonp = False
     try:
         pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_QUERY_KEYS)
     except ValueError as exc:
-        raise Refused(EngineError.BAD_REQUEST, "too many keys in the query") from exc
+        raise Refused(EngineError.BAD_REQUEST, name="TOO_MANY_KEYS") from exc
     for key, value in pairs:
         if key in found:
             # Two values are no value that is known: `transport=polling&transport=websocket` names no transport.
             found[key] = value if key not in seen else f"{found[key]},{value}"
             seen.add(key)
-    return Query(found["EIO"], found["transport"], found["sid"])
+        elif key == "j":
+            is_jsonp = True
+    return Query(found["EIO"], found["transport"], found["sid"], is_jsonp)
 
 
 ALL_TRANSPORTS = frozenset(transport.value for transport in Transport)
@@ -255,22 +268,29 @@ def check_request(
         Refused: The first of the table's checks that failed, in its order: 0, 3 (Origin), 1, 3 (mismatch), 2, 5, 3.
             The application's own check (code 4) comes after these.
     """
-    if query.transport not in transports or query.transport not in ALL_TRANSPORTS:
-        raise Refused(EngineError.TRANSPORT_UNKNOWN, f"transport {query.transport[:40]!r}")
+    transport = query.transport
+    if transport not in transports or transport not in ALL_TRANSPORTS or query.is_jsonp:
+        named = {"transport": transport} if transport else {}
+        raise Refused(EngineError.TRANSPORT_UNKNOWN, **named)
     if not (origin.isascii() and origin.isprintable()):
-        raise Refused(EngineError.BAD_REQUEST, "Origin with control characters")
-    is_websocket = query.transport == Transport.WEBSOCKET.value
+        raise Refused(EngineError.BAD_REQUEST, name="INVALID_ORIGIN", origin=origin)
     if query.sid:
         if session is None:
-            raise Refused(EngineError.UNKNOWN_SID)
-        if not upgrade and query.transport != session.value:
-            raise Refused(EngineError.BAD_REQUEST, "TRANSPORT_MISMATCH")
+            raise Refused(EngineError.UNKNOWN_SID, sid=query.sid)
+        if not upgrade and transport != session.value:
+            raise Refused(
+                EngineError.BAD_REQUEST,
+                name="TRANSPORT_MISMATCH",
+                transport=transport,
+                previousTransport=session.value,
+            )
         # GHSA-2gc4-cqfq-p2gv: an upgrade without EIO must not turn a session into one of revision 3.
         if query.revision != "4":
-            raise Refused(EngineError.BAD_REQUEST, "PROTOCOL_MISMATCH")
+            raise Refused(EngineError.BAD_REQUEST, name="PROTOCOL_MISMATCH")
     elif method != "GET":
-        raise Refused(EngineError.BAD_HANDSHAKE_METHOD, f"method {method[:40]!r}")
+        raise Refused(EngineError.BAD_HANDSHAKE_METHOD, method=method)
     elif query.revision != "4":
-        raise Refused(EngineError.UNSUPPORTED_PROTOCOL_VERSION)
-    if upgrade != is_websocket:
-        raise Refused(EngineError.BAD_REQUEST, "TRANSPORT_HANDSHAKE_ERROR")
+        # Node takes whatever is not 4 for 3.
+        raise Refused(EngineError.UNSUPPORTED_PROTOCOL_VERSION, protocol=3)
+    if upgrade != (transport == Transport.WEBSOCKET.value):
+        raise Refused(EngineError.BAD_REQUEST, name="TRANSPORT_HANDSHAKE_ERROR")

@@ -1,13 +1,18 @@
-"""Who may open a session: how many a second, and pages of which origins.
+"""Who may open a session: how many there may be, how many a second, of everybody and of one address; and how much one may send.
 
-A request without an Origin header does not come from a browser's page: cookies of a person can't be abused by it, so it passes.
-Node checks the origin of nothing but what CORS lets a page read, so that any site can open a WebSocket with a person's cookies.
+Rates are token buckets, each of which is one number, so that nothing runs in the background. What is kept by address is bounded:
+an address without sessions is forgotten as soon as its bucket is full again, and earlier where very many come.
 """
 
-from collections.abc import Sequence
+from collections import OrderedDict
+from ipaddress import IPv6Address, ip_address
+from typing import Final
+
+from msgspec import Struct
 
 from clarion.ids import Ids
-from clarion.realtime.transports.head import Refused
+from clarion.realtime.transports.head import Networks, Refused, is_trusted
+from clarion.settings import Limits
 
 
 def spend(spent_until: float, now: float, rate: float, *, burst: float) -> tuple[float, float]:
@@ -33,86 +38,164 @@ def spend(spent_until: float, now: float, rate: float, *, burst: float) -> tuple
 
 _ROUNDING_S = 1e-6  # sums of floats miss by less
 
+# Addresses whose bucket is remembered: about 2 MB. Whoever has more of them than that has no use for a bucket.
+ADDRESSES: Final = 10_000
+BURST_S: Final = 4.0  # of a session's bucket, at least
+
+
+class Buckets:
+    """A token bucket for each of many keys; twice the rate at once.
+
+    Args:
+        rate: Tokens a second; 0: any number.
+        most: Buckets that are kept; the one that was used longest ago goes first.
+    """
+
+    def __init__(self, rate: float, most: int = ADDRESSES) -> None:
+        self._rate, self._most = rate, most
+        # The last used is last.
+        self._spent: OrderedDict[str, float] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._spent)
+
+    def spend(self, key: str, now: float) -> float:
+        """Take one; returns how many seconds are to be waited, 0 if there was one."""
+        if not self._rate or not key:
+            return 0.0
+        before = self._spent.pop(key, 0.0)
+        self._spent[key], wait_s = spend(before, now, self._rate, burst=2 * self._rate)
+        # One comes at most, two may go: what is full again is gone soon.
+        for _ in range(2):
+            oldest, until = next(iter(self._spent.items()))
+            if until <= now or len(self._spent) > self._most:
+                del self._spent[oldest]
+        return wait_s
+
 
 class Admission:
     """The door of new sessions.
 
     Args:
-        per_s: `limits.handshakes_per_s`; twice that at once.
-        most: Sessions that may be open.
+        limits: `connections`, `handshakes_per_s`, `handshakes_per_address`, `sessions_per_address`, `refusals_per_address`.
         ids: Spreads when those who are refused come back.
+        exempt: Networks of proxies: behind one address of theirs are many people. This machine's own is exempt too.
     """
 
-    def __init__(self, per_s: int, most: int, ids: Ids) -> None:
-        self._per_s, self._most, self._ids = per_s, most, ids
+    def __init__(self, limits: Limits, ids: Ids, exempt: Networks = ()) -> None:
+        # Fixed at creation
+        self._limits, self._ids = limits, ids
+        # Changes while open. _sessions has no zeros.
         self._spent_until = 0.0
+        self._sessions: dict[str, int] = {}
+        self._handshakes = Buckets(limits.handshakes_per_address)
+        self._refusals = Buckets(limits.refusals_per_address)
+        self.exempt = exempt
         self.is_stopping = False
 
-    def check(self, now: float, open_now: int) -> None:
+    def check(self, now: float, open_now: int, address: str = "") -> None:
         """Let one in.
 
+        Args:
+            now: Seconds.
+            open_now: Sessions that are open.
+            address: The client's; empty: none that could be counted.
+
         Raises:
-            Refused: 503 with Retry-After.
+            Refused: 503 where the server is at its limits, 429 where the address is; with Retry-After.
         """
-        if self.is_stopping:
-            raise self._refusal("the server is stopping", "")
-        if open_now >= self._most:
-            raise self._refusal("too many sessions", "connections")
-        self._spent_until, wait_s = spend(
-            self._spent_until, now, self._per_s, burst=2 * self._per_s
-        )
+        key = self.check_room(open_now, address)
+        # First the address: one that floods must not take the node's tokens.
+        if self._handshakes.spend(key, now):
+            why = "too many new sessions of one address"
+            raise self._refusal(429, why, "handshakes_per_address")
+        per_s = self._limits.handshakes_per_s
+        self._spent_until, wait_s = spend(self._spent_until, now, per_s, burst=2 * per_s)
         if wait_s:
-            raise self._refusal("too many new sessions at once", "handshakes_per_s")
+            raise self._refusal(503, "too many new sessions at once", "handshakes_per_s")
 
-    def _refusal(self, why: str, limit: str) -> Refused:
+    def check_room(self, open_now: int, address: str = "") -> str:
+        """Whether there is room at all, whatever the rate; returns the address's key. Raises as `check`."""
+        key, most = self.key(address), self._limits.sessions_per_address
+        if self.is_stopping:
+            raise self._refusal(503, "the server is stopping", "")
+        if open_now >= self._limits.connections:
+            raise self._refusal(503, "too many sessions", "connections")
+        if key and 0 < most <= self._sessions.get(key, 0):
+            raise self._refusal(429, "too many sessions of one address", "sessions_per_address")
+        return key
+
+    def entered(self, address: str) -> None:
+        """A session has begun."""
+        if key := self.key(address):
+            self._sessions[key] = self._sessions.get(key, 0) + 1
+
+    def left(self, address: str) -> None:
+        """It has ended."""
+        if key := self.key(address):
+            count = self._sessions.get(key, 0) - 1
+            if count > 0:
+                self._sessions[key] = count
+            else:
+                self._sessions.pop(key, None)
+
+    def delay_s(self, now: float, address: str) -> float:
+        """A request of this address was wrong: how long to wait before it is told, so that who tries for ever tries slowly."""
+        too_many = self._refusals.spend(self.key(address), now)
+        return self._ids.uniform(1, 5) if too_many else 0.0
+
+    def key(self, address: str) -> str:
+        """Under which name an address is counted: an IPv6 host has a /64 of them; empty: it is not counted."""
+        try:
+            parsed = ip_address(address.partition("%")[0])
+        except ValueError:
+            return ""
+        if isinstance(parsed, IPv6Address):
+            parsed = parsed.ipv4_mapped or parsed
+        if parsed.is_loopback or is_trusted(str(parsed), self.exempt):
+            return ""
+        if isinstance(parsed, IPv6Address):
+            return parsed.exploded[:19]
+        return str(parsed)
+
+    def _refusal(self, status: int, why: str, limit: str) -> Refused:
         retry_s = round(self._ids.uniform(1, 10))
-        return Refused(503, why, retry_after_s=retry_s, limit=limit)
+        told = f"{why} (limits.{limit})" if limit else why
+        return Refused(status, told, retry_after_s=retry_s, limit=limit)
 
 
-class Origins:
-    """Which pages may talk to the server from a browser.
+class Ingress(Struct, frozen=True):
+    """How much one session may send: one bucket of seconds, from which each message takes its share.
 
-    Args:
-        allowed: Origins besides the server's own, such as `https://app.example.com`; `*` is everybody.
+    A message takes as long as its bytes do at `limits.bytes_per_s`, or as long as one does at `limits.packets_per_s`, whichever
+    is more. The bucket is one number in the session: `until = ingress.spend(until, now, size)`, and while
+    `ingress.excess_s(until, now)` is above 0 no more should be read from that client.
     """
 
-    def __init__(self, allowed: Sequence[str] = ()) -> None:
-        self._everybody = "*" in allowed
-        self._allowed = {origin.rstrip("/").lower().encode(): None for origin in allowed}
+    byte_s: float
+    """What one byte takes; 0: nothing."""
+    packet_s: float
+    """What one message takes at least; 0: nothing."""
+    burst_s: float
+    """What may be taken at once."""
 
-    def allows(self, origin: bytes, host: bytes, *, is_secure: bool) -> bool:
-        """Whether a request may be served.
+    @classmethod
+    def of(cls, limits: Limits) -> "Ingress":
+        """The bucket of these limits: 4 seconds' worth at once, and no less than two packets with all attachments."""
+        byte_s = 1 / limits.bytes_per_s if limits.bytes_per_s else 0.0
+        packet_s = 1 / limits.packets_per_s if limits.packets_per_s else 0.0
+        largest = 2 * limits.max_payload_bytes * (1 + limits.attachments)
+        return cls(byte_s, packet_s, max(BURST_S, largest * byte_s))
 
-        Args:
-            origin: Its Origin header, empty if there is none.
-            host: Its Host header: the page may be the server's own.
-            is_secure: Whether it came over TLS, as far as we know: a proxy may have taken it off.
-        """
-        origin = origin.lower()
-        if not origin or self._everybody or origin in self._allowed:
-            return True
-        scheme, _, page = origin.partition(b"://")
-        if scheme not in _PORTS or (is_secure and scheme != b"https"):
-            return False
-        return _with_port(page, scheme) == _with_port(host.lower(), scheme)
+    def spend(self, until: float, now: float, size: int) -> float:
+        """Take a message of `size` bytes; `until` is when the bucket is full again, 0 at first."""
+        cost = max(size * self.byte_s, self.packet_s)
+        return max(until, now) + cost
 
-    def cors(self, origin: bytes) -> list[tuple[bytes, bytes]]:
-        """Headers with which a browser lets the page read the answer; none for the server's own pages and other programs."""
-        if not origin:
-            return []
-        if origin.lower() in self._allowed:
-            return [
-                (b"access-control-allow-origin", origin),
-                (b"access-control-allow-credentials", b"true"),
-                (b"vary", b"Origin"),
-            ]
-        return [(b"access-control-allow-origin", b"*")] if self._everybody else []
+    def excess_s(self, until: float, now: float) -> float:
+        """For how long nothing should be read: above 0 if more was taken than there was."""
+        return until - now - self.burst_s
 
-
-_PORTS = {b"http": b":80", b"https": b":443"}
-
-
-def _with_port(host: bytes, scheme: bytes) -> bytes:
-    """`example.com` and `example.com:443` are one for https."""
-    bare = host.rpartition(b"]")[2]  # of an IPv6 address what stands behind its brackets
-    return host if b":" in bare else host + _PORTS[scheme]
+    def limit_of(self, size: int) -> str:
+        """Which limit a message of `size` bytes runs into, for the count of breaches."""
+        return "bytes_per_s" if size * self.byte_s >= self.packet_s else "packets_per_s"

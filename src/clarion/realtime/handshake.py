@@ -1,12 +1,13 @@
 """What a client said when it opened its session: as `socket.handshake` in Node."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from msgspec import Struct
 
 from clarion.clock import as_datetime
+from clarion.realtime.transports.request import Request
 
 # They say how the connection was made, not who made it. What remains is kept for as long as the session lives: with all of
 # them a browser's idle connection would cost 0.6 KB more.
@@ -58,23 +59,14 @@ class Handshake(Struct, frozen=True):
         return self.raw_headers.startswith(b"origin:") or b"\norigin:" in self.raw_headers
 
 
-def make_handshake(
-    target: bytes,
-    headers: Sequence[tuple[bytes, bytes]],
-    client: tuple[str, int] | None,
-    *,
-    is_secure: bool,
-    now_ms: int,
-) -> Handshake:
-    """What is worth keeping of a request.
+def make_handshake(request: Request, now_ms: int) -> Handshake:
+    """What is worth keeping of the request that began a session.
 
     Args:
-        target: Path and query.
-        headers: Names in lower case; values have no line ends (the HTTP parser refuses them).
-        client: Address and port.
-        is_secure: Whether it came over TLS.
+        request: Its headers' values have no line ends: the HTTP parser refuses them.
         now_ms: The time.
     """
-    kept = b"\n".join(b"%b:%b" % (name, value) for name, value in headers if name not in _FORGOTTEN)
-    address = client[0] if client is not None else ""
-    return Handshake(address, is_secure, now_ms, target.decode("latin-1"), {}, kept)
+    kept = b"\n".join(
+        b"%b:%b" % (name, value) for name, value in request.raw_headers if name not in _FORGOTTEN
+    )
+    return Handshake(request.address, request.is_secure, now_ms, request.url, {}, kept)

@@ -15,44 +15,39 @@ On any ASGI server, before an application or mounted in one, `asgi` serves every
 
 Beside an application on the fast port, `admit` decides about WebSockets and `asgi` serves polling; both go to `transports.HttpServer`:
 
-    door = HttpServer(app, limits=io.limits, clock=…, endpoints={io.path: io.admit}, on_stopping=io.stop)
+    door = HttpServer(app, limits=io.limits, clock=…, endpoints=io.endpoints, on_stopping=io.stop)
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final, overload
 
 from clarion.clock import Clock, SystemClock
 from clarion.errors import UsageError
 from clarion.ids import Ids
-from clarion.protocol import engineio, socketio
-from clarion.protocol.codes import EngineError
+from clarion.protocol import socketio
 from clarion.protocol.engineio import Transport as Kind
 from clarion.protocol.parser import PARSERS
 from clarion.protocol.session import Timing
 from clarion.protocol.socketio import DecoderLimits
-from clarion.realtime.admission import Admission, Origins
+from clarion.realtime.cookie import Cookie
 from clarion.realtime.egress import Flusher
 from clarion.realtime.engine import Engine
+from clarion.realtime.entrance import AllowRequest, Entrance, GenerateId
 from clarion.realtime.handlers import Runner
-from clarion.realtime.handshake import Handshake, make_handshake
+from clarion.realtime.handshake import Handshake
 from clarion.realtime.heartbeat import RESOLUTION_S, Wheel
 from clarion.realtime.namespace import H, M, Namespace
 from clarion.realtime.operators import Operator
+from clarion.realtime.origins import AllowedOrigins, Cors
 from clarion.realtime.session import Session
 from clarion.realtime.socket import Socket
 from clarion.realtime.transports.application import Application, AsgiApp
 from clarion.realtime.transports.asgi import Begin
 from clarion.realtime.transports.base import Transport
-from clarion.realtime.transports.head import Headers, Refused, Upgrade, joined
-from clarion.realtime.transports.polling import (
-    CorsHeaders,
-    Polling,
-    PollingEndpoint,
-    Receive,
-    Scope,
-    Send,
-)
+from clarion.realtime.transports.head import Upgrade, parse_networks
+from clarion.realtime.transports.http import Admit
+from clarion.realtime.transports.polling import PollingEndpoint, Receive, Scope, Send
 from clarion.realtime.transports.serve import HttpServer, run
 from clarion.realtime.transports.websocket import SessionSocket
 from clarion.settings import Limits, Realtime
@@ -71,7 +66,12 @@ class Server:
         limits: How much clients may do; None: the defaults.
         clock: Says when a session began; None: the machine's.
         ids: Makes ids of sessions and sockets; None: from the operating system's chance.
-        allowed_origins: Origins of pages that may talk to the server, besides its own; `*` is everybody.
+        allowed_origins: Origins of pages that may talk to the server, besides its own; `*` is everybody. Short for `cors`.
+        cors: What pages of other origins may do, in full.
+        allow_request: Judges each request for a new session; `def` or `async def`, see `AllowRequest`.
+        generate_id: Makes the ids of sessions; `def` or `async def`, see `GenerateId`. 4 characters that name the node follow.
+        cookie: Names the session in the first answer on polling, for load balancers; True: `io`, as Node's.
+        trusted_proxies: Addresses or networks that limits by address do not count.
         home: The namespace of `emit_to_user`, `emit_to_room` and `broadcast` where none is named.
         bare_errors: Answer to an unknown namespace with the message alone, byte for byte as Node, without `data`.
         new_namespace: Called with each namespace as it is made, `/` included: the place for what all of them need.
@@ -87,7 +87,12 @@ class Server:
         *,
         clock: Clock | None = None,
         ids: Ids | None = None,
-        allowed_origins: Sequence[str] = (),
+        allowed_origins: AllowedOrigins = (),
+        cors: Cors | None = None,
+        allow_request: AllowRequest | None = None,
+        generate_id: GenerateId | None = None,
+        cookie: Cookie | bool = False,
+        trusted_proxies: Sequence[str] = (),
         home: str = "/",
         bare_errors: bool = False,
         new_namespace: Callable[[Namespace], None] = lambda _: None,
@@ -95,11 +100,15 @@ class Server:
         settings, limits = settings or Realtime(), limits or Limits()
         clock, ids = clock or SystemClock(), ids or Ids()
         # Fixed at creation
-        self.path = settings.path
+        bare_path = settings.path.rstrip("/")
+        self.path = f"{bare_path}/" if settings.add_trailing_slash else bare_path
         self.home = home
         self.limits = limits
         self.bare_errors = bare_errors
         self.max_payload_bytes = limits.max_payload_bytes
+        self.upgrades: Sequence[str] = (
+            ("websocket",) if settings.allow_upgrades and "websocket" in settings.transports else ()
+        )
         self.connect_timeout_s = settings.connect_timeout_s
         self.timing = Timing(
             ping_interval_s=settings.ping_interval_s,
@@ -119,9 +128,6 @@ class Server:
         self.wheel = Wheel(min(RESOLUTION_S, shortest / 400))
         self.flusher = Flusher(limits.egress_soft_bytes, limits.egress_hard_bytes)
         self._runner = Runner()
-        self._admission = Admission(limits.handshakes_per_s, limits.connections, ids)
-        self._origins = Origins(allowed_origins)
-        self._polling = PollingEndpoint(self)
         self.asgi: Final = Application(self)
         """ASGI application: sessions under `path`, on polling and WebSockets; 404 elsewhere."""
         self._new_namespace = new_namespace
@@ -131,6 +137,26 @@ class Server:
         self._sessions: dict[str, Session] = {}
         self.engine: Final = Engine(self._sessions, self._runner)
         """What happens below the namespaces."""
+        self._entrance = Entrance(
+            self._open,
+            settings,
+            limits,
+            ids=ids,
+            node=self._node,
+            clock=clock,
+            sessions=self._sessions,
+            now=self.wheel.now,
+            engine=self.engine,
+            cors=cors or Cors(origins=allowed_origins),
+            exempt=parse_networks(trusted_proxies),
+            allow_request=allow_request,
+            generate_id=generate_id,
+            cookie=Cookie() if cookie is True else cookie or None,
+        )
+        compress_from = settings.http_compression_bytes if settings.http_compression else None
+        self._polling = PollingEndpoint(self._entrance, limits.max_payload_bytes, compress_from)
+        self.endpoints: dict[str, Admit] = {self.path: self.admit, f"{bare_path}/": self.admit}
+        """Who decides about WebSockets, by path: what `HttpServer` needs to know."""
         self._door: HttpServer | None = None
         self.of("/")
 
@@ -156,11 +182,13 @@ class Server:
         Raises:
             SettingsError: The address or the port cannot be had.
         """
+        if trusted_proxies:
+            self._entrance.admission.exempt = parse_networks(trusted_proxies)
         self._door = door = HttpServer(
             self.asgi,
             limits=self.limits,
             clock=self._clock,
-            endpoints={self.path: self.admit},
+            endpoints=self.endpoints,
             host=host,
             port=port,
             trusted_proxies=trusted_proxies,
@@ -234,6 +262,11 @@ class Server:
         """How many are open in this process."""
         return len(self._sessions)
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether nobody new is let in any more."""
+        return self._entrance.admission.is_stopping
+
     def to(self, *rooms: str) -> Operator[Socket]:
         """Everybody of `/` in any of these rooms."""
         return self.of("/").to(*rooms)
@@ -304,44 +337,22 @@ class Server:
         """
         return Application(self, other)
 
-    def admit(self, upgrade: Upgrade) -> SessionSocket:
-        """Decide about an upgrade on `path`, for `HttpServer`.
+    def admit(self, upgrade: Upgrade) -> SessionSocket | Awaitable[SessionSocket]:
+        """Decide about an upgrade on `path`, for `HttpServer`: at once, or awaited where the application is asked.
 
         Raises:
-            Refused: 400 for what Engine.IO does not serve, 403 for a foreign page, 503 where there are too many.
+            Refused: 400 for what Engine.IO does not serve, 403 for a foreign page or by `allow_request`, 503 and 429 for limits.
         """
-        return SessionSocket(self.begin(upgrade))
+        begin = self.begin(upgrade)
+        return SessionSocket(begin) if callable(begin) else _later(begin)
 
-    def begin(self, upgrade: Upgrade) -> Begin:
-        """Decide about a WebSocket, whatever will carry it; raises as `admit`.
+    def begin(self, upgrade: Upgrade) -> Begin | Awaitable[Begin]:
+        """Decide about a WebSocket, whatever will carry it; as `admit`.
 
         Returns:
             What to call with the transport once it is open.
         """
-        try:
-            query = engineio.parse_query(upgrade.query.decode("latin-1"))
-            self.check(
-                query,
-                upgrade.headers,
-                method="GET",
-                is_upgrade=True,
-                is_secure=upgrade.is_secure,
-            )
-        except engineio.Refused as why:
-            status = 403 if why.error is EngineError.FORBIDDEN else 400
-            raise Refused(status, why.bare(), "text/html") from why
-        if query.sid:
-            session = self._sessions[query.sid]
-            return lambda transport: session if session.probe(transport) else None
-        self._count_in()
-        handshake = make_handshake(
-            upgrade.target,
-            upgrade.headers,
-            upgrade.client,
-            is_secure=upgrade.is_secure,
-            now_ms=self._clock.now_ms(),
-        )
-        return lambda transport: self._open(transport, handshake)
+        return self._entrance.begin(upgrade)
 
     async def serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request under `path` that is no WebSocket: `asgi` calls this."""
@@ -352,82 +363,25 @@ class Server:
         """The session of an id, also one whose last packets wait to be fetched."""
         return self._sessions.get(sid)
 
-    def check(
-        self,
-        query: engineio.Query,
-        headers: Headers,
-        *,
-        method: str,
-        is_upgrade: bool,
-        is_secure: bool,
-    ) -> None:
-        """Refuse what Engine.IO does not serve, and pages of foreign origins.
-
-        Raises:
-            engineio.Refused: Why.
-        """
-        session = self._sessions.get(query.sid) if query.sid else None
-        origin = joined(headers, b"origin")
-        try:
-            engineio.check_request(
-                query,
-                method=method,
-                upgrade=is_upgrade,
-                session=session.expects if session is not None else None,
-                origin=origin.decode("latin-1"),
-            )
-            host = joined(headers, b"host")
-            if not self._origins.allows(origin, host, is_secure=is_secure):
-                raise engineio.Refused(EngineError.FORBIDDEN, "foreign origin")
-        except engineio.Refused:
-            _refused.inc()
-            raise
-
-    def cors(self, headers: Headers) -> CorsHeaders:
-        """Headers that let a page of an allowed origin read the answer."""
-        return self._origins.cors(joined(headers, b"origin"))
-
-    def open_polling(self, scope: Scope, polling: Polling) -> Session:
-        """Begin a session on polling.
-
-        Raises:
-            Refused: 503 where there are too many.
-        """
-        self._count_in()
-        query: bytes = scope["query_string"]
-        handshake = make_handshake(
-            scope["path"].encode("latin-1", "replace") + b"?" + query,
-            scope["headers"],
-            scope["client"],
-            is_secure=scope["scheme"] == "https",
-            now_ms=self._clock.now_ms(),
-        )
-        return self._open(polling, handshake)
-
     def open(self, transport: Transport, handshake: Handshake) -> Session:
-        """Begin a session on a transport: also the simulator's way in.
+        """Begin a session on a transport: the simulator's way in.
 
         Raises:
             Refused: 503 where there are too many.
         """
-        self._count_in()
-        return self._open(transport, handshake)
+        self._entrance.count()
+        return self._open(self._ids.session_id(self._node), transport, handshake)
 
     def ended(self, session: Session) -> None:
         """Forget a session."""
         if self._sessions.pop(session.id, None) is not None:
             self.wheel.cancel(session)
+            self._entrance.admission.left(session.handshake.address)
 
-    def _count_in(self) -> None:
-        try:
-            self._admission.check(self.wheel.now(), len(self._sessions))
-        except Refused:
-            _overloaded.inc()
-            raise
-
-    def _open(self, transport: Transport, handshake: Handshake) -> Session:
-        session = self.session_type(self._ids.session_id(self._node), self, handshake, transport)
-        self._sessions[session.id] = session
+    def _open(self, sid: str, transport: Transport, handshake: Handshake) -> Session:
+        session = self.session_type(sid, self, handshake, transport)
+        self._sessions[sid] = session
+        self._entrance.admission.entered(handshake.address)
         session.open()
         _opened.inc()
         if self.engine.is_heard:
@@ -440,7 +394,7 @@ class Server:
 
         Sessions on WebSockets are told one after another by `HttpServer`, which knows their connections, or by `close`.
         """
-        self._admission.is_stopping = True
+        self._entrance.admission.is_stopping = True
         for session in list(self._sessions.values()):
             if session.transport.kind is Kind.POLLING:
                 session.drain()
@@ -464,6 +418,8 @@ class Server:
         self.wheel.close()
 
 
+async def _later(begin: Awaitable[Begin]) -> SessionSocket:
+    return SessionSocket(await begin)
+
+
 _opened = handshakes.labels("opened")
-_refused = handshakes.labels("refused")
-_overloaded = handshakes.labels("overloaded")

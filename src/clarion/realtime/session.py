@@ -4,7 +4,7 @@ It owns the transports, feeds what they receive to the machine and does what tha
 the namespaces; and is the one place where errors become closes. It decides nothing that `protocol.session` can decide.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol, assert_never
 
 from clarion.errors import PeerError, ProtocolError, TooMany, UnknownNamespace
@@ -52,6 +52,7 @@ class Shared(Protocol):
     decoding: DecoderLimits
     parser: Parser
     connect_timeout_s: float
+    upgrades: Sequence[str]
     wheel: Wheel
     flusher: Flusher
     bare_errors: bool
@@ -142,7 +143,7 @@ class Session(Timed):
         self._machine.open(kind, now)
         hello = engineio.handshake(
             self.id,
-            upgrades=("websocket",) if kind is Kind.POLLING else (),
+            upgrades=shared.upgrades if kind is Kind.POLLING else (),
             ping_interval_s=shared.timing.ping_interval_s,
             ping_timeout_s=shared.timing.ping_timeout_s,
             max_payload_bytes=shared.limits.max_payload_bytes,

@@ -78,7 +78,7 @@ async def main(port: int) -> None:
         limits=limits,
         clock=SystemClock(),
         port=port,
-        endpoints={io.path: io.admit},
+        endpoints=io.endpoints,
         on_stopping=io.stop,
     )
     serving = asyncio.get_running_loop().create_task(http.serve())

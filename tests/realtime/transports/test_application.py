@@ -163,7 +163,7 @@ async def test_sessions_end_before_what_their_handlers_use():
         told.append((await receive())["type"])
         await send({"type": "lifespan.startup.complete"})
         told.append((await receive())["type"])
-        told.append(io._admission.is_stopping)
+        told.append(io.is_stopping)
         await send({"type": "lifespan.shutdown.complete"})
 
     assert await Process().run(io.app(behind), "startup", "shutdown") == COMPLETE

@@ -321,7 +321,7 @@ def test_the_place_of_a_poll_takes_one_answer():
         poll = polling.hold()
         assert polling.write_many([Prepared(["4a"]), Prepared(["4b", b"\0"])]) == 2
         polling.write(Prepared(["4late"]))
-        assert poll.result() == "4a\x1e4b\x1ebAA=="
+        assert poll.result().body == "4a\x1e4b\x1ebAA=="
         assert not polling.is_writable
         assert polling.buffered() == 0
 

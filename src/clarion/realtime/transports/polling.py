@@ -8,21 +8,32 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, Protocol, TypeAlias
 
+from msgspec import Struct
+
 from clarion.protocol import engineio
 from clarion.protocol.codes import Reason
 from clarion.protocol.engineio import Transport as Kind
 from clarion.realtime.transports.base import Prepared, Session
-from clarion.realtime.transports.head import Headers, Refused, joined
+from clarion.realtime.transports.encoding import compressed
+from clarion.realtime.transports.head import Headers, Refused
+from clarion.realtime.transports.request import Request
 from clarion.telemetry import limit_exceeded, spawn
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-CorsHeaders: TypeAlias = list[tuple[bytes, bytes]]
 
 _TEXT: Final = b"text/plain; charset=UTF-8"
 _JSON: Final = b"application/json"
 _NO_STORE: Final = (b"cache-control", b"no-store")
+
+
+class Payload(Struct, frozen=True):
+    """The answer to a GET."""
+
+    body: str
+    may_compress: bool
+    """Whether one of its messages may be compressed."""
 
 
 class Polling:
@@ -35,7 +46,7 @@ class Polling:
 
     def __init__(self) -> None:
         # Only while a GET is held. Invariant: is_writable  <=>  _poll is there and not answered.
-        self._poll: asyncio.Future[str] | None = None
+        self._poll: asyncio.Future[Payload] | None = None
         self.is_writable = False
         # Only while a POST comes in
         self.is_posting = False
@@ -45,7 +56,7 @@ class Polling:
         """Whether a GET is held, answered or about to be."""
         return self._poll is not None
 
-    def hold(self) -> "asyncio.Future[str]":
+    def hold(self) -> "asyncio.Future[Payload]":
         """Hold a GET; its answer's body will be in the future."""
         self._poll = asyncio.get_running_loop().create_future()
         self.is_writable = True
@@ -57,17 +68,18 @@ class Polling:
 
     def write(self, item: Prepared, /) -> None:
         """Answer the GET with one."""
-        self._answer(item.messages)
+        self._answer(item.messages, may_compress=item.compress)
 
     def write_many(self, items: list[Prepared], /) -> int:
         """Answer the GET with all there is: a client comes back for each answer."""
-        self._answer([message for item in items for message in item.messages])
+        messages = [message for item in items for message in item.messages]
+        self._answer(messages, may_compress=any(item.compress for item in items))
         return len(items)
 
-    def _answer(self, messages: list[str | bytes]) -> None:
+    def _answer(self, messages: list[str | bytes], *, may_compress: bool) -> None:
         self.is_writable = False
         if self._poll is not None and not self._poll.done():
-            self._poll.set_result(engineio.encode_payload(messages))
+            self._poll.set_result(Payload(engineio.encode_payload(messages), may_compress))
 
     def buffered(self) -> int:
         """Nothing waits here: an answer is whole."""
@@ -81,13 +93,13 @@ class PollingSession(Session, Protocol):
     """What a session does for polling besides."""
 
     @property
-    def transport(self) -> Any:
-        """Where its messages go now."""
+    def id(self) -> str:
+        """Names it in the query of each request."""
         ...
 
     @property
-    def expects(self) -> Kind | None:
-        """The transport that requests with its id must name."""
+    def transport(self) -> Any:
+        """Where its messages go now."""
         ...
 
     def receive_payload(self, body: bytes, via: Any) -> bool:
@@ -106,45 +118,52 @@ class PollingSession(Session, Protocol):
 class Door(Protocol):
     """The server, as polling needs it."""
 
-    max_payload_bytes: int
-
-    def find(self, sid: str) -> PollingSession | None:
-        """The session of an id."""
+    def check(self, request: Request) -> PollingSession | None:
+        """The session that a request names, None: it wants a new one; raises `engineio.Refused`."""
         ...
 
-    def check(
-        self,
-        query: engineio.Query,
-        headers: Headers,
-        *,
-        method: str,
-        is_upgrade: bool,
-        is_secure: bool,
-    ) -> None:
-        """Raise `engineio.Refused` or `Refused` where the request is not to be served."""
+    async def delay(self, request: Request) -> None:
+        """Wait before a refusal is told."""
         ...
 
-    def open_polling(self, scope: Scope, polling: Polling) -> PollingSession:
-        """Begin a session, or raise `Refused`."""
+    async def open_polling(self, request: Request, polling: Polling) -> PollingSession:
+        """Begin a session, or raise `Refused` or `engineio.Refused`."""
         ...
 
-    def cors(self, headers: Headers) -> CorsHeaders:
+    def cors(self, request: Request) -> Headers:
         """Headers that let a page read the answer."""
+        ...
+
+    def preflight(self, request: Request) -> Headers:
+        """Headers that let a page ask."""
+        ...
+
+    def headers(self, request: Request, new_sid: str = "") -> Headers:
+        """Further headers of an answer that is no refusal."""
         ...
 
 
 class PollingEndpoint:
-    """ASGI application for requests of the Socket.IO path that are no upgrades."""
+    """ASGI application for requests of the Socket.IO path that are no upgrades.
 
-    def __init__(self, door: Door) -> None:
+    Args:
+        door: The server.
+        max_payload_bytes: Of a body.
+        compress_from: Answers of so many bytes are compressed; None: none is.
+    """
+
+    def __init__(self, door: Door, max_payload_bytes: int, compress_from: int | None) -> None:
         self._door = door
+        self._max_payload_bytes, self._compress_from = max_payload_bytes, compress_from
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        answer = _Answer(send, self._door.cors(scope["headers"]))
+        request = Request.of_scope(scope)
+        answer = _Answer(send, self._door.cors(request))
         try:
-            await self._serve(scope, receive, answer)
+            await self._serve(request, receive, answer)
         except engineio.Refused as why:
+            await self._door.delay(request)
             await answer(why.error.status, why.body(), _JSON)
         except Refused as why:
             if why.limit:
@@ -154,38 +173,39 @@ class PollingEndpoint:
             )
             await answer(why.status, why.body, why.content_type.encode(), more)
 
-    async def _serve(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
-        method: str = scope["method"]
-        query = engineio.parse_query(scope["query_string"].decode("latin-1"))
-        if method == "OPTIONS" and answer.cors:
-            await answer.preflight(scope["headers"])
+    async def _serve(self, request: Request, receive: Receive, answer: "_Answer") -> None:
+        if request.method == "OPTIONS" and answer.cors:
+            await answer(204, more=self._door.preflight(request))
             return
-        is_secure = scope["scheme"] == "https"
-        headers = scope["headers"]
-        self._door.check(query, headers, method=method, is_upgrade=False, is_secure=is_secure)
-        if not query.sid:
-            await self._begin(scope, answer)
+        session = self._door.check(request)
+        if session is None:
+            await self._begin(request, answer)
             return
-        session = self._door.find(query.sid)
-        assert session is not None, "check refuses unknown ids"
         polling: Polling = session.transport
-        if method == "GET":
-            await self._get(session, polling, receive, answer)
-        elif method == "POST":
-            await self._post(session, polling, scope, receive, answer)
+        if request.method == "GET":
+            await self._get(session, polling, request, receive, answer)
+        elif request.method == "POST":
+            await self._post(session, polling, request, receive, answer)
         else:
             await answer(405, b"", _TEXT, [(b"allow", b"GET, POST")])
 
-    async def _begin(self, scope: Scope, answer: "_Answer") -> None:
+    async def _begin(self, request: Request, answer: "_Answer") -> None:
         polling = Polling()
         poll = polling.hold()
-        self._door.open_polling(scope, polling)
-        body = await poll  # the open packet, which is on its way
+        session = await self._door.open_polling(request, polling)
+        payload = await poll  # the open packet, which is on its way
         polling.release()
-        await answer(200, body.encode(), _TEXT)
+        await answer(
+            200, payload.body.encode(), _TEXT, self._door.headers(request, new_sid=session.id)
+        )
 
     async def _get(
-        self, session: PollingSession, polling: Polling, receive: Receive, answer: "_Answer"
+        self,
+        session: PollingSession,
+        polling: Polling,
+        request: Request,
+        receive: Receive,
+        answer: "_Answer",
     ) -> None:
         if polling.is_polled:
             session.lost(polling, Reason.TRANSPORT_ERROR)
@@ -201,19 +221,28 @@ class PollingEndpoint:
                 gone.cancel()
         polling.release()
         if poll.done():
-            await answer(200, poll.result().encode(), _TEXT)
+            await self._deliver(poll.result(), request, answer)
         else:
             session.lost(polling)
+
+    async def _deliver(self, payload: Payload, request: Request, answer: "_Answer") -> None:
+        body, more = payload.body.encode(), list(self._door.headers(request))
+        if self._compress_from is not None and len(body) >= self._compress_from:
+            more.append((b"vary", b"Accept-Encoding"))
+            if payload.may_compress:
+                body, encoding = await compressed(body, request.header(b"accept-encoding"))
+                more += [(b"content-encoding", encoding)] if encoding else []
+        await answer(200, body, _TEXT, more)
 
     async def _post(
         self,
         session: PollingSession,
         polling: Polling,
-        scope: Scope,
+        request: Request,
         receive: Receive,
         answer: "_Answer",
     ) -> None:
-        content_type = joined(scope["headers"], b"content-type")
+        content_type = request.header(b"content-type")
         # CVE-2026-59725: revision 4 has no binary bodies, and the request must be answered all the same.
         if polling.is_posting or content_type.lower().startswith(b"application/octet-stream"):
             session.lost(polling, Reason.TRANSPORT_ERROR)
@@ -221,21 +250,21 @@ class PollingEndpoint:
             return
         polling.is_posting = True
         try:
-            body = await self._body(scope, receive)
+            body = await self._body(request, receive)
         finally:
             polling.is_posting = False
         if body is None:
             session.lost(polling, Reason.TRANSPORT_ERROR)
         elif session.receive_payload(body, polling):
-            await answer(200, b"ok", b"text/html")
+            await answer(200, b"ok", b"text/html", self._door.headers(request))
         else:
             await answer(400)
 
-    async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
+    async def _body(self, request: Request, receive: Receive) -> bytes | None:
         """The request's body; None if it never came. Raises Refused for a large one."""
-        limit = self._door.max_payload_bytes
+        limit = self._max_payload_bytes
         too_large = Refused(413, limit="max_payload_bytes")
-        length = joined(scope["headers"], b"content-length")
+        length = request.header(b"content-length")
         if length.isdigit() and (len(length) > 12 or int(length) > limit):
             raise too_large
         parts: list[bytes] = []
@@ -262,7 +291,7 @@ async def _gone(receive: Receive) -> None:
 class _Answer:
     """Answers one request."""
 
-    def __init__(self, send: Send, cors: CorsHeaders) -> None:
+    def __init__(self, send: Send, cors: Headers) -> None:
         self._send, self.cors = send, cors
 
     async def __call__(
@@ -270,25 +299,14 @@ class _Answer:
         status: int,
         body: bytes = b"",
         content_type: bytes = _TEXT,
-        more: CorsHeaders | None = None,
+        more: Headers = (),
     ) -> None:
         headers = [
             (b"content-type", content_type),
             (b"content-length", b"%d" % len(body)),
             _NO_STORE,
             *self.cors,
-            *(more or ()),
+            *more,
         ]
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
-
-    async def preflight(self, asked: Headers) -> None:
-        """Let a browser send what its page wants to send."""
-        wanted = joined(asked, b"access-control-request-headers")
-        more = [
-            (b"access-control-allow-methods", b"GET, POST"),
-            (b"access-control-max-age", b"600"),
-        ]
-        if wanted:
-            more.append((b"access-control-allow-headers", wanted))
-        await self(204, more=more)
