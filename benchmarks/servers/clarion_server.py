@@ -4,7 +4,6 @@ PING_INTERVAL_S=… JWT_SECRET=… python -m benchmarks.servers.clarion_server P
 """
 
 import asyncio
-import gc
 import os
 import sys
 from typing import Any
@@ -14,7 +13,7 @@ from clarion.auth.tokens import TokenVerifier
 from clarion.clock import SystemClock
 from clarion.ids import Ids
 from clarion.realtime import Server, Socket
-from clarion.realtime.transports import HttpServer, run
+from clarion.realtime.transports import HttpServer, run, settle_memory
 from clarion.settings import Limits, Realtime
 from clarion.telemetry import spawn
 
@@ -68,8 +67,7 @@ async def main(port: int) -> None:
     await asyncio.wait(
         [serving, spawn(server.started.wait(), name="started")], return_when=asyncio.FIRST_COMPLETED
     )
-    gc.collect()
-    gc.freeze()
+    settle_memory()
     await serving
 
 

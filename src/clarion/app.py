@@ -8,7 +8,6 @@ Stopping goes the other way round: nobody new is let in, clients are told, what 
 
 import asyncio
 import contextlib
-import gc
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -38,7 +37,7 @@ from clarion.jobs import Job, Queue, Worker
 from clarion.notifications import Inbox, Notifications, inbox_kind
 from clarion.outbound import Outbound
 from clarion.realtime import Namespace, Server, Socket
-from clarion.realtime.transports import HttpServer
+from clarion.realtime.transports import HttpServer, settle_memory
 from clarion.settings import Settings
 from clarion.storage import open_store
 from clarion.telemetry import get_logger, spawn
@@ -142,9 +141,7 @@ class App:
             await server.started.wait()
             self._not_serving = {}
             await self._look()
-            # What was made until now lives as long as the process: the collector need not look at it again.
-            gc.collect()
-            gc.freeze()
+            settle_memory()
             on_started(server.port)
 
         beginning = spawn(begin(), name="http server: started")

@@ -48,7 +48,7 @@ from clarion.realtime.transports.base import Transport
 from clarion.realtime.transports.head import Upgrade, parse_networks
 from clarion.realtime.transports.http import Admit
 from clarion.realtime.transports.polling import PollingEndpoint, Receive, Scope, Send
-from clarion.realtime.transports.serve import HttpServer, run
+from clarion.realtime.transports.serve import HttpServer, run, settle_memory
 from clarion.realtime.transports.websocket import SessionSocket
 from clarion.settings import Limits, Realtime
 from clarion.telemetry import get_logger, handshakes, spawn
@@ -210,7 +210,12 @@ class Server:
 
     def run(self, host: str = "127.0.0.1", port: int = 3000, **more: Any) -> None:
         """Do `serve` in an event loop of its own, on uvloop where that is installed; returns when it has stopped."""
-        run(self.serve(host, port, **more))
+
+        async def main() -> None:
+            settle_memory()
+            await self.serve(host, port, **more)
+
+        run(main())
 
     # ── setting up ──
     def of(self, name: str) -> Namespace:

@@ -251,8 +251,11 @@ class Session(Timed):
         return self._deadline()
 
     def _deadline(self) -> float | None:
-        times = (self._machine.deadline, self._connect_by, self._whole_by)
-        return min((when for when in times if when is not None), default=None)
+        when = self._machine.deadline
+        for other in (self._connect_by, self._whole_by):
+            if other is not None and (when is None or other < when):
+                when = other
+        return when
 
     def _wake(self) -> None:
         """Have the wheel call in time."""

@@ -7,6 +7,16 @@ from clarion.realtime.transports.head import Refused, Upgrade
 from clarion.realtime.transports.http import LOCAL, Admit
 from clarion.realtime.transports.listening import listen
 from clarion.realtime.transports.message import WebSocket
-from clarion.realtime.transports.serve import HttpServer, run
+from clarion.realtime.transports.serve import HttpServer, run, settle_memory
 
-__all__ = ["LOCAL", "Admit", "HttpServer", "Refused", "Upgrade", "WebSocket", "listen", "run"]
+__all__ = [
+    "LOCAL",
+    "Admit",
+    "HttpServer",
+    "Refused",
+    "Upgrade",
+    "WebSocket",
+    "listen",
+    "run",
+    "settle_memory",
+]

@@ -107,7 +107,11 @@ class Upgrade(msgspec.Struct, frozen=True):
 
 def joined(headers: Headers, name: bytes) -> bytes:
     """All values of a header as one."""
-    return b",".join(value for key, value in headers if key == name)
+    found: bytes | None = None
+    for key, value in headers:
+        if key == name:
+            found = value if found is None else b"%b,%b" % (found, value)
+    return found or b""
 
 
 def check_header(name: bytes, value: bytes) -> None:
@@ -142,8 +146,10 @@ def check_head(version: str, headers: Headers, limits: Limits) -> None:
 
 def wants_websocket(headers: Headers) -> bool:
     """Whether this asks for a WebSocket; `Connection` is a list, and Firefox sends `keep-alive, Upgrade`."""
-    tokens = {token.strip().lower() for token in joined(headers, b"connection").split(b",")}
-    return b"upgrade" in tokens and joined(headers, b"upgrade").strip().lower() == b"websocket"
+    if joined(headers, b"upgrade").strip().lower() != b"websocket":
+        return False
+    tokens = joined(headers, b"connection").lower().split(b",")
+    return any(token.strip() == b"upgrade" for token in tokens)
 
 
 def has_body(headers: Headers) -> bool:
