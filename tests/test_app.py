@@ -1,13 +1,21 @@
 """The composition root: what is true of the parts together."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from clarion.app import App
-from clarion.settings import Settings
+from clarion.settings import Auth, Settings
+from tests.support.asgi_servers import serving_on
+from tests.support.raw_socketio import Wire
 
 
 async def test_a_stop_is_not_taken_back_by_a_look_at_the_store(
@@ -25,9 +33,70 @@ async def test_a_stop_is_not_taken_back_by_a_look_at_the_store(
         app._not_serving = {}
         looking = asyncio.get_running_loop().create_task(app._look())
         await asked.wait()
-        app._stopping()
+        app.stopping()
         answer.set()
         await looking
         transport = httpx.ASGITransport(app.asgi)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
             assert (await http.get("/readyz")).status_code == 503
+
+
+def open_app(folder: Path, **more: Any) -> App:
+    """An app that asks nobody for a token in `/`."""
+    return App(Settings(data_dir=str(folder / "data"), auth=Auth(open_namespaces=["/"]), **more))
+
+
+@pytest.mark.parametrize("kind", ["uvicorn", "hypercorn"])
+async def test_the_whole_runs_on_a_foreign_server(tmp_path: Path, kind: str) -> None:
+    """Its lifespan opens it and closes it; API, polling and WebSockets are served, and readiness is told."""
+    app = open_app(tmp_path)
+    async with serving_on(kind, app.asgi) as port:
+        url = f"http://127.0.0.1:{port}"
+        async with httpx.AsyncClient(base_url=url) as http:
+            assert (await http.get("/readyz")).status_code == 200
+            assert (await http.get("/nowhere")).status_code == 404
+        wire = Wire(app.io, SimpleNamespace(port=port))
+        client, polled = await wire.joined(), await wire.polling()
+        await polled.join()
+        app.io.emit("hello")
+        assert await client.hear() == '42["hello"]'
+        assert (await polled.get()).body == b'42["hello"]'
+        await wire.hang_up()
+    assert not any(each.is_open for each in app.io._sessions.values())
+    assert app._not_serving == {"server": "stopping"}
+
+
+@pytest.mark.parametrize("at", ["/", "/live"])
+async def test_the_whole_is_mounted_in_another_application(tmp_path: Path, at: str) -> None:
+    """That one's lifespan enters it; under a path everything is below that path."""
+    app = open_app(tmp_path)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with app:
+            yield
+
+    whole = Starlette(routes=[Mount(at, app.asgi)], lifespan=lifespan)
+    async with serving_on("uvicorn", whole) as port:
+        wire = Wire(app.io, SimpleNamespace(port=port))
+        root = at.rstrip("/").encode()
+        assert (await wire.ask("GET", root + b"/readyz")).status == 200
+        assert (await wire.ask("GET", root + b"/socket.io/?EIO=4&transport=polling")).status == 200
+        socket = await wire.raw.websocket(path=root + b"/socket.io/?EIO=4&transport=websocket")
+        assert (await socket.receive())[1].startswith(b"0{")
+        await socket.hang_up()
+
+
+async def test_a_start_that_fails_is_told_to_the_server(tmp_path: Path) -> None:
+    """Wrong settings are a message of the lifespan, not a trace."""
+    (tmp_path / "data").write_text("in the way")
+    inbox: asyncio.Queue[Any] = asyncio.Queue()
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    inbox.put_nowait({"type": "lifespan.startup"})
+    await open_app(tmp_path).asgi({"type": "lifespan"}, inbox.get, send)
+    assert [message["type"] for message in sent] == ["lifespan.startup.failed"]
+    assert "data" in sent[0]["message"]

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from clarion.accounts import (
     Accounts,
@@ -31,13 +31,14 @@ from clarion.auth import DEFAULT_TENANT, Principal, TokenIssuer, TokenVerifier, 
 from clarion.auth.tenants import rooms_of_tenant, user_room
 from clarion.bus import LocalBus
 from clarion.clock import Clock, SystemClock
-from clarion.errors import ClarionError, Unauthenticated
+from clarion.errors import ClarionError, SettingsError, Unauthenticated
 from clarion.ids import Ids
 from clarion.jobs import Job, Queue, Worker
 from clarion.notifications import Inbox, Notifications, inbox_kind
 from clarion.outbound import Outbound
 from clarion.realtime import Namespace, Server, Socket
 from clarion.realtime.transports import HttpServer, settle_memory
+from clarion.realtime.transports.asgi import Receive, Scope, Send
 from clarion.settings import Settings
 from clarion.storage import open_store
 from clarion.telemetry import get_logger, spawn
@@ -64,8 +65,9 @@ class App:
         keys: API keys.
         kinds: Kinds of topics; an application may add its own.
         worker: Durable jobs.
-        asgi: The HTTP side (API, pages, long polling) as an ASGI application.
-        local: The same for the operator of this machine: every right, no credential.
+        asgi: The whole as an ASGI application, for any ASGI server: API, pages, and sessions on both transports. Its lifespan opens the
+            app and closes it. Mounted in another application it gets none: enter the app in that one's lifespan.
+        local: The HTTP side for the operator of this machine: every right, no credential.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class App:
         self._closing = contextlib.AsyncExitStack()
         self._tickets: dict[str, int] = {}
         self._setup = setup
+        self.asgi: Final = _Asgi(self)
 
     async def __aenter__(self) -> Self:
         """Open and start every part.
@@ -97,6 +100,8 @@ class App:
         except BaseException:
             await self._closing.aclose()
             raise
+        self._not_serving = {}
+        await self._look()
         return self
 
     async def __aexit__(
@@ -125,7 +130,7 @@ class App:
         """
         settings = self.settings
         server = HttpServer(
-            self.asgi,
+            self.http,
             limits=settings.limits,
             clock=self.clock,
             endpoints=self.io.endpoints,
@@ -134,13 +139,11 @@ class App:
             sockets=sockets,
             uds=Path(settings.data_dir) / "clarion.sock",
             trusted_proxies=settings.trusted_proxies,
-            on_stopping=self._stopping,
+            on_stopping=self.stopping,
         )
 
         async def begin() -> None:
             await server.started.wait()
-            self._not_serving = {}
-            await self._look()
             settle_memory()
             on_started(server.port)
 
@@ -248,7 +251,7 @@ class App:
         self.worker.every(PURGE_S, "purge", purge)
 
     def _make_http(self) -> None:
-        self.asgi = build_http(
+        self.http = build_http(
             self.settings,
             authenticator=self.authenticator,
             accounts=self.accounts,
@@ -261,7 +264,7 @@ class App:
             ids=self.ids,
             mounts=dict.fromkeys(self.io.endpoints, self.io.asgi),
         )
-        self.local = as_local(self.asgi)
+        self.local = as_local(self.http)
 
     # ── sockets: who is it, and until when ──
     def _guard(self, namespace: Namespace) -> None:
@@ -320,10 +323,42 @@ class App:
         reasons = self._not_serving | store
         self._readiness = Readiness(not reasons, reasons)
 
-    def _stopping(self) -> None:
+    def stopping(self) -> None:
+        """Nobody new is let in from now on, and balancers are told."""
         self._not_serving = {"server": "stopping"}
         self._readiness = Readiness(False, self._not_serving)
         self.io.stop()
+
+
+class _Asgi:
+    """An app on a foreign server."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one scope."""
+        if scope["type"] == "http":
+            await self._app.http(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(receive, send)
+        else:
+            await self._app.io.asgi(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()  # lifespan.startup
+        try:
+            await self._app.__aenter__()
+        except SettingsError as exc:
+            await send({"type": "lifespan.startup.failed", "message": str(exc)})
+            return
+        try:
+            await send({"type": "lifespan.startup.complete"})
+            await receive()  # lifespan.shutdown
+            self._app.stopping()
+        finally:
+            await self._app.__aexit__(None, None, None)
+        await send({"type": "lifespan.shutdown.complete"})
 
 
 def _credential(client: Socket) -> str | None:

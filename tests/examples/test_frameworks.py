@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -26,6 +27,12 @@ console.log(JSON.stringify(await Promise.all([ann.emitWithAck("say", "hello"), h
 ben.on("said", (text) => console.log(JSON.stringify(text)));
 """
 
+WHO = """
+import { io } from "socket.io-client";
+const socket = io(process.argv[2], { auth: { token: process.argv[3] } });
+socket.on("connect", async () => console.log(await socket.emitWithAck("whoami")));
+"""
+
 SERVERS = {
     "uvicorn": ("-m", "uvicorn", "--log-level", "warning", "--port", "{port}"),
     "hypercorn": ("-m", "hypercorn", "--bind", "127.0.0.1:{port}"),
@@ -34,9 +41,11 @@ SERVERS = {
 
 
 @contextlib.contextmanager
-def process(*command: str) -> Iterator[subprocess.Popen[str]]:
+def process(*command: str, **env: str) -> Iterator[subprocess.Popen[str]]:
     """A process for as long as the test needs it."""
-    started = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    started = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=os.environ | env
+    )
     try:
         yield started
     finally:
@@ -46,11 +55,11 @@ def process(*command: str) -> Iterator[subprocess.Popen[str]]:
 
 
 @contextlib.contextmanager
-def serving(*command: str) -> Iterator[tuple[int, subprocess.Popen[str]]]:
+def serving(*command: str, **env: str) -> Iterator[tuple[int, subprocess.Popen[str]]]:
     """A server process that can be reached, and its port."""
     port = free_port()
     arguments = [each.format(port=port) for each in command]
-    with process(sys.executable, *arguments) as server:
+    with process(sys.executable, *arguments, **env) as server:
         await_port(port, server)
         yield port, server
 
@@ -84,6 +93,26 @@ def test_a_chat_beside_a_framework(chat, server, module, doors):
         assert httpx.post(url + "/nowhere").status_code == 404
         running.send_signal(signal.SIGTERM)
         running.wait(30)
+
+
+def test_all_of_clarion_inside_fastapi(tmp_path):
+    """Routes of the application, Clarion's own, and its sockets; somebody described to Clarion is notified."""
+    settings = {"CLARION_DATA_DIR": str(tmp_path / "data")}
+    with serving(*SERVERS["uvicorn"], "examples.embedded_app:app", **settings) as (port, _):
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as http:
+            assert http.get("/readyz").status_code == 200
+            person = {"username": "ann", "password": "correct horse battery"}
+            token = http.post("/v1/auth/register", json=person).json()["access_token"]
+            shipped = http.post("/orders/17/shipped", params={"customer": "ann"}).json()
+            inbox = http.get("/v1/inbox", headers={"authorization": f"Bearer {token}"}).json()
+        assert shipped["notification"]
+        assert "Order 17 is on its way" in json.dumps(inbox)
+        (tmp_path / "node_modules").symlink_to(MODULES)
+        (tmp_path / "who.mjs").write_text(WHO)
+        with process(
+            "node", str(tmp_path / "who.mjs"), f"http://127.0.0.1:{port}", token
+        ) as client:
+            assert client.stdout.readline() == "ann\n"
 
 
 def test_a_chat_alone(chat, tmp_path):

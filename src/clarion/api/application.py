@@ -32,6 +32,7 @@ from clarion.clock import Clock
 from clarion.ids import Ids
 from clarion.notifications import Inbox, Notifications
 from clarion.realtime import Server
+from clarion.realtime.transports.application import leads_to
 from clarion.settings import Settings
 from clarion.telemetry import REGISTRY
 
@@ -164,9 +165,8 @@ class _Mounts:
         self._mounts = mounts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path: str = scope["path"]
         for mount, app in self._mounts.items():
-            if path == mount or (mount.endswith("/") and path.startswith(mount)):
+            if leads_to(mount, scope) and (mount.endswith("/") or scope["path"].endswith(mount)):
                 scope[TEMPLATE] = mount
                 await app(scope, receive, send)
                 return
