@@ -115,6 +115,9 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     namespaces: Annotated[int, _help("Namespaces of one session: connect_error too_many", ge=1)] = (
         10
     )
+    dynamic_namespaces: Annotated[
+        int, _help("Namespaces that clients' wishes may make: connect_error too_many", ge=1)
+    ] = 1_000
     rooms: Annotated[
         int, _help("Rooms that one socket may join by command: ack too_many", ge=1)
     ] = 500
@@ -130,6 +133,9 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     events_per_s: Annotated[
         int, _help("Events of one socket a second (burst: twice): ack rate_limited", ge=1)
     ] = 1_000
+    events_waiting: Annotated[
+        int, _help("Events of one socket that wait for an async middleware: ack too_many", ge=1)
+    ] = 2_000
     commands_per_s: Annotated[
         int, _help("Clarion commands of one socket a second (burst: twice): ack rate_limited", ge=1)
     ] = 50
@@ -223,6 +229,9 @@ class Realtime(Struct, frozen=True, forbid_unknown_fields=True):
     connect_timeout_s: Annotated[
         float, _help("A session without a namespace is closed after this (s)", gt=0)
     ] = 45.0
+    cleanup_empty_namespaces: Annotated[
+        bool, _help("A namespace that a client's wish made goes when its last client has gone")
+    ] = True
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):

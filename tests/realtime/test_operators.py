@@ -16,12 +16,12 @@ class Client:
     def __init__(self) -> None:
         self.asked: list[tuple] = []
 
-    def send_event(self, event, args, *, is_volatile):
-        self.asked.append((event, args, is_volatile))
+    def send_event(self, event, args, *, is_volatile, compress):
+        self.asked.append((event, args, is_volatile, compress))
         return "sent"
 
-    async def emit_with_ack(self, event, *args, timeout_s=None):
-        self.asked.append((event, args, timeout_s))
+    async def ask(self, event, args, *, timeout_s, all_args, compress):
+        self.asked.append((event, args, timeout_s, all_args, compress))
         return "answer"
 
 
@@ -52,10 +52,26 @@ async def test_nobody_is_a_possible_choice(everybody):
 
 
 async def test_a_sockets_own_operator_hands_on_what_was_said():
-    """`socket.volatile` and `socket.timeout` are said to the socket with the event."""
+    """`socket.volatile`, `timeout` and `compress` are said to the socket with the event."""
     client = Client()
     operator = SocketOperator(client)
     assert operator.volatile.timeout(3).emit("e", 1) == "sent"
-    assert operator.emit("e") == "sent"
+    assert operator.compress(False).send("e") == "sent"
+    assert operator.write() == "sent"
     assert await operator.timeout(3).volatile.emit_with_ack("q", 2) == "answer"
-    assert client.asked == [("e", (1,), True), ("e", (), False), ("q", (2,), 3)]
+    assert await operator.compress(False).emit_with_ack("q", all_args=True) == "answer"
+    assert client.asked == [
+        ("e", (1,), True, True),
+        ("message", ("e",), False, False),
+        ("message", (), False, True),
+        ("q", (2,), 3, False, True),
+        ("q", (), 20, True, False),
+    ]
+
+
+def test_rooms_can_be_named_in_lists(everybody):
+    """Where a room is taken a list of rooms is, too."""
+    chosen = everybody.to(["a", "b"], "c").in_(("c", "d")).except_(["e"], "f").local.compress(False)
+    assert chosen.selection == Selection(("a", "b", "c", "d"), ("e", "f"))
+    assert (chosen.is_local, chosen.is_compressed) == (True, False)
+    assert (everybody.is_local, everybody.is_compressed) == (False, True)

@@ -299,7 +299,7 @@ def check_event_name(name: Any, error: type[ClarionError] = UsageError) -> None:
     """Raise `error` unless the name is text, not empty, not reserved and without controls; or a number, as in Node."""
     if type(name) is str:
         if name in RESERVED_EVENTS:
-            raise error(f"event name {name} is reserved")
+            raise error(f'"{name}" is a reserved event name')
         if not name or has_controls(name):
             raise error("an event's name is empty or has control characters")
     elif type(name) is not int and type(name) is not float:

@@ -16,13 +16,29 @@ DEFAULT_TIMEOUT_S: Final = 20.0
 
 
 class Pending(Timed):
-    """One question: to how many it went, who has answered, and the future of who asked."""
+    """One question: to how many it went, who has answered, and the future of who asked.
 
-    __slots__ = ("_answers", "_future", "_missing", "_only_one", "_wheel")
+    Args:
+        wheel: The server's timer.
+        recipients: To how many clients it goes.
+        timeout_s: How long to wait for all of them.
+        only_one: Whether it goes to a client, and not to whoever is there: then its leaving is an error.
+        all_args: Whether who asked wants all arguments of an answer, and not its first alone.
+    """
 
-    def __init__(self, wheel: Wheel, recipients: int, timeout_s: float, *, only_one: bool) -> None:
+    __slots__ = ("_all_args", "_answers", "_future", "_missing", "_only_one", "_wheel")
+
+    def __init__(
+        self,
+        wheel: Wheel,
+        recipients: int,
+        timeout_s: float,
+        *,
+        only_one: bool,
+        all_args: bool = False,
+    ) -> None:
         super().__init__()
-        self._wheel, self._only_one = wheel, only_one
+        self._wheel, self._only_one, self._all_args = wheel, only_one, all_args
         self._missing = recipients
         self._answers: list[tuple[Any, ...]] = []
         self._future: asyncio.Future[list[tuple[Any, ...]]]
@@ -59,8 +75,14 @@ class Pending(Timed):
     def on_time(self, now: float) -> None:
         """The time for answers is over."""
         if not self._future.done():
-            responses = [args[0] if args else None for args in self._answers]
+            responses = [self.told(args) for args in self._answers]
             self._future.set_exception(AckTimeout(responses=responses, missing=self._missing))
+
+    def told(self, args: tuple[Any, ...]) -> Any:
+        """An answer as who asked wants it; None where it has no argument."""
+        if self._all_args:
+            return args
+        return args[0] if args else None
 
     def _count(self) -> None:
         self._missing -= 1

@@ -4,12 +4,11 @@ Events of clients are elsewhere (`listeners.py`): their names are the clients' c
 """
 
 from collections.abc import Callable
-from typing import Any, Final, TypeVar, overload
+from typing import Any, Final, overload
 
 from clarion.errors import UsageError
-from clarion.realtime.handlers import Handler, Listener, Once, Runner, no_reply
-
-H = TypeVar("H", bound=Handler)
+from clarion.realtime.handlers import Handler, Runner, no_reply
+from clarion.realtime.listeners import H, Listeners
 
 
 class Emitter:
@@ -20,16 +19,19 @@ class Emitter:
         runner: Calls them. What a listener raises is logged and hurts nobody; an async one runs beside.
     """
 
-    __slots__ = ("_listeners", "_names", "_runner", "is_heard")
+    __slots__ = ("_listeners", "_names", "_runner")
 
     def __init__(self, names: tuple[str, ...], runner: Runner) -> None:
         # Fixed at creation
         self._names: Final = names
         self._runner = runner
-        # Grows and shrinks. Invariant: no list is ever changed, it is replaced; is_heard  <=>  there is a listener.
-        self._listeners: dict[str, list[Listener]] = {}
-        self.is_heard = False
+        # Grows and shrinks
+        self._listeners = Listeners()
+
+    @property
+    def is_heard(self) -> bool:
         """Whether anybody listens to anything: where nobody does, telling need not even be prepared."""
+        return bool(self._listeners.by_event)
 
     @overload
     def on(self, event: str) -> Callable[[H], H]: ...
@@ -44,7 +46,7 @@ class Emitter:
         name = self._known(event)
         if handler is None:
             return lambda given: self.on(event, given)
-        self._add(name, Listener(handler))
+        self._listeners.add(name, handler)
         return handler
 
     @overload
@@ -56,32 +58,24 @@ class Emitter:
         name = self._known(event)
         if handler is None:
             return lambda given: self.once(event, given)
-        self._add(name, Once(Listener(handler), lambda listener: self._drop(name, listener)))
+        self._listeners.add_once(name, handler)
         return handler
 
     def off(self, event: str, handler: Handler) -> None:
         """Call this handler no more; it may not have been there. Where it was added twice, its last place goes."""
-        name = self._known(event)
-        for listener in reversed(self._listeners.get(name, [])):
-            if listener.handler == handler:
-                self._drop(name, listener)
-                return
+        self._listeners.remove(self._known(event), handler)
 
     def remove_all_listeners(self, event: str | None = None) -> None:
         """Call nobody with this event any more; None: with none."""
-        if event is None:
-            self._listeners.clear()
-        else:
-            self._listeners.pop(self._known(event), None)
-        self.is_heard = bool(self._listeners)
+        self._listeners.remove_all(None if event is None else self._known(event))
 
     def listeners(self, event: str) -> list[Handler]:
         """Who is called with an event, in this order."""
-        return [each.handler for each in self._listeners.get(self._known(event), [])]
+        return self._listeners.handlers(self._known(event))
 
     def tell(self, event: str, *args: Any) -> None:
         """Call the listeners of an event."""
-        for listener in self._listeners.get(event, ()):
+        for listener in self._listeners.by_event.get(event, ()):
             self._runner.call(listener, None, args[: listener.most], no_reply, event)
 
     def _known(self, event: str) -> str:
@@ -89,15 +83,3 @@ class Emitter:
         if name not in self._names:
             raise UsageError(f"there is no event {event!r} here, only {', '.join(self._names)}")
         return name
-
-    def _add(self, name: str, listener: Listener) -> None:
-        self._listeners[name] = [*self._listeners.get(name, ()), listener]
-        self.is_heard = True
-
-    def _drop(self, name: str, listener: Listener) -> None:
-        left = [each for each in self._listeners.get(name, ()) if each is not listener]
-        if left:
-            self._listeners[name] = left
-        else:
-            self._listeners.pop(name, None)
-        self.is_heard = bool(self._listeners)

@@ -1,20 +1,28 @@
 """What the events of one client do: their rate, their order, who handles them, who is answered what.
 
 Handlers begin in the order of the wire. A plain function runs at once; an async one begins with the loop's next turn, and what
-comes meanwhile waits for that. How long they then run, and which ends first, is theirs. Made for a socket when it is first needed.
+comes meanwhile waits for that. How long they then run, and which ends first, is theirs. Where the socket has middlewares that wait,
+its events pass them one after another. Made for a socket when it is first needed.
 """
 
 import asyncio
+import inspect
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
 
-from clarion.errors import Invalid, PeerError, RateLimited, UnknownEvent
-from clarion.protocol.socketio import Packet
+from clarion.errors import Invalid, PeerError, RateLimited, ServerError, TooMany, UnknownEvent
+from clarion.protocol.socketio import Packet, check_event_name
 from clarion.realtime.admission import spend
-from clarion.realtime.handlers import Handler, Listener, Reply, Runner, no_reply
+from clarion.realtime.handlers import Listener, Reply, Runner, as_told, no_reply
+from clarion.realtime.listeners import Listeners
 from clarion.settings import Limits
-from clarion.telemetry import events, limit_exceeded
+from clarion.telemetry import events, get_logger, limit_exceeded
+
+log = get_logger(__name__)
+
+Middleware = Callable[[list[Any]], Awaitable[None] | None]
+"""Sees name and arguments of an event, and may change the list; raises what the client is answered instead."""
 
 FORGIVEN_S: Final = 3.0  # who is over the rate for longer, without a pause, is closed
 
@@ -36,22 +44,21 @@ class Client(Protocol):
         ...
 
 
-class Events:
-    """The events of one socket.
+class Events(Listeners):
+    """The events of one socket, and its own handlers.
 
     Args:
         client: The socket.
         shared: Handlers for all sockets of the namespace; may grow later.
-        limits: `events_per_s`, `event_name_bytes`.
+        limits: `events_per_s`, `event_name_bytes`, `events_waiting`.
         runner: Calls them.
     """
 
     __slots__ = (
-        "_any",
         "_client",
         "_is_starting",
         "_limits",
-        "_listeners",
+        "_middlewares",
         "_over_since",
         "_runner",
         "_shared",
@@ -62,28 +69,30 @@ class Events:
     def __init__(
         self,
         client: Client,
-        shared: dict[Any, list[Listener]],
+        shared: Listeners,
         limits: Limits,
         runner: Runner,
     ) -> None:
+        super().__init__()
         # Fixed at creation
         self._client, self._shared, self._limits, self._runner = client, shared, limits, runner
-        # Changes while open; keys are text, or numbers, which clients may send, too
-        self._listeners: dict[Any, list[Listener]] = {}
-        self._any: Sequence[Listener] = ()
+        # Changes while open
+        self._middlewares: Sequence[Middleware] = ()
         # Of the rate: see `admission.spend`; since when it is exceeded, 0: it is not
         self._spent_until = self._over_since = 0.0
-        # While an async handler has not begun. Invariant: _waiting is not empty  =>  _resume will be called.
+        # While an async handler has not begun, or a middleware waits.
+        # Invariant: _waiting is not empty  =>  _resume will be called.
         self._is_starting = False
         self._waiting: deque[Packet] | None = None
 
-    def on(self, event: Any, handler: Handler) -> None:
-        """Call a handler with the arguments of each such event."""
-        self._listeners.setdefault(event, []).append(Listener(handler))
+    def use(self, middleware: Middleware) -> None:
+        """Let a function see every event before its handlers do."""
+        self._middlewares = (*self._middlewares, middleware)
 
-    def on_any(self, handler: Handler) -> None:
-        """Call a handler with name and arguments of each event."""
-        self._any = (*self._any, Listener(handler))
+    def clear(self) -> None:
+        """Forget all: handlers and socket would keep each other until the garbage is collected."""
+        self.remove_all()
+        self._middlewares, self._waiting = (), None
 
     def tell(self, event: str, *args: Any) -> None:
         """Call listeners of what is no event of the client, with as many arguments as each takes."""
@@ -107,17 +116,19 @@ class Events:
             reply({"error": refused.as_answer()})
             return
         if self._is_starting or self._waiting:
-            if self._waiting is None:
-                self._waiting = deque()
-            self._waiting.append(packet)
+            self._wait(packet, reply)
         else:
             self._dispatch(packet, reply)
 
     def _dispatch(self, packet: Packet, reply: Reply) -> None:
-        name, *args = packet.data
+        if self._shared.any or self.any:
+            self._tell_any(packet.data)
+        if not self._middlewares or self._passes(packet.data, reply):
+            self._handle(packet.data, reply)
+
+    def _handle(self, event: list[Any], reply: Reply) -> None:
+        name, *args = event
         client, label = self._client, str(name)
-        for listener in self._any:
-            self._runner.call(listener, client, packet.data, no_reply, label)
         listeners = self._listening(name)
         if not listeners:
             # Node stays silent, and the client waits for ever.
@@ -127,11 +138,79 @@ class Events:
             if self._runner.call(listener, client, args, reply, label, self._began):
                 self._is_starting = True
 
-    def _listening(self, event: Any) -> list[Listener]:
-        own, shared = self._listeners.get(event), self._shared.get(event)
-        return [*(shared or ()), *own] if own else shared or []
+    def _listening(self, event: Any) -> Sequence[Listener]:
+        own, shared = self.by_event.get(event), self._shared.by_event.get(event)
+        return [*(shared or ()), *own] if own else shared or ()
+
+    def _tell_any(self, event: list[Any]) -> None:
+        label = str(event[0])
+        for listener in (*self._shared.any, *self.any):
+            taken = event[: listener.most]
+            self._runner.call(listener, self._client, taken, no_reply, label)
+
+    # ── middlewares ──
+    def _passes(self, event: list[Any], reply: Reply) -> bool:
+        """Whether an event has passed the middlewares; False: it was refused, or one of them waits."""
+        try:
+            for number, middleware in enumerate(self._middlewares):
+                waiting = middleware(event)
+                if inspect.isawaitable(waiting):
+                    rest = self._middlewares[number + 1 :]
+                    self._is_starting = True
+                    work = self._pass_later(event, reply, waiting, rest)
+                    self._runner.start(work, f"middlewares of {event[0]}")
+                    return False
+            check_event_name(event[0])
+        except Exception as exc:  # noqa: BLE001  a middleware may raise anything
+            self._refuse(event, reply, exc)
+            return False
+        return True
+
+    async def _pass_later(
+        self,
+        event: list[Any],
+        reply: Reply,
+        waiting: Awaitable[None],
+        rest: Sequence[Middleware],
+    ) -> None:
+        try:
+            await waiting
+            for middleware in rest:
+                result = middleware(event)
+                if inspect.isawaitable(result):
+                    await result
+            check_event_name(event[0])
+        except Exception as exc:  # noqa: BLE001  as above
+            self._refuse(event, reply, exc)
+        else:
+            self._is_starting = False
+            if self._client.connected:
+                self._handle(event, reply)
+        if not self._is_starting:
+            self._resume()
+
+    def _refuse(self, event: list[Any], reply: Reply, exc: Exception) -> None:
+        """A middleware does not want it. Node tells its server and not its client, who waits for ever."""
+        self._is_starting = False
+        reply({"error": as_told(exc)})
+        if isinstance(exc, PeerError | ServerError):
+            log.debug("event refused", event_name=str(event[:1])[:64], code=exc.code)
+        else:
+            log.error("middleware failed", event_name=str(event[:1])[:64], exc_info=exc)
 
     # ── order ──
+    def _wait(self, packet: Packet, reply: Reply) -> None:
+        """Its turn comes when what came before has begun."""
+        if self._waiting is None:
+            self._waiting = deque()
+        limit = self._limits.events_waiting
+        if len(self._waiting) >= limit:
+            limit_exceeded.labels("events_waiting").inc()
+            why = f"{limit} events wait to be handled (limits.events_waiting)"
+            reply({"error": TooMany(why, limit=limit).as_answer()})
+        else:
+            self._waiting.append(packet)
+
     def _began(self) -> None:
         """An async handler runs: what waits comes after its first step."""
         self._is_starting = False

@@ -4,7 +4,7 @@ A broadcast walks over a room's dict and makes one call per recipient; the event
 sets: a simulation replays the order. Nothing here knows sessions or packets.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, Protocol, TypeVar
 
 from msgspec import Struct
@@ -12,8 +12,11 @@ from msgspec import Struct
 from clarion.protocol import socketio
 from clarion.protocol.parser import Parser
 from clarion.realtime.egress import Egress, Sent
-from clarion.realtime.handlers import Listener, Runner
+from clarion.realtime.emitter import Emitter
+from clarion.realtime.handlers import Runner
 from clarion.realtime.heartbeat import Wheel
+from clarion.realtime.listeners import SharedListeners
+from clarion.realtime.outgoing import Outgoing
 from clarion.realtime.transports.base import Prepared, prepared_messages
 from clarion.settings import Limits
 from clarion.telemetry import events
@@ -45,6 +48,9 @@ class Selection(Struct, frozen=True):
 
 EVERYBODY = Selection()
 
+ADAPTER_EVENTS = ("create_room", "join_room", "leave_room", "delete_room")
+"""With the room's name, those in the middle also with the socket's id; told once all of it has happened."""
+
 
 class Hub(Generic[S]):
     """Sockets and rooms of a namespace, and what its sockets share.
@@ -75,44 +81,69 @@ class Hub(Generic[S]):
         self._rooms_of: dict[S, dict[str, None]] = {}
         # Connected sockets that left the room of their own id.
         self._left_own: dict[S, None] = {}
-        # Handlers for events of all its sockets.
-        self.listeners: dict[Any, list[Listener]] = {}
+        # Handlers for events of all its sockets, and who watches.
+        self.listeners = SharedListeners()
+        self.outgoing: Outgoing[S] = Outgoing(runner)
+        self.adapter = Emitter(ADAPTER_EVENTS, runner)
+        # Sockets that were made and have not gone, let in or not; who is told when the last one goes.
+        self.guests = 0
+        self.on_empty: Callable[[], None] | None = None
+        self.namespace: Any = None  # whose it is
         # One counter a namespace, from 0, as in Node.
         self._next_ack = 0
 
     # ── sockets ──
     def add(self, socket: S) -> None:
         """Count a socket in."""
+        is_new = socket.id not in self._rooms
         self.sockets[socket.id] = socket
+        if self.adapter.is_heard:
+            self._tell_joined(socket, socket.id, is_new=is_new)
 
     def discard(self, socket: S) -> None:
         """Forget a socket and its places in rooms."""
+        rooms = self.rooms_of(socket) if self.adapter.is_heard else ()
         for room in self._rooms_of.pop(socket, ()):
             self._drop(room, socket)
         self._left_own.pop(socket, None)
         self.sockets.pop(socket.id, None)
+        for room in rooms:
+            self._tell_left(socket, room)
+
+    def departed(self) -> None:
+        """One of those who were made has gone."""
+        self.guests -= 1
+        if not self.guests and self.on_empty is not None:
+            self.on_empty()
 
     # ── rooms ──
     def join(self, socket: S, room: str) -> None:
         """Put a connected socket into a room."""
+        is_told = self.adapter.is_heard and room not in self.rooms_of(socket)
+        is_new = is_told and not self._exists(room)
         if room == socket.id:
             self._left_own.pop(socket, None)
-            return
-        self._rooms.setdefault(room, {})[socket] = None
-        self._rooms_of.setdefault(socket, {})[room] = None
+        else:
+            self._rooms.setdefault(room, {})[socket] = None
+            self._rooms_of.setdefault(socket, {})[room] = None
+        if is_told:
+            self._tell_joined(socket, room, is_new=is_new)
 
     def leave(self, socket: S, room: str) -> None:
         """Take a socket out of a room."""
+        is_told = self.adapter.is_heard and room in self.rooms_of(socket)
         if room == socket.id:
             self._left_own[socket] = None
-            return
-        rooms = self._rooms_of.get(socket)
-        if rooms is None or room not in rooms:
-            return
-        del rooms[room]
-        if not rooms:
-            del self._rooms_of[socket]
-        self._drop(room, socket)
+        else:
+            rooms = self._rooms_of.get(socket)
+            if rooms is None or room not in rooms:
+                return
+            del rooms[room]
+            if not rooms:
+                del self._rooms_of[socket]
+            self._drop(room, socket)
+        if is_told:
+            self._tell_left(socket, room)
 
     def rooms_of(self, socket: S) -> tuple[str, ...]:
         """The rooms that a socket is in, its own first."""
@@ -128,6 +159,19 @@ class Hub(Generic[S]):
         del members[socket]
         if not members:
             del self._rooms[room]
+
+    def _exists(self, room: str) -> bool:
+        return room in self._rooms or self._own(room) is not None
+
+    def _tell_joined(self, socket: S, room: str, *, is_new: bool) -> None:
+        if is_new:
+            self.adapter.tell("create_room", room)
+        self.adapter.tell("join_room", room, socket.id)
+
+    def _tell_left(self, socket: S, room: str) -> None:
+        self.adapter.tell("leave_room", room, socket.id)
+        if not self._exists(room):
+            self.adapter.tell("delete_room", room)
 
     # ── recipients ──
     def select(self, selection: Selection) -> Iterable[S]:
@@ -160,18 +204,27 @@ class Hub(Generic[S]):
         return None if socket is None or socket in self._left_own else socket
 
     # ── sending ──
-    def prepare(self, event: str, args: Iterable[object], ack: int | None = None) -> Prepared:
+    def prepare(
+        self, event: str, args: Iterable[object], ack: int | None = None, *, compress: bool = True
+    ) -> Prepared:
         """An event of this namespace, encoded once.
 
         Raises:
             UsageError: A reserved name, or a value that JSON does not have.
         """
-        return prepared_messages(self.parser.encode_event(self.name, [event, *args], ack))
+        named = [event, *args]
+        encoded = self.parser.encode_event(self.name, named, ack)
+        prepared = prepared_messages(encoded, compress=compress)
+        if self.outgoing.is_heard:
+            prepared.event = named
+        return prepared
 
     def deliver(
         self, selection: Selection, prepared: Prepared, *, is_volatile: bool = False
     ) -> int:
         """Send to everybody selected; returns how many of this process it is on the way to."""
+        if self.outgoing.is_heard:
+            self.outgoing.tell(self.select(selection), prepared.event)
         count = 0
         refused = _NOT_SENT
         if is_volatile:

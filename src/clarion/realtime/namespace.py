@@ -5,25 +5,27 @@ Only then is it in, is told so, and do `connection` handlers see it.
 """
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar, overload
 
 from clarion.errors import PeerError, ServerError, UsageError
 from clarion.ids import Ids
 from clarion.protocol import socketio
 from clarion.protocol.parser import Parser
-from clarion.realtime.handlers import Handler, Listener, Runner, as_told
+from clarion.realtime.any_events import AnyEvents
+from clarion.realtime.conn import Session
+from clarion.realtime.handlers import Handler, Runner, as_told
 from clarion.realtime.heartbeat import Wheel
-from clarion.realtime.hub import EVERYBODY, Hub, Selection
-from clarion.realtime.operators import Operator
-from clarion.realtime.socket import Session, Socket
-from clarion.realtime.transports.base import Prepared
+from clarion.realtime.hub import Hub
+from clarion.realtime.listeners import H, Listeners
+from clarion.realtime.outgoing import Outgoing
+from clarion.realtime.server_side import ServerSide
+from clarion.realtime.socket import Socket
+from clarion.realtime.speaking import Speaking
 from clarion.settings import Limits
 from clarion.telemetry import get_logger
 
 log = get_logger(__name__)
-
-H = TypeVar("H", bound=Handler)
 
 Middleware = Callable[[Socket], Awaitable[None] | None]
 """Sees a socket before it is connected; raises ConnectRefused (or another PeerError or ServerError) to keep it out."""
@@ -32,7 +34,7 @@ M = TypeVar("M", bound=Callable[[Socket], Any])
 _CONNECTION: Final = ("connect", "connection")
 
 
-class Namespace:
+class Namespace(AnyEvents, Speaking[Socket]):
     """One namespace of a server; get it by `server.of(name)`.
 
     Args:
@@ -56,11 +58,16 @@ class Namespace:
         # Fixed at creation
         self.name = name
         self._hub: Hub[Socket] = Hub(name, limits, wheel, runner, parser)
+        self._hub.namespace = self
         self._ids = ids
-        self._everybody = Operator(self._hub)
+        self.server_side: Final = ServerSide(runner)
+        """What other nodes are told and tell; `peers` and `heard` are for a backplane."""
         # Grows while the application sets itself up
-        self._middlewares: list[Middleware] = []
-        self._on_connection: dict[str, list[Listener]] = {event: [] for event in _CONNECTION}
+        self._middlewares: Sequence[Middleware] = ()
+        self._on_connection = Listeners()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
 
     # ── setting up ──
     def use(self, middleware: M) -> M:
@@ -70,7 +77,11 @@ class Namespace:
         `async def`. What it raises keeps the client out: a PeerError or ServerError is told as `connect_error` with `err.message`
         and `err.data = {code, message, …}`, anything else is logged and told as `internal`.
         """
-        self._middlewares.append(middleware)
+
+        def change(it: Namespace) -> None:
+            it._middlewares = (*it._middlewares, middleware)
+
+        self._set_up(change)
         return middleware
 
     @overload
@@ -79,14 +90,35 @@ class Namespace:
     def on(self, event: str, handler: H) -> H: ...
     def on(self, event: str, handler: H | None = None) -> H | Callable[[H], H]:
         """Call a handler with each socket that connects; `event` is `connection` (or `connect`, which comes before)."""
-        if event not in _CONNECTION:
-            raise UsageError(
-                f"a namespace has no event {event!r}: use `handle` for events of all its sockets"
-            )
+        _check(event)
         if handler is None:
             return lambda given: self.on(event, given)
-        self._on_connection[event].append(Listener(handler))
+        self._set_up(lambda it: it._on_connection.add(event, handler))
         return handler
+
+    @overload
+    def once(self, event: str) -> Callable[[H], H]: ...
+    @overload
+    def once(self, event: str, handler: H) -> H: ...
+    def once(self, event: str, handler: H | None = None) -> H | Callable[[H], H]:
+        """As `on`, for the next socket alone."""
+        _check(event)
+        if handler is None:
+            return lambda given: self.once(event, given)
+        self._set_up(lambda it: it._on_connection.add_once(event, handler))
+        return handler
+
+    def off(self, event: str, handler: Handler) -> None:
+        """Call this handler of `connection` or `connect` no more."""
+        self._set_up(lambda it: it._on_connection.remove(event, handler))
+
+    def remove_all_listeners(self, event: str | None = None) -> None:
+        """Call nobody with new sockets any more; `event` is `connection` or `connect`, None is both."""
+        self._set_up(lambda it: it._on_connection.remove_all(event))
+
+    def listeners(self, event: str) -> list[Handler]:
+        """Who is called with new sockets, in this order."""
+        return self._on_connection.handlers(event)
 
     @overload
     def handle(self, event: str | float) -> Callable[[H], H]: ...
@@ -99,65 +131,39 @@ class Namespace:
         """
         if handler is None:
             return lambda given: self.handle(event, given)
-        listeners = self._hub.listeners.setdefault(event, [])
-        listeners.append(Listener(handler, takes_socket=True))
+        self._set_up(lambda it: it._hub.listeners.add(event, handler))
         return handler
 
-    # ── speaking ──
-    @property
-    def sockets(self) -> Mapping[str, Socket]:
-        """Those that are connected to this process, by id."""
-        return self._hub.sockets
+    def unhandle(self, event: str | float, handler: Handler) -> None:
+        """Take back what `handle` did."""
+        self._set_up(lambda it: it._hub.listeners.remove(event, handler))
 
-    @property
-    def rooms(self) -> dict[str, int]:
-        """Rooms that somebody of this process joined, and how many; without the rooms of ids."""
-        return self._hub.rooms()
+    # ── other nodes ──
+    @overload
+    def on_server_side(self, event: str) -> Callable[[H], H]: ...
+    @overload
+    def on_server_side(self, event: str, handler: H) -> H: ...
+    def on_server_side(self, event: str, handler: H | None = None) -> H | Callable[[H], H]:
+        """Call a handler with what *other* nodes `server_side_emit`; what it returns is this node's answer.
 
-    def to(self, *rooms: str) -> Operator[Socket]:
-        """Everybody in any of these rooms."""
-        return self._everybody.to(*rooms)
+        In Node it is `io.on(event)`, where a typing error in `connection` waits for such an event for ever.
+        """
+        if handler is None:
+            return lambda given: self.on_server_side(event, given)
+        self._set_up(lambda it: it.server_side.on(event, handler))
+        return handler
 
-    def in_(self, *rooms: str) -> Operator[Socket]:
-        """The same as `to`."""
-        return self._everybody.to(*rooms)
-
-    def except_(self, *rooms: str) -> Operator[Socket]:
-        """Everybody who is in none of these rooms."""
-        return self._everybody.except_(*rooms)
-
-    @property
-    def volatile(self) -> Operator[Socket]:
-        """Everybody; the event is dropped for those who are behind."""
-        return self._everybody.volatile
-
-    def timeout(self, seconds: float) -> Operator[Socket]:
-        """Everybody; how long to wait for answers."""
-        return self._everybody.timeout(seconds)
-
-    def emit(self, event: str, *args: Any) -> int:
-        """Send an event to everybody; see `Operator.emit`."""
-        return self._everybody.emit(event, *args)
-
-    def prepare(self, event: str, *args: Any) -> Prepared:
-        """Encode an event once, for `deliver` of many sockets.
+    def server_side_emit(self, event: str, *args: Any) -> None:
+        """Call the `on_server_side` listeners of this namespace on all *other* nodes: never those of this one.
 
         Raises:
-            UsageError: A reserved name, or a value that can't be sent.
+            UsageError: The name is `connect`, `connection` or `new_namespace`, or a value can't be sent.
         """
-        return self._hub.prepare(event, args)
+        self.server_side.emit(event, args)
 
-    def deliver(self, prepared: Prepared, selection: Selection = EVERYBODY) -> int:
-        """Send an event that was encoded by `prepare`; returns to how many of this process."""
-        return self._hub.deliver(selection, prepared)
-
-    async def fetch_sockets(self) -> list[Socket]:
-        """Everybody."""
-        return await self._everybody.fetch_sockets()
-
-    async def disconnect_sockets(self, *, close: bool = False) -> None:
-        """Put everybody out; with `close` end their sessions."""
-        await self._everybody.disconnect_sockets(close=close)
+    async def server_side_emit_with_ack(self, event: str, *args: Any) -> list[Any]:
+        """As `server_side_emit`, and wait for the answers: one of each other node, so none where this is the only one."""
+        return await self.server_side.ask(event, args)
 
     # ── coming in: for sessions ──
     def make_socket(self, session: Session, auth: Mapping[str, Any]) -> Socket:
@@ -180,7 +186,7 @@ class Namespace:
             self._welcome(socket)
 
     async def _admit_later(
-        self, socket: Socket, waiting: Awaitable[None], rest: list[Middleware]
+        self, socket: Socket, waiting: Awaitable[None], rest: Sequence[Middleware]
     ) -> None:
         try:
             await waiting
@@ -205,6 +211,34 @@ class Namespace:
         if not socket.is_joining:
             return
         socket.joined()
-        for event, listeners in self._on_connection.items():
-            for listener in listeners:
+        for event in _CONNECTION:
+            for listener in self._on_connection.by_event.get(event, ()):
                 socket.greet(listener, event)
+
+    # ── for the registry of namespaces ──
+    @property
+    def guests(self) -> int:
+        """How many clients are in it or in its middlewares."""
+        return self._hub.guests
+
+    def when_empty(self, call: Callable[[], None]) -> None:
+        """Have it called each time that the last of them goes."""
+        self._hub.on_empty = call
+
+    # ── for listening to any event ──
+    def _incoming(self) -> Listeners:
+        return self._hub.listeners
+
+    def _outgoing(self) -> Outgoing[Socket]:
+        return self._hub.outgoing
+
+    def _whose(self) -> None:
+        """All of the namespace."""
+
+
+def _check(event: str) -> None:
+    if event not in _CONNECTION:
+        raise UsageError(
+            f"a namespace has no event {event!r}: use `handle` for events of all its sockets, and `on_server_side` for those of"
+            " other nodes"
+        )

@@ -2,9 +2,12 @@
 
 Each step gives a new operator, and none leaves a trace on the socket or the namespace: in Node `socket.volatile` sets a flag that
 the next emit takes, whoever makes it.
+
+Answers are awaited, never called back: `await io.to("a").timeout(2).emit_with_ack("q")`.
 """
 
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Iterable
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -13,6 +16,8 @@ from clarion.errors import UsageError
 from clarion.realtime.acks import DEFAULT_TIMEOUT_S, Acks, Pending
 from clarion.realtime.egress import Sent
 from clarion.realtime.hub import Hub, Member, Selection
+from clarion.realtime.rooms import Rooms, flat
+from clarion.realtime.transports.base import Prepared
 
 
 class Client(Member, Protocol):
@@ -23,7 +28,11 @@ class Client(Member, Protocol):
         """The questions that it has not answered."""
         ...
 
-    def join(self, *rooms: str) -> None:
+    def deliver(self, prepared: Prepared, /) -> Sent:
+        """Send it an event that was encoded before."""
+        ...
+
+    def join(self, *rooms: str | Iterable[str]) -> None:
         """Put it into rooms."""
         ...
 
@@ -46,28 +55,39 @@ class Operator(Struct, Generic[C], frozen=True):
     selection: Selection = Selection()
     is_volatile: bool = False
     timeout_s: float | None = None
+    is_compressed: bool = True
+    is_local: bool = False
 
     # ── choosing ──
-    def to(self, *rooms: str) -> "Operator[C]":
-        """Also those in these rooms. With none named ever, all of the namespace is meant."""
+    def to(self, *rooms: Rooms) -> Self:
+        """Also those in these rooms, named one by one or in a list. With none named ever, all of the namespace is meant."""
         chosen = Selection(_union(self.selection.rooms, rooms), self.selection.excluded)
         return replace(self, selection=chosen)
 
-    def in_(self, *rooms: str) -> "Operator[C]":
+    def in_(self, *rooms: Rooms) -> Self:
         """The same as `to`."""
         return self.to(*rooms)
 
-    def except_(self, *rooms: str) -> "Operator[C]":
+    def except_(self, *rooms: Rooms) -> Self:
         """But none of those in these rooms."""
         chosen = Selection(self.selection.rooms, _union(self.selection.excluded, rooms))
         return replace(self, selection=chosen)
 
     @property
-    def volatile(self) -> "Operator[C]":
+    def volatile(self) -> Self:
         """Drop the event for those who are behind in reading."""
         return replace(self, is_volatile=True)
 
-    def timeout(self, seconds: float) -> "Operator[C]":
+    @property
+    def local(self) -> Self:
+        """Only those on this node."""
+        return replace(self, is_local=True)
+
+    def compress(self, wanted: bool) -> Self:
+        """Whether connections that compress may do it with this event."""
+        return replace(self, is_compressed=wanted)
+
+    def timeout(self, seconds: float) -> Self:
         """How long to wait for answers."""
         return replace(self, timeout_s=seconds)
 
@@ -85,32 +105,45 @@ class Operator(Struct, Generic[C], frozen=True):
         Raises:
             UsageError: A reserved name, or a value that can't be sent.
         """
-        prepared = self.hub.prepare(event, args)
+        prepared = self.hub.prepare(event, args, compress=self.is_compressed)
         return self.hub.deliver(self.selection, prepared, is_volatile=self.is_volatile)
 
-    async def emit_with_ack(self, event: str, *args: Any) -> list[Any]:
+    def send(self, *args: Any) -> int:
+        """Emit the event `message`."""
+        return self.emit("message", *args)
+
+    def write(self, *args: Any) -> int:
+        """The same as `send`."""
+        return self.emit("message", *args)
+
+    async def emit_with_ack(self, event: str, *args: Any, all_args: bool = False) -> list[Any]:
         """Send an event and wait for everybody's answer.
+
+        Args:
+            event: As for `emit`.
+            args: As for `emit`.
+            all_args: Want all arguments of each answer, as a tuple, instead of the first alone.
 
         Returns:
             The first argument of each answer (None where there was none), in order of arrival. Who leaves meanwhile is not
             waited for.
 
         Raises:
-            AckTimeout: Not all answered; `responses` has what came.
+            AckTimeout: Not all answered; `responses` has what came, `missing` says how many did not.
             UsageError: No time-out was named, or as for `emit`.
         """
         if self.timeout_s is None:
             raise UsageError("a broadcast that wants answers needs a time-out: .timeout(seconds)")
         hub = self.hub
         id = hub.next_ack()
-        prepared = hub.prepare(event, args, id)
+        prepared = hub.prepare(event, args, id, compress=self.is_compressed)
         asked = list(hub.select(self.selection))
-        pending = Pending(hub.wheel, len(asked), self.timeout_s, only_one=False)
+        pending = Pending(hub.wheel, len(asked), self.timeout_s, only_one=False, all_args=all_args)
         for socket in asked:
             socket.acks.expect(id, pending, hub.limits.pending_acks)
-            socket.egress.push(prepared)
+            socket.deliver(prepared)
         try:
-            return [args[0] if args else None for args in await pending.wait()]
+            return [pending.told(answer) for answer in await pending.wait()]
         finally:
             for socket in asked:
                 socket.acks.forget(id)
@@ -119,15 +152,15 @@ class Operator(Struct, Generic[C], frozen=True):
         """The sockets that are meant."""
         return list(self.hub.select(self.selection))
 
-    async def sockets_join(self, *rooms: str) -> None:
+    async def sockets_join(self, *rooms: Rooms) -> None:
         """Put them into rooms."""
         for socket in list(self.hub.select(self.selection)):
             socket.join(*rooms)
 
-    async def sockets_leave(self, *rooms: str) -> None:
+    async def sockets_leave(self, *rooms: Rooms) -> None:
         """Take them out of rooms."""
         for socket in list(self.hub.select(self.selection)):
-            for room in rooms:
+            for room in flat(rooms):
                 socket.leave(room)
 
     async def disconnect_sockets(self, *, close: bool = False) -> None:
@@ -136,14 +169,18 @@ class Operator(Struct, Generic[C], frozen=True):
             socket.disconnect(close=close)
 
 
-class Emitter(Protocol):
+class Addressee(Protocol):
     """What a socket's own operator needs of it."""
 
-    def send_event(self, event: str, args: tuple[Any, ...], *, is_volatile: bool) -> Sent:
+    def send_event(
+        self, event: str, args: tuple[Any, ...], *, is_volatile: bool, compress: bool
+    ) -> Sent:
         """Send an event to its client."""
         ...
 
-    async def emit_with_ack(self, event: str, *args: Any, timeout_s: float = ...) -> Any:
+    async def ask(
+        self, event: str, args: tuple[Any, ...], *, timeout_s: float, all_args: bool, compress: bool
+    ) -> Any:
         """Send an event and wait for the answer."""
         ...
 
@@ -151,14 +188,19 @@ class Emitter(Protocol):
 class SocketOperator(Struct, frozen=True):
     """How to send to one client."""
 
-    socket: Emitter
+    socket: Addressee
     is_volatile: bool = False
     timeout_s: float = DEFAULT_TIMEOUT_S
+    is_compressed: bool = True
 
     @property
     def volatile(self) -> "SocketOperator":
         """Drop the event if the client is behind in reading."""
         return replace(self, is_volatile=True)
+
+    def compress(self, wanted: bool) -> "SocketOperator":
+        """Whether the connection may compress the event, where it compresses."""
+        return replace(self, is_compressed=wanted)
 
     def timeout(self, seconds: float) -> "SocketOperator":
         """How long to wait for an answer."""
@@ -166,12 +208,28 @@ class SocketOperator(Struct, frozen=True):
 
     def emit(self, event: str, *args: Any) -> Sent:
         """Send an event; see `Socket.emit`."""
-        return self.socket.send_event(event, args, is_volatile=self.is_volatile)
+        return self.socket.send_event(
+            event, args, is_volatile=self.is_volatile, compress=self.is_compressed
+        )
 
-    async def emit_with_ack(self, event: str, *args: Any) -> Any:
+    def send(self, *args: Any) -> Sent:
+        """Emit the event `message`."""
+        return self.emit("message", *args)
+
+    def write(self, *args: Any) -> Sent:
+        """The same as `send`."""
+        return self.emit("message", *args)
+
+    async def emit_with_ack(self, event: str, *args: Any, all_args: bool = False) -> Any:
         """Send an event and wait for the answer; see `Socket.emit_with_ack`."""
-        return await self.socket.emit_with_ack(event, *args, timeout_s=self.timeout_s)
+        return await self.socket.ask(
+            event,
+            args,
+            timeout_s=self.timeout_s,
+            all_args=all_args,
+            compress=self.is_compressed,
+        )
 
 
-def _union(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(first + second))
+def _union(first: tuple[str, ...], second: Iterable[Rooms]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*first, *flat(second))))

@@ -25,23 +25,26 @@ from typing import Any, ClassVar, Final, overload
 from clarion.clock import Clock, SystemClock
 from clarion.errors import UsageError
 from clarion.ids import Ids
-from clarion.protocol import socketio
 from clarion.protocol.engineio import Transport as Kind
 from clarion.protocol.parser import PARSERS
 from clarion.protocol.session import Timing
 from clarion.protocol.socketio import DecoderLimits
 from clarion.realtime.cookie import Cookie
 from clarion.realtime.egress import Flusher
+from clarion.realtime.emitter import Emitter
 from clarion.realtime.engine import Engine
 from clarion.realtime.entrance import AllowRequest, Entrance, GenerateId
-from clarion.realtime.handlers import Runner
+from clarion.realtime.handlers import Handler, Runner
 from clarion.realtime.handshake import Handshake
 from clarion.realtime.heartbeat import RESOLUTION_S, Wheel
-from clarion.realtime.namespace import H, M, Namespace
-from clarion.realtime.operators import Operator
+from clarion.realtime.listeners import H
+from clarion.realtime.namespace import M, Namespace
+from clarion.realtime.namespaces import Found, Namespaces
 from clarion.realtime.origins import AllowedOrigins, Cors
+from clarion.realtime.parent import Match, ParentNamespace
 from clarion.realtime.session import Session
 from clarion.realtime.socket import Socket
+from clarion.realtime.speaking import Speaking
 from clarion.realtime.transports.application import Application, AsgiApp
 from clarion.realtime.transports.asgi import Begin
 from clarion.realtime.transports.base import Transport
@@ -58,8 +61,8 @@ log = get_logger(__name__)
 GRACE_S: Final = 10.0  # for handlers to end by themselves when the server closes
 
 
-class Server:
-    """A Socket.IO server.
+class Server(Speaking[Socket]):
+    """A Socket.IO server. What it says, it says to `/`.
 
     Args:
         settings: Path and times; None: the defaults, which are Node's.
@@ -131,8 +134,14 @@ class Server:
         self.asgi: Final = Application(self)
         """ASGI application: sessions under `path`, on polling and WebSockets; 404 elsewhere."""
         self._new_namespace = new_namespace
+        self._events = Emitter(_OWN_EVENTS, self._runner)
         # Grows while the application sets itself up
-        self._namespaces: dict[str, Namespace] = {}
+        self._spaces = Namespaces(
+            self,
+            self._runner,
+            limits.dynamic_namespaces,
+            cleans_up=settings.cleanup_empty_namespaces,
+        )
         # Changes while open
         self._sessions: dict[str, Session] = {}
         self.engine: Final = Engine(self._sessions, self._runner)
@@ -158,7 +167,8 @@ class Server:
         self.endpoints: dict[str, Admit] = {self.path: self.admit, f"{bare_path}/": self.admit}
         """Who decides about WebSockets, by path: what `HttpServer` needs to know."""
         self._door: HttpServer | None = None
-        self.of("/")
+        self._root = self.of("/")
+        self._hub = self._root._hub  # what `Speaking` means
 
     # ── running alone ──
     async def serve(
@@ -218,34 +228,48 @@ class Server:
         run(main())
 
     # ── setting up ──
-    def of(self, name: str) -> Namespace:
+    @overload
+    def of(self, name: str) -> Namespace: ...
+    @overload
+    def of(self, name: Match) -> ParentNamespace: ...
+    def of(self, name: str | Match) -> Namespace:
         """The namespace of a name, made where there is none: clients can join it from now on.
+
+        Args:
+            name: `/admin`, or the parent of many: a compiled pattern that is searched in the name (so write `^` and `$`), or a
+                function, sync or async, of the name and the client's `auth`. It decides whether there is such a namespace, and is
+                not asked while there is; who may come in is for middlewares.
 
         Raises:
             UsageError: The name is none that a client could ask for.
         """
-        if not name.startswith("/"):
-            name = "/" + name
-        found = self._namespaces.get(name)
-        if found is None:
-            socketio.check_namespace(name)
-            found = Namespace(name, self.limits, self.wheel, self._runner, self._ids, self.parser)
-            self._namespaces[name] = found
-            self._new_namespace(found)
-        return found
+        return self._spaces.of(name) if isinstance(name, str) else self._spaces.parent(name)
 
     def use(self, middleware: M) -> M:
         """A middleware of `/`; see `Namespace.use`."""
-        return self.of("/").use(middleware)
+        return self._root.use(middleware)
 
     @overload
     def on(self, event: str) -> Callable[[H], H]: ...
     @overload
     def on(self, event: str, handler: H) -> H: ...
     def on(self, event: str, handler: H | None = None) -> H | Callable[[H], H]:
-        """Call a handler with each socket that connects to `/`: `@io.on("connection")`."""
-        root = self.of("/")
-        return root.on(event) if handler is None else root.on(event, handler)
+        """Call a handler with each socket that connects to `/` (`@io.on("connection")`), or with each `new_namespace`."""
+        target: Emitter | Namespace = self._events if _is_own(event) else self._root
+        return target.on(event) if handler is None else target.on(event, handler)
+
+    @overload
+    def once(self, event: str) -> Callable[[H], H]: ...
+    @overload
+    def once(self, event: str, handler: H) -> H: ...
+    def once(self, event: str, handler: H | None = None) -> H | Callable[[H], H]:
+        """As `on`, for the next such event alone."""
+        target: Emitter | Namespace = self._events if _is_own(event) else self._root
+        return target.once(event) if handler is None else target.once(event, handler)
+
+    def off(self, event: str, handler: Handler) -> None:
+        """Call this handler no more."""
+        (self._events if _is_own(event) else self._root).off(event, handler)
 
     @overload
     def handle(self, event: str | float) -> Callable[[H], H]: ...
@@ -253,14 +277,24 @@ class Server:
     def handle(self, event: str | float, handler: H) -> H: ...
     def handle(self, event: str | float, handler: H | None = None) -> H | Callable[[H], H]:
         """Handle an event of every socket of `/`; see `Namespace.handle`."""
-        root = self.of("/")
-        return root.handle(event) if handler is None else root.handle(event, handler)
+        return self._root.handle(event) if handler is None else self._root.handle(event, handler)
+
+    @overload
+    def on_server_side(self, event: str) -> Callable[[H], H]: ...
+    @overload
+    def on_server_side(self, event: str, handler: H) -> H: ...
+    def on_server_side(self, event: str, handler: H | None = None) -> H | Callable[[H], H]:
+        """Hear what other nodes emit to `/`; see `Namespace.on_server_side`."""
+        root = self._root
+        return (
+            root.on_server_side(event) if handler is None else root.on_server_side(event, handler)
+        )
 
     # ── speaking ──
     @property
     def namespaces(self) -> Mapping[str, Namespace]:
         """Those that clients can join, by name."""
-        return self._namespaces
+        return self._spaces.by_name
 
     @property
     def sessions(self) -> int:
@@ -272,34 +306,13 @@ class Server:
         """Whether nobody new is let in any more."""
         return self._entrance.admission.is_stopping
 
-    def to(self, *rooms: str) -> Operator[Socket]:
-        """Everybody of `/` in any of these rooms."""
-        return self.of("/").to(*rooms)
+    def server_side_emit(self, event: str, *args: Any) -> None:
+        """Tell `/` of the other nodes; see `Namespace.server_side_emit`."""
+        self._root.server_side_emit(event, *args)
 
-    def in_(self, *rooms: str) -> Operator[Socket]:
-        """The same as `to`."""
-        return self.of("/").to(*rooms)
-
-    def except_(self, *rooms: str) -> Operator[Socket]:
-        """Everybody of `/` who is in none of these rooms."""
-        return self.of("/").except_(*rooms)
-
-    @property
-    def volatile(self) -> Operator[Socket]:
-        """Everybody of `/`; the event is dropped for those who are behind."""
-        return self.of("/").volatile
-
-    def timeout(self, seconds: float) -> Operator[Socket]:
-        """Everybody of `/`; how long to wait for answers."""
-        return self.of("/").timeout(seconds)
-
-    def emit(self, event: str, *args: Any) -> int:
-        """Send an event to everybody of `/`; see `Operator.emit`."""
-        return self.of("/").emit(event, *args)
-
-    async def fetch_sockets(self) -> list[Socket]:
-        """Everybody of `/`."""
-        return await self.of("/").fetch_sockets()
+    async def server_side_emit_with_ack(self, event: str, *args: Any) -> list[Any]:
+        """Ask `/` of the other nodes; see `Namespace.server_side_emit_with_ack`."""
+        return await self._root.server_side_emit_with_ack(event, *args)
 
     def emit_to_user(self, user: str, event: str, *args: Any, namespace: str | None = None) -> int:
         """Send an event to all sockets of a user.
@@ -328,7 +341,7 @@ class Server:
 
     def _existing(self, name: str | None) -> Namespace:
         name = self.home if name is None else name
-        found = self._namespaces.get(name)
+        found = self._spaces.by_name.get(name)
         if found is None:
             raise UsageError(f"there is no namespace {name!r}: make it with `server.of`")
         return found
@@ -362,6 +375,27 @@ class Server:
     async def serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request under `path` that is no WebSocket: `asgi` calls this."""
         await self._polling(scope, receive, send)
+
+    # ── for the registry of namespaces ──
+    def make_namespace(self, name: str) -> Namespace:
+        """A namespace with what all of them need."""
+        made = Namespace(name, self.limits, self.wheel, self._runner, self._ids, self.parser)
+        self._new_namespace(made)
+        return made
+
+    def make_parent(self, match: Match, name: str) -> ParentNamespace:
+        """A parent; what all namespaces need its children get when they are made."""
+        return ParentNamespace(match, name, self.limits, self.wheel, self._runner, self._ids)
+
+    def made_namespace(self, namespace: Namespace) -> None:
+        """A namespace is complete: listeners of `new_namespace` may add to it."""
+        if namespace.name != "/":
+            self._events.tell("new_namespace", namespace)
+
+    # ── for sessions ──
+    def find_namespace(self, name: str, auth: Mapping[str, Any], found: Found) -> None:
+        """Say what a client meant that asked for a namespace that is not there."""
+        self._spaces.find(name, auth, found)
 
     # ── for transports ──
     def find(self, sid: str) -> Session | None:
@@ -425,6 +459,13 @@ class Server:
 
 async def _later(begin: Awaitable[Begin]) -> SessionSocket:
     return SessionSocket(await begin)
+
+
+_OWN_EVENTS: Final = ("new_namespace",)
+
+
+def _is_own(event: str) -> bool:
+    return event.replace("-", "_") in _OWN_EVENTS
 
 
 _opened = handshakes.labels("opened")

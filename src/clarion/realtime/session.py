@@ -4,8 +4,9 @@ It owns the transports, feeds what they receive to the machine and does what tha
 the namespaces; and is the one place where errors become closes. It decides nothing that `protocol.session` can decide.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol, assert_never
+from typing import Any, Final, Protocol, assert_never
 
 from clarion.errors import PeerError, ProtocolError, TooMany, UnknownNamespace
 from clarion.protocol import engineio, socketio
@@ -27,10 +28,12 @@ from clarion.protocol.session import (
 from clarion.protocol.session import Session as Machine
 from clarion.protocol.socketio import DecoderLimits, PacketType
 from clarion.realtime.admission import spend
+from clarion.realtime.conn import Details
 from clarion.realtime.egress import Egress, Flusher
 from clarion.realtime.handshake import Handshake
 from clarion.realtime.heartbeat import Timed, Wheel
 from clarion.realtime.namespace import Namespace
+from clarion.realtime.namespaces import Found
 from clarion.realtime.socket import Socket
 from clarion.realtime.transports.base import Transport, prepared_engine, prepared_messages
 from clarion.settings import Limits
@@ -62,6 +65,10 @@ class Shared(Protocol):
         """Those that clients can join."""
         ...
 
+    def find_namespace(self, name: str, auth: Mapping[str, Any], found: Found) -> None:
+        """Say what a client meant that asked for a namespace that is not there: at once, or later."""
+        ...
+
     def ended(self, session: "Session") -> None:
         """Forget a session."""
         ...
@@ -81,11 +88,13 @@ class Session(Timed):
         "_connect_by",
         "_connects_until",
         "_decoder",
+        "_drained",
         "_left",
         "_machine",
         "_probe",
         "_shared",
         "_sockets",
+        "_sought",
         "_transport",
         "_whole_by",
         "egress",
@@ -106,12 +115,15 @@ class Session(Timed):
         self._transport = transport
         self._sockets: dict[str, Socket] = {}
         self._left: dict[str, None] | None = None  # namespaces that it was in and is not any more
+        self._sought: dict[str, socketio.Packet] | None = None  # asked for, and not found yet
         self._connects_until = 0.0  # of their rate: see `admission.spend`
         # Deadlines; None: not running
         self._connect_by: float | None = None
         self._whole_by: float | None = None  # not None  =>  attachments are due
         # Only while upgrading
         self._probe: Transport | None = None
+        # Only while somebody waits for the client to read
+        self._drained: asyncio.Future[None] | None = None
 
     # ── what it is ──
     @property
@@ -199,6 +211,20 @@ class Session(Timed):
         if via is self._transport:
             self.egress.resumed()
             self.egress.flush()
+            self._tell_drained()
+
+    async def drained(self) -> None:
+        """Wait until at most the soft mark waits to be sent, or the session has ended."""
+        await asyncio.sleep(0)  # what was sent in this turn leaves with its end
+        while self._machine.is_open and self.egress.waiting > self._shared.limits.egress_soft_bytes:
+            if self._drained is None:
+                self._drained = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._drained)
+
+    def _tell_drained(self) -> None:
+        if self._drained is not None:
+            self._drained.set_result(None)
+            self._drained = None
 
     def full(self, via: Transport) -> None:
         """The peer takes no more for now."""
@@ -224,7 +250,7 @@ class Session(Timed):
         is_final = reason is Reason.SERVER_DISCONNECT or (code is not None and 3500 <= code < 4000)
         if is_final and self._machine.is_open:
             for socket in self._sockets.values():
-                socket.send(PacketType.DISCONNECT)
+                socket.send_packet(PacketType.DISCONNECT)
         events = self._machine.close(reason, self._shared.wheel.now(), code=code, text=text)
         self._execute(events)
 
@@ -298,13 +324,15 @@ class Session(Timed):
             socket.received(packet)  # nearly all
         elif kind is PacketType.CONNECT:
             # Node takes a second CONNECT while a middleware runs, and one of the two sockets is nobody's.
-            if socket is not None:
+            if socket is not None or (self._sought and packet.namespace in self._sought):
                 self._out_of_turn("a second CONNECT")
             else:
                 self._connect(packet)
         elif socket is None or (socket.is_joining and kind is not PacketType.DISCONNECT):
+            if kind is PacketType.DISCONNECT and self._sought and packet.namespace in self._sought:
+                del self._sought[packet.namespace]
             # Late packets of a namespace that was left are on their way in good faith.
-            if self._left is None or packet.namespace not in self._left:
+            elif self._left is None or packet.namespace not in self._left:
                 self._out_of_turn(f"{kind.name} in a namespace that was not joined")
         elif kind is PacketType.ACK:
             socket.answered(packet)
@@ -321,18 +349,38 @@ class Session(Timed):
         if wait_s:
             self._out_of_turn("too many CONNECTs")
             return
-        namespace = self._shared.namespaces.get(packet.namespace)
         limit = self._shared.limits.namespaces
-        if namespace is None:
-            self._refuse(packet.namespace, UnknownNamespace(), is_bare=self._shared.bare_errors)
-        elif len(self._sockets) >= limit:
+        namespace = self._shared.namespaces.get(packet.namespace)
+        if len(self._sockets) + len(self._sought or ()) >= limit:
             limit_exceeded.labels("namespaces").inc()
             why = f"a session has at most {limit} namespaces (limits.namespaces)"
             self._refuse(packet.namespace, TooMany(why, limit=limit))
+        elif namespace is None:
+            self._seek(packet)
         else:
-            socket = namespace.make_socket(self, packet.data or {})
-            self._sockets[packet.namespace] = socket
-            namespace.admit(socket)
+            self._enter(packet, namespace)
+
+    def _enter(self, packet: socketio.Packet, namespace: Namespace) -> None:
+        socket = namespace.make_socket(self, packet.data or {})
+        self._sockets[packet.namespace] = socket
+        namespace.admit(socket)
+
+    def _seek(self, packet: socketio.Packet) -> None:
+        """Perhaps a parent makes this namespace."""
+        self._sought = {**(self._sought or {}), packet.namespace: packet}
+        name, auth = packet.namespace, packet.data or {}
+        self._shared.find_namespace(name, auth, lambda found: self._found(packet, found))
+
+    def _found(self, packet: socketio.Packet, found: Namespace | PeerError) -> None:
+        name = packet.namespace
+        if self._sought is None or self._sought.get(name) is not packet:
+            return  # the client left meanwhile
+        del self._sought[name]
+        if not isinstance(found, PeerError):
+            self._enter(packet, found)
+        else:
+            is_bare = isinstance(found, UnknownNamespace) and self._shared.bare_errors
+            self._refuse(name, found, is_bare=is_bare)
 
     def _refuse(self, namespace: str, why: PeerError, *, is_bare: bool = False) -> None:
         told = {"message": why.message} | ({} if is_bare else {"data": why.as_answer()})
@@ -352,20 +400,21 @@ class Session(Timed):
             return  # it has ended by what came before
         log.debug("packet refused", sid=self.id, reason=reason.text, why=str(exc))
         if reason is Reason.PARSE_ERROR:
-            self._execute(self._machine.lost(via.kind, reason))
+            self._execute(self._machine.lost(via.kind, reason), str(exc))
         elif exc.facts.get("name") == "wrong_parser" and not self._sockets:
             log.info("the client speaks the other parser: see realtime.parser", sid=self.id)
             self.close(reason, CloseCode.WRONG_PARSER, "wrong parser")
         else:
-            self._execute(self._machine.close(reason, self._shared.wheel.now()))
+            self._execute(self._machine.close(reason, self._shared.wheel.now()), str(exc))
 
     def _out_of_turn(self, why: str) -> None:
         """A packet that may not come now."""
         log.debug("packet out of turn", sid=self.id, why=why)
-        self._execute(self._machine.close(Reason.FORCED_SERVER_CLOSE, self._shared.wheel.now()))
+        events = self._machine.close(Reason.FORCED_SERVER_CLOSE, self._shared.wheel.now())
+        self._execute(events, why)
 
     # ── doing what the machine says ──
-    def _execute(self, events: Events) -> None:
+    def _execute(self, events: Events, why: str = "") -> None:
         for event in events:
             match event:
                 case Send(packet, via):
@@ -378,7 +427,7 @@ class Session(Timed):
                 case ProbeClosed():
                     self._end_probe()
                 case Closed(reason, code, text):
-                    self._end(reason, code, text)
+                    self._end(reason, code, text, why)
                 case Deliver():
                     raise AssertionError("DELIVER is compared with `is`")
                 case _:
@@ -398,22 +447,32 @@ class Session(Timed):
         if old.is_writable:
             old.write(prepared_engine(engineio.NOOP))
         self.egress.attach(self._transport)
+        self._tell_drained()
 
     def _end_probe(self) -> None:
         probe, self._probe = self._probe, None
         if probe is not None:
             probe.close(None, "")
 
-    def _end(self, reason: Reason, code: int | None, text: str) -> None:
-        """The session's end; on polling its last packets may still wait to be fetched."""
-        self._connect_by = self._whole_by = None
+    def _end(self, reason: Reason, code: int | None, text: str, why: str) -> None:
+        """The session's end; on polling its last packets may still wait to be fetched.
+
+        Args:
+            reason: What its sockets are told.
+            code: For the close frame.
+            text: For the close frame.
+            why: For the application alone.
+        """
+        self._connect_by = self._whole_by = self._sought = None
         self._decoder.clear()
         self.egress.finish(keep=self._machine.state is State.CLOSING)
         self._transport.close(code, text)
+        self._tell_drained()
         session_closed.labels(reason.name.lower()).inc()
         sessions.labels(self._transport.kind.value).dec()
+        details = Details(code, text or why) if code or text or why else None
         for socket in list(self._sockets.values()):
-            socket.left(reason)
+            socket.left(reason, details)
         self._fetched()
         self._wake()
 

@@ -3,60 +3,30 @@
 A socket is made when the client asks to come in, is seen by the middlewares, becomes connected or is refused, and leaves once.
 """
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
-from typing import Any, Final, Protocol, TypeVar, overload
+from typing import Any, Final, overload
 
 from msgspec.structs import replace
 
-from clarion.errors import Invalid
+from clarion.errors import Disconnected
 from clarion.protocol import socketio
 from clarion.protocol.codes import CloseCode, Reason
 from clarion.protocol.socketio import PacketType
 from clarion.realtime.acks import DEFAULT_TIMEOUT_S, Acks, Pending
-from clarion.realtime.egress import Egress, Sent
-from clarion.realtime.events import Events
+from clarion.realtime.addressing import Addressing
+from clarion.realtime.any_events import AnyEvents
+from clarion.realtime.conn import Connection, Details, Session
+from clarion.realtime.egress import Sent
+from clarion.realtime.events import Events, Middleware
 from clarion.realtime.handlers import Handler, Listener
 from clarion.realtime.handshake import Handshake
-from clarion.realtime.hub import Hub, Selection
-from clarion.realtime.operators import Operator, SocketOperator
-from clarion.realtime.transports.base import prepared_messages
+from clarion.realtime.hub import Hub
+from clarion.realtime.listeners import H, Listeners
+from clarion.realtime.outgoing import Outgoing
+from clarion.realtime.rooms import check_room, flat
+from clarion.realtime.transports.base import Prepared, prepared_messages
 from clarion.telemetry import events
-
-H = TypeVar("H", bound=Handler)
-
-
-class Session(Protocol):
-    """What a socket needs of its session."""
-
-    @property
-    def id(self) -> str:
-        """The session's id."""
-        ...
-
-    @property
-    def egress(self) -> Egress:
-        """Where bytes go."""
-        ...
-
-    @property
-    def handshake(self) -> Handshake:
-        """What the client said when it opened the session."""
-        ...
-
-    @property
-    def transport_name(self) -> str:
-        """`polling` or `websocket`."""
-        ...
-
-    def forget(self, namespace: str, *, was_in: bool) -> None:
-        """The socket of a namespace has left, or was not let in."""
-        ...
-
-    def close(self, reason: Reason, code: int | None = None, text: str = "") -> None:
-        """End the session."""
-        ...
 
 
 class _State(Enum):
@@ -66,7 +36,7 @@ class _State(Enum):
     GONE = 4
 
 
-class Socket:
+class Socket(AnyEvents, Addressing["Socket"]):
     """A client in a namespace: middlewares and handlers get it, the application listens to it and sends by it."""
 
     __slots__ = (
@@ -78,7 +48,7 @@ class Socket:
         self, id: str, session: Session, hub: "Hub[Socket]", auth: Mapping[str, Any]
     ) -> None:
         # Fixed at creation
-        self.id: Final = id
+        self.id = id
         """20 characters that nobody can guess; also the name of a room with only this socket."""
         self.egress: Final = session.egress
         self._session, self._hub = session, hub
@@ -95,6 +65,7 @@ class Socket:
         self._data: dict[str, Any] | None = None
         self._events: Events | None = None
         self._acks: Acks | None = None
+        hub.guests += 1
 
     def __repr__(self) -> str:
         return f"<Socket {self.id} {self._hub.name} {self._state.name.lower()}>"
@@ -109,6 +80,16 @@ class Socket:
     def namespace(self) -> str:
         """Such as `/` or `/clarion`."""
         return self._hub.name
+
+    @property
+    def nsp(self) -> Any:
+        """The namespace itself: `socket.nsp.emit(…)` reaches everybody, this client included."""
+        return self._hub.namespace
+
+    @property
+    def recovered(self) -> bool:
+        """Whether it is a former socket that has come back, with its rooms and data."""
+        return False
 
     @property
     def rooms(self) -> tuple[str, ...]:
@@ -133,6 +114,12 @@ class Socket:
         return self._session.id
 
     @property
+    def conn(self) -> Connection:
+        """What the session runs on, as it is now."""
+        session = self._session
+        return Connection(session.id, session.transport_name, session.handshake.address)
+
+    @property
     def transport(self) -> str:
         """`polling` or `websocket`, as it is now."""
         return self._session.transport_name
@@ -149,18 +136,47 @@ class Socket:
     def on(self, event: str | float, handler: H | None = None) -> H | Callable[[H], H]:
         """Call a handler with the arguments of each such event; a decorator, or with the handler.
 
-        `disconnecting` (still in its rooms) and `disconnect` tell the reason, one of `protocol.codes.Reason` as text. What a handler
-        returns is the answer: see `clarion.realtime.handlers`. Where several listen, the first that ends answers.
+        `disconnecting` (still in its rooms) and `disconnect` tell the reason, one of `protocol.codes.Reason` as text, and `Details`
+        or None. What a handler returns is the answer: see `clarion.realtime.handlers`. Where several listen, the first that ends
+        answers.
         """
         if handler is None:
             return lambda given: self.on(event, given)
-        self._made_events().on(event, handler)
+        self._made_events().add(event, handler)
         return handler
 
-    def on_any(self, handler: H) -> H:
-        """Call a handler with name and arguments of every event, before the event's own; it answers nothing."""
-        self._made_events().on_any(handler)
+    @overload
+    def once(self, event: str | float) -> Callable[[H], H]: ...
+    @overload
+    def once(self, event: str | float, handler: H) -> H: ...
+    def once(self, event: str | float, handler: H | None = None) -> H | Callable[[H], H]:
+        """As `on`, for the next such event alone; one whose arguments are refused does not count."""
+        if handler is None:
+            return lambda given: self.once(event, given)
+        self._made_events().add_once(event, handler)
         return handler
+
+    def off(self, event: str | float, handler: Handler) -> None:
+        """Call this handler no more; where it was added twice, its last place goes."""
+        self._made_events().remove(event, handler)
+
+    def remove_all_listeners(self, event: str | float | None = None) -> None:
+        """Handle this event no more; None: none, and let nobody listen to all. Handlers of the namespace stay."""
+        self._made_events().remove_all(event)
+
+    def listeners(self, event: str | float) -> list[Handler]:
+        """This socket's own handlers of an event, in the order of their calls."""
+        return self._made_events().handlers(event)
+
+    def use(self, middleware: Middleware) -> Middleware:
+        """Let a function judge every event before its handlers get it, in the order of registration; a decorator.
+
+        It gets the list of name and arguments, and may change it. `def`, or `async def`: then what comes meanwhile waits, so that
+        events keep their order. What it raises refuses the event: no handler is called, and the ack is answered with
+        `{"error": {"code", "message", …}}` for a PeerError or ServerError, with `internal` for anything else, which is logged.
+        """
+        self._made_events().use(middleware)
+        return middleware
 
     # ── sending ──
     def emit(self, event: str, *args: Any) -> Sent:
@@ -171,15 +187,32 @@ class Socket:
             args: What JSON has, bytes, structs: see `protocol.jsontext.write`.
 
         Returns:
-            What became of it: `NOW`, `QUEUED` while the client does not read, `REFUSED` when it is gone or too slow.
+            What became of it. `NOW`: it leaves with this turn of the loop. `QUEUED`: the client is behind, and it waits: whoever
+            has much to send should `await socket.drained()`. `REFUSED`: the client is gone, or is being closed because more
+            than `limits.egress_hard_bytes` waited. Of `socket.volatile.emit` also `DROPPED`: the client is behind.
 
         Raises:
             UsageError: A reserved name, or a value that can't be sent.
         """
         return self.send_event(event, args, is_volatile=False)
 
+    async def drained(self) -> None:
+        """Wait until the client has taken what was sent, but for `limits.egress_soft_bytes`: at once where it keeps up.
+
+        Raises:
+            Disconnected: The client left, or had left before.
+        """
+        if self.connected or self.is_joining:
+            await self._session.drained()
+        if not (self.connected or self.is_joining):
+            raise Disconnected("the client left before it took all")
+
     async def emit_with_ack(
-        self, event: str, *args: Any, timeout_s: float = DEFAULT_TIMEOUT_S
+        self,
+        event: str,
+        *args: Any,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        all_args: bool = False,
     ) -> Any:
         """Send an event and wait for the client's answer.
 
@@ -187,6 +220,7 @@ class Socket:
             event: As for `emit`.
             args: As for `emit`.
             timeout_s: How long to wait.
+            all_args: Want all arguments of the answer, as a tuple.
 
         Returns:
             The first argument of the answer; None if it has none.
@@ -196,70 +230,55 @@ class Socket:
             Disconnected: The client left, or had left before.
             UsageError: As for `emit`.
         """
+        return await self.ask(event, args, timeout_s=timeout_s, all_args=all_args, compress=True)
+
+    async def ask(
+        self, event: str, args: tuple[Any, ...], *, timeout_s: float, all_args: bool, compress: bool
+    ) -> Any:
+        """As `emit_with_ack`, with everything said."""
         hub, id = self._hub, self._hub.next_ack()
-        prepared = hub.prepare(event, args, id)
-        pending = Pending(hub.wheel, 1, timeout_s, only_one=True)
+        prepared = hub.prepare(event, args, id, compress=compress)
+        pending = Pending(hub.wheel, 1, timeout_s, only_one=True, all_args=all_args)
         if self._state is _State.GONE:
             pending.left()
         else:
             self.acks.expect(id, pending, hub.limits.pending_acks)
             self.deliver(prepared)
         try:
-            answer = (await pending.wait())[0]
+            return pending.told((await pending.wait())[0])
         finally:
             self.acks.forget(id)
-        return answer[0] if answer else None
 
-    def send_event(self, event: str, args: tuple[Any, ...], *, is_volatile: bool) -> Sent:
+    def send_event(
+        self, event: str, args: tuple[Any, ...], *, is_volatile: bool, compress: bool = True
+    ) -> Sent:
         """As `emit`; volatile ones are dropped while the client is behind."""
-        return self.deliver(self._hub.prepare(event, args), is_volatile=is_volatile)
+        prepared = self._hub.prepare(event, args, compress=compress)
+        return self.deliver(prepared, is_volatile=is_volatile)
 
-    def deliver(self, prepared: Any, /, *, is_volatile: bool = False) -> Sent:
+    def deliver(self, prepared: Prepared, /, *, is_volatile: bool = False) -> Sent:
         """Send an event that was encoded by `prepare` of this socket's namespace; never raises."""
         if self._state is _State.GONE:
             # Node sends it: the client would get it after it comes back.
             return Sent.REFUSED
+        if self._hub.outgoing.is_heard:
+            self._hub.outgoing.tell((self,), prepared.event)
         _went_out.inc()
         return self.egress.push_volatile(prepared) if is_volatile else self.egress.push(prepared)
 
-    @property
-    def volatile(self) -> SocketOperator:
-        """For events that are dropped while the client is behind."""
-        return SocketOperator(self, is_volatile=True)
-
-    def timeout(self, seconds: float) -> SocketOperator:
-        """For `emit_with_ack`: how long to wait."""
-        return SocketOperator(self, timeout_s=seconds)
-
-    @property
-    def broadcast(self) -> "Operator[Socket]":
-        """Everybody else in the namespace."""
-        return Operator(self._hub, Selection((), (self.id,)))
-
-    def to(self, *rooms: str) -> "Operator[Socket]":
-        """Everybody else in these rooms."""
-        return self.broadcast.to(*rooms)
-
-    def in_(self, *rooms: str) -> "Operator[Socket]":
-        """The same as `to`."""
-        return self.broadcast.to(*rooms)
-
-    def except_(self, *rooms: str) -> "Operator[Socket]":
-        """Everybody else in the namespace who is not in these rooms."""
-        return self.broadcast.except_(*rooms)
-
     # ── rooms ──
-    def join(self, *rooms: str) -> None:
-        """Go into rooms; does nothing before it is connected and after it left.
+    def join(self, *rooms: str | Iterable[str]) -> None:
+        """Go into rooms, named one by one or in a list; does nothing before it is connected and after it left.
 
         Raises:
             Invalid: A name is no text, empty, longer than `limits.name_bytes`, or has control characters. An error of the peer,
                 since names come from clients: raised through a handler it is what the client is answered.
         """
-        for room in rooms:
+        named = list(flat(rooms))
+        for room in named:
             check_room(room, self._hub.limits.name_bytes)
         if self._state is _State.CONNECTED:
-            for room in rooms:
+            for room in named:
                 self._hub.join(self, room)
 
     def leave(self, room: str) -> None:
@@ -277,7 +296,7 @@ class Socket:
         if close:
             self._session.close(Reason.SERVER_DISCONNECT, CloseCode.NORMAL)
         elif self._state is _State.CONNECTED or self._state is _State.JOINING:
-            self.send(PacketType.DISCONNECT)
+            self.send_packet(PacketType.DISCONNECT)
             self.left(Reason.SERVER_DISCONNECT)
 
     def end(self, code: CloseCode) -> None:
@@ -308,34 +327,44 @@ class Socket:
             self._hub.join(self, f"user:{self.user}")
         for room in self.starts_in:
             self._hub.join(self, room)
-        self.send(PacketType.CONNECT, {"sid": self.id})
+        self.send_packet(PacketType.CONNECT, {"sid": self.id})
 
     def refused(self, why: dict[str, Any]) -> None:
         """Do not let it in, and tell its client why; the session goes on."""
-        self.send(PacketType.CONNECT_ERROR, {"message": why["message"], "data": why})
+        self.send_packet(PacketType.CONNECT_ERROR, {"message": why["message"], "data": why})
         self._go(was_in=False)
+        self._forget()
 
     def greet(self, listener: Listener, event: str) -> None:
         """Call a handler of new sockets; the client's events wait until it has begun, since it may listen to them."""
         self._made_events().start(listener, event)
 
-    def left(self, reason: Reason) -> None:
+    def left(self, reason: Reason, details: Details | None = None) -> None:
         """It goes, whoever wanted that; listeners are told once."""
         if self._state is _State.CONNECTED:
             self._state = _State.LEAVING
-            self._tell("disconnecting", reason)
+            self._tell("disconnecting", reason, details)
             self._hub.discard(self)
             self._go(was_in=True)
-            self._tell("disconnect", reason)
-            self._events = None  # its handlers and the socket would otherwise keep each other until the garbage is collected
+            self._tell("disconnect", reason, details)
+            self._forget()
         elif self._state is _State.JOINING:
             self._go(was_in=False)
+            self._forget()
 
     def _go(self, *, was_in: bool) -> None:
         self._state = _State.GONE
         self._session.forget(self._hub.name, was_in=was_in)
         if self._acks is not None:
             self._acks.left()
+
+    def _forget(self) -> None:
+        """Keep nothing of what was registered, and nothing alive that is over."""
+        if self._events is not None:
+            self._events.clear()
+            self._events = None
+        self._hub.outgoing.remove(self)
+        self._hub.departed()
 
     def received(self, packet: socketio.Packet) -> None:
         """An EVENT came in."""
@@ -346,7 +375,7 @@ class Socket:
         if self._acks is not None and packet.id is not None:
             self._acks.answered(packet.id, packet.data)
 
-    def send(self, kind: PacketType, data: Any = None) -> None:
+    def send_packet(self, kind: PacketType, data: Any = None) -> None:
         """Send a packet that is neither event nor answer."""
         encoded = self._hub.parser.encode(socketio.Packet(kind, self._hub.name, data))
         self.egress.push(prepared_messages(encoded))
@@ -361,9 +390,18 @@ class Socket:
         """The client has sent more events than it may for too long."""
         self._session.close(Reason.FORCED_SERVER_CLOSE, CloseCode.RATE, "rate")
 
-    def _tell(self, event: str, reason: Reason) -> None:
-        if self._events is not None or event in self._hub.listeners:
-            self._made_events().tell(event, reason.text)
+    def _tell(self, event: str, reason: Reason, details: Details | None) -> None:
+        if self._events is not None or event in self._hub.listeners.by_event:
+            self._made_events().tell(event, reason.text, details)
+
+    def _incoming(self) -> Listeners:
+        return self._made_events()
+
+    def _outgoing(self) -> "Outgoing[Socket]":
+        return self._hub.outgoing
+
+    def _whose(self) -> "Socket":
+        return self
 
     def _made_events(self) -> Events:
         if self._events is None:
@@ -371,15 +409,4 @@ class Socket:
         return self._events
 
 
-def check_room(name: Any, limit: int) -> None:
-    """Raise Invalid unless this can be a room's name."""
-    if not isinstance(name, str) or not name:
-        raise Invalid("a room's name is text, and not empty")
-    if len(name.encode(errors="replace")) > limit:
-        raise Invalid(f"a room's name has at most {limit} bytes (limits.name_bytes)")
-    if not name.isprintable() and _CONTROL.search(name):
-        raise Invalid("a room's name has no control characters")
-
-
-_CONTROL: Final = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff]")
 _went_out = events.labels("out")
