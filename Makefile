@@ -9,6 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := .stamps
 SEEDS ?= 200
+CLIENT_FILES := src/clarion/realtime/client_dist
 WEB_SOURCES := $(shell find clients -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
 
 help: ## Show the targets
@@ -36,7 +37,7 @@ wheel: setup-dev build ## Build the wheel and the source distribution into dist/
 	@rm -rf dist && $(BIN)/python -m build --no-isolation --outdir dist .
 
 clean: ## Remove everything that was built or installed here; data/ stays
-	rm -rf $(VENV) $(STAMPS) dist build src/clarion/api/web clients/node_modules clients/*/dist benchmarks/bin benchmarks/servers/node/node_modules benchmarks/.venv
+	rm -rf $(VENV) $(STAMPS) dist build src/clarion/api/web $(CLIENT_FILES) clients/node_modules clients/*/dist benchmarks/bin benchmarks/servers/node/node_modules benchmarks/.venv
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
 
@@ -74,5 +75,7 @@ $(STAMPS)/node: clients/package-lock.json
 
 $(STAMPS)/web: $(STAMPS)/node $(WEB_SOURCES)
 	@echo "Building the page …"
+	mkdir -p $(CLIENT_FILES)
+	cp clients/node_modules/socket.io-client/dist/socket.io*.js* $(CLIENT_FILES)/
 	cd clients && npm run --silent build
 	touch ../$@

@@ -1,4 +1,4 @@
-"""Puts the built page into every wheel and source distribution: `src/clarion/api/web`.
+"""Puts the built page and the official client into every wheel and source distribution: `api/web` and `realtime/client_dist`.
 
 A wheel without the page would install and then show nothing, so it is not made: where the page is missing or older than its
 sources it is built with npm, and where that cannot be, the build fails and says why. `CLARION_SKIP_FRONTEND=1` makes a wheel
@@ -19,6 +19,10 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 WEB = Path("src/clarion/api/web")
 CLIENTS = Path("clients")
+CLIENT_FILES = Path("src/clarion/realtime/client_dist")
+# As npm has them: 4 scripts with their maps.
+CLIENT_SOURCE = Path("node_modules/socket.io-client/dist")
+CLIENT_COUNT = 8
 # Written by clients/console/tools/finish.ts, with the same hash of the same files as here.
 HASH_FILE = ".build-hash"
 SOURCES = (
@@ -65,10 +69,10 @@ def ensure_built(root: Path) -> None:
     """
     clients, web = root / CLIENTS, root / WEB
     if not (clients / "package-lock.json").is_file():
-        if (web / "index.html").is_file():
+        if (web / "index.html").is_file() and has_client(root):
             return
         sys.exit(f"clarion: no page in {WEB}, and no {CLIENTS}/ to build it from")
-    if is_fresh(clients, web):
+    if is_fresh(clients, web) and (has_client(root) or copy_client(root)):
         return
     npm = shutil.which("npm")
     if npm is None:
@@ -81,8 +85,24 @@ def ensure_built(root: Path) -> None:
             [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], clients
         )
     _run([npm, "run", "--silent", "build"], clients)
+    if not copy_client(root):
+        sys.exit(f"clarion: npm has not installed {CLIENT_SOURCE} in {CLIENTS}/")
     if not is_fresh(clients, web):
         sys.exit(f"clarion: the build of {CLIENTS}/ ended without the page in {WEB}")
+
+
+def has_client(root: Path) -> bool:
+    """Whether the official client's files are in their place."""
+    return len(list((root / CLIENT_FILES).glob("socket.io*.js*"))) == CLIENT_COUNT
+
+
+def copy_client(root: Path) -> bool:
+    """Put them there, as npm installed them; False if it has not."""
+    target = root / CLIENT_FILES
+    target.mkdir(parents=True, exist_ok=True)
+    for path in (root / CLIENTS / CLIENT_SOURCE).glob("socket.io*.js*"):
+        shutil.copyfile(path, target / path.name)
+    return has_client(root)
 
 
 def is_fresh(clients: Path, web: Path) -> bool:

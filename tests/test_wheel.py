@@ -48,6 +48,8 @@ def test_the_wheel_holds_the_page_and_the_migrations(wheel: Path) -> None:
     """Nothing that the server needs stays behind, and nothing of the tests comes along."""
     names = zipfile.ZipFile(wheel).namelist()
     assert "clarion/api/web/index.html" in names
+    client = [name for name in names if name.startswith("clarion/realtime/client_dist/socket.io")]
+    assert len(client) == 8
     assert any(name.startswith("clarion/storage/migrations/0001") for name in names)
     assert "clarion/py.typed" in names
     assert not any(name.startswith(("tests", "benchmarks", "tools")) for name in names)

@@ -142,6 +142,10 @@ class App:
             on_stopping=self.stopping,
         )
 
+        files = self.io.client_files
+        if files is not None and not files.are_there:
+            _log.warning("/socket.io/socket.io.js is not in this build: run `make build`")
+
         async def begin() -> None:
             await server.started.wait()
             settle_memory()

@@ -36,6 +36,15 @@ def _built(project: Path, hook: types.ModuleType) -> None:
     web.mkdir(parents=True, exist_ok=True)
     (web / "index.html").write_text("<!doctype html>")
     (web / hook.HASH_FILE).write_text(hook.hash_sources(project / "clients") + "\n")
+    _client(project / hook.CLIENT_FILES)
+
+
+def _client(folder: Path) -> None:
+    """The official client's files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for kind in ("", ".min", ".esm.min", ".msgpack.min"):
+        for end in ("", ".map"):
+            (folder / f"socket.io{kind}.js{end}").write_text("client")
 
 
 @pytest.fixture
@@ -105,10 +114,28 @@ def test_without_sources_the_built_page_is_enough_and_needed(
     """A tree for building only has no clients/: then the page must be in it."""
     shutil.rmtree(project / "clients")
     hook.ensure_built(project)
+    shutil.rmtree(project / hook.CLIENT_FILES)
+    with pytest.raises(SystemExit, match="no page"):
+        hook.ensure_built(project)
+    _client(project / hook.CLIENT_FILES)
     (project / hook.WEB / "index.html").unlink()
     with pytest.raises(SystemExit, match="no page"):
         hook.ensure_built(project)
     assert npm == []
+
+
+def test_the_official_client_is_copied_from_where_npm_put_it(
+    hook: types.ModuleType, project: Path, npm: list[list[str]]
+) -> None:
+    """Missing files are copied without a build; that fails where npm has not got them either."""
+    (project / hook.CLIENT_FILES / "socket.io.js").unlink()
+    _client(project / "clients" / hook.CLIENT_SOURCE)
+    hook.ensure_built(project)
+    assert npm == []
+    assert (project / hook.CLIENT_FILES / "socket.io.js").read_text() == "client"
+    shutil.rmtree(project / hook.CLIENT_FILES)
+    shutil.rmtree(project / "clients" / hook.CLIENT_SOURCE)
+    assert not hook.copy_client(project)
 
 
 def test_a_build_that_leaves_no_page_is_a_failure(

@@ -29,6 +29,7 @@ from clarion.protocol.engineio import Transport as Kind
 from clarion.protocol.parser import PARSERS
 from clarion.protocol.session import Timing
 from clarion.protocol.socketio import DecoderLimits
+from clarion.realtime.client_files import ClientFiles
 from clarion.realtime.cookie import Cookie
 from clarion.realtime.egress import Flusher
 from clarion.realtime.emitter import Emitter
@@ -51,6 +52,7 @@ from clarion.realtime.transports.base import Transport
 from clarion.realtime.transports.head import Upgrade, parse_networks
 from clarion.realtime.transports.http import Admit
 from clarion.realtime.transports.polling import PollingEndpoint, Receive, Scope, Send
+from clarion.realtime.transports.request import Request
 from clarion.realtime.transports.serve import HttpServer, run, settle_memory
 from clarion.realtime.transports.websocket import SessionSocket
 from clarion.settings import Limits, Realtime
@@ -164,6 +166,7 @@ class Server(Speaking[Socket]):
         )
         compress_from = settings.http_compression_bytes if settings.http_compression else None
         self._polling = PollingEndpoint(self._entrance, limits.max_payload_bytes, compress_from)
+        self.client_files = ClientFiles() if settings.serve_client else None
         self.endpoints: dict[str, Admit] = {self.path: self.admit, f"{bare_path}/": self.admit}
         """Who decides about WebSockets, by path: what `HttpServer` needs to know."""
         self._door: HttpServer | None = None
@@ -374,7 +377,11 @@ class Server(Speaking[Socket]):
 
     async def serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request under `path` that is no WebSocket: `asgi` calls this."""
-        await self._polling(scope, receive, send)
+        request = Request.of_scope(scope)
+        if self.client_files is not None and self.client_files.is_asked(request):
+            await self.client_files.serve(request, self._entrance.cors(request), send)
+        else:
+            await self._polling(request, receive, send)
 
     # ── for the registry of namespaces ──
     def make_namespace(self, name: str) -> Namespace:

@@ -144,7 +144,7 @@ class Door(Protocol):
 
 
 class PollingEndpoint:
-    """ASGI application for requests of the Socket.IO path that are no upgrades.
+    """Serves requests of the Socket.IO path that are no upgrades.
 
     Args:
         door: The server.
@@ -156,9 +156,8 @@ class PollingEndpoint:
         self._door = door
         self._max_payload_bytes, self._compress_from = max_payload_bytes, compress_from
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        request = Request.of_scope(scope)
+    async def __call__(self, request: Request, receive: Receive, send: Send) -> None:
+        """Serve one; `receive` and `send` are ASGI's."""
         answer = _Answer(send, self._door.cors(request))
         try:
             await self._serve(request, receive, answer)
