@@ -232,7 +232,7 @@ async def test_closing_ends_a_fetch() -> None:
 
 
 async def test_two_issuers_with_one_name_for_their_keys_stay_apart() -> None:
-    """In either order, whatever is cached (GHSA-g6vg-wj8f-48cj)."""
+    """In either order, whatever is cached (CVE-2026-49998 GHSA-g6vg-wj8f-48cj)."""
     issuers = {
         "a": KeySet("a", URL, Address(k=P256).fetch, ManualClock()),
         "b": KeySet("b", URL, Address(k=ED25519).fetch, ManualClock()),
@@ -247,7 +247,7 @@ async def test_two_issuers_with_one_name_for_their_keys_stay_apart() -> None:
 
 
 async def test_an_unverified_issuer_is_never_asked() -> None:
-    """A token that names another issuer, or an address as one, causes no request (GHSA-j77h-rr39-c552)."""
+    """A token that names another issuer, or an address as one, causes no request (CVE-2026-32301 GHSA-j77h-rr39-c552)."""
     address = Address(k=P256)
     verifier = TokenVerifier({"app": key_set(address.fetch)[0]}, audience="clarion", leeway_s=0)
     for issuer in ("https://evil.example/", URL, "app/../other"):

@@ -340,12 +340,14 @@ def test_members_are_bounded() -> None:
     "text",
     [
         "[" * 100_000,
+        "[]" * 33 + "]" * 999_000,
+        "[]" * 33 + "[",
         '{"a":' * 100_000,
         "[" * 40 + '"' + '\\"' * 500_000,
         "[" * 40 + '"\\' * 250_000,
         '["' + "\\" * 999_999,
     ],
-    ids=["arrays", "objects", "quotes", "unclosed", "backslashes"],
+    ids=["arrays", "closings", "not closed", "objects", "quotes", "unclosed", "backslashes"],
 )
 def test_hostile_texts_are_refused_in_one_pass(text: str) -> None:
     """One pass over a megabyte: neither the stack nor, by trying again from every quote, the processor suffers."""

@@ -219,26 +219,36 @@ _decode: Final[Callable[[str], Any]] = msgspec.json.Decoder().decode
 def _check_shape(text: str, depth: int, members: int) -> None:
     """Refuse what is too deep or holds too many values.
 
-    Counting brackets and commas wherever they stand is quick and is enough for nearly all; where it is too many, those
-    inside strings are left out and the depth is followed.
+    Counting brackets and commas wherever they stand is quick and is enough for nearly all; where it is too many, those inside
+    strings are left out and the depth is followed, one after the other and no further than the bound: nothing is collected.
     """
     opening = text.count("[") + text.count("{")
     if opening <= depth and opening + text.count(",") <= members:
         return
-    bare = _STRING.sub("", text)
-    # Each value but the first of its array or object follows a comma.
-    if bare.count(",") + bare.count("[") + bare.count("{") > members:
-        raise ProtocolError("too many values in the JSON", limit=members)
-    level = 0
-    for bracket in _BRACKET.findall(bare):
-        level += 1 if bracket in "[{" else -1
-        if level > depth:
-            raise ProtocolError("JSON nested too deeply", limit=depth)
+    values = level = 0
+    for found in _STRUCTURE.finditer(text):
+        mark = found[1]
+        if mark in _CLOSING:
+            level -= 1
+            if level < 0:
+                return  # the end, or no JSON: more is closed than was opened
+            continue
+        # Each value but the first of its array or object follows a comma.
+        values += 1
+        if values > members:
+            raise ProtocolError("too many values in the JSON", limit=members)
+        if mark != ",":
+            level += 1
+            if level > depth:
+                raise ProtocolError("JSON nested too deeply", limit=depth)
 
 
-_BRACKET: Final = re.compile(r"[\[\]{}]")
-# Takes an unclosed string to the end of the text: a match that failed there would be tried again from every quote.
-_STRING: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+_CLOSING: Final = frozenset({"]", "}", ""})  # "" is the end
+# What is between two brackets or commas, strings whole, then the bracket, the comma or the end. It matches wherever it is tried,
+# an unclosed string too, so that no position is tried twice.
+_STRUCTURE: Final = re.compile(
+    r'(?:[^"\[\]{},]++|"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z))*+([\[\]{},]|\Z)', re.DOTALL
+)
 
 
 def _read_with_surrogates(text: str) -> Any:
