@@ -83,7 +83,8 @@ async def _nothing_here(scope: Scope, _receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket":
         await refuse(scope, send, Refused(404, "no WebSocket here"))
     else:
-        await send({"type": "http.response.start", "status": 404, "headers": []})
+        headers = [(b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": 404, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
 
 
