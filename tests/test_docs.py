@@ -31,11 +31,13 @@ def test_the_handlers_page_shows_the_example_that_is_run() -> None:
     assert (ROOT / "examples/chat.py").read_text().strip() in page
 
 
-@pytest.mark.parametrize("page", ["mount.md"])
+@pytest.mark.parametrize(
+    "page", ["mount.md", "migrate-from-node.md", "migrate-from-python-socketio.md"]
+)
 def test_snippets_are_parts_of_examples(page: str) -> None:
     """What these pages show of Python stands in examples/, word for word."""
     text = (ROOT / "docs/how-to" / page).read_text()
-    examples = [path.read_text() for path in (ROOT / "examples").glob("*.py")]
+    examples = [path.read_text() for path in (ROOT / "examples").rglob("*.py")]
     for snippet in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
         assert any(snippet.strip() in example for example in examples), snippet
 

@@ -4,10 +4,12 @@ Give `Server` to `transports.HttpServer` and clients of the official library can
 """
 
 from clarion.errors import AckTimeout, ConnectRefused, Disconnected
+from clarion.realtime.cookie import Cookie
 from clarion.realtime.egress import Sent
 from clarion.realtime.handshake import Handshake
 from clarion.realtime.namespace import Namespace
 from clarion.realtime.operators import Operator, SocketOperator
+from clarion.realtime.origins import Cors
 from clarion.realtime.server import Server
 from clarion.realtime.socket import Socket
 from clarion.realtime.transports.base import Prepared
@@ -15,6 +17,8 @@ from clarion.realtime.transports.base import Prepared
 __all__ = [
     "AckTimeout",
     "ConnectRefused",
+    "Cookie",
+    "Cors",
     "Disconnected",
     "Handshake",
     "Namespace",
