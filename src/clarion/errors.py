@@ -7,7 +7,7 @@
     │   ├── Forbidden, NotFound, MethodNotAllowed, UnknownEvent, UnknownNamespace, ConnectRefused
     │   ├── Conflict ── IdempotencyConflict, InProgress
     │   ├── Stale
-    │   └── RateLimited, TooMany
+    │   └── RateLimited, TooMany ── TooManyConnections
     ├── ServerError        ours: they may try again, as `retry` says
     │   ├── Unavailable, Overloaded, OutcomeUnknown, StorageFull, Internal
     └── UsageError         the calling program's mistake: raised to it, never sent to a peer
@@ -221,6 +221,12 @@ class TooMany(PeerError):
     """More rooms, topics, sockets or namespaces than one client may have; `limit` says how many."""
 
     code, status, title = "too_many", 429, "Too many of these"
+
+
+class TooManyConnections(TooMany):
+    """This user holds as many connections as one may; `limit` says how many."""
+
+    code, title = "too_many_connections", "Too many connections"
 
 
 class ServerError(ClarionError):

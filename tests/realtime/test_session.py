@@ -371,3 +371,79 @@ async def test_a_simulator_can_open_sessions():
     session = io.open(MemoryTransport(), handshake(address="192.0.2.9"))
     assert io.find(session.id) is session
     assert session.handshake.address == "192.0.2.9"
+
+
+# ── how long, and how many ──
+def test_a_session_reaches_its_age():
+    """After `connection_age_s`, give or take a fifth, it is closed with 3002, on any transport; 0 is no limit. One wheel serves all."""
+
+    async def story(loop) -> None:
+        io = make_server(limits=Limits(connection_age_s=1_000))
+        breach = telemetry.limit_exceeded.labels("connection_age_s")
+        before, began, reasons = breach.value, loop.time(), []
+        io.handle("disconnect", lambda socket, reason: reasons.append(reason))
+        kinds = [Kind.WEBSOCKET] * 20 + [Kind.POLLING] * 5
+        clients = [MemoryClient(io, kind) for kind in kinds]
+        for client in clients:
+            await client.join()
+        ended: list[float] = []
+        while len(ended) < len(clients):
+            await asyncio.sleep(5)
+            ended += [loop.time()] * (sum(not c.session.is_open for c in clients) - len(ended))
+            for client in clients:
+                client.say("3")
+        assert ended[0] - began >= 800
+        assert ended[-1] - began <= 1_205
+        assert len(set(ended)) > 10, "they do not all come back at once"
+        assert {c.transport.closed for c in clients} == {(3002, "aged")}
+        assert reasons == ["forced server close"] * 25
+        assert breach.value == before + 25
+        off = make_server(limits=Limits(connection_age_s=0))
+        client = MemoryClient(off)
+        await client.join()
+        for _ in range(300):
+            await asyncio.sleep(1_000 / 50)
+            client.say("3")
+        assert client.session.is_open
+
+    in_time(story)
+
+
+async def test_a_user_has_so_many_connections():
+    """One more is told `too_many_connections` by connect_error and closed with 3505; when one goes another may come."""
+    io = make_server(limits=Limits(sessions_per_user=2))
+    io.use(lambda socket: setattr(socket, "user", socket.handshake.auth["user"]))
+    io.of("/other")
+    breach = telemetry.limit_exceeded.labels("sessions_per_user")
+    before = breach.value
+    clients = [MemoryClient(io) for _ in range(2)]
+    for client in clients:
+        await client.join(auth={"user": "ann"})
+    third = MemoryClient(io)
+    await third.hear()
+    third.say('40{"user":"ann"}')
+    (told,) = await third.hear()
+    assert told.startswith(
+        '44{"message":"a user has at most 2 connections (limits.sessions_per_user)"'
+    )
+    assert '"code":"too_many_connections","message":' in told
+    assert '"limit":2' in told
+    assert third.transport.closed == (3505, "too_many_connections")
+    assert breach.value == before + 1
+    await MemoryClient(io).join(auth={"user": "ben"})
+    clients[0].lose()
+    await MemoryClient(io).join(auth={"user": "ann"})
+
+
+async def test_a_session_in_another_namespace_outlives_one_socket_too_many():
+    """Only the socket is refused: the rest of the session is nobody's fault."""
+    io = make_server(limits=Limits(sessions_per_user=1))
+    io.use(lambda socket: setattr(socket, "user", "ann"))
+    io.of("/other")
+    await MemoryClient(io).join()
+    second = MemoryClient(io)
+    await second.join("/other")
+    second.say("40")
+    assert (await second.hear())[0].startswith("44{")
+    assert second.session.is_open
+    assert second.transport.closed is None

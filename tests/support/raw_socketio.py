@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -154,13 +154,22 @@ async def until(holds: Callable[[], object]) -> None:
 
 @contextlib.asynccontextmanager
 async def wired(
-    settings: Realtime | None = None, limits: Limits | None = None, **more: Any
+    settings: Realtime | None = None,
+    limits: Limits | None = None,
+    *,
+    proxies: Sequence[str] = (),
+    **more: Any,
 ) -> AsyncIterator[Wire]:
-    """A Socket.IO server on a free port; `more` is for `Server`. At the end clients hang up, then it is stopped."""
+    """A Socket.IO server on a free port, behind `proxies`; `more` is for `Server`. At the end clients hang up, then it is stopped."""
     limits = limits or Limits(drain_s=0.1, close_s=1.0)
     io = Server(settings or Realtime(), limits, clock=SystemClock(), ids=Ids(), **more)
-    endpoints = io.endpoints
-    async with serving(io.asgi, limits=limits, endpoints=endpoints, on_stopping=io.stop) as http:
+    async with serving(
+        io.asgi,
+        limits=limits,
+        endpoints=io.endpoints,
+        on_stopping=io.stop,
+        trusted_proxies=proxies,
+    ) as http:
         wire = Wire(io, http)
         try:
             yield wire

@@ -127,7 +127,7 @@ class Reason(Enum):
     FORCED_SERVER_CLOSE = (
         "forced server close",
         True,
-        "A packet out of turn, or no namespace was joined in time",
+        "A packet out of turn, no namespace was joined in time, or the session reached its age",
     )
     PARSE_ERROR = "parse error", False, "An Engine.IO packet could not be decoded"
 

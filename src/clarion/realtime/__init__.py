@@ -6,6 +6,7 @@ Give `Server` to `transports.HttpServer` and clients of the official library can
 from clarion.errors import AckTimeout, ConnectRefused, Disconnected
 from clarion.realtime.cookie import Cookie
 from clarion.realtime.egress import Sent
+from clarion.realtime.entrance import RefusedRequest
 from clarion.realtime.handshake import Handshake
 from clarion.realtime.namespace import Namespace
 from clarion.realtime.operators import Operator, SocketOperator
@@ -13,6 +14,7 @@ from clarion.realtime.origins import Cors
 from clarion.realtime.server import Server
 from clarion.realtime.socket import Socket
 from clarion.realtime.transports.base import Prepared
+from clarion.realtime.transports.request import Request
 
 __all__ = [
     "AckTimeout",
@@ -24,6 +26,8 @@ __all__ = [
     "Namespace",
     "Operator",
     "Prepared",
+    "RefusedRequest",
+    "Request",
     "Sent",
     "Server",
     "Socket",

@@ -40,6 +40,10 @@ class Session(Protocol):
         """The socket of a namespace has left, or was not let in."""
         ...
 
+    def unwanted(self) -> None:
+        """Its user has too many already: end it, unless it is in another namespace."""
+        ...
+
     def close(self, reason: Reason, code: int | None = None, text: str = "") -> None:
         """End the session."""
         ...

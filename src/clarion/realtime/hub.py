@@ -154,6 +154,10 @@ class Hub(Generic[S]):
         """Rooms that somebody joined, and how many are in each; without the rooms of ids."""
         return {room: len(members) for room, members in self._rooms.items()}
 
+    def size_of(self, room: str) -> int:
+        """How many joined a room; 0 if there is none."""
+        return len(self._rooms.get(room, ()))
+
     def _drop(self, room: str, socket: S) -> None:
         members = self._rooms[room]
         del members[socket]

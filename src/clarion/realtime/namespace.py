@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar, overload
 
-from clarion.errors import PeerError, ServerError, UsageError
+from clarion.errors import PeerError, ServerError, TooManyConnections, UsageError
 from clarion.ids import Ids
 from clarion.protocol import socketio
 from clarion.protocol.parser import Parser
@@ -23,7 +23,7 @@ from clarion.realtime.server_side import ServerSide
 from clarion.realtime.socket import Socket
 from clarion.realtime.speaking import Speaking
 from clarion.settings import Limits
-from clarion.telemetry import get_logger
+from clarion.telemetry import get_logger, limit_exceeded
 
 log = get_logger(__name__)
 
@@ -209,6 +209,12 @@ class Namespace(AnyEvents, Speaking[Socket]):
 
     def _welcome(self, socket: Socket) -> None:
         if not socket.is_joining:
+            return
+        most = self._hub.limits.sessions_per_user
+        if socket.user is not None and 0 < most <= self._hub.size_of(f"user:{socket.user}"):
+            limit_exceeded.labels("sessions_per_user").inc()
+            told = f"a user has at most {most} connections (limits.sessions_per_user)"
+            socket.one_too_many(TooManyConnections(told, limit=most).as_answer())
             return
         socket.joined()
         for event in _CONNECTION:

@@ -104,6 +104,8 @@ class Server(Speaking[Socket]):
     ) -> None:
         settings, limits = settings or Realtime(), limits or Limits()
         clock, ids = clock or SystemClock(), ids or Ids()
+        if cors is not None and allowed_origins:
+            raise UsageError("give `cors` or its short form `allowed_origins`, not both")
         # Fixed at creation
         bare_path = settings.path.rstrip("/")
         self.path = f"{bare_path}/" if settings.add_trailing_slash else bare_path
@@ -417,6 +419,11 @@ class Server(Speaking[Socket]):
         """
         self._entrance.count()
         return self._open(self._ids.session_id(self._node), transport, handshake)
+
+    def aged_by(self, now: float) -> float | None:
+        """When a session that begins now has lived long enough; None: never. A fifth of chance spreads those who began together."""
+        age_s = self.limits.connection_age_s
+        return now + self._ids.uniform(0.8 * age_s, 1.2 * age_s) if age_s else None
 
     def ended(self, session: Session) -> None:
         """Forget a session."""

@@ -60,6 +60,10 @@ class Shared(Protocol):
     flusher: Flusher
     bare_errors: bool
 
+    def aged_by(self, now: float) -> float | None:
+        """When a session that begins now has lived long enough; None: never."""
+        ...
+
     @property
     def namespaces(self) -> Mapping[str, Namespace]:
         """Those that clients can join."""
@@ -85,6 +89,7 @@ class Session(Timed):
     """
 
     __slots__ = (
+        "_aged_by",
         "_connect_by",
         "_connects_until",
         "_decoder",
@@ -120,6 +125,7 @@ class Session(Timed):
         # Deadlines; None: not running
         self._connect_by: float | None = None
         self._whole_by: float | None = None  # not None  =>  attachments are due
+        self._aged_by: float | None = None
         # Only while upgrading
         self._probe: Transport | None = None
         # Only while somebody waits for the client to read
@@ -152,6 +158,7 @@ class Session(Timed):
         now, shared = self._shared.wheel.now(), self._shared
         kind = self._transport.kind
         self._connect_by = now + shared.connect_timeout_s
+        self._aged_by = shared.aged_by(now)
         self._machine.open(kind, now)
         hello = engineio.handshake(
             self.id,
@@ -272,13 +279,16 @@ class Session(Timed):
                 self.close(Reason.FORCED_SERVER_CLOSE, CloseCode.UNAUTHENTICATED, "unauthenticated")
         if self._whole_by is not None and now >= self._whole_by:
             self.close(Reason.FORCED_CLOSE, CloseCode.POLICY, "attachments did not come")
+        if self._aged_by is not None and now >= self._aged_by:
+            limit_exceeded.labels("connection_age_s").inc()
+            self.close(Reason.FORCED_SERVER_CLOSE, CloseCode.AGED, "aged")
         self._execute(self._machine.expire(now))
         self._fetched()
         return self._deadline()
 
     def _deadline(self) -> float | None:
         when = self._machine.deadline
-        for other in (self._connect_by, self._whole_by):
+        for other in (self._connect_by, self._whole_by, self._aged_by):
             if other is not None and (when is None or other < when):
                 when = other
         return when
@@ -393,6 +403,12 @@ class Session(Timed):
         if was_in:
             self._left = {**(self._left or {}), namespace: None}
 
+    def unwanted(self) -> None:
+        """Its user has too many already: end it, unless it is in another namespace."""
+        if not self._sockets:
+            code = CloseCode.TOO_MANY_CONNECTIONS
+            self.close(Reason.SERVER_DISCONNECT, code, code.reason)
+
     # ── errors: the one place where they become closes ──
     def _broke(self, exc: ProtocolError, reason: Reason, via: Transport) -> None:
         """A packet does not parse: on Engine.IO's level the transport is at fault, on Socket.IO's the session is closed."""
@@ -463,7 +479,7 @@ class Session(Timed):
             text: For the close frame.
             why: For the application alone.
         """
-        self._connect_by = self._whole_by = self._sought = None
+        self._connect_by = self._whole_by = self._aged_by = self._sought = None
         self._decoder.clear()
         self.egress.finish(keep=self._machine.state is State.CLOSING)
         self._transport.close(code, text)

@@ -335,6 +335,11 @@ class Socket(AnyEvents, Addressing["Socket"]):
         self._go(was_in=False)
         self._forget()
 
+    def one_too_many(self, why: dict[str, Any]) -> None:
+        """Do not let it in because its user has too many, and have the session end that is good for nothing else."""
+        self.refused(why)
+        self._session.unwanted()
+
     def greet(self, listener: Listener, event: str) -> None:
         """Call a handler of new sockets; the client's events wait until it has begun, since it may listen to them."""
         self._made_events().start(listener, event)
