@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test check python-check clients-check unit clients-test browser wheel bench sim docs clean build setup-run setup-dev system
+.PHONY: help run test fuzz check python-check clients-check unit clients-test browser wheel bench sim docs clean build setup-run setup-dev system
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -29,6 +29,9 @@ bench: setup-dev ## Measure against Node socket.io, its kin and a C loop, in tur
 
 sim: setup-dev ## Run the simulator over SEEDS seeds (SEEDS=1000; SEED=17 SCENARIO=inbox replays one; ARGS=--trace prints the faults)
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(if $(SCENARIO),--scenario $(SCENARIO)) $(ARGS)
+
+fuzz: setup-dev ## Anything against the decoders and a whole server for minutes (SEED=7 replays; FUZZ=fuzz-long: hours)
+	@$(BIN)/python -m pytest -q tests/fuzz --hypothesis-profile=$(or $(FUZZ),fuzz) --hypothesis-seed=$(or $(SEED),$$RANDOM) $(ARGS)
 
 docs: setup-dev ## Write the generated reference pages
 	@$(BIN)/python -m tools.reference

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from clarion.realtime import Server
+from clarion.settings import Realtime
 from tests.realtime.official.server import set_up
 from tests.support.asgi_servers import serving_on
 from tests.support.official import TRANSPORTS, official, what_works
+from tests.support.raw_socketio import wired
 
 HERE = Path(__file__).parent / "official"
 ROOT = Path(__file__).parents[2]
@@ -108,3 +110,50 @@ async def test_the_official_client_comes_back_after_a_restart(transports, how):
         await server.start()
         assert await anext(facts) == ("connect", 2)
         assert (await anext(facts))[0] == "disconnect"
+
+
+async def test_the_options_of_the_official_client():
+    """Each comes to what it does against Node's server: transports, namespaces, time-outs, retries, leaving and coming back."""
+
+    def more(io: Server) -> None:
+        set_up(io)
+        counted: list[str] = []
+        tries: list[str] = []
+
+        @io.handle("silent")
+        def silent(socket, ack):
+            pass
+
+        @io.handle("third time")
+        def third_time(socket, what, ack):
+            tries.append(what)
+            if len(tries) == 3:
+                ack(len(tries))
+
+        io.handle(
+            "shaken", lambda socket: [socket.handshake.query["a"], socket.handshake.headers["x-a"]]
+        )
+        io.handle("count", lambda socket, what: counted.append(what))
+        io.handle("counted", lambda socket: counted)
+
+    async with wired() as wire, wired(Realtime(transports=["polling"])) as polling:
+        more(wire.io)
+        more(polling.io)
+        other = f"http://127.0.0.1:{polling.http.port}"
+        async with official("options.mjs", wire.http.port, other) as facts:
+            seen = {fact: value async for fact, value in facts}
+    assert seen == {
+        "upgrade: false": ["polling", 1, "polling"],
+        "tryAllTransports": ["polling", 1],
+        "rememberUpgrade": "websocket",
+        "forceBase64": [1, 2, 3],
+        "query and headers": ["é", "b"],
+        "multiplex": [True, False, 3],
+        "auth as a function": "root",
+        "timeout": "operation has timed out",
+        "compress": 5000,
+        "nested binary": ["é", 2],
+        "retries": [3, "y"],
+        "emitted while away": ["io server disconnect", ["kept"]],
+        "reconnects": ["forced close", True, "here"],
+    }
