@@ -76,6 +76,9 @@ sessions = _Tallies("sessions", "Open sessions", "transport", is_gauge=True)
 handshakes = _Tallies("handshakes", "Attempts to open a session", "result")
 session_closed = _Tallies("session_closed", "Sessions that ended", "reason")
 events = _Tallies("events", "Socket.IO events", "direction")
+events_refused = _counter(
+    "events_refused", "Socket.IO events of clients that no handler was called for", "reason"
+)
 egress_dropped = _Tallies("egress_dropped", "Frames that were dropped instead of sent", "reason")
 limit_exceeded = _Tallies(
     "limit_exceeded", "Breaches of a limit, by its name in the settings", "limit"

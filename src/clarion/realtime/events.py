@@ -9,7 +9,7 @@ import asyncio
 import inspect
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 from clarion.errors import Invalid, PeerError, RateLimited, ServerError, TooMany, UnknownEvent
 from clarion.protocol.socketio import Packet, check_event_name
@@ -17,7 +17,7 @@ from clarion.realtime.admission import spend
 from clarion.realtime.handlers import Listener, Reply, Runner, as_told, no_reply
 from clarion.realtime.listeners import Listeners
 from clarion.settings import Limits
-from clarion.telemetry import events, get_logger, limit_exceeded
+from clarion.telemetry import events, events_refused, get_logger, limit_exceeded
 
 log = get_logger(__name__)
 
@@ -66,6 +66,8 @@ class Events(Listeners):
         "_waiting",
     )
 
+    is_typed: ClassVar[bool] = True
+
     def __init__(
         self,
         client: Client,
@@ -113,6 +115,7 @@ class Events(Listeners):
             self._check_rate(now)
             self._check_name(packet.data[0])
         except PeerError as refused:
+            _refused_by_limit.inc()
             reply({"error": refused.as_answer()})
             return
         if self._is_starting or self._waiting:
@@ -132,6 +135,7 @@ class Events(Listeners):
         listeners = self._listening(name)
         if not listeners:
             # Node stays silent, and the client waits for ever.
+            _refused_unknown.inc()
             told = UnknownEvent(f"nobody listens to {label!r} here")
             reply({"error": told.as_answer()})
         for listener in listeners:
@@ -192,6 +196,7 @@ class Events(Listeners):
     def _refuse(self, event: list[Any], reply: Reply, exc: Exception) -> None:
         """A middleware does not want it. Node tells its server and not its client, who waits for ever."""
         self._is_starting = False
+        _refused_by_middleware.inc()
         reply({"error": as_told(exc)})
         if isinstance(exc, PeerError | ServerError):
             log.debug("event refused", event_name=str(event[:1])[:64], code=exc.code)
@@ -206,6 +211,7 @@ class Events(Listeners):
         limit = self._limits.events_waiting
         if len(self._waiting) >= limit:
             limit_exceeded.labels("events_waiting").inc()
+            _refused_by_limit.inc()
             why = f"{limit} events wait to be handled (limits.events_waiting)"
             reply({"error": TooMany(why, limit=limit).as_answer()})
         else:
@@ -268,3 +274,6 @@ class _Reply:
 
 
 _came_in = events.labels("in")
+_refused_by_limit = events_refused.labels("limit")
+_refused_by_middleware = events_refused.labels("middleware")
+_refused_unknown = events_refused.labels("unknown_event")

@@ -13,7 +13,7 @@ from types import CodeType, FunctionType, MethodType
 from typing import Any, Final, Protocol
 
 from clarion.errors import ClarionError, Internal, Invalid, PeerError, ServerError
-from clarion.telemetry import get_logger, spawn
+from clarion.telemetry import events_refused, get_logger, spawn
 
 log = get_logger(__name__)
 
@@ -53,6 +53,7 @@ class Listener:
         """
         if not self.least <= len(args) <= self.most:
             takes = str(self.least) if self.least == self.most else f"{self.least} or more"
+            refused_arguments.inc()
             raise Invalid(f"this event takes {takes} arguments, not {len(args)}")
         return args
 
@@ -230,7 +231,10 @@ def _answer(reply: Reply, result: Any) -> None:
 def _failed(exc: Exception, reply: Reply, event: str, handler: str) -> None:
     """Answer with what a handler raised; a bug is logged, and only that."""
     reply({"error": as_told(exc)})
-    if not isinstance(exc, PeerError | ServerError):
+    if isinstance(exc, PeerError | ServerError):
+        if reply is no_reply:  # nobody else is told
+            log.debug("event refused", event_name=event[:64], handler=handler, why=exc.message)
+    else:
         log.error("handler failed", event_name=event[:64], handler=handler, exc_info=exc)
 
 
@@ -238,3 +242,6 @@ def as_told(exc: BaseException) -> dict[str, Any]:
     """An exception as a client may see it."""
     error: ClarionError = exc if isinstance(exc, PeerError | ServerError) else Internal()
     return error.as_answer()
+
+
+refused_arguments = events_refused.labels("arguments")

@@ -4,11 +4,14 @@ A registry may change while an event goes through it: whoever is called was ther
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from clarion.realtime.handlers import Handler, Listener, Once
+from clarion.realtime.typed import listen
 
 H = TypeVar("H", bound=Handler)
+
+_OURS: Final = ("disconnecting", "disconnect")
 
 
 class Listeners:
@@ -17,6 +20,8 @@ class Listeners:
     __slots__ = ("any", "by_event")
 
     takes_socket: ClassVar[bool] = False
+    is_typed: ClassVar[bool] = False
+    """Whether arguments are a client's, and are made into what handlers say they take."""
 
     def __init__(self) -> None:
         self.by_event: dict[Any, list[Listener]] = {}
@@ -26,11 +31,11 @@ class Listeners:
 
     def add(self, event: Any, handler: Handler) -> None:
         """Call a handler with the arguments of each such event."""
-        self._add(event, self._made(handler))
+        self._add(event, self._made(event, handler))
 
     def add_once(self, event: Any, handler: Handler) -> None:
         """Call a handler with the next such event."""
-        once = Once(self._made(handler), lambda listener: self._drop(event, listener))
+        once = Once(self._made(event, handler), lambda listener: self._drop(event, listener))
         self._add(event, once)
 
     def remove(self, event: Any, handler: Handler) -> None:
@@ -58,8 +63,10 @@ class Listeners:
         """Take this handler off the list of those who get every event; None: all."""
         self.any = () if handler is None else without(self.any, handler)
 
-    def _made(self, handler: Handler) -> Listener:
-        return Listener(handler, takes_socket=self.takes_socket)
+    def _made(self, event: Any, handler: Handler) -> Listener:
+        # What the server tells is not a client's to get wrong.
+        make = listen if self.is_typed and event not in _OURS else Listener
+        return make(handler, takes_socket=self.takes_socket)
 
     def _add(self, event: Any, listener: Listener) -> None:
         found = self.by_event.get(event)
@@ -81,6 +88,7 @@ class SharedListeners(Listeners):
     __slots__ = ()
 
     takes_socket: ClassVar[bool] = True
+    is_typed: ClassVar[bool] = True
 
 
 def without(listeners: Sequence[Listener], handler: Handler) -> list[Listener]:
