@@ -28,15 +28,31 @@ def text(number: object, size: int = 0) -> Prepared:
     return Prepared([f"4{number}".ljust(size, ".")])
 
 
-async def test_the_first_of_a_turn_goes_straight_on_the_rest_together():
-    """However much is sent in a turn of the loop, the connection is written to at most twice, in order."""
+async def test_what_is_sent_in_a_turn_leaves_together():
+    """However much is sent in a turn of the loop, the connection is written to once, in order."""
     egress, transport, _ = made()
     for turn in ("a", "b"):
         assert [egress.push(text(turn + str(n))) for n in range(5)] == [Sent.NOW] * 5
-        assert transport.sent[-1] == f"4{turn}0"
         await settle()
     assert transport.sent == [f"4{turn}{n}" for turn in "ab" for n in range(5)]
-    assert transport.writes == 4
+    assert transport.writes == 2
+    assert egress.waiting == 0
+
+
+async def test_the_first_of_what_goes_to_many_goes_straight_on_the_rest_together():
+    """A broadcast's first message does not wait for the turn's end; those behind it do, and none overtakes another."""
+    egress, transport, _ = made()
+    transport.goes_straight = True
+    for turn in ("a", "b"):
+        assert [egress.push_straight(text(turn + str(n))) for n in range(5)] == [Sent.NOW] * 5
+        assert transport.sent[-1] == f"4{turn}0"
+        await settle()
+    egress.push(text("c0"))
+    egress.push_straight(text("c1"))
+    assert transport.sent[-1] == "4b4"
+    await settle()
+    assert transport.sent == [*(f"4{turn}{n}" for turn in "ab" for n in range(5)), "4c0", "4c1"]
+    assert transport.writes == 5
     assert egress.waiting == 0
 
 

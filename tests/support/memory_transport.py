@@ -20,12 +20,23 @@ class MemoryTransport:
 
     def __init__(self, kind: Kind = Kind.WEBSOCKET) -> None:
         self.kind = kind
-        self.direct = None
+        self.goes_straight = (
+            False  # whether frames may be written without a detour, as to a connection
+        )
         self.is_writable = True
         self.sent: list[str | bytes] = []
         self.writes = 0
         self.stuck = 0
         self.closed: tuple[int | None, str] | None = None
+
+    @property
+    def direct(self) -> Callable[[bytes], object] | None:
+        return self._write_frame if self.goes_straight and self.is_writable else None
+
+    def _write_frame(self, frame: bytes) -> None:
+        assert frame[1] < 126, "a short text, as these tests send"
+        self.writes += 1
+        self.sent.append(frame[2:].decode())
 
     def write(self, item: Prepared, /) -> None:
         self.writes += 1

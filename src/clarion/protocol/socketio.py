@@ -105,12 +105,15 @@ def encode_ack(namespace: str, arguments: Sequence[Any], id: int | None) -> Enco
 def _encode_arguments(
     plain: str, binary: str, namespace: str, arguments: Sequence[Any], id: int | None
 ) -> Encoded:
-    tail = _prefix(namespace) if id is None else f"{_prefix(namespace)}{id}"
     attachments: list[bytes] = []
     text = jsontext.write(arguments if type(arguments) is list else list(arguments), attachments)
+    if id is not None:
+        text = f"{id}{text}"
+    if namespace != "/":
+        text = f"{namespace},{text}"
     if not attachments:
-        return [plain + tail + text]
-    return [f"{binary}{len(attachments)}-{tail}{text}", *attachments]
+        return [plain + text]
+    return [f"{binary}{len(attachments)}-{text}", *attachments]
 
 
 def _prefix(namespace: str) -> str:

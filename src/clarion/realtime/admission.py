@@ -31,12 +31,12 @@ def spend(spent_until: float, now: float, rate: float, *, burst: float) -> tuple
     """
     spent_until = max(spent_until, now)
     wait_s = spent_until + 1 / rate - now - burst / rate
-    if wait_s > _ROUNDING_S:
+    if wait_s > ROUNDING_S:
         return spent_until, wait_s
     return spent_until + 1 / rate, 0.0
 
 
-_ROUNDING_S = 1e-6  # sums of floats miss by less
+ROUNDING_S = 1e-6  # sums of floats miss by less
 
 # Addresses whose bucket is remembered: about 2 MB. Whoever has more of them than that has no use for a bucket.
 ADDRESSES: Final = 10_000

@@ -9,7 +9,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import lru_cache
-from types import CodeType, FunctionType, MethodType
+from types import CodeType, CoroutineType, FunctionType, MethodType
 from typing import Any, Final, Protocol
 
 from clarion.errors import ClarionError, Internal, Invalid, PeerError, ServerError
@@ -171,12 +171,12 @@ class Runner:
             args = listener.take(args)
             if listener.takes_socket:
                 args = (socket, *args)
-            more = {"ack": reply} if listener.takes_ack else {}
-            result = listener.call(*args, **more)
-            if inspect.iscoroutine(result):
+            call = listener.call
+            result = call(*args, ack=reply) if listener.takes_ack else call(*args)
+            if isinstance(result, CoroutineType):
                 self.start(_finish(listener, result, reply, event, began), f"handler of {event}")
                 return True
-            if not listener.takes_ack:
+            if reply is not no_reply and not listener.takes_ack:
                 _answer(reply, result)
         except Exception as exc:  # noqa: BLE001  a handler may raise anything
             _failed(exc, reply, event, listener.name)

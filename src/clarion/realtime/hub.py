@@ -236,7 +236,7 @@ class Hub(Generic[S]):
                 count += socket.egress.push_volatile(prepared) not in refused
         else:
             for socket in self.select(selection):
-                socket.egress.push(prepared)
+                socket.egress.push_straight(prepared)
                 count += 1
         _events_out.inc(count)
         return count
