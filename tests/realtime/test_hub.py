@@ -97,6 +97,41 @@ async def test_a_broadcast_is_encoded_once_and_counted():
     assert members["b"].transport.sent == ['42["tick",1,"é"]'] * 2
 
 
+async def test_what_goes_out_can_be_watched():
+    """Of one socket and of all, before what is volatile is dropped; without the ack; nothing is kept where nobody watches."""
+    hub, members = made("a", "b")
+    assert hub.prepare("quiet", [1]).event is None
+    early, seen = hub.prepare("early", []), []
+    hub.outgoing.add(members["a"], lambda *event: seen.append(("a", *event)))
+    hub.outgoing.add(None, lambda socket, name: seen.append((socket.id, name)))
+    members["b"].egress.finish(keep=False)
+    hub.deliver(Selection(), hub.prepare("tick", [1]), is_volatile=True)
+    hub.deliver(Selection(("a",)), hub.prepare("q", [2], 7))
+    hub.deliver(Selection(), early)
+    assert seen == [("a", "tick"), ("a", "tick", 1), ("b", "tick"), ("a", "q"), ("a", "q", 2)]
+    hub.outgoing.remove(None)
+    hub.outgoing.remove(members["a"])
+    assert not hub.outgoing.is_heard
+    assert hub.prepare("quiet", [1]).event is None
+
+
+def test_who_watches_may_change_the_room_that_is_walked_over():
+    """A listener that puts sockets into rooms or out of them does not break the broadcast."""
+    hub, members = made("a", "b", "c")
+    for member in members.values():
+        hub.join(member, "x")
+    hub.outgoing.add(None, lambda socket, name: hub.leave(socket, "x"))
+    assert hub.deliver(Selection(("x",)), hub.prepare("e", [])) == 0
+    assert hub.rooms() == {}
+
+
+def test_whether_it_may_be_compressed_is_carried_along():
+    """`compress(False)` reaches what is handed to the transports."""
+    hub, _ = made()
+    assert hub.prepare("e", []).compress
+    assert not hub.prepare("e", [], compress=False).compress
+
+
 def test_an_event_that_cannot_be_sent_is_the_callers_mistake():
     """Reserved names and values that JSON does not have are refused before anybody gets anything."""
     hub, _ = made("a")
@@ -123,6 +158,19 @@ class Rooms(RuleBasedStateMachine):
         super().__init__()
         self.hub, self.members = made()
         self.model: dict[str, set[str]] = defaultdict(set)
+        # What the adapter's events say; a room that is created twice, or joined when there is none, is an error here.
+        self.told: dict[str, set[str]] = {}
+        self.hub.adapter.on("create_room", self.created)
+        self.hub.adapter.on("join_room", lambda room, id: self.told[room].add(id))
+        self.hub.adapter.on("leave_room", lambda room, id: self.told[room].remove(id))
+        self.hub.adapter.on("delete_room", lambda room: self.deleted(room))
+
+    def created(self, room):
+        assert room not in self.told
+        self.told[room] = set()
+
+    def deleted(self, room):
+        assert self.told.pop(room) == set()
 
     @rule(id=ids)
     def connect(self, id):
@@ -165,6 +213,7 @@ class Rooms(RuleBasedStateMachine):
             assert set(self.hub.rooms_of(member)) == {
                 r for r, ids in self.model.items() if id in ids
             }
+        assert self.told == {room: ids for room, ids in self.model.items() if ids}
 
 
 TestRooms = Rooms.TestCase

@@ -241,6 +241,67 @@ async def test_operators_never_change():
     assert not client.session.is_open
 
 
+async def test_who_sends_much_can_wait_for_the_client_to_read():
+    """`drained` returns at once for a client that keeps up, else when at most the soft mark waits; a client that leaves raises."""
+    _, client, socket = await connected(limits=Limits(egress_soft_bytes=100))
+    await socket.drained()
+    for _ in range(3):
+        socket.emit("e", "." * 100)
+    await socket.drained()  # the end of this turn
+    client.transport.is_writable = False
+    assert socket.emit("small") is Sent.QUEUED
+    await socket.drained()
+    socket.emit("e", "." * 100)
+    waiting = [spawn(socket.drained(), name="drained") for _ in range(2)]
+    waiting[0].cancel()  # who gives up takes nothing from who waits
+    await settle()
+    assert not waiting[1].done()
+    client.transport.is_writable = True
+    client.session.writable(client.transport)
+    await waiting[1]
+    client.transport.is_writable = False
+    socket.emit("e", "." * 200)
+    last = spawn(socket.drained(), name="drained")
+    await settle()
+    client.lose()
+    with pytest.raises(Disconnected):
+        await last
+    with pytest.raises(Disconnected):
+        await socket.drained()
+
+
+async def test_send_and_write_are_the_event_message():
+    """As in Node, of a socket, of those it chooses, of a namespace and of the server."""
+    io, client, socket = await connected()
+    nsp = io.of("/")
+    for speaker in (socket, socket.compress(True), io, nsp, io.local, nsp.compress(False)):
+        speaker.send("a")
+        speaker.write(1, 2)
+    socket.local.send("not to itself")
+    assert await client.hear() == ['42["message","a"]', '42["message",1,2]'] * 6
+
+
+async def test_all_arguments_of_an_answer():
+    """With `all_args` an answer is a tuple, of one client and of many."""
+    io, client, socket = await connected()
+    first = spawn(socket.emit_with_ack("q", all_args=True), name="question")
+    second = spawn(socket.timeout(1).emit_with_ack("q", all_args=True), name="question")
+    third = spawn(io.timeout(1).emit_with_ack("q", all_args=True), name="question")
+    await client.hear()
+    client.say("430[1,2]", "431[]", "432[3,4]")
+    assert await asyncio.gather(first, second, third) == [(1, 2), (), [(3, 4)]]
+
+
+async def test_what_a_socket_runs_on():
+    """`nsp` is its namespace, `conn` says how its session comes here, and nothing was recovered."""
+    io, client, socket = await connected()
+    assert socket.nsp is io.of("/")
+    assert socket.conn.id == client.session.id
+    assert (socket.conn.transport, socket.conn.protocol) == ("websocket", 4)
+    assert socket.conn.remote_address == "192.0.2.1"
+    assert socket.recovered is False
+
+
 # ── rooms ──
 @pytest.mark.parametrize("name", ["", "a\0b", "a\nb", "\ud800", "é" * 128, 5, None])
 async def test_a_bad_room_name_is_refused(name):
@@ -302,6 +363,32 @@ async def test_leaving_is_told_while_the_rooms_are_there_then_after():
     assert seen == [(reason, True, (socket.id, "x")), (reason, False, ())]
 
 
+async def test_why_a_session_ended_is_told_in_detail():
+    """Behind the reason come close code and text of what this server chose, or what was wrong with a packet; or nothing."""
+    told = []
+    for end in (
+        lambda client, socket: socket.end(CloseCode.AGED),
+        lambda client, socket: client.say('42["unclosed"'),
+        lambda client, socket: client.say("40"),
+        lambda client, socket: client.lose(),
+    ):
+        _, client, socket = await connected()
+        socket.on("disconnecting", lambda reason: told.append(reason))
+        socket.on("disconnect", lambda reason, details: told.append(details))
+        end(client, socket)
+    aged, bad, early, lost = told[1::2]
+    assert told[::2] == [
+        "forced server close",
+        "forced close",
+        "forced server close",
+        "transport close",
+    ]
+    assert (aged.code, aged.text) == (3002, "aged")
+    assert "bad JSON" in bad.text
+    assert early.text == "a second CONNECT"
+    assert lost is None
+
+
 async def test_who_has_left_is_freed_at_once():
     """Socket, session and handlers do not wait for the garbage collector: a storm of reconnects leaves no garbage."""
 
@@ -312,6 +399,9 @@ async def test_who_has_left_is_freed_at_once():
         def handler():
             return socket.id
 
+        socket.once("never", lambda: socket)
+        socket.use(lambda event: socket and None)
+        socket.on_any_outgoing(lambda *event: socket)
         client.say('420["e"]')
         assert await client.hear() == [f'430["{socket.id}"]']
         client.lose()
