@@ -315,7 +315,7 @@ async def test_more_than_the_window_waits_elsewhere():
     ("close", "limit"), [(False, "stall_s"), (True, "close_s")], ids=["stalled", "closing"]
 )
 async def test_a_peer_that_takes_nothing_is_cut_off(close, limit):
-    """After `stall_s` of one message, or `close_s` of a close; counted, the session told, the writer ended."""
+    """After `stall_s` with a full window, or `close_s` of a close; counted, the session told, the writer ended."""
     peer, before = Peer(), _breaches(limit)
     socket, run = peer.starts(Limits(stall_s=0.05, close_s=0.05))
     await asyncio.sleep(0)
@@ -323,24 +323,27 @@ async def test_a_peer_that_takes_nothing_is_cut_off(close, limit):
     if close:
         socket.close(3008, "slow")
     else:
-        socket.write(Prepared(["4a"]))
+        socket.write(Prepared(["4" + "." * WINDOW_BYTES]))
     await run
-    assert peer.told == ["lost"]
+    assert peer.told[-1] == "lost"
     assert _breaches(limit) == before + 1
     await until(lambda: not _writers())
 
 
-async def test_a_peer_that_reads_again_in_time_lives():
-    """A deadline is one message's, and none runs while nothing waits."""
+async def test_a_peer_that_takes_something_lives():
+    """The deadline of a full window moves with each message that is taken, and ends with the half-empty window."""
     peer = Peer()
     socket, run = peer.starts(Limits(stall_s=5))
     await asyncio.sleep(0)
-    for number in range(3):
-        peer.reads.clear()
-        socket.write(Prepared([f"4{number}"]))
-        await asyncio.sleep(0)
-        peer.reads.set()
-        await until(lambda number=number: len(peer.sent) == number + 1)
+    items = [Prepared(["4" + "." * (WINDOW_BYTES // 2)]) for _ in range(2)]
+    peer.reads.clear()
+    socket.write_many(items)
+    assert not socket.is_writable
+    first = socket._deadline.when()
+    assert first is not None
+    peer.reads.set()
+    await until(lambda: len(peer.sent) == 2)
+    assert socket.is_writable
     assert socket._deadline.when() is None
     peer.leaves()
     await run

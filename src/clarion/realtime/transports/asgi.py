@@ -2,7 +2,7 @@
 
 The connection's own task reads, a second one writes, since `send` waits until the server's buffer has room. What a peer does not
 take waits here up to `WINDOW_BYTES`, everything more in the session's egress, which knows what to drop and when to give up. One
-deadline guards both tasks: it runs while something is being sent, and while a close waits for its answer.
+deadline guards both tasks: it runs while the window is full, and while a close waits for its answer.
 
 Frames, masks, UTF-8, fragments and pings are the server's work, and so are its mistakes: docs/how-to/mount.md says what differs.
 """
@@ -107,7 +107,7 @@ class AsgiSocket:
     """
 
     __slots__ = (
-        "_bytes", "_deadline", "_farewell", "_limits", "_queue", "_send", "_session", "_wake", "is_writable",
+        "_asleep", "_bytes", "_deadline", "_farewell", "_limits", "_queue", "_send", "_session", "is_writable",
     )  # fmt: skip
 
     kind: Final = Kind.WEBSOCKET
@@ -122,7 +122,7 @@ class AsgiSocket:
         self._queue: deque[Prepared] = deque()
         self._bytes = 0
         self.is_writable = True
-        self._wake = asyncio.Event()
+        self._asleep: asyncio.Future[None] | None = None  # of the writer, while the queue is empty
         self._deadline = asyncio.timeout(None)
         # Once nothing more may be sent
         self._farewell: dict[str, Any] | None = None
@@ -152,10 +152,11 @@ class AsgiSocket:
         if self._farewell is not None:
             return
         self._queue.append(item)
-        self._wake.set()
+        self._wake()
         self._bytes += item.size
         if self._bytes > WINDOW_BYTES and self.is_writable:
             self.is_writable = False
+            self._give(self._limits.stall_s)
             if self._session is not None:
                 self._session.full(self)
 
@@ -181,38 +182,42 @@ class AsgiSocket:
                 "reason": cut_reason(text),
             }
             self._give(self._limits.close_s)
-            self._wake.set()
+            self._wake()
 
     async def _write_all(self) -> None:
+        loop = asyncio.get_running_loop()
         try:
-            while self._farewell is None or self._queue:
-                await self._wake.wait()
-                self._wake.clear()
-                await self._write_waiting()
-            assert self._farewell is not None
+            while self._queue or self._farewell is None:
+                if self._queue:
+                    await self._write_one(self._queue.popleft())
+                else:
+                    self._asleep = loop.create_future()
+                    await self._asleep
             await self._send(self._farewell)
         except Exception as exc:
+            # OSError by the standard, whatever else by some servers: the peer is gone. The server says so next, or has `close_s` for it.
             log.debug("websocket write failed", exc_info=exc)
-            self.close(
-                None, ""
-            )  # the server says `websocket.disconnect` next, or has `close_s` for it
+            self.close(None, "")
             self._queue.clear()
 
-    async def _write_waiting(self) -> None:
-        while self._queue:
-            if self._farewell is None:
-                self._give(self._limits.stall_s)
-            item = self._queue.popleft()
-            for message in item.messages:
-                kind = "text" if isinstance(message, str) else "bytes"
-                await self._send({"type": "websocket.send", kind: message})
-            self._bytes -= item.size
-            if not self.is_writable and self._bytes <= WINDOW_BYTES // 2 and self._farewell is None:
-                self.is_writable = True
-                if self._session is not None:
-                    self._session.writable(self)
-        if self._farewell is None:
-            self._give(None)
+    async def _write_one(self, item: Prepared) -> None:
+        for message in item.messages:
+            kind = "text" if isinstance(message, str) else "bytes"
+            await self._send({"type": "websocket.send", kind: message})
+        self._bytes -= item.size
+        if self.is_writable or self._farewell is not None:
+            return
+        if self._bytes > WINDOW_BYTES // 2:
+            self._give(self._limits.stall_s)  # it takes something
+            return
+        self._give(None)
+        self.is_writable = True
+        if self._session is not None:
+            self._session.writable(self)
+
+    def _wake(self) -> None:
+        if self._asleep is not None and not self._asleep.done():
+            self._asleep.set_result(None)
 
     def _give(self, seconds: float | None) -> None:
         """End the connection after so long; None: let it live."""
