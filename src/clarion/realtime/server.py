@@ -35,17 +35,15 @@ from clarion.realtime.egress import Flusher
 from clarion.realtime.emitter import Emitter
 from clarion.realtime.engine import Engine
 from clarion.realtime.entrance import AllowRequest, Entrance, GenerateId
-from clarion.realtime.handlers import Handler, Runner
+from clarion.realtime.handlers import Runner
 from clarion.realtime.handshake import Handshake
 from clarion.realtime.heartbeat import RESOLUTION_S, Wheel
-from clarion.realtime.listeners import H
-from clarion.realtime.namespace import M, Namespace
+from clarion.realtime.namespace import Namespace
 from clarion.realtime.namespaces import Found, Namespaces
 from clarion.realtime.origins import AllowedOrigins, Cors
 from clarion.realtime.parent import Match, ParentNamespace
+from clarion.realtime.root import OWN_EVENTS, Root
 from clarion.realtime.session import Session
-from clarion.realtime.socket import Socket
-from clarion.realtime.speaking import Speaking
 from clarion.realtime.transports.application import Application, AsgiApp
 from clarion.realtime.transports.asgi import Begin
 from clarion.realtime.transports.base import Transport
@@ -63,7 +61,7 @@ log = get_logger(__name__)
 GRACE_S: Final = 10.0  # for handlers to end by themselves when the server closes
 
 
-class Server(Speaking[Socket]):
+class Server(Root):
     """A Socket.IO server. What it says, it says to `/`.
 
     Args:
@@ -138,7 +136,7 @@ class Server(Speaking[Socket]):
         self.asgi: Final = Application(self)
         """ASGI application: sessions under `path`, on polling and WebSockets; 404 elsewhere."""
         self._new_namespace = new_namespace
-        self._events = Emitter(_OWN_EVENTS, self._runner)
+        self._events = Emitter(OWN_EVENTS, self._runner)
         # Grows while the application sets itself up
         self._spaces = Namespaces(
             self,
@@ -250,52 +248,7 @@ class Server(Speaking[Socket]):
         """
         return self._spaces.of(name) if isinstance(name, str) else self._spaces.parent(name)
 
-    def use(self, middleware: M) -> M:
-        """A middleware of `/`; see `Namespace.use`."""
-        return self._root.use(middleware)
-
-    @overload
-    def on(self, event: str) -> Callable[[H], H]: ...
-    @overload
-    def on(self, event: str, handler: H) -> H: ...
-    def on(self, event: str, handler: H | None = None) -> H | Callable[[H], H]:
-        """Call a handler with each socket that connects to `/` (`@io.on("connection")`), or with each `new_namespace`."""
-        target: Emitter | Namespace = self._events if _is_own(event) else self._root
-        return target.on(event) if handler is None else target.on(event, handler)
-
-    @overload
-    def once(self, event: str) -> Callable[[H], H]: ...
-    @overload
-    def once(self, event: str, handler: H) -> H: ...
-    def once(self, event: str, handler: H | None = None) -> H | Callable[[H], H]:
-        """As `on`, for the next such event alone."""
-        target: Emitter | Namespace = self._events if _is_own(event) else self._root
-        return target.once(event) if handler is None else target.once(event, handler)
-
-    def off(self, event: str, handler: Handler) -> None:
-        """Call this handler no more."""
-        (self._events if _is_own(event) else self._root).off(event, handler)
-
-    @overload
-    def handle(self, event: str | float) -> Callable[[H], H]: ...
-    @overload
-    def handle(self, event: str | float, handler: H) -> H: ...
-    def handle(self, event: str | float, handler: H | None = None) -> H | Callable[[H], H]:
-        """Handle an event of every socket of `/`; see `Namespace.handle`."""
-        return self._root.handle(event) if handler is None else self._root.handle(event, handler)
-
-    @overload
-    def on_server_side(self, event: str) -> Callable[[H], H]: ...
-    @overload
-    def on_server_side(self, event: str, handler: H) -> H: ...
-    def on_server_side(self, event: str, handler: H | None = None) -> H | Callable[[H], H]:
-        """Hear what other nodes emit to `/`; see `Namespace.on_server_side`."""
-        root = self._root
-        return (
-            root.on_server_side(event) if handler is None else root.on_server_side(event, handler)
-        )
-
-    # ── speaking ──
+    # ── what there is ──
     @property
     def namespaces(self) -> Mapping[str, Namespace]:
         """Those that clients can join, by name."""
@@ -311,47 +264,6 @@ class Server(Speaking[Socket]):
         """Whether nobody new is let in any more."""
         return self._entrance.admission.is_stopping
 
-    def server_side_emit(self, event: str, *args: Any) -> None:
-        """Tell `/` of the other nodes; see `Namespace.server_side_emit`."""
-        self._root.server_side_emit(event, *args)
-
-    async def server_side_emit_with_ack(self, event: str, *args: Any) -> list[Any]:
-        """Ask `/` of the other nodes; see `Namespace.server_side_emit_with_ack`."""
-        return await self._root.server_side_emit_with_ack(event, *args)
-
-    def emit_to_user(self, user: str, event: str, *args: Any, namespace: str | None = None) -> int:
-        """Send an event to all sockets of a user.
-
-        Args:
-            user: As in `socket.user`.
-            event: As for `Operator.emit`.
-            args: As for `Operator.emit`.
-            namespace: None: `home`.
-
-        Returns:
-            To how many sockets of this process.
-
-        Raises:
-            UsageError: There is no such namespace, or as for `Operator.emit`.
-        """
-        return self._existing(namespace).to(f"user:{user}").emit(event, *args)
-
-    def emit_to_room(self, room: str, event: str, *args: Any, namespace: str | None = None) -> int:
-        """Send an event to everybody in a room; as `emit_to_user`."""
-        return self._existing(namespace).to(room).emit(event, *args)
-
-    def broadcast(self, event: str, *args: Any, namespace: str | None = None) -> int:
-        """Send an event to everybody in a namespace, of whatever tenant; as `emit_to_user`."""
-        return self._existing(namespace).emit(event, *args)
-
-    def _existing(self, name: str | None) -> Namespace:
-        name = self.home if name is None else name
-        found = self._spaces.by_name.get(name)
-        if found is None:
-            raise UsageError(f"there is no namespace {name!r}: make it with `server.of`")
-        return found
-
-    # ── requests ──
     def app(self, other: AsgiApp | None = None) -> Application:
         """An ASGI application: this server under `path`, another one everywhere else.
 
@@ -473,13 +385,6 @@ class Server(Speaking[Socket]):
 
 async def _later(begin: Awaitable[Begin]) -> SessionSocket:
     return SessionSocket(await begin)
-
-
-_OWN_EVENTS: Final = ("new_namespace",)
-
-
-def _is_own(event: str) -> bool:
-    return event.replace("-", "_") in _OWN_EVENTS
 
 
 _opened = handshakes.labels("opened")

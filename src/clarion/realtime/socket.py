@@ -3,9 +3,9 @@
 A socket is made when the client asks to come in, is seen by the middlewares, becomes connected or is refused, and leaves once.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
-from typing import Any, Final, overload
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -15,14 +15,13 @@ from clarion.protocol.codes import CloseCode, Reason
 from clarion.protocol.socketio import PacketType
 from clarion.realtime.acks import DEFAULT_TIMEOUT_S, Acks, Pending
 from clarion.realtime.addressing import Addressing
-from clarion.realtime.any_events import AnyEvents
 from clarion.realtime.conn import Connection, Details, Session
 from clarion.realtime.egress import Sent
-from clarion.realtime.events import Events, Middleware
-from clarion.realtime.handlers import Handler, Listener
+from clarion.realtime.events import Events
+from clarion.realtime.handlers import Listener
 from clarion.realtime.handshake import Handshake
 from clarion.realtime.hub import Hub
-from clarion.realtime.listeners import H, Listeners
+from clarion.realtime.listening import Listening
 from clarion.realtime.outgoing import Outgoing
 from clarion.realtime.rooms import check_room, flat
 from clarion.realtime.transports.base import Prepared, prepared_messages
@@ -40,7 +39,7 @@ class _State(Enum):
 _JOINING, _CONNECTED, _LEAVING, _GONE = _State
 
 
-class Socket(AnyEvents, Addressing["Socket"]):
+class Socket(Listening, Addressing["Socket"]):
     """A client in a namespace: middlewares and handlers get it, the application listens to it and sends by it."""
 
     __slots__ = (
@@ -131,56 +130,6 @@ class Socket(AnyEvents, Addressing["Socket"]):
     def drop_auth(self) -> None:
         """Forget `handshake.auth`: a token that was checked need not lie in memory for the socket's life."""
         self._auth = None
-
-    # ── listening ──
-    @overload
-    def on(self, event: str | float) -> Callable[[H], H]: ...
-    @overload
-    def on(self, event: str | float, handler: H) -> H: ...
-    def on(self, event: str | float, handler: H | None = None) -> H | Callable[[H], H]:
-        """Call a handler with the arguments of each such event; a decorator, or with the handler.
-
-        `disconnecting` (still in its rooms) and `disconnect` tell the reason, one of `protocol.codes.Reason` as text, and `Details`
-        or None. What a handler returns is the answer: see `clarion.realtime.handlers`. Where several listen, the first that ends
-        answers.
-        """
-        if handler is None:
-            return lambda given: self.on(event, given)
-        self._made_events().add(event, handler)
-        return handler
-
-    @overload
-    def once(self, event: str | float) -> Callable[[H], H]: ...
-    @overload
-    def once(self, event: str | float, handler: H) -> H: ...
-    def once(self, event: str | float, handler: H | None = None) -> H | Callable[[H], H]:
-        """As `on`, for the next such event alone; one whose arguments are refused does not count."""
-        if handler is None:
-            return lambda given: self.once(event, given)
-        self._made_events().add_once(event, handler)
-        return handler
-
-    def off(self, event: str | float, handler: Handler) -> None:
-        """Call this handler no more; where it was added twice, its last place goes."""
-        self._made_events().remove(event, handler)
-
-    def remove_all_listeners(self, event: str | float | None = None) -> None:
-        """Handle this event no more; None: none, and let nobody listen to all. Handlers of the namespace stay."""
-        self._made_events().remove_all(event)
-
-    def listeners(self, event: str | float) -> list[Handler]:
-        """This socket's own handlers of an event, in the order of their calls."""
-        return self._made_events().handlers(event)
-
-    def use(self, middleware: Middleware) -> Middleware:
-        """Let a function judge every event before its handlers get it, in the order of registration; a decorator.
-
-        It gets the list of name and arguments, and may change it. `def`, or `async def`: then what comes meanwhile waits, so that
-        events keep their order. What it raises refuses the event: no handler is called, and the ack is answered with
-        `{"error": {"code", "message", …}}` for a PeerError or ServerError, with `internal` for anything else, which is logged.
-        """
-        self._made_events().use(middleware)
-        return middleware
 
     # ── sending ──
     def emit(self, event: str, *args: Any) -> Sent:
@@ -402,9 +351,6 @@ class Socket(AnyEvents, Addressing["Socket"]):
     def _tell(self, event: str, reason: Reason, details: Details | None) -> None:
         if self._events is not None or event in self._hub.listeners.by_event:
             self._made_events().tell(event, reason.text, details)
-
-    def _incoming(self) -> Listeners:
-        return self._made_events()
 
     def _outgoing(self) -> "Outgoing[Socket]":
         return self._hub.outgoing
