@@ -147,6 +147,20 @@ def configure_logging(level: str = "info", *, json: bool = False) -> None:
     root.setLevel(level.upper())
 
 
+if not structlog.is_configured():
+    # Used as a library: lines go to the standard `logging`, where debug and info are silent by default, until the application
+    # configures structlog. structlog's own default prints all of them, and with a traceback the variables of every frame.
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.dev.ConsoleRenderer(
+                colors=False, exception_formatter=structlog.dev.plain_traceback
+            ),
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+
 _log = get_logger(__name__)
 _running: set[asyncio.Task[Any]] = set()
 

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import logging
+import subprocess
+import sys
 
 import pytest
 from prometheus_client import generate_latest
@@ -77,6 +79,31 @@ def test_a_traceback_shows_no_values(capsys: pytest.CaptureFixture[str], json: b
     assert "ValueError" in shown
     assert "in sign_in" in shown
     assert "battery staple" not in shown
+
+
+AS_A_LIBRARY = """
+from clarion.telemetry import get_logger
+log = get_logger("clarion.x")
+log.info("nobody asked for this")
+secret = "hunter2"
+try:
+    int(secret + "!")
+except ValueError:
+    log.exception("it broke", sid="abc")
+"""
+
+
+def test_a_library_speaks_by_the_standard_logging() -> None:
+    """Without any configuration: errors alone, on stderr, and a traceback shows no values."""
+    done = subprocess.run(
+        [sys.executable, "-c", AS_A_LIBRARY], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == ""
+    first, *_, last = done.stderr.splitlines()
+    assert first.split() == ["it", "broke", "sid=abc"]
+    assert last.startswith("ValueError")
+    assert "secret = " not in done.stderr
+    assert "nobody" not in done.stderr
 
 
 async def test_a_background_task_that_fails_is_logged(capsys: pytest.CaptureFixture[str]) -> None:

@@ -115,7 +115,7 @@ class _Lifespan:
             except Exception as exc:
                 if self._is_answered:
                     raise
-                log.debug("the application behind has no lifespan", exc_info=exc)
+                log.debug("the application behind has no lifespan", why=str(exc))
             if self._is_answered:
                 return
         message = self._heard or await hear()

@@ -194,9 +194,8 @@ class AsgiSocket:
                     self._asleep = loop.create_future()
                     await self._asleep
             await self._send(self._farewell)
-        except Exception as exc:
-            # OSError by the standard, whatever else by some servers: the peer is gone. The server says so next, or has `close_s` for it.
-            log.debug("websocket write failed", exc_info=exc)
+        except Exception:  # noqa: BLE001  OSError by the standard, whatever else by some servers: the peer is gone
+            # The server says `websocket.disconnect` next; it has `close_s` for it.
             self.close(None, "")
             self._queue.clear()
 
