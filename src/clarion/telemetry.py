@@ -79,6 +79,12 @@ events = _Tallies("events", "Socket.IO events", "direction")
 events_refused = _counter(
     "events_refused", "Socket.IO events of clients that no handler was called for", "reason"
 )
+packets = _Tallies("packets", "Socket.IO packets", "direction")
+packet_bytes = _Tallies(
+    "packet_bytes",
+    "Their sizes before compression: out, with the heads of frames; in, of text the characters",
+    "direction",
+)
 egress_dropped = _Tallies("egress_dropped", "Frames that were dropped instead of sent", "reason")
 limit_exceeded = _Tallies(
     "limit_exceeded", "Breaches of a limit, by its name in the settings", "limit"
@@ -94,6 +100,8 @@ position_checks = _counter(
 # ── notifications and jobs ──
 messages = _counter("messages", "Messages written, by channel", "channel")
 jobs = _counter("jobs", "Runs of a job", "kind", "result")
+# ── Socket.IO's admin page ──
+admin_logins = _Tallies("admin_logins", "Attempts to sign in to the admin page", "result")
 # ── HTTP and storage ──
 http_requests = _counter("http_requests", "Answered requests", "route", "method", "status")
 http_seconds = _histogram(

@@ -19,7 +19,7 @@ from clarion.realtime.listeners import SharedListeners
 from clarion.realtime.outgoing import Outgoing
 from clarion.realtime.transports.base import Prepared, prepared_messages
 from clarion.settings import Limits
-from clarion.telemetry import events
+from clarion.telemetry import events, packet_bytes, packets
 
 
 class Member(Protocol):
@@ -238,7 +238,9 @@ class Hub(Generic[S]):
             for socket in self.select(selection):
                 socket.egress.push_straight(prepared)
                 count += 1
-        _events_out.inc(count)
+        _events_out.value += count
+        _packets_out.value += count
+        _bytes_out.value += count * prepared.size
         return count
 
     def next_ack(self) -> int:
@@ -249,3 +251,4 @@ class Hub(Generic[S]):
 
 _NOT_SENT = (Sent.DROPPED, Sent.REFUSED)
 _events_out = events.labels("out")
+_packets_out, _bytes_out = packets.labels("out"), packet_bytes.labels("out")

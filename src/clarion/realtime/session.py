@@ -37,7 +37,14 @@ from clarion.realtime.namespaces import Found
 from clarion.realtime.socket import Socket
 from clarion.realtime.transports.base import Transport, prepared_engine, prepared_messages
 from clarion.settings import Limits
-from clarion.telemetry import get_logger, limit_exceeded, session_closed, sessions
+from clarion.telemetry import (
+    get_logger,
+    limit_exceeded,
+    packet_bytes,
+    packets,
+    session_closed,
+    sessions,
+)
 
 log = get_logger(__name__)
 
@@ -313,12 +320,14 @@ class Session(Timed):
 
     def _feed(self, message: str | bytes, via: Transport, start: int) -> None:
         """A message for the application: with its last part a packet is whole."""
+        _bytes_in.value += len(message)
         try:
             packet = self._decoder.add(message, start)
         except ProtocolError as exc:
             self._broke(exc, Reason.FORCED_CLOSE, via)
             return
         if packet is not None:
+            _packets_in.value += 1
             self._whole_by = None
             self._handle(packet)
         elif self._whole_by is None:
@@ -502,3 +511,6 @@ class Session(Timed):
             self._machine.flushed()
         if self._machine.state is State.CLOSED:
             self._shared.ended(self)
+
+
+_packets_in, _bytes_in = packets.labels("in"), packet_bytes.labels("in")

@@ -25,7 +25,7 @@ from clarion.realtime.listening import Listening
 from clarion.realtime.outgoing import Outgoing
 from clarion.realtime.rooms import check_room, flat
 from clarion.realtime.transports.base import Prepared, prepared_messages
-from clarion.telemetry import events
+from clarion.telemetry import events, packet_bytes, packets
 
 
 class _State(Enum):
@@ -216,7 +216,8 @@ class Socket(Listening, Addressing["Socket"]):
             return Sent.REFUSED
         if self._hub.outgoing.is_heard:
             self._hub.outgoing.tell((self,), prepared.event)
-        _went_out.inc()
+        _events_out.value += 1
+        _count_out(prepared)
         return self.egress.push_volatile(prepared) if is_volatile else self.egress.push(prepared)
 
     # ── rooms ──
@@ -336,13 +337,13 @@ class Socket(Listening, Addressing["Socket"]):
     def send_packet(self, kind: PacketType, data: Any = None) -> None:
         """Send a packet that is neither event nor answer."""
         encoded = self._hub.parser.encode(socketio.Packet(kind, self._hub.name, data))
-        self.egress.push(prepared_messages(encoded))
+        self.egress.push(_count_out(prepared_messages(encoded)))
 
     def send_ack(self, id: int, args: tuple[Any, ...]) -> None:
         """Answer an event of the client."""
         if self._state is not _GONE:
             encoded = self._hub.parser.encode_ack(self._hub.name, args, id)
-            self.egress.push(prepared_messages(encoded))
+            self.egress.push(_count_out(prepared_messages(encoded)))
 
     def too_fast(self) -> None:
         """The client has sent more events than it may for too long."""
@@ -364,4 +365,11 @@ class Socket(Listening, Addressing["Socket"]):
         return self._events
 
 
-_went_out = events.labels("out")
+def _count_out(prepared: Prepared) -> Prepared:
+    _packets_out.value += 1
+    _bytes_out.value += prepared.size
+    return prepared
+
+
+_events_out = events.labels("out")
+_packets_out, _bytes_out = packets.labels("out"), packet_bytes.labels("out")
