@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,8 +14,9 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from clarion.app import App
-from clarion.settings import Auth, Settings
+from clarion.settings import AdminUi, Auth, Settings
 from tests.support.asgi_servers import serving_on
+from tests.support.memory_transport import MemoryClient
 from tests.support.raw_socketio import Wire
 
 
@@ -100,3 +102,61 @@ async def test_a_start_that_fails_is_told_to_the_server(tmp_path: Path) -> None:
     await open_app(tmp_path).asgi({"type": "lifespan"}, inbox.get, send)
     assert [message["type"] for message in sent] == ["lifespan.startup.failed"]
     assert "data" in sent[0]["message"]
+
+
+PASSWORD = "correct horse"
+
+
+async def _knock(app: App, auth: dict[str, str]) -> tuple[MemoryClient, str]:
+    """A client that asks to be let into `/admin`, and the answer."""
+    client = MemoryClient(app.io)
+    await client.hear()
+    client.say("40/admin," + json.dumps(auth))
+    heard = await client.hear()
+    return client, next(str(each) for each in heard if str(each)[:2] in {"40", "44"})
+
+
+async def test_operators_come_in_by_their_password_and_nobody_else_by_it(tmp_path: Path) -> None:
+    """The admin namespace asks for no token; all others still do, and an access token opens it for nobody."""
+    settings = Settings(data_dir=str(tmp_path / "data"), admin_ui=AdminUi(password=PASSWORD))
+    async with App(settings) as app:
+        page, answer = await _knock(app, {"username": "admin", "password": PASSWORD})
+        assert answer.startswith("40/admin,")
+        page.say('40/clarion,{"username":"admin","password":"correct horse"}')
+        assert str((await page.hear())[0]).startswith("44/clarion,")
+        body = {"username": "ann", "password": "correct horse battery"}
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app.asgi), base_url="http://test"
+        ) as http:
+            token = (await http.post("/v1/auth/register", json=body)).json()["access_token"]
+        _, answer = await _knock(app, {"token": token})
+        assert "invalid credentials" in answer
+
+
+async def test_without_a_password_there_is_no_admin_page(tmp_path: Path) -> None:
+    """Neither namespace nor page; and where an application makes such a namespace, it is guarded as all are."""
+    folder = str(tmp_path / "data")
+    async with App(Settings(data_dir=folder)) as app:
+        _, answer = await _knock(app, {"username": "admin", "password": ""})
+        assert "Invalid namespace" in answer
+        app.io.of("/admin")
+        _, answer = await _knock(app, {"username": "admin", "password": ""})
+        assert '"code":"unauthenticated"' in answer
+
+
+async def test_the_api_reaches_no_page_of_an_operator(tmp_path: Path) -> None:
+    """A back end can neither speak to it, nor see it, nor put it out: it is of no tenant."""
+    settings = Settings(data_dir=str(tmp_path / "data"), admin_ui=AdminUi(password=PASSWORD))
+    async with App(settings) as app:
+        page, answer = await _knock(app, {"username": "admin", "password": PASSWORD})
+        sid = json.loads(answer.removeprefix("40/admin,"))["sid"]
+        await page.hear()
+        http = httpx.AsyncClient(transport=httpx.ASGITransport(app.local), base_url="http://test")
+        body = {"event": "config", "args": [{}], "namespace": "/admin"}
+        for path in ("broadcast", f"rooms/{sid}/emit", "users/admin/emit"):
+            answered = await http.post(f"/v1/{path}", json=body)
+            assert answered.json()["sockets"] == 0, path
+        assert (await http.post(f"/v1/sockets/{sid}/emit", json=body)).status_code == 404
+        assert (await http.get(f"/v1/sockets/{sid}")).status_code == 404
+        assert (await http.delete(f"/v1/sockets/{sid}")).status_code == 404
+        assert await page.hear() == []

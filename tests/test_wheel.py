@@ -50,6 +50,7 @@ def test_the_wheel_holds_the_page_and_the_migrations(wheel: Path) -> None:
     assert "clarion/api/web/index.html" in names
     client = [name for name in names if name.startswith("clarion/realtime/client_dist/socket.io")]
     assert len(client) == 8
+    assert "clarion/api/web/admin-ui/index.html" in names
     assert any(name.startswith("clarion/storage/migrations/0001") for name in names)
     assert "clarion/py.typed" in names
     assert not any(name.startswith(("tests", "benchmarks", "tools")) for name in names)

@@ -33,7 +33,7 @@ def settings_page() -> str:
     ]
     for section in ("", *SECTIONS):
         struct = SECTIONS.get(section)
-        out.append(f"\n## {section.capitalize() or 'Server'}\n")
+        out.append(f"\n## {section.replace('_', ' ').capitalize() or 'Server'}\n")
         if struct:
             out.append(f"{inspect.getdoc(struct)}\n")
         out.append("| setting | environment | default | what it is |\n|---|---|---|---|")

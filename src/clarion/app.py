@@ -28,7 +28,7 @@ from clarion.accounts import (
 )
 from clarion.api import Readiness, as_local, build_http
 from clarion.auth import DEFAULT_TENANT, Principal, TokenIssuer, TokenVerifier, secret_key
-from clarion.auth.tenants import rooms_of_tenant, user_room
+from clarion.auth.tenants import FOREIGN, rooms_of_tenant, user_room
 from clarion.bus import LocalBus
 from clarion.clock import Clock, SystemClock
 from clarion.errors import ClarionError, SettingsError, Unauthenticated
@@ -37,6 +37,7 @@ from clarion.jobs import Job, Queue, Worker
 from clarion.notifications import Inbox, Notifications, inbox_kind
 from clarion.outbound import Outbound
 from clarion.realtime import Namespace, Server, Socket
+from clarion.realtime.admin import instrument
 from clarion.realtime.transports import HttpServer, settle_memory
 from clarion.realtime.transports.asgi import Receive, Scope, Send
 from clarion.settings import Settings
@@ -227,6 +228,19 @@ class App:
             home=settings.realtime.namespace,
             new_namespace=self._guard,
         )
+        self._make_admin()
+
+    def _make_admin(self) -> None:
+        admin = self.settings.admin_ui
+        if not admin.password:
+            return
+        instrument(self.io, admin, clock=self.clock, ids=self.ids)
+
+        @self.io.of(admin.namespace).use
+        def of_no_tenant(page: Socket) -> None:
+            # The HTTP API reaches sockets of the caller's tenant, and no page of the operators.
+            page.principal = Principal(id=admin.username, tenant="", kind="system")
+            page.starts_in = (FOREIGN,)
 
     def _make_notifications(self) -> None:
         limits, clock, ids = self.settings.limits, self.clock, self.ids
@@ -272,7 +286,12 @@ class App:
 
     # ── sockets: who is it, and until when ──
     def _guard(self, namespace: Namespace) -> None:
-        """No namespace is without: whoever comes in has a credential, and leaves when it ends."""
+        """No namespace is without: whoever comes in has a credential, and leaves when it ends.
+
+        But for the admin page's, which has a password of its own.
+        """
+        if self.settings.admin_ui.password and namespace.name == self.settings.admin_ui.namespace:
+            return
         namespace.use(self._let_in)
         namespace.on("connection", self._connected)
         namespace.handle("disconnect", self._disconnected)

@@ -234,6 +234,32 @@ class Realtime(Struct, frozen=True, forbid_unknown_fields=True):
     ] = True
 
 
+class AdminUi(Struct, frozen=True, forbid_unknown_fields=True):
+    """Socket.IO's admin page, and the namespace that it talks to. Off unless there is a password."""
+
+    password: Annotated[
+        str, _help("Password of the admin page (12 characters or more); empty: there is none")
+    ] = ""
+    username: Annotated[str, _help("Who signs in there", min_length=1)] = "admin"
+    mode: Annotated[
+        str,
+        _help(
+            "`production`: counts only; `development`: every socket, room and event, payloads included",
+            pattern="^(production|development)$",
+        ),
+    ] = "production"
+    readonly: Annotated[bool, _help("Whether the page can only look")] = False
+    path: Annotated[str, _help("Path of the page", pattern="^/[A-Za-z0-9._~/-]+/$")] = "/admin/"
+    namespace: Annotated[str, _help("Namespace that the page talks to", pattern="^/.+$")] = "/admin"
+    sockets: Annotated[
+        int, _help("Sockets that a page is shown in `development` when it connects", ge=1)
+    ] = 1_000
+    events_per_s: Annotated[
+        int,
+        _help("Events a second that pages are shown in `development`: the rest is left out", ge=1),
+    ] = 200
+
+
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be set."""
 
@@ -262,6 +288,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     demo: Annotated[bool, _help("Two ready accounts with random passwords; loopback only")] = False
     auth: Auth = Auth()
     realtime: Realtime = Realtime()
+    admin_ui: AdminUi = AdminUi()
     limits: Limits = Limits()
 
 
@@ -292,10 +319,15 @@ class Field(Struct, frozen=True):
     @property
     def is_secret(self) -> bool:
         """Whether its value must not be shown."""
-        return self.name in {"jwt_secret", "redis_url", "database_url"}
+        return self.name in {"jwt_secret", "redis_url", "database_url", "password"}
 
 
-SECTIONS: Mapping[str, type[Struct]] = {"auth": Auth, "realtime": Realtime, "limits": Limits}
+SECTIONS: Mapping[str, type[Struct]] = {
+    "auth": Auth,
+    "realtime": Realtime,
+    "admin_ui": AdminUi,
+    "limits": Limits,
+}
 
 
 def fields() -> Iterator[Field]:
@@ -477,6 +509,7 @@ def _check_together(settings: Settings, sources: Mapping[str, Source]) -> None:
         raise SettingsError("auth.jwt_secret must be at least 32 bytes long (RFC 7518 §3.2)")
     if auth.jwks_url and not auth.jwks_url.startswith("https://"):
         raise SettingsError("auth.jwks_url must begin with https://")
+    _check_admin(settings)
     if settings.limits.egress_soft_bytes > settings.limits.egress_hard_bytes:
         raise SettingsError("limits.egress_soft_bytes must not exceed limits.egress_hard_bytes")
     for origin in (
@@ -487,6 +520,14 @@ def _check_together(settings: Settings, sources: Mapping[str, Source]) -> None:
             raise SettingsError(
                 f"{origin!r} is not an origin: it must begin with http:// or https://"
             )
+
+
+def _check_admin(settings: Settings) -> None:
+    admin = settings.admin_ui
+    if admin.password and len(admin.password) < 12:
+        raise SettingsError("admin_ui.password must have at least 12 characters")
+    if admin.namespace == settings.realtime.namespace:
+        raise SettingsError("admin_ui.namespace and realtime.namespace must not be the same")
 
 
 def _nearest(name: str, known: Mapping[str, Any]) -> str:

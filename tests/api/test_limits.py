@@ -3,7 +3,7 @@
 import pytest
 
 from clarion.api import limits
-from clarion.api.limits import Buckets, PerAccount, PerCaller, Unlimited, declared, network
+from clarion.api.limits import Buckets, PerAccount, PerCaller, Unlimited, declared
 from clarion.clock import ManualClock
 from clarion.errors import RateLimited, UndeclaredRight
 
@@ -92,22 +92,6 @@ def test_many_addresses_at_once_are_bounded(monkeypatch: pytest.MonkeyPatch) -> 
         buckets.take(i)
     assert len(buckets) == 10
     assert buckets.take(99)["ratelimit"].startswith('"api_requests";r=1;')
-
-
-@pytest.mark.parametrize(
-    ("address", "counted"),
-    [
-        ("192.0.2.7", "192.0.2.7"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("2001:db8:1:2:ffff::1", "2001:db8:1:2::/64"),
-        ("::ffff:192.0.2.7", "192.0.2.7"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("a:path", "a:path"),
-    ],
-)
-def test_an_ipv6_customer_is_one_address(address: str, counted: str) -> None:
-    """Whoever has 2^64 addresses does not get 2^64 limits."""
-    assert network(address) == counted
 
 
 @pytest.mark.parametrize("limit", [PerCaller(), PerAccount("username"), Unlimited("a probe")])

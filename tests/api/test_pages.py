@@ -8,6 +8,7 @@ import pytest
 
 from clarion.api.pages import docs
 from clarion.api.problem import wire_errors
+from clarion.settings import AdminUi
 from tests.api.conftest import Site, opened, problem
 
 SCRIPT = b"console.log('built')" * 100
@@ -155,3 +156,41 @@ async def test_an_error_that_does_not_exist_has_no_page(site: Site) -> None:
     answer = await site.http.get("/errors/<script>")
     problem(answer, 404, "not_found")
     assert "script" not in answer.text
+
+
+async def test_the_admin_page_is_there_only_where_it_is_asked_for(
+    tmp_path: Path, web: Path
+) -> None:
+    """Without a password none of its files; with one the page, told its server's path and namespace, and every file of it."""
+    folder = web / "admin-ui"
+    (folder / "js").mkdir(parents=True)
+    page = '<script src="preset.js" data-path="" data-namespace=""></script>'
+    (folder / "index.html").write_text(page)
+    (folder / "js" / "app.0d7d.js").write_bytes(SCRIPT)
+    (folder / "icons.woff2").write_bytes(b"font")
+    paths = ("/ops/", "/ops", "/ops/js/app.0d7d.js", "/ops/icons.woff2")
+    async with opened(tmp_path, web=web, admin_ui=AdminUi(path="/ops/")) as site:
+        for path in (*paths, "/admin-ui/index.html", "/admin-ui/js/app.0d7d.js"):
+            problem(await site.http.get(path), 404, "not_found")
+    on = AdminUi(password="correct horse", path="/ops/", namespace='/a"b')
+    async with opened(tmp_path, web=web, admin_ui=on) as site:
+        answer = await site.http.get("/ops/")
+        assert 'data-path="../socket.io/" data-namespace="/a&quot;b"' in answer.text
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        assert answer.headers["cache-control"] == "no-cache"
+        policy = answer.headers["content-security-policy"]
+        assert "script-src 'self';" in policy
+        assert "https:" not in policy
+        moved = await site.http.get("/ops")
+        assert (moved.status_code, moved.headers["location"]) == (308, "ops/")
+        script = await site.http.get(paths[2])
+        assert script.headers["cache-control"] == "public, max-age=31536000, immutable"
+        font = await site.http.get(paths[3])
+        assert font.headers["content-type"] == "font/woff2"
+        problem(await site.http.get("/admin-ui/js/app.0d7d.js"), 404, "not_found")
+
+
+async def test_an_admin_page_that_was_not_built_is_not_there(tmp_path: Path) -> None:
+    """The server works without it, and says so in the log."""
+    async with opened(tmp_path, admin_ui=AdminUi(password="correct horse")) as site:
+        problem(await site.http.get("/admin/"), 404, "not_found")

@@ -123,3 +123,23 @@ def test_a_secret_that_does_not_parse_is_not_repeated() -> None:
 def test_yes_and_no_are_understood(text: str, value: bool) -> None:
     """People write booleans in many ways."""
     assert load(env={"CLARION_LOG_JSON": text}).settings.log_json is value
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({"CLARION_ADMIN_UI_PASSWORD": "elevenchars"}, "12 characters"),
+        (
+            {"CLARION_ADMIN_UI_NAMESPACE": "/x", "CLARION_REALTIME_NAMESPACE": "/x"},
+            "must not be the same",
+        ),
+        ({"CLARION_ADMIN_UI_PATH": "/"}, "admin_ui.path"),
+        ({"CLARION_ADMIN_UI_MODE": "verbose"}, "admin_ui.mode"),
+    ],
+)
+def test_an_admin_page_that_would_be_open_or_in_the_way_stops_the_start(
+    env: dict[str, str], said: str
+) -> None:
+    """A short password, a namespace of ours, a path that is the whole server."""
+    with pytest.raises(SettingsError, match=said):
+        load(env=env)

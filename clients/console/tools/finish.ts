@@ -1,17 +1,18 @@
-/** After the bundle: what the Python server needs beside it. Compressed twins, and the hash of the sources. */
+/** After the bundle: what the Python server needs beside it. Socket.IO's admin page, compressed twins, and the hash of the sources. */
 
 import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import type { Plugin } from "vite";
+import { FOLDER as ADMIN_UI, copyAdminUi } from "./admin-ui/index.ts";
 import { hashSources } from "./hash-sources.ts";
 
 const CLIENTS = fileURLToPath(new URL("../..", import.meta.url));
 const COMPRESSIBLE = /\.(html|js|css|svg|json|txt)$/;
 // Below this the headers weigh more than what is saved.
 const WORTH_IT = 512;
-// What a browser with gzip loads, all files together (bytes).
+// What a browser with gzip loads of our own page, all files together (bytes).
 const BUDGET = 100 * 1024;
 
 export function finish(): Plugin {
@@ -28,6 +29,8 @@ export function finish(): Plugin {
         let total = 0;
         for (const path of filesBelow(outDir)) total += compress(path);
         if (total > BUDGET) this.error(`the page has ${total} bytes with gzip, ${BUDGET} are allowed`);
+        copyAdminUi(join(CLIENTS, "node_modules"), outDir);
+        for (const path of filesBelow(join(outDir, ADMIN_UI))) compress(path);
         writeFileSync(join(outDir, ".build-hash"), `${hashSources(CLIENTS)}\n`);
         this.info(`${(total / 1024).toFixed(1)} KiB with gzip`);
       },

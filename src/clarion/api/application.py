@@ -47,10 +47,11 @@ def build_api(
     inbox: Inbox,
     io: Server,
     readiness: Callable[[], Readiness],
-    public_url: str = "",
+    settings: Settings | None = None,
     web: Path = FOLDER,
 ) -> Api:
     """Every door of the server; what is walked for rights and for the document."""
+    settings = settings or Settings()
     api = Api()
     auth_doors.add(api, accounts)
     notifications_doors.add(api, notifications)
@@ -60,8 +61,11 @@ def build_api(
     sockets_doors.add(api, io)
     keys_doors.add(api, keys)
     health_doors.add(api, readiness, REGISTRY)
-    write = functools.cache(lambda: document(api, version=__version__, public_url=public_url))
+    url = settings.public_url
+    write = functools.cache(lambda: document(api, version=__version__, public_url=url))
     pages.add_docs(api, write)
+    if settings.admin_ui.password:
+        pages.add_admin_ui(api, web, settings.admin_ui, settings.realtime.path)
     pages.add_front_end(api, web)
     write()  # a document that cannot be written stops the start, not a reader
     return api
@@ -112,7 +116,7 @@ def build_http(
         inbox=inbox,
         io=io,
         readiness=readiness,
-        public_url=settings.public_url,
+        settings=settings,
         web=web,
     )
     return surround(api, settings, authenticator, clock=clock, ids=ids, mounts=mounts)

@@ -10,11 +10,12 @@ from typing import Any, Final, Protocol
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from clarion.api.limits import Limit, PerAccount, RateLimits, Unlimited, network
+from clarion.api.limits import Limit, PerAccount, RateLimits, Unlimited
 from clarion.auth import rights
 from clarion.auth.principal import Principal, system
 from clarion.auth.rights import Declared, Public
 from clarion.errors import ClarionError, Unauthenticated
+from clarion.realtime.addresses import network
 from clarion.realtime.transports import LOCAL
 
 AUTHORISED: Final = "clarion.authorised"

@@ -8,7 +8,6 @@ A bucket is one number, the time at which it is full again (GCRA, ITU-T I.371 in
 that lies a window or more ahead is too early. Nobody is exempt for where they come from; the local socket does not come here.
 """
 
-import ipaddress
 import math
 from collections.abc import Hashable, Mapping
 
@@ -128,19 +127,6 @@ class RateLimits:
     def __init__(self, limits: Limits, clock: Clock) -> None:
         self.calls = Buckets("api_requests", limits.api_requests, limits.api_window_s, clock)
         self.logins = Buckets("login_tries", limits.login_tries, LOGIN_WINDOW_S, clock)
-
-
-def network(address: str) -> str:
-    """What is counted as one address: an IPv6 customer has at least a /64 (RFC 6177) and could use a new address for each call."""
-    if ":" not in address:
-        return address
-    try:
-        parsed = ipaddress.IPv6Address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return f"{ipaddress.IPv6Address(int(parsed) >> 64 << 64)}/64"
 
 
 def _seconds(delay: float) -> float:

@@ -2,7 +2,7 @@
 
 import hashlib
 import mimetypes
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -66,6 +66,17 @@ class File:
         return Reply(self._content, etag=etag, headers=self._headers, media_type=self._media_type)
 
 
+def files_of(folder: Path) -> Iterator[tuple[str, Path]]:
+    """The files of a build that are served: their names below the folder, and where they are."""
+    for path in sorted(folder.rglob("*")):
+        # Compressed forms go with their files; a source map would only tell what is in the repository anyway.
+        if path.is_file() and not path.name.startswith(".") and path.suffix not in _UNSERVED:
+            yield path.relative_to(folder).as_posix(), path
+
+
+_UNSERVED: Final = frozenset({".br", ".gz", ".map"})
+
+
 def _accepts(header: str, coding: str) -> bool:
     """RFC 9110 §12.5.3, without wildcards: whoever sends only `*` gets the file as it is."""
     for item in header.lower().split(","):
@@ -80,6 +91,7 @@ def _media_type(path: Path) -> str:
     known = {
         ".js": "text/javascript",
         ".mjs": "text/javascript",
+        ".woff2": "font/woff2",
         ".webmanifest": "application/manifest+json",
     }
     kind = (

@@ -5,7 +5,8 @@ from typing import Final
 
 from clarion.api.layer import Api, Reply
 from clarion.api.limits import Unlimited
-from clarion.api.pages.files import AcceptEncoding, File
+from clarion.api.pages import admin_ui
+from clarion.api.pages.files import AcceptEncoding, File, files_of
 from clarion.auth.rights import Public
 from clarion.telemetry import get_logger
 
@@ -33,11 +34,9 @@ def add(api: Api, folder: Path) -> None:
         _log.warning("the page has not been built", folder=str(folder))
         _add_not_built(api)
         return
-    for path in sorted(folder.rglob("*")):
-        # Compressed forms go with their files; a source map would only tell what is in the repository anyway.
-        if not path.is_file() or path.name.startswith(".") or path.suffix in {".br", ".gz", ".map"}:
+    for name, path in files_of(folder):
+        if name.startswith(f"{admin_ui.SUBFOLDER}/"):
             continue
-        name = path.relative_to(folder).as_posix()
         is_immutable = name.startswith(f"{_HASHED}/")
         url = "/" if name == "index.html" else f"/{name}"
         _add_file(api, url, File(path, is_immutable=is_immutable))

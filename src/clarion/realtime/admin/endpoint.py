@@ -1,0 +1,137 @@
+"""The endpoint put together: a namespace with a door, statistics every two seconds, and what the page's mode adds."""
+
+import os
+import socket as network
+from typing import Any, Final
+
+from clarion.clock import Clock, SystemClock, as_datetime
+from clarion.errors import UsageError
+from clarion.ids import Ids
+from clarion.realtime.admin.commands import FEATURES, Commands
+from clarion.realtime.admin.counters import Counters
+from clarion.realtime.admin.entrance import Entrance, Verify, same
+from clarion.realtime.admin.watch import Watch
+from clarion.realtime.heartbeat import Timed
+from clarion.realtime.server import Server
+from clarion.realtime.socket import Socket
+from clarion.settings import AdminUi
+from clarion.telemetry import sessions
+
+STATS_S: Final = 2.0  # as in Node; the page calls a server unhealthy after 10 s of silence
+
+
+def instrument(
+    io: Server,
+    settings: AdminUi,
+    *,
+    verify: Verify | None = None,
+    server_id: str | None = None,
+    clock: Clock | None = None,
+    ids: Ids | None = None,
+) -> "Admin":
+    """Let Socket.IO's admin page look at a server, and act on it unless it is to be read-only.
+
+    Args:
+        io: The server. Pages of other origins than its own need `allowed_origins`.
+        settings: Mode, namespace, username and password, limits.
+        verify: Checks usernames and passwords instead of comparing them with the settings'; `lambda *_: True` lets anybody in.
+        server_id: What the page calls this process; None: the host and the process's id.
+        clock: None: the machine's.
+        ids: Makes ids of the page's sessions; None: from the operating system's chance.
+
+    Raises:
+        UsageError: There is neither a password nor `verify`.
+    """
+    if verify is None:
+        if not settings.password:
+            raise UsageError("the admin page needs a password, or `verify`")
+        verify = same(settings.username, settings.password)
+    clock = clock or SystemClock()
+    entrance = Entrance(verify, io.limits.login_tries, clock, ids or Ids())
+    return Admin(io, settings, entrance, server_id, clock)
+
+
+class Admin(Timed):
+    """The endpoint; made by `instrument`."""
+
+    __slots__ = ("_clock", "_counters", "_entrance", "_features", "_io", "_pages", "_process", "_started", "_watch")  # fmt: skip
+
+    def __init__(
+        self,
+        io: Server,
+        settings: AdminUi,
+        entrance: Entrance,
+        server_id: str | None,
+        clock: Clock,
+    ) -> None:
+        super().__init__()
+        # Fixed at creation
+        self._io, self._entrance, self._clock = io, entrance, clock
+        self._started = clock.monotonic()
+        host, pid = network.gethostname(), os.getpid()
+        self._process = {"serverId": server_id or f"{host}#{pid}", "hostname": host, "pid": pid}
+        self._pages = pages = io.of(settings.namespace)
+        self._watch: Watch | None = None
+        self._features = ["AGGREGATED_EVENTS"]
+        if settings.mode == "development":
+            self._features.append("ALL_EVENTS")
+            self._watch = Watch(
+                io,
+                pages,
+                most_sockets=settings.sockets,
+                events_per_s=settings.events_per_s,
+                now=lambda: as_datetime(clock.now_ms()),
+            )
+        if not settings.readonly:
+            self._features = [*FEATURES, *self._features]
+            Commands(io).install(pages)
+        # Changes while pages come and go
+        self._counters = Counters()
+        pages.use(entrance)
+        pages.on("connection", self._connected)
+        pages.handle("disconnect", self._disconnected)
+
+    # ── pages ──
+    def _connected(self, page: Socket) -> None:
+        page.drop_auth()
+        # Node says it before CONNECT is answered, when the page does not listen yet: it asks for the password at each reload.
+        session = self._entrance.new_session(page)
+        if session is not None:
+            page.emit("session", session)
+        page.emit("config", {"supportedFeatures": self._features})
+        if len(self._pages.sockets) == 1:
+            self._counters = Counters()
+            self._io.wheel.set(self, self._io.wheel.now() + STATS_S)
+        if self._watch is not None:
+            self._watch.start()
+            page.emit("all_sockets", self._watch.all_sockets())
+        page.emit("server_stats", self._stats([]))
+
+    def _disconnected(self, _page: Socket, _reason: str) -> None:
+        if not self._pages.sockets:
+            self._io.wheel.cancel(self)
+            if self._watch is not None:
+                self._watch.stop()
+
+    # ── statistics ──
+    def on_time(self, now: float) -> float | None:
+        """Tell all pages how the server does."""
+        if not self._pages.sockets:
+            return None
+        self._pages.emit("server_stats", self._stats(self._counters.take(self._clock.now_ms())))
+        if self._watch is not None:
+            self._watch.look()
+        return now + STATS_S
+
+    def _stats(self, events: list[dict[str, Any]]) -> dict[str, Any]:
+        namespaces = self._io.namespaces.values()
+        return {
+            **self._process,
+            "uptime": round(self._clock.monotonic() - self._started, 3),
+            "clientsCount": self._io.engine.clients_count,
+            "pollingClientsCount": sessions.labels("polling").value,
+            "aggregatedEvents": events,
+            "namespaces": [
+                {"name": each.name, "socketsCount": len(each.sockets)} for each in namespaces
+            ],
+        }
