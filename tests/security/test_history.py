@@ -15,7 +15,7 @@ import pytest
 from clarion import telemetry
 from clarion.protocol.engineio import Transport as Kind
 from clarion.realtime.session import ATTACHMENTS_S
-from clarion.settings import Limits
+from clarion.settings import Limits, Realtime
 from clarion.telemetry import spawn
 from tests.support.counting import calls, peak_bytes, tasks
 from tests.support.memory_transport import MemoryClient, in_time, make_server, settle
@@ -167,9 +167,10 @@ async def test_a_reserved_bit_behind_the_upgrade_closes_that_connection_alone() 
             reader, writer = await wire.raw.dial(sent)
             head = await reader.readuntil(b"\r\n\r\n")
             client = Spoken(RawWebSocket(reader, writer, head))
-            assert (await client.hear()).startswith("0{")
-            assert await client.hear() == (CLOSE, 1002)
-            await client.hang_up()
+            wire.spoken.append(client)
+            while isinstance(heard := await client.hear(), str):
+                assert heard.startswith("0{")
+            assert heard == (CLOSE, 1002)
         await is_alive(wire)
 
 
@@ -375,6 +376,23 @@ async def test_a_buffer_that_nobody_polls_is_bounded() -> None:
     assert peak_bytes(flood) < 20 * limits.egress_hard_bytes
     await settle()
     assert not client.session.is_open
+
+
+def test_namespaces_that_were_left_are_not_remembered_for_ever() -> None:
+    """A client that goes in and out of namespaces of made-up names for hours is let do so, and leaves nothing behind."""
+
+    async def scenario(_: Any) -> None:
+        io = make_server(Realtime(ping_interval_s=10_000, ping_timeout_s=10_000))
+        io.of(re.compile(r"/room-\d+"))
+        client = MemoryClient(io)
+        for number in range(1_000):
+            client.say(f"40/room-{number},", f"41/room-{number},", f'42/room-{number},["late"]')
+            await asyncio.sleep(1)
+        assert client.session.is_open
+        assert len(client.session._left) <= 100
+        assert list(io.namespaces) == ["/"]
+
+    in_time(scenario)
 
 
 def test_orderly_closes_of_many_polls_leave_nothing() -> None:

@@ -52,6 +52,8 @@ ATTACHMENTS_S: Final = 10.0  # for the attachments of a packet to come
 # Of a session, let in or not: each costs a check of a token. A page that joins and leaves all day stays below.
 CONNECTS_PER_S: Final = 1.0
 CONNECTS_AT_ONCE: Final = 100
+# Names of namespaces that a session was in last: where clients make them up, there is no end to them.
+LEFT_NAMESPACES: Final = 100
 
 
 # An Enum's members are looked up in Python before 3.12: 0.1 us each, for every packet.
@@ -414,7 +416,12 @@ class Session(Timed):
         """A socket has left, or was not let in."""
         self._sockets.pop(namespace, None)
         if was_in:
-            self._left = {**(self._left or {}), namespace: None}
+            left = {} if self._left is None else self._left
+            left.pop(namespace, None)
+            left[namespace] = None
+            if len(left) > LEFT_NAMESPACES:
+                del left[next(iter(left))]
+            self._left = left
 
     def unwanted(self) -> None:
         """Its user has too many already: end it, unless it is in another namespace."""
