@@ -232,10 +232,13 @@ class Peer:
         self.told: list[Any] = []
         self.reads = asyncio.Event()  # cleared: `send` waits
         self.reads.set()
+        self.takes_one = False  # and then `reads` is to be set again
         self.broken: Exception | None = None
 
     async def send(self, message: Any) -> None:
         await self.reads.wait()
+        if self.takes_one:
+            self.reads.clear()
         if self.broken is not None:
             raise self.broken
         self.sent.append(message)
@@ -333,18 +336,23 @@ async def test_a_peer_that_takes_nothing_is_cut_off(close, limit):
 async def test_a_peer_that_takes_something_lives():
     """The deadline of a full window moves with each message that is taken, and ends with the half-empty window."""
     peer = Peer()
-    socket, run = peer.starts(Limits(stall_s=5))
+    socket, run = peer.starts(Limits(stall_s=60))
     await asyncio.sleep(0)
-    items = [Prepared(["4" + "." * (WINDOW_BYTES // 2)]) for _ in range(2)]
     peer.reads.clear()
-    socket.write_many(items)
+    peer.takes_one = True
+    socket.write_many(
+        [Prepared(["4" + "." * (WINDOW_BYTES // 3)]) for _ in range(4)]
+    )  # takes three
     assert not socket.is_writable
-    first = socket._deadline.when()
-    assert first is not None
+    deadlines = [socket._deadline.when()]
+    for taken in (1, 2):
+        peer.reads.set()
+        await until(lambda taken=taken: len(peer.sent) == taken and not peer.reads.is_set())
+        deadlines.append(socket._deadline.when())
+    first, second, last = deadlines
+    assert first < second
+    assert (last, socket.is_writable) == (None, True)
     peer.reads.set()
-    await until(lambda: len(peer.sent) == 2)
-    assert socket.is_writable
-    assert socket._deadline.when() is None
     peer.leaves()
     await run
 
@@ -450,6 +458,25 @@ async def test_a_server_that_cannot_answer_with_http_closes_instead():
     assert _breaches("connections") == before + 1
     assert asked[0].target == "/é/?a=1".encode()
     assert (asked[0].client, asked[0].is_secure, asked[0].headers) == (None, False, [])
+
+
+async def _never(_upgrade: Any) -> Any:
+    await asyncio.Event().wait()
+
+
+def _bug(_upgrade: Any) -> Any:
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(("admit", "status"), [(_never, 503), (_bug, 500)])
+async def test_a_decision_that_does_not_come_is_an_answer(admit, status):
+    """Too late is 503 after `handshake_s`; a bug of the application's is 500, and the log has the rest."""
+    peer = Peer()
+    peer.inbox.put_nowait({"type": "websocket.connect"})
+    scope = {"type": "websocket", "path": "/", "query_string": b"", "headers": []}
+    scope["extensions"] = {"websocket.http.response": {}}
+    await serve_websocket(scope, peer.inbox.get, peer.send, admit, Limits(handshake_s=0.05))
+    assert peer.sent[0]["status"] == status
 
 
 def _breaches(limit: str) -> float:

@@ -197,7 +197,6 @@ class AsgiSocket:
         except Exception:  # noqa: BLE001  OSError by the standard, whatever else by some servers: the peer is gone
             # The server says `websocket.disconnect` next; it has `close_s` for it.
             self.close(None, "")
-            self._queue.clear()
 
     async def _write_one(self, item: Prepared) -> None:
         for message in item.messages:
