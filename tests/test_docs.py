@@ -33,7 +33,13 @@ def test_the_handlers_page_shows_the_example_that_is_run() -> None:
 
 @pytest.mark.parametrize(
     "page",
-    ["handlers.md", "mount.md", "migrate-from-node.md", "migrate-from-python-socketio.md"],
+    [
+        "handlers.md",
+        "mount.md",
+        "recovery.md",
+        "migrate-from-node.md",
+        "migrate-from-python-socketio.md",
+    ],
 )
 def test_snippets_are_parts_of_examples(page: str) -> None:
     """What these pages show of Python stands in examples/, word for word."""

@@ -148,6 +148,15 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     egress_hard_bytes: Annotated[
         int, _help("Unsent bytes above which a session is closed: 3008 slow", ge=1)
     ] = 4 << 20
+    recovery_events: Annotated[
+        int, _help("Events kept for clients that may come back: the oldest is dropped", ge=1)
+    ] = 20_000
+    recovery_bytes: Annotated[
+        int, _help("Memory of these events (bytes): the oldest are dropped", ge=1)
+    ] = 32 << 20
+    recovery_sockets: Annotated[
+        int, _help("Sockets kept for clients that are away: who left first is dropped", ge=1)
+    ] = 10_000
     # Topics
     recovery_publications: Annotated[
         int, _help("Publications that one recovery may bring: otherwise a snapshot", ge=1)
@@ -232,6 +241,10 @@ class Realtime(Struct, frozen=True, forbid_unknown_fields=True):
     cleanup_empty_namespaces: Annotated[
         bool, _help("A namespace that a client's wish made goes when its last client has gone")
     ] = True
+    recovery_s: Annotated[
+        float,
+        _help("A client may be away so long (s) and come back as the same socket; 0: off", ge=0),
+    ] = 0.0
 
 
 class AdminUi(Struct, frozen=True, forbid_unknown_fields=True):

@@ -89,6 +89,10 @@ egress_dropped = _Tallies("egress_dropped", "Frames that were dropped instead of
 limit_exceeded = _Tallies(
     "limit_exceeded", "Breaches of a limit, by its name in the settings", "limit"
 )
+recovery = _Tallies("recovery", "Clients that asked for the socket that they were", "outcome")
+recovery_kept = _Tallies(
+    "recovery_kept", "What is kept for clients that may come back", "what", is_gauge=True
+)
 # ── topics ──
 recoveries = _counter(
     "topic_recoveries", "Subscriptions that asked to recover", "recovered", "reason"

@@ -63,10 +63,10 @@ def handshake(**more: Any) -> Handshake:
 
 
 def make_server(
-    settings: Realtime | None = None, limits: Limits | None = None, **more: Any
+    settings: Realtime | None = None, limits: Limits | None = None, *, seed: int = 5, **more: Any
 ) -> Server:
     """A server that lives in the running loop's time."""
-    ids = Ids.seeded(5)
+    ids = Ids.seeded(seed)
     return Server(settings or Realtime(), limits or Limits(), clock=LoopClock(), ids=ids, **more)
 
 

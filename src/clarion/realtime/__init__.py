@@ -12,6 +12,7 @@ from clarion.realtime.namespace import Namespace
 from clarion.realtime.operators import Operator, SocketOperator
 from clarion.realtime.origins import Cors
 from clarion.realtime.server import Server
+from clarion.realtime.shelf import Expired
 from clarion.realtime.socket import Socket
 from clarion.realtime.transports.base import Prepared
 from clarion.realtime.transports.request import Request
@@ -22,6 +23,7 @@ __all__ = [
     "Cookie",
     "Cors",
     "Disconnected",
+    "Expired",
     "Handshake",
     "Namespace",
     "Operator",

@@ -15,8 +15,11 @@ from clarion.realtime.egress import Egress, Sent
 from clarion.realtime.emitter import Emitter
 from clarion.realtime.handlers import Runner
 from clarion.realtime.heartbeat import Wheel
+from clarion.realtime.history import Stays
 from clarion.realtime.listeners import SharedListeners
 from clarion.realtime.outgoing import Outgoing
+from clarion.realtime.recovery import Recovery
+from clarion.realtime.shelf import Parked
 from clarion.realtime.transports.base import Prepared, prepared_messages
 from clarion.settings import Limits
 from clarion.telemetry import events, packet_bytes, packets
@@ -33,6 +36,11 @@ class Member(Protocol):
     @property
     def egress(self) -> Egress:
         """Where its session's bytes go."""
+        ...
+
+    @property
+    def stays(self) -> Stays | None:
+        """The rooms that it was in, for as long as its client may come back to it."""
         ...
 
 
@@ -89,6 +97,8 @@ class Hub(Generic[S]):
         self.guests = 0
         self.on_empty: Callable[[], None] | None = None
         self.namespace: Any = None  # whose it is
+        # None: recovery is off.
+        self.recovery: Recovery | None = None
         # One counter a namespace, from 0, as in Node.
         self._next_ack = 0
 
@@ -97,6 +107,8 @@ class Hub(Generic[S]):
         """Count a socket in."""
         is_new = socket.id not in self._rooms
         self.sockets[socket.id] = socket
+        if self.recovery is not None and (stays := socket.stays) is not None:
+            stays.join(socket.id, self.recovery.history.top)
         if self.adapter.is_heard:
             self._tell_joined(socket, socket.id, is_new=is_new)
 
@@ -126,6 +138,8 @@ class Hub(Generic[S]):
         else:
             self._rooms.setdefault(room, {})[socket] = None
             self._rooms_of.setdefault(socket, {})[room] = None
+        if self.recovery is not None and (stays := socket.stays) is not None:
+            stays.join(room, self.recovery.history.top)
         if is_told:
             self._tell_joined(socket, room, is_new=is_new)
 
@@ -142,6 +156,8 @@ class Hub(Generic[S]):
             if not rooms:
                 del self._rooms_of[socket]
             self._drop(room, socket)
+        if self.recovery is not None and (stays := socket.stays) is not None:
+            stays.leave(room, self.recovery.history.top)
         if is_told:
             self._tell_left(socket, room)
 
@@ -207,6 +223,12 @@ class Hub(Generic[S]):
         socket = self.sockets.get(room)
         return None if socket is None or socket in self._left_own else socket
 
+    def away(self, selection: Selection) -> list[Parked]:
+        """Whom a selection would mean if their clients had not gone for a while; what is done to those who are meant is done to them, too."""
+        if self.recovery is None:
+            return []
+        return self.recovery.away(selection.rooms, selection.excluded)
+
     # ── sending ──
     def prepare(
         self, event: str, args: Iterable[object], ack: int | None = None, *, compress: bool = True
@@ -221,6 +243,24 @@ class Hub(Generic[S]):
         prepared = prepared_messages(encoded, compress=compress)
         if self.outgoing.is_heard:
             prepared.event = named
+        return prepared
+
+    def prepare_kept(
+        self,
+        recovery: Recovery,
+        selection: Selection,
+        event: str,
+        args: tuple[object, ...],
+        *,
+        is_volatile: bool,
+        compress: bool = True,
+    ) -> Prepared:
+        """As `prepare`, where recovery is on, for who is about to send it to these: with its offset, and kept unless it is volatile."""
+        # A client takes the last argument of any event for its offset, if it is text: one that is not kept has the newest.
+        offset = recovery.history.offset(is_next=not is_volatile)
+        prepared = self.prepare(event, (*args, offset), compress=compress)
+        if not is_volatile:
+            recovery.keep(selection.rooms, selection.excluded, prepared)
         return prepared
 
     def deliver(

@@ -14,12 +14,14 @@ from clarion.protocol import socketio
 from clarion.protocol.parser import Parser
 from clarion.realtime.any_events import AnyEvents
 from clarion.realtime.conn import Session
-from clarion.realtime.handlers import Handler, Runner, as_told
+from clarion.realtime.handlers import Handler, Runner, as_told, no_reply
 from clarion.realtime.heartbeat import Wheel
 from clarion.realtime.hub import Hub
 from clarion.realtime.listeners import H, Listeners
 from clarion.realtime.outgoing import Outgoing
+from clarion.realtime.recovery import Recovery, Restored
 from clarion.realtime.server_side import ServerSide
+from clarion.realtime.shelf import Expired, Recoverable, Shelf
 from clarion.realtime.socket import Socket
 from clarion.realtime.speaking import Speaking
 from clarion.settings import Limits
@@ -32,6 +34,7 @@ Middleware = Callable[[Socket], Awaitable[None] | None]
 M = TypeVar("M", bound=Callable[[Socket], Any])
 
 _CONNECTION: Final = ("connect", "connection")
+_EVENTS: Final = (*_CONNECTION, "recovery_expired")
 
 
 class Namespace(AnyEvents, Speaking[Socket]):
@@ -44,6 +47,7 @@ class Namespace(AnyEvents, Speaking[Socket]):
         runner: Calls the server's handlers.
         ids: Makes the ids of sockets.
         parser: How packets are encoded.
+        shelf: Where it keeps what clients need that come back; None: recovery is off.
     """
 
     def __init__(
@@ -54,11 +58,14 @@ class Namespace(AnyEvents, Speaking[Socket]):
         runner: Runner,
         ids: Ids,
         parser: Parser = socketio,
+        shelf: Shelf | None = None,
     ) -> None:
         # Fixed at creation
         self.name = name
         self._hub: Hub[Socket] = Hub(name, limits, wheel, runner, parser)
         self._hub.namespace = self
+        if shelf is not None:
+            self._hub.recovery = Recovery(name, shelf, on_expired=self._expired)
         self._ids = ids
         self.server_side: Final = ServerSide(runner)
         """What other nodes are told and tell; `peers` and `heard` are for a backplane."""
@@ -89,7 +96,10 @@ class Namespace(AnyEvents, Speaking[Socket]):
     @overload
     def on(self, event: str, handler: H) -> H: ...
     def on(self, event: str, handler: H | None = None) -> H | Callable[[H], H]:
-        """Call a handler with each socket that connects; `event` is `connection` (or `connect`, which comes before)."""
+        """Call a handler with each socket that connects; `event` is `connection` (or `connect`, which comes before).
+
+        With `recovery_expired` it is called with each `Expired`: a socket whose client was away for too long, or came in vain.
+        """
         _check(event)
         if handler is None:
             return lambda given: self.on(event, given)
@@ -168,10 +178,24 @@ class Namespace(AnyEvents, Speaking[Socket]):
     # ── coming in: for sessions ──
     def make_socket(self, session: Session, auth: Mapping[str, Any]) -> Socket:
         """The socket of a client that asks to come in; `admit` decides about it."""
-        return Socket(self._ids.token(), session, self._hub, auth)
+        if self._hub.recovery is None:
+            return Socket(self._ids.token(), session, self._hub, auth)
+        # The application sees what its client wrote, not what the library added.
+        own = {key: value for key, value in auth.items() if key not in ("pid", "offset")}
+        socket = Socket(self._ids.token(), session, self._hub, own)
+        asked = (auth["pid"], auth.get("offset")) if "pid" in auth else None
+        socket.recoverable = Recoverable(asked)
+        return socket
 
     def admit(self, socket: Socket) -> None:
         """Let a socket pass the middlewares: at once, or in a task of its own from the first that waits."""
+        recovery = self._hub.recovery
+        if recovery is not None and recovery.skips_middlewares:
+            restored = recovery.restore(socket, trusts_pid=True)
+            if restored is not None:
+                socket.user, socket.principal = restored.parked.user, restored.parked.principal
+                self._let_in(socket, restored)
+                return
         try:
             for number, middleware in enumerate(self._middlewares):
                 waiting = middleware(socket)
@@ -208,18 +232,32 @@ class Namespace(AnyEvents, Speaking[Socket]):
             socket.refused(as_told(exc))
 
     def _welcome(self, socket: Socket) -> None:
+        recovery = self._hub.recovery
+        if recovery is None or not socket.is_joining:
+            self._let_in(socket, None)
+        else:
+            self._let_in(socket, recovery.restore(socket, trusts_pid=False))
+
+    def _let_in(self, socket: Socket, restored: Restored | None) -> None:
         if not socket.is_joining:
             return
         most = self._hub.limits.sessions_per_user
         if socket.user is not None and 0 < most <= self._hub.size_of(f"user:{socket.user}"):
             limit_exceeded.labels("sessions_per_user").inc()
             told = f"a user has at most {most} connections (limits.sessions_per_user)"
+            if restored is not None:
+                restored.parked.lost("too_many")
             socket.one_too_many(TooManyConnections(told, limit=most).as_answer())
             return
-        socket.joined()
+        socket.joined(restored)
         for event in _CONNECTION:
             for listener in self._on_connection.by_event.get(event, ()):
                 socket.greet(listener, event)
+
+    def _expired(self, expired: Expired) -> None:
+        event = "recovery_expired"
+        for listener in self._on_connection.by_event.get(event, ()):
+            self._hub.runner.call(listener, None, (expired,)[: listener.most], no_reply, event)
 
     # ── for the registry of namespaces ──
     @property
@@ -243,7 +281,7 @@ class Namespace(AnyEvents, Speaking[Socket]):
 
 
 def _check(event: str) -> None:
-    if event not in _CONNECTION:
+    if event not in _EVENTS:
         raise UsageError(
             f"a namespace has no event {event!r}: use `handle` for events of all its sockets, and `on_server_side` for those of"
             " other nodes"

@@ -16,7 +16,7 @@ from clarion.errors import UsageError
 from clarion.realtime.acks import DEFAULT_TIMEOUT_S, Acks, Pending
 from clarion.realtime.egress import Sent
 from clarion.realtime.hub import Hub, Member, Selection
-from clarion.realtime.rooms import Rooms, flat
+from clarion.realtime.rooms import Rooms, check_room, flat
 from clarion.realtime.transports.base import Prepared
 
 
@@ -105,8 +105,19 @@ class Operator(Struct, Generic[C], frozen=True):
         Raises:
             UsageError: A reserved name, or a value that can't be sent.
         """
-        prepared = self.hub.prepare(event, args, compress=self.is_compressed)
-        return self.hub.deliver(self.selection, prepared, is_volatile=self.is_volatile)
+        hub, is_volatile = self.hub, self.is_volatile
+        if hub.recovery is None:
+            prepared = hub.prepare(event, args, compress=self.is_compressed)
+        else:
+            prepared = hub.prepare_kept(
+                hub.recovery,
+                self.selection,
+                event,
+                args,
+                is_volatile=is_volatile,
+                compress=self.is_compressed,
+            )
+        return hub.deliver(self.selection, prepared, is_volatile=is_volatile)
 
     def send(self, *args: Any) -> int:
         """Emit the event `message`."""
@@ -156,17 +167,27 @@ class Operator(Struct, Generic[C], frozen=True):
         """Put them into rooms."""
         for socket in list(self.hub.select(self.selection)):
             socket.join(*rooms)
+        for parked in self.hub.away(self.selection):
+            for room in flat(rooms):
+                check_room(room, self.hub.limits.name_bytes)
+                parked.join(room)
 
     async def sockets_leave(self, *rooms: Rooms) -> None:
         """Take them out of rooms."""
         for socket in list(self.hub.select(self.selection)):
             for room in flat(rooms):
                 socket.leave(room)
+        for parked in self.hub.away(self.selection):
+            for room in flat(rooms):
+                parked.leave(room)
 
     async def disconnect_sockets(self, *, close: bool = False) -> None:
         """Put them out of the namespace; with `close` end their sessions."""
         for socket in list(self.hub.select(self.selection)):
             socket.disconnect(close=close)
+        if self.hub.recovery is not None:
+            for parked in self.hub.away(self.selection):
+                self.hub.recovery.put_out(parked)
 
 
 class Addressee(Protocol):

@@ -44,6 +44,7 @@ from clarion.realtime.origins import AllowedOrigins, Cors
 from clarion.realtime.parent import Match, ParentNamespace
 from clarion.realtime.root import OWN_EVENTS, Root
 from clarion.realtime.session import Session
+from clarion.realtime.shelf import Shelf
 from clarion.realtime.transports.application import Application, AsgiApp
 from clarion.realtime.transports.asgi import Begin
 from clarion.realtime.transports.base import Transport
@@ -76,6 +77,8 @@ class Server(Root):
         cookie: Names the session in the first answer on polling, for load balancers; True: `io`, as Node's.
         trusted_proxies: Addresses or networks that limits by address do not count.
         home: The namespace of `emit_to_user`, `emit_to_room` and `broadcast` where none is named.
+        recovery_skips_middlewares: Let clients back in by their `pid` alone, as Node does by default: a token that has run out is not
+            seen, nor that its user may not come any more. Off, the middlewares run, and must find the same user.
         bare_errors: Answer to an unknown namespace with the message alone, byte for byte as Node, without `data`.
         new_namespace: Called with each namespace as it is made, `/` included: the place for what all of them need.
     """
@@ -97,6 +100,7 @@ class Server(Root):
         cookie: Cookie | bool = False,
         trusted_proxies: Sequence[str] = (),
         home: str = "/",
+        recovery_skips_middlewares: bool = False,
         bare_errors: bool = False,
         new_namespace: Callable[[Namespace], None] = lambda _: None,
     ) -> None:
@@ -133,6 +137,16 @@ class Server(Root):
         self.wheel = Wheel(min(RESOLUTION_S, shortest / 400))
         self.flusher = Flusher(limits.egress_soft_bytes, limits.egress_hard_bytes)
         self._runner = Runner()
+        self._shelf = None
+        if settings.recovery_s:
+            self._shelf = Shelf(
+                settings.recovery_s,
+                limits,
+                self.timing,
+                self.wheel,
+                ids,
+                skips_middlewares=recovery_skips_middlewares,
+            )
         self.asgi: Final = Application(self)
         """ASGI application: sessions under `path`, on polling and WebSockets; 404 elsewhere."""
         self._new_namespace = new_namespace
@@ -300,7 +314,9 @@ class Server(Root):
     # ── for the registry of namespaces ──
     def make_namespace(self, name: str) -> Namespace:
         """A namespace with what all of them need."""
-        made = Namespace(name, self.limits, self.wheel, self._runner, self._ids, self.parser)
+        made = Namespace(
+            name, self.limits, self.wheel, self._runner, self._ids, self.parser, self._shelf
+        )
         self._new_namespace(made)
         return made
 
@@ -360,6 +376,8 @@ class Server(Root):
         Sessions on WebSockets are told one after another by `HttpServer`, which knows their connections, or by `close`.
         """
         self._entrance.admission.is_stopping = True
+        if self._shelf is not None:
+            self._shelf.is_stopping = True
         for session in list(self._sessions.values()):
             if session.transport.kind is Kind.POLLING:
                 session.drain()
@@ -380,6 +398,8 @@ class Server(Root):
                 await asyncio.sleep(drain_s / len(open_now))
         await self._runner.close(GRACE_S)
         self.flusher.flush()
+        if self._shelf is not None:
+            self._shelf.close()
         self.wheel.close()
 
 

@@ -270,7 +270,7 @@ class Session(Timed):
         is_final = reason is Reason.SERVER_DISCONNECT or (code is not None and 3500 <= code < 4000)
         if is_final and self._machine.is_open:
             for socket in self._sockets.values():
-                socket.send_packet(PacketType.DISCONNECT)
+                socket.dismiss()
         events = self._machine.close(reason, self._shared.wheel.now(), code=code, text=text)
         self._execute(events)
 

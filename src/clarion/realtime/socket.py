@@ -20,10 +20,13 @@ from clarion.realtime.egress import Sent
 from clarion.realtime.events import Events
 from clarion.realtime.handlers import Listener
 from clarion.realtime.handshake import Handshake
-from clarion.realtime.hub import Hub
+from clarion.realtime.history import Stays
+from clarion.realtime.hub import Hub, Selection
 from clarion.realtime.listening import Listening
 from clarion.realtime.outgoing import Outgoing
+from clarion.realtime.recovery import Restored
 from clarion.realtime.rooms import check_room, flat
+from clarion.realtime.shelf import Recoverable
 from clarion.realtime.transports.base import Prepared, prepared_messages
 from clarion.telemetry import events, packet_bytes, packets
 
@@ -44,7 +47,7 @@ class Socket(Listening, Addressing["Socket"]):
 
     __slots__ = (
         "_acks", "_auth", "_data", "_events", "_hub", "_session", "_state",
-        "egress", "id", "principal", "starts_in", "user",
+        "egress", "id", "principal", "recoverable", "starts_in", "user",
     )  # fmt: skip
 
     def __init__(
@@ -52,7 +55,8 @@ class Socket(Listening, Addressing["Socket"]):
     ) -> None:
         # Fixed at creation
         self.id = id
-        """20 characters that nobody can guess; also the name of a room with only this socket."""
+        """20 characters that nobody can guess; also the name of a room with only this socket. A socket that is recovered gets that of
+        the former one when it connects, after the middlewares."""
         self.egress: Final = session.egress
         self._session, self._hub = session, hub
         # Set by middlewares
@@ -68,6 +72,7 @@ class Socket(Listening, Addressing["Socket"]):
         self._data: dict[str, Any] | None = None
         self._events: Events | None = None
         self._acks: Acks | None = None
+        self.recoverable: Recoverable | None = None  # None: recovery is off
         hub.guests += 1
 
     def __repr__(self) -> str:
@@ -91,8 +96,8 @@ class Socket(Listening, Addressing["Socket"]):
 
     @property
     def recovered(self) -> bool:
-        """Whether it is a former socket that has come back, with its rooms and data."""
-        return False
+        """Whether it is a former socket that has come back, with its rooms and data; False in middlewares."""
+        return self.recoverable is not None and self.recoverable.recovered
 
     @property
     def rooms(self) -> tuple[str, ...]:
@@ -206,7 +211,16 @@ class Socket(Listening, Addressing["Socket"]):
         self, event: str, args: tuple[Any, ...], *, is_volatile: bool, compress: bool = True
     ) -> Sent:
         """As `emit`; volatile ones are dropped while the client is behind."""
-        prepared = self._hub.prepare(event, args, compress=compress)
+        hub = self._hub
+        if hub.recovery is None:
+            prepared = hub.prepare(event, args, compress=compress)
+        else:
+            # Before it is let in nothing is kept for it, and after it has gone nothing more is sent to it.
+            is_kept = self.connected and not is_volatile
+            own = Selection((self.id,))
+            prepared = hub.prepare_kept(
+                hub.recovery, own, event, args, is_volatile=not is_kept, compress=compress
+            )
         return self.deliver(prepared, is_volatile=is_volatile)
 
     def deliver(self, prepared: Prepared, /, *, is_volatile: bool = False) -> Sent:
@@ -273,15 +287,43 @@ class Socket(Listening, Addressing["Socket"]):
             self._acks = Acks()
         return self._acks
 
-    def joined(self) -> None:
-        """Let it in: it is in its rooms, and its client is told."""
+    @property
+    def stays(self) -> Stays | None:
+        """The rooms that it was in, for as long as its client may come back to it."""
+        return None if self.recoverable is None else self.recoverable.stays
+
+    def joined(self, restored: Restored | None = None) -> None:
+        """Let it in: it is in its rooms, and its client is told. With `restored` it is the socket that its client was."""
         self._state = _CONNECTED
+        recovery, was_in = self._hub.recovery, None
+        if restored is not None:
+            was_in = restored.parked.stays.rooms
+            self._become(restored)
+        told = {"sid": self.id}
+        if recovery is not None:
+            told["pid"] = recovery.began(self, restored)
         self._hub.add(self)
         if self.user is not None:
             self._hub.join(self, f"user:{self.user}")
         for room in self.starts_in:
             self._hub.join(self, room)
-        self.send_packet(PacketType.CONNECT, {"sid": self.id})
+        if was_in is not None:
+            self._rejoin(was_in)
+        self.send_packet(PacketType.CONNECT, told)
+
+    def _become(self, restored: Restored) -> None:
+        was = restored.parked
+        self.id = was.id
+        # What middlewares have just set is newer.
+        self._data = was.data | (self._data or {})
+        for item in restored.items:
+            self.egress.push(item)
+
+    def _rejoin(self, rooms: tuple[str, ...]) -> None:
+        for room in rooms:
+            self._hub.join(self, room)
+        if self.id not in rooms:
+            self._hub.leave(self, self.id)
 
     def refused(self, why: dict[str, Any]) -> None:
         """Do not let it in, and tell its client why; the session goes on."""
@@ -303,6 +345,8 @@ class Socket(Listening, Addressing["Socket"]):
         if self._state is _CONNECTED:
             self._state = _LEAVING
             self._tell("disconnecting", reason, details)
+            if self._hub.recovery is not None:
+                self._hub.recovery.ended(self, may_return=reason.recoverable)
             self._hub.discard(self)
             self._go(was_in=True)
             self._tell("disconnect", reason, details)
@@ -344,6 +388,16 @@ class Socket(Listening, Addressing["Socket"]):
         if self._state is not _GONE:
             encoded = self._hub.parser.encode_ack(self._hub.name, args, id)
             self.egress.push(_count_out(prepared_messages(encoded)))
+
+    def dismiss(self) -> None:
+        """Tell its client not to come back; the session is about to end."""
+        self.send_packet(PacketType.DISCONNECT)
+        if self._hub.recovery is not None:
+            self._hub.recovery.ended(self, may_return=False)
+
+    def superseded(self) -> None:
+        """Its client is back on another connection: this one is dead, though nobody has told us."""
+        self._session.close(Reason.TRANSPORT_CLOSE, CloseCode.GOING_AWAY, "superseded")
 
     def too_fast(self) -> None:
         """The client has sent more events than it may for too long."""

@@ -82,11 +82,13 @@ class Speaking(Generic[C]):
         return self._everybody.emit("message", *args)
 
     def prepare(self, event: str, *args: Any) -> Prepared:
-        """Encode an event once, for `deliver` of many sockets.
+        """Encode an event once, for `deliver` of many sockets. Recovery does not keep it.
 
         Raises:
             UsageError: A reserved name, or a value that can't be sent.
         """
+        if self._hub.recovery is not None and isinstance((event, *args)[-1], str):
+            args = (*args, None)  # a client would take the text for its offset
         return self._hub.prepare(event, args)
 
     def deliver(self, prepared: Prepared, selection: Selection = EVERYBODY) -> int:
