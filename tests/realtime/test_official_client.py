@@ -2,15 +2,19 @@
 
 import asyncio
 import contextlib
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
-from clarion.realtime import Server
-from clarion.settings import Realtime
+from clarion.errors import AckTimeout, Forbidden
+from clarion.realtime import Server, Socket
+from clarion.settings import Limits, Realtime
 from tests.realtime.official.server import set_up
 from tests.support.asgi_servers import serving_on
 from tests.support.official import TRANSPORTS, official, what_works
@@ -91,6 +95,72 @@ async def test_the_python_client_works_on_a_foreign_server(transports):
         "admin": "root",
         "put out": True,
         "unknown namespace": "Invalid namespace",
+    }
+
+
+class Item(msgspec.Struct):
+    name: str
+    blob: bytes = b""
+
+
+@pytest.mark.parametrize("transports", ["websocket", "polling,websocket"])
+async def test_the_api_as_the_official_client_sees_it(transports):
+    """Middlewares of events, typed arguments, partial answers, back-pressure, dynamic namespaces."""
+
+    def more(io: Server) -> None:
+        @io.on("connection")
+        def connected(socket: Socket) -> None:
+            @socket.use
+            async def judge(event: list[Any]) -> None:
+                await asyncio.sleep(0)
+                if event[0] == "forbidden":
+                    raise Forbidden()
+                if event[0] == "change":
+                    event[1] = "changed"
+
+        io.handle("change", lambda socket, value: value)
+
+        @io.handle("item")
+        def item(socket: Socket, given: Item) -> list[int]:
+            return list(given.blob)
+
+        @io.handle("ask all")
+        async def ask_all(socket: Socket) -> Any:
+            try:
+                return await io.timeout(0.2).emit_with_ack("q", all_args=True)
+            except AckTimeout as exc:
+                return {"responses": exc.responses, "missing": exc.missing}
+
+        @io.handle("flood")
+        async def flood(socket: Socket) -> str:
+            for n in range(200):
+                socket.emit("chunk", n, "." * 20_000)
+                await socket.drained()
+            return "done"
+
+        io.of(re.compile(r"^/t-\d+$")).handle("who", lambda socket: socket.namespace)
+        io.of(lambda name, auth: auth.get("key") == 1).handle(
+            "who", lambda socket: socket.namespace
+        )
+
+    # 4 MB into marks of 100 KB and 200 KB: without `drained` the client would be closed as too slow.
+    limits = Limits(drain_s=0.1, egress_soft_bytes=100_000, egress_hard_bytes=200_000)
+    async with wired(limits=limits) as wire:
+        more(wire.io)
+        async with official("api.mjs", wire.http.port, transports) as facts:
+            seen = {fact: value async for fact, value in facts}
+    seen["all"].sort()  # they come as they come
+    assert seen == {
+        "changed": "changed",
+        "forbidden": "forbidden",
+        "typed": [1, 2],
+        "mistyped": [{"pointer": "/0/name", "detail": "Expected `str`, got `int`"}],
+        "partial": {"responses": [[1, 2]], "missing": 1},
+        "all": [[1, 2], [3]],
+        "drained": ["done", 200],
+        "pattern": "/t-5",
+        "function": "/keyed",
+        "none": "Invalid namespace",
     }
 
 

@@ -10,10 +10,17 @@ from structlog.testing import capture_logs
 
 from clarion.errors import AckTimeout, Disconnected, Invalid, UsageError
 from clarion.protocol.codes import CloseCode
+from clarion.protocol.engineio import Transport as Kind
 from clarion.realtime import Sent
 from clarion.settings import Limits
 from clarion.telemetry import spawn
-from tests.support.memory_transport import MemoryClient, in_time, make_server, settle
+from tests.support.memory_transport import (
+    MemoryClient,
+    MemoryTransport,
+    in_time,
+    make_server,
+    settle,
+)
 
 
 async def connected(io=None, **more):
@@ -265,9 +272,29 @@ async def test_who_sends_much_can_wait_for_the_client_to_read():
     await settle()
     client.lose()
     with pytest.raises(Disconnected):
-        await last
+        async with asyncio.timeout(5):
+            await last
     with pytest.raises(Disconnected):
         await socket.drained()
+
+
+async def test_a_client_that_changes_to_a_websocket_takes_what_waits():
+    """Whoever waits for a client on polling goes on when its WebSocket has taken over."""
+    io = make_server(limits=Limits(egress_soft_bytes=100))
+    client = MemoryClient(io, Kind.POLLING)
+    socket = io.sockets[await client.join()]
+    client.transport.is_writable = False
+    socket.emit("e", "." * 200)
+    waiting = spawn(socket.drained(), name="drained")
+    await settle()
+    assert not waiting.done()
+    websocket = MemoryTransport()
+    assert client.session.probe(websocket)
+    client.session.receive("2probe", websocket)
+    client.session.receive("5", websocket)
+    async with asyncio.timeout(5):
+        await waiting
+    assert websocket.sent[-1] == f'42["e","{"." * 200}"]'
 
 
 async def test_send_and_write_are_the_event_message():
