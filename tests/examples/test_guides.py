@@ -11,6 +11,7 @@ import pytest
 
 import clarion.errors
 from clarion.realtime import Cookie, Cors, Handshake, Operator, Server, Socket, SocketOperator
+from clarion.realtime.admin import AdminUi, instrument
 from clarion.realtime.conn import Connection
 from clarion.realtime.emitter import Emitter
 from clarion.realtime.engine import Engine
@@ -19,7 +20,9 @@ from clarion.settings import Limits, Realtime
 GUIDES = Path(__file__).parent.parent.parent / "docs" / "how-to"
 PAGES = ["migrate-from-node.md", "migrate-from-python-socketio.md"]
 
-MADE = {each.__name__: each for each in (Server, Realtime, Limits, Cors, Cookie)}
+MADE: dict[str, Any] = {
+    each.__name__: each for each in (Server, Realtime, Limits, Cors, Cookie, AdminUi, instrument)
+}
 IO = Server()
 ROOTS: dict[str, list[Any]] = {"io": [IO], "socket": [Socket]}
 # What a call or an attribute of those gives; deep enough for what a table says.
