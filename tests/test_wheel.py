@@ -68,6 +68,9 @@ def test_it_serves_from_an_empty_environment_without_node(installed: Path, tmp_p
         page = httpx.get(server.url)
         assert page.status_code == 200
         assert "<title>" in page.text
+        client = httpx.get(f"{server.url}/socket.io/socket.io.min.js")
+        assert client.status_code == 200
+        assert "Socket.IO" in client.text[:100]
         assert server.register("ann")["user"]["id"] == "ann"
         assert server.stop() == 0
     finally:

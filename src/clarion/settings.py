@@ -106,11 +106,17 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 86_400.0
     bytes_per_s: Annotated[
         int,
-        _help("Bytes of one session a second (burst: 4 s; 0: any number): reading pauses", ge=0),
+        _help(
+            "Bytes that one session may send a second (burst: 4 s; 0: any number): reading pauses",
+            ge=0,
+        ),
     ] = 8 << 20
     packets_per_s: Annotated[
         int,
-        _help("Messages of one session a second (burst: 4 s; 0: any number): reading pauses", ge=0),
+        _help(
+            "Messages of one session that use up `bytes_per_s` by their number alone (0: only bytes count)",
+            ge=0,
+        ),
     ] = 10_000
     namespaces: Annotated[int, _help("Namespaces of one session: connect_error too_many", ge=1)] = (
         10

@@ -156,31 +156,41 @@ def test_buckets_are_bounded():
 
 # ── what one session may send ──
 def test_bytes_and_messages_share_one_bucket():
-    """A message takes what its bytes take, a small one what a message takes; the burst is 4 s' worth."""
-    ingress = Ingress.of(Limits(bytes_per_s=1 << 20, packets_per_s=1_000, max_payload_bytes=1024))
-    until = 0.0
-    for _ in range(4):
-        until = ingress.spend(until, 10.0, 1 << 20)
-    assert ingress.excess_s(until, 10.0) == pytest.approx(0)
-    assert ingress.excess_s(ingress.spend(until, 10.0, 1 << 19), 10.0) == pytest.approx(0.5)
-    assert ingress.excess_s(ingress.spend(until, 10.0, 1), 10.0) == pytest.approx(0.001)
-    assert ingress.excess_s(ingress.spend(until, 20.0, 1), 20.0) < 0
-    assert ingress.limit_of(1 << 20) == "bytes_per_s"
-    assert ingress.limit_of(10) == "packets_per_s"
+    """4 s' worth at once, then the rate; a message counts as so many bytes that `packets_per_s` of them use it up."""
+    ingress = Ingress.of(Limits(bytes_per_s=1 << 20, packets_per_s=1_024, max_payload_bytes=1024))
+    assert (ingress.message_bytes, ingress.burst) == (1024, 4 << 20)
+    assert ingress.refill(-(1 << 19), 10.0, 10.0) == (-(1 << 19), 0.5)
+    assert ingress.refill(-(1 << 19), 10.0, 10.25) == (-(1 << 18), 0.25)
+    assert ingress.refill(-(1 << 19), 10.0, 11.0) == (1 << 19, 0.0)
+    assert ingress.refill(-1, 10.0, 1_000.0) == (ingress.burst, 0.0)
 
 
 @pytest.mark.parametrize("limits", [Limits(), Limits(bytes_per_s=1000), Limits(attachments=0)])
 def test_the_largest_packets_fit_into_the_burst(limits):
     """Two packets with all the attachments that are allowed may come at once, whatever the rate."""
-    ingress, until = Ingress.of(limits), 0.0
-    for _ in range(2 * (1 + limits.attachments)):
-        until = ingress.spend(until, 5.0, limits.max_payload_bytes)
-    assert ingress.excess_s(until, 5.0) <= 1e-6
+    ingress = Ingress.of(limits)
+    size = limits.max_payload_bytes + ingress.message_bytes
+    assert ingress.burst >= 2 * (1 + limits.attachments) * size
+
+
+@given(st.lists(st.tuples(st.integers(0, 5_000), st.floats(0, 2)), max_size=40))
+def test_never_more_than_the_burst_and_the_rate(messages):
+    """A client that is held as told sends no more over any time than the burst, the rate, and one message."""
+    limits = Limits(bytes_per_s=1_000, packets_per_s=100, max_payload_bytes=1024, attachments=0)
+    ingress = Ingress.of(limits)
+    credit, since, now, sent = ingress.burst, 0.0, 0.0, 0
+    for size, pause in messages:
+        now += pause
+        credit -= size + ingress.message_bytes
+        sent += size
+        if credit < 0:
+            credit, hold_s = ingress.refill(credit, since, now)
+            since = now
+            now += hold_s
+        assert sent <= ingress.burst + 1_000 * now + 5_000 + len(messages)
 
 
 def test_zero_is_no_limit():
-    """With 0 nothing is ever too much."""
-    ingress, until = Ingress.of(Limits(bytes_per_s=0, packets_per_s=0)), 0.0
-    for _ in range(1_000):
-        until = ingress.spend(until, 1.0, 1 << 20)
-    assert ingress.excess_s(until, 1.0) < 0
+    """Without `bytes_per_s` nothing is held; without `packets_per_s` a message counts as its bytes alone."""
+    assert Ingress.of(Limits(bytes_per_s=0)).refill(-1, 5.0, 5.0)[1] == 0
+    assert Ingress.of(Limits(packets_per_s=0)).message_bytes == 0

@@ -482,6 +482,35 @@ async def test_a_refusal_on_polling_waits_for_its_delay(monkeypatch):
         assert (await guess).status == 400
 
 
+# ── how fast ──
+async def test_who_sends_too_fast_is_read_no_faster():
+    """On a WebSocket reading pauses, on polling `ok` comes late; all that was sent arrives, in order."""
+    some = limits(bytes_per_s=100_000, packets_per_s=0, max_payload_bytes=10_000, attachments=0)
+    async with wired(limits=some) as wire:
+        heard: list[int] = []
+        wire.io.handle("n", lambda socket, n, fill: heard.append(n))
+        before, spoken = breaches("bytes_per_s"), await wire.joined()
+        fill = "x" * 9_000
+        for number in range(
+            90
+        ):  # 810 kB, of which 400 kB may come at once; 160 kB are read at a time
+            spoken.say(f'42["n",{number},"{fill}"]')
+        await until(lambda: breaches("bytes_per_s") > before)
+        assert len(heard) < 90
+        session = next(iter(wire.io._sessions.values()))
+        session._credit += 1_000_000  # or the test would take 4 s
+        await until(lambda: len(heard) == 90)
+        assert heard == list(range(90))
+        client = await wire.polling()
+        await client.join()
+        wire.io.find(client.sid)._credit = 0  # as if it had sent the burst already
+        wire.io.find(client.sid)._refilled_at = asyncio.get_running_loop().time()
+        posted = spawn(client.post(f'42["n",90,"{fill}"]'), name="post")
+        await until(lambda: len(heard) == 91)
+        assert not posted.done()
+        assert (await posted).body == b"ok"
+
+
 # ── CORS, Node's way ──
 async def test_foreign_pages_may_be_served_without_being_readable():
     """`Cors(refuse=False)`: as in Node nothing is refused, and only listed origins may read."""

@@ -447,3 +447,36 @@ async def test_a_session_in_another_namespace_outlives_one_socket_too_many():
     assert (await second.hear())[0].startswith("44{")
     assert second.session.is_open
     assert second.transport.closed is None
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_who_sends_too_much_is_held(kind):
+    """Above the burst reading pauses for as long as the excess takes at the rate; nothing is lost, and nobody is closed."""
+
+    async def story(loop) -> None:
+        limits = Limits(
+            bytes_per_s=1_000, packets_per_s=100, max_payload_bytes=1_024, attachments=0
+        )
+        io = make_server(limits=limits)
+        heard: list[str] = []
+        io.handle("q", lambda socket, text: heard.append(text))
+        client = MemoryClient(io, kind)
+        await client.join()
+        breach = telemetry.limit_exceeded.labels("bytes_per_s")
+        before = breach.value
+        event = '42["q","%s"]' % ("x" * 980)
+        for _ in range(5):
+            if kind is Kind.POLLING:
+                client.session.receive_payload(event.encode(), client.transport)
+            else:
+                client.say(event)
+        assert breach.value > before
+        assert client.transport.held_s == pytest.approx(1.0, abs=0.1)
+        assert len(heard) == 5
+        client.transport.held_s = 0.0
+        await asyncio.sleep(10)
+        client.say(event)
+        assert client.transport.held_s == 0
+        assert client.session.is_open
+
+    in_time(story)

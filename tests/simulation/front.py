@@ -56,6 +56,9 @@ class MemorySocket:
         """What a full buffer holds."""
         return 0 if self.is_writable else 1000
 
+    def throttle(self, seconds: float) -> None:
+        """Nobody sends that much here."""
+
     def close(self, code: int | None, text: str) -> None:
         """Say goodbye."""
         self._wire.send({"close": code})

@@ -27,6 +27,7 @@ class MemoryTransport:
         self.sent: list[str | bytes] = []
         self.writes = 0
         self.stuck = 0
+        self.held_s = 0.0
         self.closed: tuple[int | None, str] | None = None
 
     @property
@@ -51,6 +52,9 @@ class MemoryTransport:
 
     def buffered(self) -> int:
         return self.stuck
+
+    def throttle(self, seconds: float) -> None:
+        self.held_s = seconds
 
     def close(self, code: int | None, text: str) -> None:
         self.closed = self.closed or (code, text)

@@ -40,7 +40,7 @@ ROUNDING_S = 1e-6  # sums of floats miss by less
 
 # Addresses whose bucket is remembered: about 2 MB. Whoever has more of them than that has no use for a bucket.
 ADDRESSES: Final = 10_000
-BURST_S: Final = 4.0  # of a session's bucket, at least
+BURST_S: Final = 4  # of a session's bucket, at least
 
 
 class Buckets:
@@ -165,37 +165,39 @@ class Admission:
 
 
 class Ingress(Struct, frozen=True):
-    """How much one session may send: one bucket of seconds, from which each message takes its share.
+    """How much one session may send: a bucket of bytes, in which each message counts as its size and a little more.
 
-    A message takes as long as its bytes do at `limits.bytes_per_s`, or as long as one does at `limits.packets_per_s`, whichever
-    is more. The bucket is one number in the session: `until = ingress.spend(until, now, size)`, and while
-    `ingress.excess_s(until, now)` is above 0 no more should be read from that client.
+    A session holds its `credit`, takes off `size + message_bytes` with each message, and asks `refill` only when that runs below
+    zero: the clock is not read on the way of a message. For that, one that was idle may send the burst twice.
     """
 
-    byte_s: float
-    """What one byte takes; 0: nothing."""
-    packet_s: float
-    """What one message takes at least; 0: nothing."""
-    burst_s: float
-    """What may be taken at once."""
+    rate: int
+    """Bytes that are added a second; 0: there is no limit."""
+    message_bytes: int
+    """What a message counts for itself, so that `limits.packets_per_s` tiny ones use up the rate."""
+    burst: int
+    """Bytes of a full bucket."""
 
     @classmethod
     def of(cls, limits: Limits) -> "Ingress":
-        """The bucket of these limits: 4 seconds' worth at once, and no less than two packets with all attachments."""
-        byte_s = 1 / limits.bytes_per_s if limits.bytes_per_s else 0.0
-        packet_s = 1 / limits.packets_per_s if limits.packets_per_s else 0.0
-        largest = 2 * limits.max_payload_bytes * (1 + limits.attachments)
-        return cls(byte_s, packet_s, max(BURST_S, largest * byte_s))
+        """The bucket of `limits.bytes_per_s` and `packets_per_s`: 4 seconds' worth, no less than two packets with all attachments."""
+        rate = limits.bytes_per_s
+        message_bytes = rate // limits.packets_per_s if limits.packets_per_s else 0
+        largest = (1 + limits.attachments) * (limits.max_payload_bytes + message_bytes)
+        return cls(rate, message_bytes, max(BURST_S * rate, 2 * largest))
 
-    def spend(self, until: float, now: float, size: int) -> float:
-        """Take a message of `size` bytes; `until` is when the bucket is full again, 0 at first."""
-        cost = max(size * self.byte_s, self.packet_s)
-        return max(until, now) + cost
+    def refill(self, credit: int, since: float, now: float) -> tuple[int, float]:
+        """Add what has come since the last refill.
 
-    def excess_s(self, until: float, now: float) -> float:
-        """For how long nothing should be read: above 0 if more was taken than there was."""
-        return until - now - self.burst_s
+        Args:
+            credit: What the session has left, below zero if it took too much.
+            since: When this was done last, or the session began.
+            now: Seconds.
 
-    def limit_of(self, size: int) -> str:
-        """Which limit a message of `size` bytes runs into, for the count of breaches."""
-        return "bytes_per_s" if size * self.byte_s >= self.packet_s else "packets_per_s"
+        Returns:
+            The credit afterwards, and for how long nothing should be read from this client: 0 if there is enough.
+        """
+        if not self.rate:
+            return self.burst, 0.0
+        credit = min(self.burst, credit + int((now - since) * self.rate))
+        return credit, max(0.0, -credit / self.rate)

@@ -29,6 +29,7 @@ from clarion.protocol.engineio import Transport as Kind
 from clarion.protocol.parser import PARSERS
 from clarion.protocol.session import Timing
 from clarion.protocol.socketio import DecoderLimits
+from clarion.realtime.admission import Ingress
 from clarion.realtime.client_files import ClientFiles
 from clarion.realtime.cookie import Cookie
 from clarion.realtime.egress import Flusher
@@ -115,6 +116,7 @@ class Server(Root):
         self.limits = limits
         self.bare_errors = bare_errors
         self.max_payload_bytes = limits.max_payload_bytes
+        self.ingress = Ingress.of(limits)
         self.upgrades: Sequence[str] = (
             ("websocket",) if settings.allow_upgrades and "websocket" in settings.transports else ()
         )

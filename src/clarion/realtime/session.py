@@ -27,7 +27,7 @@ from clarion.protocol.session import (
 )
 from clarion.protocol.session import Session as Machine
 from clarion.protocol.socketio import DecoderLimits, PacketType
-from clarion.realtime.admission import spend
+from clarion.realtime.admission import Ingress, spend
 from clarion.realtime.conn import Details
 from clarion.realtime.egress import Egress, Flusher
 from clarion.realtime.handshake import Handshake
@@ -69,6 +69,7 @@ class Shared(Protocol):
     parser: Parser
     connect_timeout_s: float
     upgrades: Sequence[str]
+    ingress: Ingress
     wheel: Wheel
     flusher: Flusher
     bare_errors: bool
@@ -105,11 +106,13 @@ class Session(Timed):
         "_aged_by",
         "_connect_by",
         "_connects_until",
+        "_credit",
         "_decoder",
         "_drained",
         "_left",
         "_machine",
         "_probe",
+        "_refilled_at",
         "_shared",
         "_sockets",
         "_sought",
@@ -134,6 +137,9 @@ class Session(Timed):
         self._sockets: dict[str, Socket] = {}
         self._left: dict[str, None] | None = None  # namespaces that it was in and is not any more
         self._sought: dict[str, socketio.Packet] | None = None  # asked for, and not found yet
+        # What it may still send before the clock is asked, and when that was done last: see `admission.Ingress`.
+        self._credit = shared.ingress.burst
+        self._refilled_at = 0.0
         self._connects_until = 0.0  # of their rate: see `admission.spend`
         # Deadlines; None: not running
         self._connect_by: float | None = None
@@ -170,6 +176,7 @@ class Session(Timed):
         """Say hello on the transport; the session exists for the client from now on."""
         now, shared = self._shared.wheel.now(), self._shared
         kind = self._transport.kind
+        self._refilled_at = now
         self._connect_by = now + shared.connect_timeout_s
         self._aged_by = shared.aged_by(now)
         self._machine.open(kind, now)
@@ -197,6 +204,9 @@ class Session(Timed):
         """One message came in."""
         if via is not self._transport and via is not self._probe:
             return  # a WebSocket that was not let probe, or polling after the upgrade
+        self._credit -= len(message) + self._shared.ingress.message_bytes
+        if self._credit < 0:
+            self._took_too_much(via)
         # The hot path: what is for the application needs neither an Engine.IO packet nor the machine's events.
         if message[:1] == "4" or type(message) is bytes:
             if self._machine.hears(via.kind, self._shared.wheel.now):
@@ -209,15 +219,28 @@ class Session(Timed):
 
     def receive_payload(self, body: bytes, via: Transport) -> bool:
         """A polling body came in; False if there was something wrong with it: then the session has ended."""
+        self._credit -= len(body)
         try:
             for packet in engineio.decode_payload(body, self._shared.limits.packets_per_payload):
+                self._credit -= self._shared.ingress.message_bytes
                 self._take(packet, via)
         except ProtocolError as exc:
             if exc.facts.get("name") == "too_many_packets":
                 limit_exceeded.labels("packets_per_payload").inc()
             self._broke(exc, Reason.PARSE_ERROR, via)
             return False
+        if self._credit < 0:
+            self._took_too_much(via)
         return True
+
+    def _took_too_much(self, via: Transport) -> None:
+        """The client has used up what it may send, unless time has brought more."""
+        now = self._shared.wheel.now()
+        self._credit, hold_s = self._shared.ingress.refill(self._credit, self._refilled_at, now)
+        self._refilled_at = now
+        if hold_s:
+            limit_exceeded.labels("bytes_per_s").inc()
+            via.throttle(hold_s)
 
     def polled(self, via: Transport) -> None:
         """A GET is held: give it what waits, and `6` where the client must be let go of polling."""

@@ -107,7 +107,7 @@ class AsgiSocket:
     """
 
     __slots__ = (
-        "_asleep", "_bytes", "_deadline", "_farewell", "_limits", "_queue", "_send", "_session", "is_writable",
+        "_asleep", "_bytes", "_deadline", "_farewell", "_limits", "_queue", "_send", "_session", "held_s", "is_writable",
     )  # fmt: skip
 
     kind: Final = Kind.WEBSOCKET
@@ -122,6 +122,7 @@ class AsgiSocket:
         self._queue: deque[Prepared] = deque()
         self._bytes = 0
         self.is_writable = True
+        self.held_s = 0.0  # before the next message is received
         self._asleep: asyncio.Future[None] | None = None  # of the writer, while the queue is empty
         self._deadline = asyncio.timeout(None)
         # Once nothing more may be sent
@@ -171,6 +172,10 @@ class AsgiSocket:
     def buffered(self) -> int:
         """Bytes that the server has not taken."""
         return self._bytes
+
+    def throttle(self, seconds: float) -> None:
+        """Receive nothing for so long; the server's own queue and TCP do the rest."""
+        self.held_s = seconds
 
     def close(self, code: int | None, text: str) -> None:
         """Begin to close, behind what was written. ASGI knows no close without a code: None is 1000."""
@@ -236,6 +241,8 @@ class AsgiSocket:
                 self.close(CloseCode.TOO_BIG, "message too big")
             elif self._session is not None:
                 self._hand_on(self._session, data)
+                if self.held_s:
+                    self.held_s = await asyncio.sleep(self.held_s, 0.0)
 
     def _is_too_big(self, data: str | bytes) -> bool:
         """The server's own limit may be larger; a character is at least a byte and at most four."""

@@ -90,6 +90,10 @@ class Transport(Protocol):
         """Bytes that were taken and still wait in this process."""
         ...
 
+    def throttle(self, seconds: float) -> None:
+        """Take nothing from the peer for so long: it has sent too much. What is on its way already still comes."""
+        ...
+
     def close(self, code: int | None, text: str) -> None:
         """Say goodbye behind what was taken; None: without a code. Later writes are dropped."""
         ...

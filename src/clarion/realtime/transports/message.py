@@ -51,6 +51,7 @@ class WebSocket(wire.Listener):
     __slots__ = (
         "_connections",
         "_deadline",
+        "_held_until",
         "_partial",
         "_transport",
         "_unsent",
@@ -65,6 +66,7 @@ class WebSocket(wire.Listener):
         # Changes while open. Invariant: _write is _drop  <=>  nothing more may be sent.
         self._wire: WSTransport | None = None
         self._write: Callable[[bytes], None] = _drop
+        self._held_until = 0.0  # by the loop; not 0  <=>  nothing is read
         self._partial: Partial | None = None
         # Only while closing or while the peer takes nothing. Invariant: _deadline != 0  <=>  it is watched.
         self._deadline = 0.0
@@ -138,6 +140,25 @@ class WebSocket(wire.Listener):
             return
         wire.send_close(self._wire, code, reason)
         self._close_began()
+
+    def throttle(self, seconds: float) -> None:
+        """Read nothing from the peer for so long: TCP tells it to wait. What was read already still comes."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        now = get_running_loop().time()
+        if not self._held_until:
+            self._transport.pause_reading()
+            get_running_loop().call_later(seconds, self._read_on)
+        self._held_until = max(self._held_until, now + seconds)
+
+    def _read_on(self) -> None:
+        left_s = self._held_until - get_running_loop().time()
+        if left_s > 0:  # more of what was read already came meanwhile
+            get_running_loop().call_later(left_s, self._read_on)
+            return
+        self._held_until = 0.0
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def abort(self) -> None:
         """Cut the connection off without a word."""
@@ -281,7 +302,8 @@ class WebSocket(wire.Listener):
         if self._write is not _drop:
             assert self._connections is not None
             wire.replace(self, transport, self._connections.limits.max_payload_bytes)
-        transport.resume_reading()
+        if not self._held_until:
+            transport.resume_reading()
 
     def _opens(self, transport: Transport, connections: Connections) -> None:
         self._transport, self._connections = transport, connections

@@ -39,7 +39,7 @@ class Payload(Struct, frozen=True):
 class Polling:
     """The two places of one session."""
 
-    __slots__ = ("_poll", "is_posting", "is_writable")
+    __slots__ = ("_poll", "held_s", "is_posting", "is_writable")
 
     kind: Final = Kind.POLLING
     direct: Final = None  # an answer is no frame
@@ -48,8 +48,9 @@ class Polling:
         # Only while a GET is held. Invariant: is_writable  <=>  _poll is there and not answered.
         self._poll: asyncio.Future[Payload] | None = None
         self.is_writable = False
-        # Only while a POST comes in
+        # Only while a POST comes in, or waits for its answer
         self.is_posting = False
+        self.held_s = 0.0
 
     @property
     def is_polled(self) -> bool:
@@ -84,6 +85,10 @@ class Polling:
     def buffered(self) -> int:
         """Nothing waits here: an answer is whole."""
         return 0
+
+    def throttle(self, seconds: float) -> None:
+        """Let the POST wait for its answer: a client sends the next one only then."""
+        self.held_s = seconds
 
     def close(self, code: int | None, text: str) -> None:
         """Nothing to do: the session's last packet says it."""
@@ -247,14 +252,17 @@ class PollingEndpoint:
             session.lost(polling, Reason.TRANSPORT_ERROR)
             await answer(400)
             return
-        polling.is_posting = True
+        polling.is_posting, polling.held_s = True, 0.0
         try:
             body = await self._body(request, receive)
+            is_good = body is not None and session.receive_payload(body, polling)
+            if polling.held_s:
+                await asyncio.sleep(polling.held_s)
         finally:
             polling.is_posting = False
         if body is None:
             session.lost(polling, Reason.TRANSPORT_ERROR)
-        elif session.receive_payload(body, polling):
+        elif is_good:
             await answer(200, b"ok", b"text/html", self._door.headers(request))
         else:
             await answer(400)
