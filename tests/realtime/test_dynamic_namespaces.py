@@ -204,6 +204,33 @@ async def test_a_child_that_the_application_names_stays():
     assert io.of(NUMBERED) is io.of(NUMBERED)
 
 
+async def test_a_child_that_a_client_made_is_not_kept_by_asking_for_it():
+    """A program that speaks to `io.of(socket.namespace)` does not keep every name that clients make up."""
+    io = make_server()
+    io.of(NUMBERED).on("connection", lambda socket: io.of(socket.namespace).emit("hello"))
+    client = MemoryClient(io)
+    await client.join("/n-1")
+    assert await client.hear() == ['42/n-1,["hello"]']
+    client.say("41/n-1,")
+    assert sorted(io.namespaces) == ["/"]
+
+
+async def test_what_all_namespaces_need_comes_before_what_a_parent_has():
+    """The check of credentials that a server gives to each namespace is the first middleware of a child, too; listeners of
+    `new_namespace` come last."""
+    order = []
+
+    def note(what):
+        return lambda socket: order.append(what)
+
+    io = make_server(new_namespace=lambda namespace: namespace.use(note("server")) and None)
+    parent = io.of(NUMBERED)
+    parent.use(note("parent"))
+    io.on("new-namespace", lambda namespace: namespace.use(note("listener")) and None)
+    await MemoryClient(io).join("/n-1")
+    assert order == ["server", "parent", "listener"]
+
+
 async def test_children_may_be_kept():
     """With `cleanup_empty_namespaces` off an empty child stays, as in Node by default."""
     io = make_server(Realtime(cleanup_empty_namespaces=False))

@@ -192,6 +192,35 @@ async def test_events_wait_for_an_async_connection_handler_to_begin():
     assert (await client.hear())[2:] == ['430["a"]', '431["a"]']
 
 
+async def test_who_is_told_of_new_sockets_may_change():
+    """`once` is for one socket, `off` and `remove_all_listeners` end it; the server's are those of `/`, and of its own events."""
+    io, seen = make_server(), []
+    root = io.of("/")
+
+    @io.once("connection")
+    def first(socket):
+        seen.append("first")
+
+    handler = io.on("connection", lambda socket: seen.append("each"))
+    root.once("connect", lambda socket: seen.append("connect"))
+    io.on("connection", first)
+    io.off("connection", first)
+    assert root.listeners("connection") == [first, handler]
+    await MemoryClient(io).join()
+    await MemoryClient(io).join()
+    assert seen == ["connect", "first", "each", "each"]
+    root.remove_all_listeners("connection")
+    root.on("connect", handler)
+    root.remove_all_listeners()
+    made = io.once("new_namespace", lambda namespace: seen.append(namespace))
+    io.off("new_namespace", made)
+    io.once("new-namespace", seen.append)
+    one, _ = io.of("/one"), io.of("/two")
+    await MemoryClient(io).join()
+    assert seen[4:] == [one]
+    assert repr(one) == "<Namespace /one>"
+
+
 async def test_handlers_of_a_namespace_serve_every_socket():
     """One registration for all sockets, with the socket first; the end of a socket can be handled so, too."""
     io, gone = make_server(), []

@@ -1,7 +1,7 @@
 """Which namespaces a server has: those that the application named, and those that its parents make when a client asks.
 
 A child goes when its last client has gone, one in its middlewares included, so that made-up names cost nothing for long; how many
-clients can make is bounded, too. A child that the application asks for by name is the application's, and stays.
+clients can make is bounded, too. A child that the application makes, by asking for its name before any client does, is its own, and stays.
 """
 
 import inspect
