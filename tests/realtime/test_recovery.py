@@ -35,7 +35,11 @@ _SEEN: dict[str, int] = {}
 
 
 def kept(what):
-    return recovery_kept.labels(what).value
+    """What is kept of this scenario's server."""
+    return recovery_kept.labels(what).value - _KEPT_BEFORE.get(what, 0)
+
+
+_KEPT_BEFORE: dict[str, int] = {}
 
 
 def recovering(scenario, limits=None, on=ON, **more):
@@ -43,6 +47,7 @@ def recovering(scenario, limits=None, on=ON, **more):
 
     async def whole(_loop):
         outcomes()
+        _KEPT_BEFORE.update({what: each.value for what, each in recovery_kept._tallies.items()})
         io = make_server(on, limits, **more)
         try:
             await scenario(io)

@@ -5,10 +5,11 @@ flow both ways, some with attachments. Their connections are cut and held up, so
 
 - per connection each event arrives at most once, in order, without a gap up to where it broke; both ways
 - an answer belongs to its question, and comes once
+- who comes back as the socket that it was gets on where it was: what it missed comes, once, in order, before it is let in
 - at the end no session, socket, room, timer or connection is left
 
 A fourth of the seeds are calm: there every session lives as long as its client wants, every upgrade succeeds, every question is
-answered.
+answered, and whoever comes back is recovered.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from clarion.protocol import socketio
 from clarion.protocol.socketio import Decoder, DecoderLimits, Packet, PacketType
 from clarion.realtime import Server, Socket
 from clarion.settings import Limits, Realtime
-from clarion.telemetry import spawn
+from clarion.telemetry import recovery_kept, spawn
 from tests.simulation.engine_client import EngineClient
 from tests.simulation.front import Front
 from tests.simulation.wire import Wire
@@ -39,7 +40,11 @@ STAY_S = 12.0  # one that only listens, at most
 ANSWER_S = 4.0  # for what was asked last, where nothing is in the way; longer than an upgrade
 CONNECT_S = 30.0  # longer than any trouble lasts
 TIMES = Realtime(
-    ping_interval_s=4.0, ping_timeout_s=3.0, upgrade_timeout_s=3.0, connect_timeout_s=5.0
+    ping_interval_s=4.0,
+    ping_timeout_s=3.0,
+    upgrade_timeout_s=3.0,
+    connect_timeout_s=5.0,
+    recovery_s=30.0,
 )
 BLOCKED_S = 9.0  # longer than the heartbeat's patience
 QUIET_S = 90.0
@@ -65,6 +70,7 @@ class Application:
         self.heard: dict[str, int] = {}
         """How many events each socket has said."""
         self.io = Server(TIMES, Limits(), clock=LoopClock(), ids=loop.ids())
+        self.kept_before = _kept()
         self.front = Front(self.io, loop)
         self._asking: list[asyncio.Task[None]] = []
         self.io.on("connection", self._greet)
@@ -79,8 +85,8 @@ class Application:
             self.io.to(f"room{n % 2}").emit("tick", n // 2, bytes([n]) if n % 3 == 0 else None)
 
     def _greet(self, socket: Socket) -> None:
-        room = self._loop.rng.randrange(2)
-        socket.join(f"room{room}")
+        if not socket.recovered:
+            socket.join(f"room{self._loop.rng.randrange(2)}")
         self.heard[socket.id] = 0
         self._asking += [spawn(self._ask(socket, n), name="ask") for n in range(3)]
 
@@ -103,19 +109,32 @@ class Application:
             self._blame(f"{socket.id} answered {n} with {answer!r}")
 
 
+class Memory:
+    """What a client knows of the socket that it was: the last argument of any event, if that is text, is where it is."""
+
+    pid: str | None = None
+    offset: str | None = None
+    tick: int | None = None
+
+
 class Connection:
     """One session of a client in the namespace `/`, and what came on it."""
 
-    def __init__(self, network: Network, blame: Callable[[str], None]) -> None:
-        self._network, self._blame = network, blame
+    def __init__(self, network: Network, blame: Callable[[str], None], memory: Memory) -> None:
+        self._network, self._blame, self._memory = network, blame, memory
+        self.is_recovered = False
+        self._last_tick = memory.tick
         self._decoder = Decoder(DecoderLimits())
         self.engine = EngineClient(network, (SERVER, PORT), self._receive)
         self.sid = ""
         self.connected = asyncio.Event()
         self._tick: int | None = None
+        self._first_tick: int | None = None
         self._said = 0
         self.unanswered: dict[int, None] = {}
-        self.engine.send("0")
+        known = {"pid": memory.pid, "offset": memory.offset}
+        auth = {key: value for key, value in known.items() if value is not None}
+        self.engine.send(socketio.encode(Packet(PacketType.CONNECT, "/", auth))[0])
 
     def say(self) -> None:
         """Send the next event, with a question for its number."""
@@ -134,6 +153,7 @@ class Connection:
         match packet.type:
             case PacketType.CONNECT:
                 self.sid = packet.data["sid"]
+                self._is_back(packet.data["pid"])
                 self.connected.set()
             case PacketType.ACK:
                 if packet.data != [packet.id] or packet.id not in self.unanswered:
@@ -151,7 +171,25 @@ class Connection:
             return
         if self._tick is not None and n != self._tick + 1:
             self._blame(f"{self.sid}: tick {n} after {self._tick}")
-        self._tick = n
+        if self._first_tick is None:
+            self._first_tick = n
+        self._tick = self._memory.tick = n
+        self._memory.offset = packet.data[-1]
+
+    def _is_back(self, pid: str) -> None:
+        memory = self._memory
+        self.is_recovered, memory.pid = pid == memory.pid, pid
+        last = self._last_tick
+        if not self.is_recovered:
+            if self._first_tick is not None:
+                self._blame(
+                    f"{self.sid}: tick {self._first_tick} came before a new socket was let in"
+                )
+            memory.tick = None
+        elif last is not None and self._first_tick not in {None, last + 1}:
+            self._blame(f"{self.sid}: tick {self._first_tick} after {last}, over a recovery")
+        elif self._tick is None:
+            self._tick = last
 
 
 class Client:
@@ -160,6 +198,7 @@ class Client:
     def __init__(self, network: Network, name: str, blame: Blamed, *, is_calm: bool) -> None:
         self._network, self.name, self._blame, self._is_calm = network, name, blame, is_calm
         self._rng = network.rng
+        self._memory = Memory()
 
     async def main(self) -> None:
         """Two or three connections, one after the other."""
@@ -168,7 +207,8 @@ class Client:
             await self._visit()
 
     async def _visit(self) -> None:
-        connection = Connection(self._network, self._blame)
+        connection = Connection(self._network, self._blame, self._memory)
+        was_here = self._memory.pid is not None
         kind = self._rng.choice(["polling", "websocket", "upgrade"])
         running = spawn(
             connection.engine.run(on_websocket=kind == "websocket", upgrades=kind == "upgrade"),
@@ -178,6 +218,8 @@ class Client:
         await asyncio.wait([running, stays], return_when=asyncio.FIRST_COMPLETED)
         if self._is_calm:
             self._check_calm(connection, kind, is_running=not running.done())
+            if was_here and not connection.is_recovered:
+                self._blame(f"{self.name}: it came back, and was not recovered")
         if self._rng.random() < 0.5:
             connection.engine.leave()
             await asyncio.sleep(self._rng.uniform(0, 1))
@@ -250,8 +292,14 @@ def _check_nothing_left(app: Application) -> None:
         "rooms": len(root.rooms),
         "timers": len(app.io.wheel),
         "connections": app.front.connections,
+        "kept for recovery": _kept() - app.kept_before,
     }
     assert not any(left.values()), f"left behind: {left}"
+
+
+def _kept() -> int:
+    """Of all servers of this process: a seed that failed leaves something."""
+    return sum(recovery_kept.labels(what).value for what in ("events", "bytes", "sockets"))
 
 
 def _attachment(n: int) -> bytes | None:

@@ -10,6 +10,7 @@ from clarion.protocol.session import Session as Machine
 from clarion.realtime import Sent
 from clarion.realtime.acks import Acks
 from clarion.realtime.egress import Egress
+from clarion.realtime.history import History
 from clarion.realtime.hub import Hub
 from tests.simulation.sabotage.base import bug
 
@@ -93,3 +94,10 @@ def answers_mixed_up() -> Any:
         answered(self, max(self._pending, default=id), args)
 
     return patch.object(Acks, "answered", newest)
+
+
+@bug("sessions")
+def one_missed_event_too_many() -> Any:
+    """Who comes back gets the last event that it has seen once more."""
+    after = History.after
+    return patch.object(History, "after", lambda self, number: after(self, max(0, number - 1)))
