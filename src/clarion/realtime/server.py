@@ -30,6 +30,7 @@ from clarion.protocol.parser import PARSERS
 from clarion.protocol.session import Timing
 from clarion.protocol.socketio import DecoderLimits
 from clarion.realtime.admission import Ingress
+from clarion.realtime.client import Client
 from clarion.realtime.client_files import ClientFiles
 from clarion.realtime.cookie import Cookie
 from clarion.realtime.egress import Flusher
@@ -84,7 +85,7 @@ class Server(Root):
         new_namespace: Called with each namespace as it is made, `/` included: the place for what all of them need.
     """
 
-    session_type: ClassVar[type[Session]] = Session
+    session_type: ClassVar[type[Session]] = Client
     """What a client becomes; `clarion.testing.protocol_server` puts Engine.IO alone in its place."""
 
     def __init__(

@@ -19,7 +19,7 @@ from clarion.protocol.engineio import PacketType
 from clarion.realtime import Server, Socket
 from clarion.realtime.session import Session
 from clarion.realtime.transports import HttpServer, listen, run
-from clarion.realtime.transports.base import prepared_engine
+from clarion.realtime.transports.base import Transport, prepared_engine
 from clarion.settings import Limits, Realtime
 
 ENGINE: Final = "engine.io"
@@ -37,12 +37,8 @@ class EchoSession(Session):
 
     __slots__ = ()
 
-    def open(self) -> None:
-        """Say hello; nobody has to CONNECT."""
-        super().open()
-        self._connect_by = None
-
-    def _feed(self, message: str | bytes, via: Any, start: int) -> None:
+    def on_message(self, message: str | bytes, via: Transport, start: int) -> None:
+        """Send it back."""
         data = message if isinstance(message, bytes) else message[start:]
         self.egress.push(prepared_engine(engineio.Packet(PacketType.MESSAGE, data)))
 
