@@ -116,7 +116,19 @@ def test_close_packet_on_websocket_ends_it_at_once() -> None:
 
 def test_close_packet_on_polling_answers_the_held_get_with_noop() -> None:
     """POST `1`: the session ends and a held GET gets exactly `6`."""
-    assert Playbook(opened()) >> b"1" << polling(b"6") << Closed(Reason.TRANSPORT_CLOSE)
+    session = opened()
+    script = Playbook(session) >> b"1" << polling(b"6") << Closed(Reason.TRANSPORT_CLOSE)
+    assert script >> flushed >> b"4a" >> b"1" >> after(100)
+    assert (session.state, session.deadline) == (State.CLOSED, None)
+
+
+def test_a_get_that_comes_just_after_the_close_packet_is_waited_for() -> None:
+    """It was sent before `1`, by another connection; it is waited for like one that must fetch the server's own close."""
+    session = opened()
+    script = Playbook(session) >> b"1" << polling(b"6") << Closed(Reason.TRANSPORT_CLOSE)
+    assert session.transport is POLLING
+    assert script >> b"4a" >> after(5)
+    assert session.state is State.CLOSED
 
 
 @pytest.mark.parametrize("wire", [b"2", b"2probe"])
@@ -201,6 +213,21 @@ def test_a_missing_pong_ends_the_session(via: Transport) -> None:
     if via is POLLING:
         script << polling(b"1")
     assert script << Closed(Reason.PING_TIMEOUT)
+
+
+def test_the_time_for_the_pong_runs_from_when_the_ping_was_due() -> None:
+    """A timer that is a little late adds nothing; what the process was busy for is not taken from the client but for a tenth."""
+    assert (
+        Playbook(opened())
+        >> after(26)
+        << polling(b"2")
+        >> after(18.9)
+        >> after(0.1)
+        << polling(b"1")
+        << Closed(Reason.PING_TIMEOUT)
+    )
+    script = Playbook(opened()) >> after(60) << polling(b"2") >> after(17.9) >> after(0.1)
+    assert script << polling(b"1") << Closed(Reason.PING_TIMEOUT)
 
 
 def test_the_first_other_packet_restarts_the_time_for_the_pong_once() -> None:

@@ -441,6 +441,7 @@ async def test_an_address_has_limits_that_name_themselves():
             if number < 6:
                 target = QUERY + b"polling&sid=" + json.loads(answer.body[1:])["sid"].encode()
                 assert (await wire.ask("POST", target, b"1", headers)).status == 200
+                assert (await wire.ask("GET", target, b"", headers)).body == b"6"
         assert answer.status == 429
         assert b"limits.handshakes_per_address" in answer.body
         assert breaches("handshakes_per_address") >= before[0] + 1

@@ -14,7 +14,7 @@ import pytest
 
 from clarion import telemetry
 from clarion.protocol.engineio import Transport as Kind
-from clarion.realtime.session import ATTACHMENTS_S
+from clarion.realtime.client import ATTACHMENTS_S
 from clarion.settings import Limits, Realtime
 from clarion.telemetry import spawn
 from tests.support.counting import calls, peak_bytes, tasks

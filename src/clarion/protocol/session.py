@@ -111,8 +111,8 @@ class Input(Enum):
     PROBE_PING = "2probe"
     UPGRADE = "5 on the probing WebSocket"
     PROBE_FAILED = "probing WebSocket failed"
-    CLOSE = "close by the server"
-    END = "end by the peer or by time"
+    CLOSE = "close in good order, by either side"
+    END = "end by a loss, a broken rule or by time"
     FLUSHED = "last bytes fetched"
 
 
@@ -285,9 +285,10 @@ class Session:
             self._timer = now + self._timing.ping_interval_s
             return NOTHING
         if kind is _CLOSE:
-            # A held GET is answered with `6`: it was the client that closed. On a WebSocket Node waits for the
-            # time-out of the ping instead; nothing more can come, so we end it now.
-            return self._end(Reason.TRANSPORT_CLOSE, NOOP)
+            # A held GET is answered with `6`: it was the client that closed. So is one that it sent just before and that comes
+            # just after, by another connection: a client that closes has nearly always one under way. On a WebSocket Node
+            # waits for the time-out of the ping instead; nothing more can come, so we end it now.
+            return self._close(NOOP, now, Closed(Reason.TRANSPORT_CLOSE))
         if kind is _PING:
             return self._end(Reason.TRANSPORT_ERROR)  # revision 4: only the server pings
         return NOTHING  # 0, 5 and 6 mean nothing here
@@ -325,12 +326,7 @@ class Session:
         """
         if self._receives is None and self.state is not State.OPENING:
             return NOTHING
-        polling = self._receives is _POLLING
-        events = self._leave_probe()
-        self._step(Input.CLOSE)
-        self._timer = now + self._timing.close_timeout_s if polling else None
-        farewell: Events = (Send(CLOSE, _POLLING),) if polling else ()
-        return events + farewell + (Closed(reason, code, text),)
+        return self._close(CLOSE, now, Closed(reason, code, text))
 
     def flushed(self) -> None:
         """Take that the last payload was fetched; only then a CLOSING session is CLOSED."""
@@ -353,7 +349,10 @@ class Session:
             return NOTHING
         if self._heartbeat is _Heartbeat.PING:
             self._heartbeat = _Heartbeat.PONG
-            self._timer = now + self._timing.ping_timeout_s
+            # From when the ping was due: a timer that is a little late does not add to what the client was told. One that is very
+            # late, because the process was busy, does not take it from the client either.
+            allowed_s = self._timing.ping_timeout_s
+            self._timer = max(self._timer, now - allowed_s / 10) + allowed_s
             return events + _PINGS[via]
         return events + self._end(Reason.PING_TIMEOUT)
 
@@ -377,6 +376,14 @@ class Session:
             return _UPGRADED
         return self._fail_probe()
 
+    def _close(self, farewell: Packet, now: float, closed: Closed) -> Events:
+        polling = self._receives is _POLLING
+        events = self._leave_probe()
+        self._step(Input.CLOSE)
+        self._timer = now + self._timing.close_timeout_s if polling else None
+        last: Events = (Send(farewell, _POLLING),) if polling else ()
+        return (*events, *last, closed)
+
     def _fail_probe(self) -> Events:
         self._step(Input.PROBE_FAILED)
         self._until = None
@@ -388,8 +395,8 @@ class Session:
         self._until = None
         return _PROBE_CLOSED
 
-    def _end(self, reason: Reason, farewell: Packet = CLOSE) -> Events:
-        last: Events = (Send(farewell, _POLLING),) if self._receives is _POLLING else ()
+    def _end(self, reason: Reason) -> Events:
+        last: Events = (Send(CLOSE, _POLLING),) if self._receives is _POLLING else ()
         told = self._receives is not None or self.state is State.OPENING
         events = self._leave_probe()
         self._step(Input.END)

@@ -21,6 +21,7 @@ from clarion.realtime.session import Session
 from clarion.realtime.transports import HttpServer, listen, run
 from clarion.realtime.transports.base import Transport, prepared_engine
 from clarion.settings import Limits, Realtime
+from clarion.telemetry import configure_logging
 
 ENGINE: Final = "engine.io"
 SOCKET: Final = "socket.io"
@@ -136,6 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--host", default="localhost")
     parser.add_argument("--port", type=int, default=3000, help="0 takes a free one")
     given = parser.parse_args(arguments)
+    configure_logging()
     suites = [given.suite] if given.suite else [ENGINE, SOCKET]
     run(_serve(suites, given.host, given.port))
 

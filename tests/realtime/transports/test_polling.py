@@ -216,6 +216,18 @@ async def test_closing_by_the_client_lets_its_poll_go():
         assert (await client.get()).status == 400
 
 
+async def test_a_poll_that_comes_just_after_the_close_is_answered_alike():
+    """A client that closes has nearly always a GET under way; whichever arrives first, it gets `6`, and the next 400."""
+    async with wired() as wire:
+        client, gone = await wire.polling(), asyncio.Event()
+        wire.io.handle("disconnect", lambda socket: gone.set())
+        await client.join()
+        assert (await client.post("1")).body == b"ok"
+        assert gone.is_set()
+        assert (await client.get()).body == b"6"
+        assert (await client.get()).status == 400
+
+
 async def test_closing_by_the_server_waits_for_the_next_poll():
     """What was sent before, then `1`, go with the next GET; later requests find nothing."""
     async with wired() as wire:

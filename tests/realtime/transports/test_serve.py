@@ -121,6 +121,8 @@ import asyncio, sys
 from clarion.clock import SystemClock
 from clarion.realtime.transports import HttpServer, run
 from clarion.settings import Limits
+from clarion.telemetry import configure_logging
+configure_logging()
 async def app(scope, receive, send):
     sys.stdout.write("asked\\n"); sys.stdout.flush()
     await asyncio.sleep(600)
@@ -142,11 +144,14 @@ async def test_a_second_interrupt_forces(loop):
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
+    assert process.stderr is not None
     port = int(await process.stdout.readline())
     _, writer = await RawClient(port).dial(GET + b"\r\n")
     await process.stdout.readline()
     process.send_signal(signal.SIGINT)  # told by the log line: both at once could be seen as one
-    assert b"stopping" in await process.stdout.readline()
+    async with asyncio.timeout(30):
+        while b"stopping" not in await process.stderr.readline():
+            pass
     process.send_signal(signal.SIGINT)
     async with asyncio.timeout(30):
         _, errors = await process.communicate()
