@@ -1,5 +1,6 @@
 """Ids and chance."""
 
+import os
 import re
 import uuid
 
@@ -17,6 +18,24 @@ def test_a_sockets_id_is_twenty_characters_and_a_sessions_ends_with_its_node() -
     assert re.fullmatch(r"[A-Za-z0-9_-]{24}", ids.session_id(node))
     assert ids.session_id(node).endswith(node)
     assert len(ids.epoch()) == 8
+
+
+def test_ids_do_not_come_twice() -> None:
+    """Not in a process, not where the source is filled anew, and not in a child that was forked from it."""
+    ids = Ids()
+    made = {ids.token() for _ in range(2_000)}
+    assert len(made) == 2_000
+    assert len(ids.token(5_000)) == 6_667
+    assert all(0 <= ids.uniform(0, 1) < 1 for _ in range(1_000))
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(write, ids.token().encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(read, 20).decode() != ids.token()
+    os.close(read)
+    os.close(write)
 
 
 def test_the_same_seed_gives_the_same_ids() -> None:
