@@ -1,5 +1,6 @@
 """What the docs say is what the code does."""
 
+import importlib
 import re
 import tomllib
 from pathlib import Path
@@ -54,6 +55,18 @@ def test_links_lead_somewhere(page: Path) -> None:
     """Every relative link of a page is a file here."""
     for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", page.read_text()):
         assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_hot_path_is_where_its_page_says() -> None:
+    """Each function that the page follows is in the file that it names."""
+    page = (ROOT / "docs/explanation/hot-path.md").read_text()
+    places = re.findall(r"`([a-z_/]+)\.py` `([A-Za-z_.]+)`", page)
+    assert len(places) >= 16
+    for file, name in places:
+        floor = "" if file.startswith("protocol/") else "realtime."
+        found: object = importlib.import_module(f"clarion.{floor}{file.replace('/', '.')}")
+        for part in name.split("."):
+            found = getattr(found, part)
 
 
 def test_every_dependency_has_a_reason() -> None:
