@@ -82,3 +82,8 @@ def test_codes_that_must_not_be_sent(code: int) -> None:
     assert not may_be_sent(code)
     with pytest.raises(UsageError, match=str(code)):
         close_payload(code)
+
+
+def test_a_compressed_message_has_rsv1() -> None:
+    """RFC 7692 §6: the bit tells it from a plain one; all else of the frame is the same."""
+    assert server_frame(Opcode.TEXT, b"x", is_compressed=True) == b"\xc1\x01x"

@@ -23,12 +23,13 @@ class Opcode(IntEnum):
     PONG = 0xA
 
 
-def server_frame(opcode: Opcode, payload: str | bytes) -> bytes:
+def server_frame(opcode: Opcode, payload: str | bytes, *, is_compressed: bool = False) -> bytes:
     """One whole, final, unmasked frame.
 
     Args:
         opcode: What it carries.
         payload: Text is encoded as UTF-8.
+        is_compressed: Whether the payload was deflated (RFC 7692 §6: RSV1).
 
     Raises:
         UsageError: A control frame with more than 125 bytes.
@@ -36,7 +37,7 @@ def server_frame(opcode: Opcode, payload: str | bytes) -> bytes:
     if isinstance(payload, str):
         payload = payload.encode()
     size = len(payload)
-    first = 0x80 | opcode  # FIN
+    first = (0xC0 if is_compressed else 0x80) | opcode  # FIN, RSV1
     if size < 126:
         return bytes((first, size)) + payload
     if opcode >= Opcode.CLOSE:
