@@ -238,6 +238,10 @@ class Session(Timed):
         if via is self._transport:
             self.egress.full()
 
+    def flush(self) -> None:
+        """The WebSocket is about to send a control frame: what was sent before goes first."""
+        self.egress.flush()
+
     def lost(self, via: Transport, reason: Reason = Reason.TRANSPORT_CLOSE) -> None:
         """A transport has ended, or its peer broke the rules."""
         if via is self._transport or via is self._probe:

@@ -15,10 +15,10 @@ from clarion.protocol.frames import message_frame
 class Prepared:
     """Messages, encoded once for everybody they go to: WebSocket frames, and the messages themselves for polling.
 
-    Make one with `prepared_event`, `prepared_packet` or `prepared_engine`. Never changes.
+    Make one with `prepared_messages` or `prepared_engine`. Never changes, but for the compressed frames that are made late.
     """
 
-    __slots__ = ("compress", "event", "frames", "messages", "size")
+    __slots__ = ("compress", "deflated", "event", "frames", "messages", "size")
 
     def __init__(self, messages: list[str | bytes], *, compress: bool = True) -> None:
         # Whether a transport that compresses may do it with this.
@@ -34,6 +34,8 @@ class Prepared:
             self.frames = b"".join(map(message_frame, messages))
         # Bytes that count against a session's marks.
         self.size = len(self.frames)
+        # The frames for those who agreed on compression, once somebody needed them: see `deflated.SharedPacker`.
+        self.deflated: bytes | None = None
 
     def __repr__(self) -> str:
         return f"Prepared({self.messages!r})"
@@ -112,6 +114,10 @@ class Session(Protocol):
 
     def full(self, via: Transport) -> None:
         """The peer takes no more for now."""
+        ...
+
+    def flush(self) -> None:
+        """A WebSocket is about to close, perhaps by itself: send what waits for the end of this turn."""
         ...
 
     def lost(self, via: Transport) -> None:

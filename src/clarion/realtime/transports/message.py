@@ -1,8 +1,8 @@
 """Messages out of frames: the part of RFC 6455 that picows leaves to its user.
 
 picows checks masks, opcodes, lengths and control frames; here are fragments, sizes, UTF-8, reserved bits, close codes, pongs, the
-closing handshake and its deadline. Subclass `WebSocket` and fill in its hooks. Nothing here knows Engine.IO, and permessage-deflate
-is not offered: `_begin` is where a compressed message would be told from others, `adopt` where the extension would be agreed.
+closing handshake and its deadline. Subclass `WebSocket` and fill in its hooks. Nothing here knows Engine.IO, nor what the reserved
+bits mean: a subclass that has agreed on an extension takes such frames in `_extended`.
 """
 
 from asyncio import Transport, get_running_loop
@@ -11,8 +11,9 @@ from typing import Final
 
 from picows import WSFrame, WSMsgType, WSTransport
 
+from clarion.errors import ProtocolError, TooLarge
 from clarion.protocol.codes import CloseCode
-from clarion.protocol.frames import Opcode, server_frame
+from clarion.protocol.frames import Opcode, close_payload, may_be_sent, message_frame, server_frame
 from clarion.realtime.transports import wire
 from clarion.realtime.transports.connections import Connections
 from clarion.realtime.transports.fragments import Partial
@@ -33,9 +34,6 @@ NO_CODE, NO_CLOSE = (
 # picows doubles its read buffer up to twice the largest frame and never gives it back: 990 KB kept after 1 MB (measured).
 RENEW_ABOVE = 16 * 1024
 
-# picows copies smaller messages into a buffer of the connection that keeps its size; larger ones go as header and payload.
-SMALL = 512
-
 
 def _drop(_data: bytes) -> None:
     """What `write_frames` does once nothing more may be sent."""
@@ -52,7 +50,9 @@ class WebSocket(wire.Listener):
         "_connections",
         "_deadline",
         "_held_until",
+        "_is_held",
         "_partial",
+        "_ping",
         "_transport",
         "_unsent",
         "_wire",
@@ -66,8 +66,11 @@ class WebSocket(wire.Listener):
         # Changes while open. Invariant: _write is _drop  <=>  nothing more may be sent.
         self._wire: WSTransport | None = None
         self._write: Callable[[bytes], None] = _drop
-        self._held_until = 0.0  # by the loop; not 0  <=>  nothing is read
+        self._held_until = 0.0  # by the loop; not 0  =>  nothing is read, because the peer sends too much
         self._partial: Partial | None = None
+        self._is_held = False  # True  =>  nothing is read, because whoever takes the messages wants no more for now
+        # Only while the peer takes nothing: the latest ping, and None where none came
+        self._ping: bytes | None = None
         # Only while closing or while the peer takes nothing. Invariant: _deadline != 0  <=>  it is watched.
         self._deadline = 0.0
         self._unsent = 0
@@ -78,6 +81,9 @@ class WebSocket(wire.Listener):
 
     def on_message(self, data: str | bytes) -> None:
         """A whole message: text or binary."""
+
+    def on_closing(self) -> None:
+        """Our close frame is about to go: the last moment to send something."""
 
     def on_closed(self) -> None:
         """The connection has ended, whoever ended it; `close_code` says how. Called once, if `on_open` was."""
@@ -108,16 +114,7 @@ class WebSocket(wire.Listener):
 
     def send(self, data: str | bytes) -> None:
         """Send one message: text for `str`, binary for `bytes`. After the close began it is dropped."""
-        if self._write is _drop or self._wire is None:
-            return
-        is_text = isinstance(data, str)
-        if len(data) > SMALL:
-            self.write_frames(server_frame(Opcode.TEXT if is_text else Opcode.BINARY, data))
-            return
-        try:
-            self._wire.send(TEXT if is_text else BINARY, data)
-        except RuntimeError:  # as in write_frames
-            self._write = _drop
+        self.write_frames(message_frame(data))
 
     def write_frames(self, data: bytes) -> None:
         """Send frames that are already made, one or many. They leave together at the end of the loop's turn.
@@ -134,12 +131,29 @@ class WebSocket(wire.Listener):
         """Bytes that wait in this process to be sent."""
         return self._transport.get_write_buffer_size() if self._transport is not None else 0
 
-    def close(self, code: int = 1000, reason: str = "") -> None:
-        """Begin to close: say so to the peer, wait `limits.close_s` for its answer, then cut it off."""
-        if self._write is _drop or self._wire is None:
-            return
-        wire.send_close(self._wire, code, reason)
-        self._close_began()
+    def close(self, code: int | None = 1000, reason: str = "") -> None:
+        """Begin to close: say so to the peer, wait `limits.close_s` for its answer, then cut it off.
+
+        Args:
+            code: None: without one; the peer sees 1005.
+            reason: For people; cut to 123 bytes.
+        """
+        if self._write is not _drop:
+            self.on_closing()
+            self.write_frames(server_frame(Opcode.CLOSE, close_payload(code, reason)))
+            self._close_began()
+
+    def hold(self) -> None:
+        """Read no more for now; what has been read already is still delivered. Not even the end of the connection is noticed."""
+        if self._write is not _drop and self._transport is not None:
+            self._is_held = True
+            self._transport.pause_reading()
+
+    def release(self) -> None:
+        """Read again."""
+        if self._is_held:
+            self._is_held = False
+            self._resume()
 
     def throttle(self, seconds: float) -> None:
         """Read nothing from the peer for so long: TCP tells it to wait. What was read already still comes."""
@@ -157,8 +171,14 @@ class WebSocket(wire.Listener):
             get_running_loop().call_later(left_s, self._read_on)
             return
         self._held_until = 0.0
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
+        self._resume()
+
+    def _resume(self) -> None:
+        """Read, unless there is another reason not to."""
+        transport = self._transport
+        if transport is not None and not (self._is_held or self._held_until):
+            if not transport.is_closing():
+                transport.resume_reading()
 
     def abort(self) -> None:
         """Cut the connection off without a word."""
@@ -168,7 +188,8 @@ class WebSocket(wire.Listener):
 
     # ── deadlines ──
     def _close_began(self) -> None:
-        self._write, self._partial = _drop, None
+        self._write, self._partial, self._ping = _drop, None, None
+        self.release()  # or the peer's answer would never be read
         if self._connections is not None:
             late = self._connections.now() + self._connections.limits.close_s
             self._deadline = min(late, self._deadline or late)
@@ -196,7 +217,11 @@ class WebSocket(wire.Listener):
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """TCP has ended."""
-        self._write, self._partial = _drop, None
+        self.on_wire_lost()
+
+    def on_wire_lost(self) -> None:
+        """TCP has ended."""
+        self._write, self._partial, self._ping = _drop, None, None
         if self._connections is not None:
             self._connections.discard(self)
         try:
@@ -217,24 +242,29 @@ class WebSocket(wire.Listener):
         if self._connections is not None and self._write is not _drop:
             self._deadline = 0.0
             self._connections.unwatch(self)
+            self._pong()
         self.on_resume()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """One frame, of any kind."""
         kind = frame.msg_type
         if frame.payload_size > RENEW_ABOVE and frame.last_in_buffer and not frame.tail_size:
-            transport.underlying_transport.pause_reading()
+            assert self._transport is not None
+            self._transport.pause_reading()
             get_running_loop().call_soon(self._renew)
-        if kind is CLOSE:
-            self._peer_closes(transport, frame)
-        elif self._write is _drop:
-            return  # 1.4: what comes after our close frame is discarded
-        elif frame.rsv1 or frame.rsv2 or frame.rsv3:
-            self.close(CloseCode.PROTOCOL_ERROR, "reserved bits")  # 5.2: no extension was agreed
+        if self._write is _drop:
+            if kind is CLOSE and self._transport is not None:
+                self._transport.close()  # 7.1.1: the server closes TCP first
+            return  # 1.4: all else after our close frame is discarded
+        if frame.rsv1 or frame.rsv2 or frame.rsv3:
+            self._extended(kind, frame)
+        elif kind is CLOSE:
+            self._peer_closes(frame)
         elif kind is PING:
-            # 5.5.3: only the latest ping need be answered. While bytes wait none is: a peer that never reads gets no pile of pongs.
-            if not self.buffered():
-                transport.send_pong(frame.get_payload_as_bytes())
+            # 5.5.3: only the latest ping need be answered. A peer that takes nothing gets no pile of pongs.
+            self._ping = frame.get_payload_as_bytes()
+            if not self._deadline:
+                self._pong()
         elif kind is PONG:
             return
         elif kind is CONTINUATION:
@@ -249,6 +279,18 @@ class WebSocket(wire.Listener):
         else:
             self._partial = Partial(is_text=kind is TEXT)
             self._continue(self._partial, frame)
+
+    def _extended(self, kind: WSMsgType, frame: WSFrame) -> None:
+        """A frame with reserved bits: no extension was agreed (5.2)."""
+        self.close(CloseCode.PROTOCOL_ERROR, "reserved bits")
+        if kind is CLOSE and self._transport is not None:
+            self._transport.close()  # as for any other close frame
+
+    def _pong(self) -> None:
+        """Answer the latest ping, if there is one."""
+        ping, self._ping = self._ping, None
+        if ping is not None:
+            self.write_frames(server_frame(Opcode.PONG, ping))
 
     # ── messages ──
     def _whole(self, kind: WSMsgType, frame: WSFrame) -> None:
@@ -277,19 +319,23 @@ class WebSocket(wire.Listener):
             except UnicodeDecodeError:
                 self.close(CloseCode.INVALID_DATA, "not UTF-8")
                 return
+            except ProtocolError as exc:
+                self.close(CloseCode.INVALID_DATA, exc.message)
+                return
+            except TooLarge as exc:
+                limit_exceeded.labels("max_payload_bytes").inc()
+                self.close(CloseCode.TOO_BIG, exc.message)
+                return
             if frame.fin:
                 self._partial = None
                 self.on_message(partial.join())
 
-    def _peer_closes(self, transport: WSTransport, frame: WSFrame) -> None:
+    def _peer_closes(self, frame: WSFrame) -> None:
         code = wire.as_int(frame.get_close_code()) if frame.payload_size else 1000
         # 7.4: picows lets 0, 1006 and 5000 and above through.
-        if code in {0, 1004, 1005, 1006, 1015} or not 1000 <= code < 5000:
-            code = CloseCode.PROTOCOL_ERROR
-        if self._write is not _drop:
-            wire.send_close(transport, code, "")
-            self._close_began()
-        transport.disconnect()  # 7.1.1: the server closes TCP first
+        self.close(code if may_be_sent(code) else CloseCode.PROTOCOL_ERROR)
+        if self._transport is not None:
+            self._transport.close()
 
     def _renew(self) -> None:
         """Put a new picows on the same transport: the only way to get its grown read buffer back.
@@ -301,20 +347,31 @@ class WebSocket(wire.Listener):
             return
         if self._write is not _drop:
             assert self._connections is not None
-            wire.replace(self, transport, self._connections.limits.max_payload_bytes)
-        if not self._held_until:
+            wire.read(self, transport, self._connections.limits.max_payload_bytes)
+        if not self._is_held and not self._held_until:
             transport.resume_reading()
 
     def _opens(self, transport: Transport, connections: Connections) -> None:
         self._transport, self._connections = transport, connections
         connections.add(self)
 
-    def on_wire_failed(self, *, is_too_big: bool) -> None:
-        """The library closes by itself."""
-        if is_too_big:
+    def on_wire_failed(self, code: int, why: str) -> None:
+        """The library reads no more. Its last good frame may follow in this turn, and an answer to that goes before the close."""
+        self.hold()
+        get_running_loop().call_soon(self._fail, code, why)
+
+    def _fail(self, code: int, why: str) -> None:
+        """Close a connection whose parser has stopped: what comes is thrown away, the peer's close frame included."""
+        if self._write is _drop:
+            return
+        if code == CloseCode.TOO_BIG:
             limit_exceeded.labels("max_payload_bytes").inc()
-        if self._write is not _drop:
-            self._close_began()
+        self.close(code, why)
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            wire.deafen(self, transport)
+            if transport.can_write_eof():
+                transport.write_eof()  # and `sweep` ends it if the peer does not: with unread input a close would be a reset
 
 
 def adopt(
