@@ -280,7 +280,12 @@ class App:
             readiness=lambda: self._readiness,
             clock=self.clock,
             ids=self.ids,
-            mounts=dict.fromkeys(self.io.endpoints, self.io.asgi),
+            # Raw endpoints are WebSockets alone.
+            mounts={
+                path: self.io.asgi
+                for path, admit in self.io.endpoints.items()
+                if admit == self.io.admit
+            },
         )
         self.local = as_local(self.http)
 

@@ -163,6 +163,16 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     recovery_sockets: Annotated[
         int, _help("Sockets kept for clients that are away: who left first is dropped", ge=1)
     ] = 10_000
+    unread_messages: Annotated[
+        int,
+        _help(
+            "Messages that wait for the handler of a raw endpoint: no more is read meanwhile", ge=1
+        ),
+    ] = 64
+    unread_bytes: Annotated[
+        int,
+        _help("Bytes that wait for the handler of a raw endpoint: no more is read meanwhile", ge=1),
+    ] = 256 * 1024
     # Topics
     recovery_publications: Annotated[
         int, _help("Publications that one recovery may bring: otherwise a snapshot", ge=1)
@@ -251,6 +261,18 @@ class Realtime(Struct, frozen=True, forbid_unknown_fields=True):
         float,
         _help("A client may be away so long (s) and come back as the same socket; 0: off", ge=0),
     ] = 0.0
+    deflate: Annotated[
+        bool, _help("Compress WebSocket messages for clients that offer permessage-deflate")
+    ] = False
+    deflate_threshold_bytes: Annotated[
+        int, _help("Shorter messages are not compressed (bytes)", ge=0)
+    ] = 1024
+    deflate_window_bits: Annotated[
+        int, _help("How far back compression looks: 2^n bytes", ge=9, le=15)
+    ] = 15
+    deflate_memory_level: Annotated[
+        int, _help("Memory while compressing: 2^(n + 9) bytes and the window", ge=1, le=9)
+    ] = 8
 
 
 class AdminUi(Struct, frozen=True, forbid_unknown_fields=True):

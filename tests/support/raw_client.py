@@ -57,8 +57,10 @@ def statuses(answer: bytes) -> list[int]:
 class RawClient:
     """Opens connections to one server."""
 
-    def __init__(self, port: int = 0, *, uds: Path | None = None) -> None:
-        self.port, self._uds = port, uds
+    def __init__(
+        self, port: int = 0, *, uds: Path | None = None, path: bytes = b"/socket.io/"
+    ) -> None:
+        self.port, self._uds, self._path = port, uds, path
 
     async def dial(
         self, data: bytes = b"", *, limit: int = 1 << 26
@@ -98,11 +100,9 @@ class RawClient:
         await hang_up(writer)
         return 0
 
-    async def websocket(
-        self, extra: bytes = b"", *, path: bytes = b"/socket.io/"
-    ) -> "RawWebSocket":
-        """An open WebSocket."""
-        reader, writer = await self.dial(upgrade(extra, path=path))
+    async def websocket(self, extra: bytes = b"", *, path: bytes | None = None) -> "RawWebSocket":
+        """An open WebSocket; None: on the path of this client."""
+        reader, writer = await self.dial(upgrade(extra, path=path or self._path))
         head = await reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 101"), head
         return RawWebSocket(reader, writer, head)

@@ -11,6 +11,7 @@ from clarion.realtime.handshake import Handshake
 from clarion.realtime.namespace import Namespace
 from clarion.realtime.operators import Operator, SocketOperator
 from clarion.realtime.origins import Cors
+from clarion.realtime.raw import RawConnection
 from clarion.realtime.server import Server
 from clarion.realtime.shelf import Expired
 from clarion.realtime.socket import Socket
@@ -28,6 +29,7 @@ __all__ = [
     "Namespace",
     "Operator",
     "Prepared",
+    "RawConnection",
     "RefusedRequest",
     "Request",
     "Sent",

@@ -49,6 +49,11 @@ class Handshake(Struct, frozen=True):
         return found
 
     @property
+    def path(self) -> str:
+        """The URL without its query."""
+        return self.url.partition("?")[0]
+
+    @property
     def query(self) -> dict[str, str]:
         """The request's query; of several values of a key the last."""
         return dict(parse_qsl(self.url.partition("?")[2], keep_blank_values=True))

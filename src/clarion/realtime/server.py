@@ -19,12 +19,14 @@ Beside an application on the fast port, `admit` decides about WebSockets and `as
 """
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final, overload
 
 from clarion.clock import Clock, SystemClock
 from clarion.errors import UsageError
 from clarion.ids import Ids
+from clarion.protocol.deflate import Deflate
 from clarion.protocol.engineio import Transport as Kind
 from clarion.protocol.parser import PARSERS
 from clarion.protocol.session import Timing
@@ -35,6 +37,7 @@ from clarion.realtime.client_files import ClientFiles
 from clarion.realtime.cookie import Cookie
 from clarion.realtime.egress import Flusher
 from clarion.realtime.emitter import Emitter
+from clarion.realtime.endpoints import RawEndpoints, check_path
 from clarion.realtime.engine import Engine
 from clarion.realtime.entrance import AllowRequest, Entrance, GenerateId
 from clarion.realtime.handlers import Runner
@@ -44,12 +47,14 @@ from clarion.realtime.namespace import Namespace
 from clarion.realtime.namespaces import Found, Namespaces
 from clarion.realtime.origins import AllowedOrigins, Cors
 from clarion.realtime.parent import Match, ParentNamespace
+from clarion.realtime.raw import RawConnection, RawHandler
 from clarion.realtime.root import OWN_EVENTS, Root
 from clarion.realtime.session import Session
 from clarion.realtime.shelf import Shelf
 from clarion.realtime.transports.application import Application, AsgiApp
 from clarion.realtime.transports.asgi import Begin
 from clarion.realtime.transports.base import Transport
+from clarion.realtime.transports.deflated import Deflating
 from clarion.realtime.transports.head import Upgrade, parse_networks
 from clarion.realtime.transports.http import Admit
 from clarion.realtime.transports.polling import PollingEndpoint, Receive, Scope, Send
@@ -186,6 +191,8 @@ class Server(Root):
         self.client_files = ClientFiles() if settings.serve_client else None
         self.endpoints: dict[str, Admit] = {self.path: self.admit, f"{bare_path}/": self.admit}
         """Who decides about WebSockets, by path: what `HttpServer` needs to know."""
+        self._deflating = Deflating.of(settings)
+        self._raw = RawEndpoints(limits, self.flusher, self._runner, self._entrance, clock)
         self._door: HttpServer | None = None
         self._root = self.of("/")
         self._hub = self._root._hub  # what `Speaking` means
@@ -265,6 +272,36 @@ class Server(Root):
         """
         return self._spaces.of(name) if isinstance(name, str) else self._spaces.parent(name)
 
+    def websocket(
+        self,
+        path: str,
+        handler: RawHandler | None = None,
+        *,
+        subprotocols: Sequence[str] = (),
+        deflate: Deflate | None = None,
+    ) -> Any:
+        """Serve WebSockets that are no Socket.IO on a path, with the same egress, limits, origin check and drain.
+
+        Only on the port of `HttpServer`, `serve` or `run`, not through `asgi`.
+
+        Args:
+            path: Such as `/echo`; one that ends with a slash is meant with all below it.
+            handler: Gets each `RawConnection`; without it this is a decorator.
+            subprotocols: That can be spoken, of those the client's first is taken; a client that asks for none is served, too.
+            deflate: How to compress for clients that offer it; None: as `realtime.deflate` says.
+
+        Raises:
+            UsageError: The path is none, or is served already.
+        """
+        if handler is None:
+            return functools.partial(
+                self.websocket, path, subprotocols=subprotocols, deflate=deflate
+            )
+        check_path(path, taken=self.endpoints)
+        deflating = self._deflating if deflate is None else Deflating(deflate)
+        self.endpoints[path] = self._raw.admit(handler, subprotocols, deflating)
+        return handler
+
     # ── what there is ──
     @property
     def namespaces(self) -> Mapping[str, Namespace]:
@@ -296,7 +333,17 @@ class Server(Root):
             Refused: 400 for what Engine.IO does not serve, 403 for a foreign page or by `allow_request`, 503 and 429 for limits.
         """
         begin = self.begin(upgrade)
-        return SessionSocket(begin) if callable(begin) else _later(begin)
+        if not callable(begin):
+            return self._later(upgrade, begin)
+        return self._socket(upgrade, begin)
+
+    def _socket(self, upgrade: Upgrade, begin: Begin) -> SessionSocket:
+        if self._deflating is None:
+            return SessionSocket(begin)
+        return self._deflating.socket(upgrade, begin)
+
+    async def _later(self, upgrade: Upgrade, begin: Awaitable[Begin]) -> SessionSocket:
+        return self._socket(upgrade, await begin)
 
     def begin(self, upgrade: Upgrade) -> Begin | Awaitable[Begin]:
         """Decide about a WebSocket, whatever will carry it; as `admit`.
@@ -394,9 +441,9 @@ class Server(Root):
         if self._door is not None:
             self._door.stop()
         self.stop()
-        open_now = list(self._sessions.values())
-        for number, session in enumerate(open_now):
-            session.drain()
+        open_now: list[Session | RawConnection] = [*self._sessions.values(), *self._raw.open]
+        for number, each in enumerate(open_now):
+            each.drain()
             if drain_s and number + 1 < len(open_now):
                 await asyncio.sleep(drain_s / len(open_now))
         await self._runner.close(GRACE_S)
@@ -404,10 +451,6 @@ class Server(Root):
         if self._shelf is not None:
             self._shelf.close()
         self.wheel.close()
-
-
-async def _later(begin: Awaitable[Begin]) -> SessionSocket:
-    return SessionSocket(await begin)
 
 
 _opened = handshakes.labels("opened")

@@ -66,7 +66,7 @@ class HttpProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         connections: Connections,
-        endpoints: Mapping[bytes, Admit],
+        endpoints: Mapping[str, Admit],
         trusted: Networks,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
@@ -337,13 +337,13 @@ class HttpProtocol(HttpToolsProtocol):
         self._deciding = None
 
     def _endpoint(self) -> Admit:
-        path = self.url.partition(b"?")[0]
+        path = self.url.partition(b"?")[0].decode("latin-1")
         found = self._endpoints.get(path)
         if found is None:
             below = (
-                each for each in self._endpoints if each.endswith(b"/") and path.startswith(each)
+                each for each in self._endpoints if each.endswith("/") and path.startswith(each)
             )
-            found = self._endpoints.get(max(below, key=len, default=b""))
+            found = self._endpoints.get(max(below, key=len, default=""))
         if found is None or self._is_local:  # picows sets options that only TCP has
             raise Refused(404, "no WebSocket here")
         return found

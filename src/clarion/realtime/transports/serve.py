@@ -40,7 +40,7 @@ class HttpServer:
         app: ASGI application for everything that is not a WebSocket. No lifespan events: whoever calls `serve` starts and stops it.
         limits: Sizes and deadlines.
         clock: What deadlines are measured with.
-        endpoints: By path (`/socket.io/`), who admits WebSockets.
+        endpoints: By path (`/socket.io/`), who admits WebSockets; looked at with each upgrade, so that it may grow.
         host: Name or address to listen on; a name may stand for several.
         port: 0 takes a free one; the attribute `port` then tells which.
         sockets: Already listening (`listen`), instead of `host` and `port`: for whoever must know first that they can be had.
@@ -72,7 +72,7 @@ class HttpServer:
         http = functools.partial(
             HttpProtocol,
             connections=self.connections,
-            endpoints={path.encode(): admit for path, admit in (endpoints or {}).items()},
+            endpoints=endpoints if endpoints is not None else {},
             trusted=parse_networks(trusted_proxies),
         )
         config = uvicorn.Config(

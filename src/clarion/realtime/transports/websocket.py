@@ -7,14 +7,11 @@ from collections.abc import Callable
 from typing import Final
 
 from clarion.protocol.engineio import Transport as Kind
-from clarion.protocol.frames import Opcode, server_frame
 from clarion.realtime.transports.base import Prepared, Session, Transport
 from clarion.realtime.transports.message import WebSocket
 
 # Written at once at most: behind it the connection's buffer is full (64 KiB), and the rest is better kept where it can be dropped.
 WRITE_BYTES: Final = 64 * 1024
-# The peer sees 1005. picows can't send it: it would send code 0, which RFC 6455 §7.4 knows not.
-CLOSE_WITHOUT_CODE: Final = server_frame(Opcode.CLOSE, b"")
 
 
 class SessionSocket(WebSocket):
@@ -43,7 +40,7 @@ class SessionSocket(WebSocket):
         """Meet the session."""
         begin, self._begin = self._begin, None
         assert begin is not None
-        self.direct = self._write
+        self._go_direct()
         self._session = begin(self)
         if self._session is None:
             self.close(None)
@@ -52,6 +49,11 @@ class SessionSocket(WebSocket):
         """Hand it on."""
         if self._session is not None:
             self._session.receive(data, self)
+
+    def on_closing(self) -> None:
+        """What was sent before still goes out."""
+        if self._session is not None:
+            self._session.flush()
 
     def on_closed(self) -> None:
         """Tell the session."""
@@ -69,9 +71,12 @@ class SessionSocket(WebSocket):
         """It reads again."""
         self.is_writable = True
         if self.is_open:
-            self.direct = self._write
+            self._go_direct()
         if self._session is not None:
             self._session.writable(self)
+
+    def _go_direct(self) -> None:
+        self.direct = self._write
 
     def _close_began(self) -> None:
         self.direct = None  # RFC 6455 §5.5.1: nothing follows a close frame
@@ -91,19 +96,15 @@ class SessionSocket(WebSocket):
 
     def write_many(self, items: list[Prepared], /) -> int:
         """Send several in one write, up to what the connection's buffer takes."""
+        taken = self.fits(items)
+        self.write_frames(b"".join([each.frames for each in items[:taken]]))
+        return taken
+
+    def fits(self, items: list[Prepared]) -> int:
+        """How many of these are worth writing at once, at least one."""
         size = 0
         for taken, item in enumerate(items):
             size += item.size
             if size > WRITE_BYTES and taken:
-                self.write_frames(b"".join([each.frames for each in items[:taken]]))
                 return taken
-        self.write_frames(b"".join([each.frames for each in items]))
         return len(items)
-
-    def close(self, code: int | None = 1000, reason: str = "") -> None:
-        """Begin to close; None: without a code."""
-        if code is not None:
-            super().close(code, reason)
-        elif self.is_open:
-            self.write_frames(CLOSE_WITHOUT_CODE)
-            self._close_began()
