@@ -13,6 +13,7 @@ from clarion.errors import SettingsError
 from clarion.protocol.deflate import Deflate
 from clarion.realtime import RawConnection, Server
 from clarion.settings import Limits
+from clarion.telemetry import configure_logging
 
 MIB: Final = 1 << 20
 LIMITS: Final = Limits(
@@ -59,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="agree on permessage-deflate with clients that offer it",
     )
     given = parser.parse_args(arguments)
+    configure_logging("warning")  # to stderr: stdout is for the port
     io = echo_server(deflate=DEFLATE if given.deflate else None)
     try:
         io.run(given.host, given.port, on_started=_tell)

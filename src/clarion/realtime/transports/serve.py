@@ -131,8 +131,8 @@ class HttpServer:
         def caught(name: str) -> None:
             nonlocal seen
             seen += 1
-            log.info("stopping", signal=name)
             self.stop(now=seen > 1 and name == "SIGINT")
+            log.info("stopping", signal=name)  # the log may be a pipe that nobody reads any more: that must not keep us
 
         for each in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(each, caught, each.name)
