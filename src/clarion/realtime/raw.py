@@ -260,7 +260,7 @@ class RawConnection:
             self._transport.hold()
 
     def flush(self) -> None:
-        """The WebSocket is about to close: what was sent before goes first."""
+        """The WebSocket is about to send a control frame: what was sent before goes first."""
         self._egress.flush()
 
     def lost(self, _via: Transport) -> None:

@@ -117,7 +117,7 @@ class Session(Protocol):
         ...
 
     def flush(self) -> None:
-        """A WebSocket is about to close, perhaps by itself: send what waits for the end of this turn."""
+        """A WebSocket is about to answer a ping, or to close, perhaps by itself: send what waits for the end of this turn."""
         ...
 
     def lost(self, via: Transport) -> None:

@@ -82,8 +82,8 @@ class WebSocket(wire.Listener):
     def on_message(self, data: str | bytes) -> None:
         """A whole message: text or binary."""
 
-    def on_closing(self) -> None:
-        """Our close frame is about to go: the last moment to send something."""
+    def on_control(self) -> None:
+        """A pong or a close frame is about to go: what was sent before it and still waits should go first."""
 
     def on_closed(self) -> None:
         """The connection has ended, whoever ended it; `close_code` says how. Called once, if `on_open` was."""
@@ -139,7 +139,7 @@ class WebSocket(wire.Listener):
             reason: For people; cut to 123 bytes.
         """
         if self._write is not _drop:
-            self.on_closing()
+            self.on_control()
             self.write_frames(server_frame(Opcode.CLOSE, close_payload(code, reason)))
             self._close_began()
 
@@ -290,6 +290,7 @@ class WebSocket(wire.Listener):
         """Answer the latest ping, if there is one."""
         ping, self._ping = self._ping, None
         if ping is not None:
+            self.on_control()
             self.write_frames(server_frame(Opcode.PONG, ping))
 
     # ── messages ──

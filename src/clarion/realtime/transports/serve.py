@@ -132,7 +132,9 @@ class HttpServer:
             nonlocal seen
             seen += 1
             self.stop(now=seen > 1 and name == "SIGINT")
-            log.info("stopping", signal=name)  # the log may be a pipe that nobody reads any more: that must not keep us
+            log.info(
+                "stopping", signal=name
+            )  # the log may be a pipe that nobody reads any more: that must not keep us
 
         for each in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(each, caught, each.name)

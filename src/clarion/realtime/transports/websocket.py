@@ -50,8 +50,8 @@ class SessionSocket(WebSocket):
         if self._session is not None:
             self._session.receive(data, self)
 
-    def on_closing(self) -> None:
-        """What was sent before still goes out."""
+    def on_control(self) -> None:
+        """What was sent before goes first."""
         if self._session is not None:
             self._session.flush()
 
