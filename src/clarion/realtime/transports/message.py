@@ -66,7 +66,9 @@ class WebSocket(wire.Listener):
         # Changes while open. Invariant: _write is _drop  <=>  nothing more may be sent.
         self._wire: WSTransport | None = None
         self._write: Callable[[bytes], None] = _drop
-        self._held_until = 0.0  # by the loop; not 0  =>  nothing is read, because the peer sends too much
+        self._held_until = (
+            0.0  # by the loop; not 0  =>  nothing is read, because the peer sends too much
+        )
         self._partial: Partial | None = None
         self._is_held = False  # True  =>  nothing is read, because whoever takes the messages wants no more for now
         # Only while the peer takes nothing: the latest ping, and None where none came
