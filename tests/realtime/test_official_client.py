@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from clarion.errors import AckTimeout, Forbidden
+from clarion.protocol.codes import CloseCode
 from clarion.realtime import Server, Socket
 from clarion.settings import Limits, Realtime
 from tests.realtime.official.server import set_up
@@ -74,15 +75,19 @@ async def test_the_official_client_works_on_foreign_servers(kind, transports):
 
 
 @pytest.mark.parametrize("transports", TRANSPORTS)
-async def test_the_python_client_works_on_a_foreign_server(transports):
-    """python-socketio's client on uvicorn: events and acks both ways, binary, namespaces, refusals."""
-    io = Server()
-    set_up(io)
-    async with (
-        serving_on("uvicorn", io.asgi) as port,
-        official("client.py", port, transports) as it,
-    ):
-        seen = {fact: value async for fact, value in it}
+@pytest.mark.parametrize("where", ["our port", "uvicorn"])
+async def test_the_python_client_works(where, transports):
+    """python-socketio's client: events and acks both ways, binary, namespaces, refusals."""
+    async with contextlib.AsyncExitStack() as stack:
+        if where == "uvicorn":
+            io = Server()
+            port = await stack.enter_async_context(serving_on("uvicorn", io.asgi))
+        else:
+            wire = await stack.enter_async_context(wired())
+            io, port = wire.io, wire.http.port
+        set_up(io)
+        async with official("client.py", port, transports) as it:
+            seen = {fact: value async for fact, value in it}
         await io.close()
     last = transports.split(",")[-1]
     assert seen == {
@@ -96,6 +101,22 @@ async def test_the_python_client_works_on_a_foreign_server(transports):
         "put out": True,
         "unknown namespace": "Invalid namespace",
     }
+
+
+@pytest.mark.parametrize("transports", TRANSPORTS)
+async def test_the_threaded_python_client_works_and_comes_back(transports):
+    """python-socketio's other client: events, binary, and a session that ended is followed by a new one."""
+    async with wired() as wire:
+        set_up(wire.io)
+        wire.io.handle("end my session", lambda socket: socket.end(CloseCode.DRAINING))
+        async with official("client_sync.py", wire.http.port, transports) as it:
+            seen = {fact: value async for fact, value in it}
+    expected = {"connected": True, "echo": {"value": [1, "é😀", None]}, "big": True}
+    if "websocket" in transports:
+        expected["transport"] = "websocket"
+        expected["comes back"] = [True, True, True]
+        expected["echo again"] = {"value": 2}
+    assert seen == expected
 
 
 class Item(msgspec.Struct):
