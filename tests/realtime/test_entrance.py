@@ -411,7 +411,7 @@ async def test_what_is_not_compressed(settings, size, may, accepts):
     async with wired(settings) as wire:
         client = await wire.polling()
         await client.join()
-        wire.io.of("/").to().compress(may).emit("text", "x" * size)
+        wire.io.of("/").compress(may).emit("text", "x" * size)
         asked = f"Accept-Encoding: {accepts}\r\n".encode()
         answer = await wire.ask("GET", client.target, headers=asked)
         assert "content-encoding" not in answer.headers

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from clarion.errors import Forbidden
+from clarion.errors import Forbidden, UsageError
 from clarion.settings import Limits
 from clarion.telemetry import REGISTRY
 from tests.support.memory_transport import MemoryClient, make_server, settle
@@ -130,3 +130,11 @@ async def test_an_event_may_become_another_but_not_one_of_ours():
     assert renamed == "430[1]"
     assert '"code":"internal"' in refused
     assert seen == [(1,)]
+
+
+@pytest.mark.parametrize("wrong", [lambda: None, lambda event, proceed: proceed()])
+async def test_what_cannot_judge_events_is_refused_when_it_is_registered(wrong):
+    """Node's `([event, …args], next)` is an error where it is written."""
+    _, socket, _ = await connected()
+    with pytest.raises(UsageError, match="called with the list"):
+        socket.use(wrong)

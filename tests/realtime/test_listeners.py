@@ -1,5 +1,8 @@
 """Who handles what: a registry that may change at any time, and listening to every event of a socket and of a namespace."""
 
+import pytest
+
+from clarion.errors import UsageError
 from clarion.realtime.listeners import Listeners
 from tests.support.memory_transport import MemoryClient, make_server
 
@@ -37,6 +40,22 @@ def test_a_registry_gives_back_what_was_put_in():
     assert len(registry.any) == 1
     registry.remove_all()
     assert not registry.any
+
+
+async def test_a_listener_of_the_end_that_wants_more_than_it_is_told_is_refused():
+    """It would never be called: an error where it is written. Who wants less is told less."""
+    io, client, socket = await connected()
+    told: list[object] = []
+    for event in ("disconnecting", "disconnect"):
+        with pytest.raises(UsageError, match="told the reason and details"):
+            socket.on(event, lambda a, b, c: None)
+        with pytest.raises(UsageError, match="told the reason and details"):
+            io.handle(event, lambda socket, a, b, c: None)
+        socket.on(event, lambda: told.append("nothing"))
+        io.handle(event, lambda socket, reason: told.append(reason))
+    client.say("41")
+    await client.hear()
+    assert told == ["client namespace disconnect", "nothing"] * 2
 
 
 async def test_a_socket_changes_its_mind():

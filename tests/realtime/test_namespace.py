@@ -54,6 +54,50 @@ async def test_middlewares_run_in_order_then_the_client_is_told_then_handlers_se
 
 
 @pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("place", [0, 1])
+async def test_a_middleware_that_returns_false_keeps_the_client_out(place, is_async):
+    """As `allow_request` does, and python-socketio's `connect`: whoever means no must not let anybody in. Anything else passes."""
+    io = make_server()
+
+    async def later(socket):
+        return False
+
+    io.use(lambda socket: 0)
+    if place:
+        io.use(_passes)
+    io.use(later if is_async else lambda socket: False)
+    io.use(lambda socket: pytest.fail("it went on"))
+    client = MemoryClient(io)
+    await client.hear()
+    client.say("40")
+    assert await client.hear() == [
+        '44{"message":"Not allowed to connect","data":{"code":"connect_refused","message":"Not allowed to connect"}}'
+    ]
+
+
+async def _passes(socket):
+    return True
+
+
+@pytest.mark.parametrize("wrong", [lambda: None, lambda socket, proceed: proceed()])
+def test_what_cannot_be_called_with_a_socket_is_refused_when_it_is_registered(wrong):
+    """Node's `(socket, next)`, or no parameter at all: an error where it is written, and not a client that is greeted by nobody."""
+    io = make_server()
+    for register in (
+        io.use,
+        io.on("connection"),
+        io.once("connect"),
+        io.on("recovery_expired"),
+        lambda given: io.on("connection", given),
+        lambda given: io.of("/a").once("connection", given),
+    ):
+        with pytest.raises(
+            UsageError, match=r"called with (the socket|an `Expired`), and that alone"
+        ):
+            register(wrong)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
 async def test_a_refused_client_is_told_why_and_the_session_goes_on(is_async):
     """A middleware that raises keeps the client out: text in `message`, code and facts in `data`; other namespaces are open to it."""
     io = make_server()

@@ -8,6 +8,7 @@ from clarion.realtime.handlers import Runner
 from clarion.realtime.heartbeat import Wheel
 from clarion.realtime.hub import Hub, Selection
 from clarion.settings import Limits
+from tests.support.memory_transport import MemoryClient, make_server
 
 
 class Client:
@@ -37,6 +38,20 @@ def test_steps_add_up_and_leave_no_trace(everybody):
     assert (chosen.is_volatile, chosen.timeout_s) == (True, 2)
     assert everybody.selection == Selection()
     assert (everybody.is_volatile, everybody.timeout_s) == (False, None)
+
+
+async def test_a_list_of_no_rooms_means_nobody():
+    """A list that happens to be empty reaches nobody, where Node emits to, moves and disconnects everybody; rooms that are named later count."""
+    io = make_server()
+    client = MemoryClient(io)
+    await client.join()
+    for operator in (io.to([]), io.in_(*[]), io.of("/").to([]), io.to([]).except_("a")):
+        assert operator.emit("e") == 0
+        assert await operator.fetch_sockets() == []
+        assert await operator.timeout(1).emit_with_ack("q") == []
+        await operator.disconnect_sockets()
+    assert io.except_().emit("e") == 1
+    assert io.to([]).to(next(iter(io.of("/").sockets))).emit("e") == 1
 
 
 async def test_nobody_is_a_possible_choice(everybody):

@@ -78,8 +78,9 @@ class Reach:
 
     def everybody(self, caller: Principal, where: Namespace) -> Operator[Socket]:
         """All sockets of the caller's tenant."""
+        whom = where.except_(*barred_from(caller.tenant))
         rooms = rooms_of_tenant(caller.tenant)
-        return where.to(*rooms[-1:]).except_(*barred_from(caller.tenant))
+        return whom.to(rooms[-1]) if rooms else whom
 
     def without(
         self, caller: Principal, whom: Operator[Socket], names: Iterable[str]

@@ -12,7 +12,7 @@ from functools import lru_cache
 from types import CodeType, CoroutineType, FunctionType, MethodType
 from typing import Any, Final, Protocol
 
-from clarion.errors import ClarionError, Internal, Invalid, PeerError, ServerError
+from clarion.errors import ClarionError, Internal, Invalid, PeerError, ServerError, UsageError
 from clarion.telemetry import events_refused, get_logger, spawn
 
 log = get_logger(__name__)
@@ -52,9 +52,13 @@ class Listener:
             Invalid: It does not take these: it is the client who chose them.
         """
         if not self.least <= len(args) <= self.most:
-            takes = str(self.least) if self.least == self.most else f"{self.least} or more"
+            takes = _count(self.least)
+            if self.most == _MANY:
+                takes = f"{self.least} or more arguments"
+            elif self.least != self.most:
+                takes = f"{self.least} to {self.most} arguments"
             refused_arguments.inc()
-            raise Invalid(f"this event takes {takes} arguments, not {len(args)}")
+            raise Invalid(f"this event takes {takes}, not {len(args)}")
         return args
 
 
@@ -121,6 +125,18 @@ def _shape_of_signature(call: Handler) -> tuple[int, int, bool]:
             most += 1
             least += parameter.default is parameter.empty
     return least, most, takes_ack
+
+
+def check_takes(call: Handler, what: str) -> None:
+    """Raise UsageError unless a function of the application can be called with one argument: found at the start, not with a client."""
+    least, most, _ = _shape(call)
+    if not least <= 1 <= most:
+        name = getattr(call, "__qualname__", None) or repr(call)
+        raise UsageError(f"{name} is called with {what}, and that alone; it takes {_count(least)}")
+
+
+def _count(arguments: int) -> str:
+    return "1 argument" if arguments == 1 else f"{arguments} arguments"
 
 
 class Reply(Protocol):

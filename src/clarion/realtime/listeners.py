@@ -6,12 +6,14 @@ A registry may change while an event goes through it: whoever is called was ther
 from collections.abc import Sequence
 from typing import Any, ClassVar, Final, TypeVar
 
+from clarion.errors import UsageError
 from clarion.realtime.handlers import Handler, Listener, Once
 from clarion.realtime.typed import listen
 
 H = TypeVar("H", bound=Handler)
 
 _OURS: Final = ("disconnecting", "disconnect")
+_TOLD: Final = 2  # reason and details; who takes fewer gets fewer
 
 
 class Listeners:
@@ -65,8 +67,14 @@ class Listeners:
 
     def _made(self, event: Any, handler: Handler) -> Listener:
         # What the server tells is not a client's to get wrong.
-        make = listen if self.is_typed and event not in _OURS else Listener
-        return make(handler, takes_socket=self.takes_socket)
+        if self.is_typed and event not in _OURS:
+            return listen(handler, takes_socket=self.takes_socket)
+        listener = Listener(handler, takes_socket=self.takes_socket)
+        if event in _OURS and listener.least > _TOLD:
+            raise UsageError(
+                f"{listener.name} is told the reason and details of a {event}, and wants more"
+            )
+        return listener
 
     def _add(self, event: Any, listener: Listener) -> None:
         found = self.by_event.get(event)

@@ -5,7 +5,7 @@ from typing import overload
 
 from clarion.realtime.any_events import AnyEvents
 from clarion.realtime.events import Events, Middleware
-from clarion.realtime.handlers import Handler
+from clarion.realtime.handlers import Handler, check_takes
 from clarion.realtime.listeners import H, Listeners
 
 
@@ -59,7 +59,11 @@ class Listening(AnyEvents):
         It gets the list of name and arguments, and may change it. `def`, or `async def`: then what comes meanwhile waits, so that
         events keep their order. What it raises refuses the event: no handler is called, and the ack is answered with
         `{"error": {"code", "message", …}}` for a PeerError or ServerError, with `internal` for anything else, which is logged.
+
+        Raises:
+            UsageError: It does not take one argument.
         """
+        check_takes(middleware, "the list of an event's name and arguments")
         self._made_events().use(middleware)
         return middleware
 

@@ -8,13 +8,19 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar, overload
 
-from clarion.errors import PeerError, ServerError, TooManyConnections, UsageError
+from clarion.errors import (
+    ConnectRefused,
+    PeerError,
+    ServerError,
+    TooManyConnections,
+    UsageError,
+)
 from clarion.ids import Ids
 from clarion.protocol import socketio
 from clarion.protocol.parser import Parser
 from clarion.realtime.any_events import AnyEvents
 from clarion.realtime.conn import Session
-from clarion.realtime.handlers import Handler, Runner, as_told, no_reply
+from clarion.realtime.handlers import Handler, Runner, as_told, check_takes, no_reply
 from clarion.realtime.heartbeat import Wheel
 from clarion.realtime.hub import Hub
 from clarion.realtime.listeners import H, Listeners
@@ -29,12 +35,16 @@ from clarion.telemetry import get_logger, limit_exceeded
 
 log = get_logger(__name__)
 
-Middleware = Callable[[Socket], Awaitable[None] | None]
-"""Sees a socket before it is connected; raises ConnectRefused (or another PeerError or ServerError) to keep it out."""
+Middleware = Callable[[Socket], Awaitable[bool | None] | bool | None]
+"""Sees a socket before it is connected; raises ConnectRefused (or another PeerError or ServerError), or returns False, to keep it out."""
 M = TypeVar("M", bound=Callable[[Socket], Any])
 
 _CONNECTION: Final = ("connect", "connection")
-_EVENTS: Final = (*_CONNECTION, "recovery_expired")
+_EVENTS: Final = {
+    **dict.fromkeys(_CONNECTION, "the socket"),
+    "recovery_expired": "an `Expired`",
+}
+"""What there is to listen to, and what a listener is called with."""
 
 
 class Namespace(AnyEvents, Speaking[Socket]):
@@ -82,8 +92,13 @@ class Namespace(AnyEvents, Speaking[Socket]):
 
         It gets the socket, which is not connected yet, with `handshake`, `data`, `user` and `principal` to be set. `def` or
         `async def`. What it raises keeps the client out: a PeerError or ServerError is told as `connect_error` with `err.message`
-        and `err.data = {code, message, …}`, anything else is logged and told as `internal`.
+        and `err.data = {code, message, …}`, anything else is logged and told as `internal`. To return False is to raise
+        `ConnectRefused()`.
+
+        Raises:
+            UsageError: It does not take one argument.
         """
+        check_takes(middleware, "the socket")
 
         def change(it: Namespace) -> None:
             it._middlewares = (*it._middlewares, middleware)
@@ -103,6 +118,7 @@ class Namespace(AnyEvents, Speaking[Socket]):
         _check(event)
         if handler is None:
             return lambda given: self.on(event, given)
+        check_takes(handler, _EVENTS[event])
         self._set_up(lambda it: it._on_connection.add(event, handler))
         return handler
 
@@ -115,6 +131,7 @@ class Namespace(AnyEvents, Speaking[Socket]):
         _check(event)
         if handler is None:
             return lambda given: self.once(event, given)
+        check_takes(handler, _EVENTS[event])
         self._set_up(lambda it: it._on_connection.add_once(event, handler))
         return handler
 
@@ -199,6 +216,8 @@ class Namespace(AnyEvents, Speaking[Socket]):
         try:
             for number, middleware in enumerate(self._middlewares):
                 waiting = middleware(socket)
+                if waiting is False:
+                    raise ConnectRefused()
                 if inspect.isawaitable(waiting):
                     rest = self._middlewares[number + 1 :]
                     work = self._admit_later(socket, waiting, rest)
@@ -210,16 +229,17 @@ class Namespace(AnyEvents, Speaking[Socket]):
             self._welcome(socket)
 
     async def _admit_later(
-        self, socket: Socket, waiting: Awaitable[None], rest: Sequence[Middleware]
+        self, socket: Socket, waiting: Awaitable[bool | None], rest: Sequence[Middleware]
     ) -> None:
         try:
-            await waiting
+            passed = await waiting
             for middleware in rest:
-                if not socket.is_joining:
-                    return  # the client left meanwhile
+                if passed is False or not socket.is_joining:
+                    break
                 result = middleware(socket)
-                if inspect.isawaitable(result):
-                    await result
+                passed = await result if inspect.isawaitable(result) else result
+            if passed is False:
+                raise ConnectRefused()
         except Exception as exc:  # noqa: BLE001  as above
             self._refuse(socket, exc)
         else:

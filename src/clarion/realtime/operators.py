@@ -7,7 +7,7 @@ Answers are awaited, never called back: `await io.to("a").timeout(2).emit_with_a
 """
 
 from collections.abc import Iterable
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Final, Generic, Protocol, Self, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -18,6 +18,9 @@ from clarion.realtime.egress import Sent
 from clarion.realtime.hub import Hub, Member, Selection
 from clarion.realtime.rooms import Rooms, check_room, flat
 from clarion.realtime.transports.base import Prepared
+
+NOBODY: Final = ("",)
+"""Rooms in which nobody can be: no room has an empty name."""
 
 
 class Client(Member, Protocol):
@@ -60,8 +63,8 @@ class Operator(Struct, Generic[C], frozen=True):
 
     # ── choosing ──
     def to(self, *rooms: Rooms) -> Self:
-        """Also those in these rooms, named one by one or in a list. With none named ever, all of the namespace is meant."""
-        chosen = Selection(_union(self.selection.rooms, rooms), self.selection.excluded)
+        """Also those in these rooms, named one by one or in a list; an empty list means nobody, where Node takes it for everybody."""
+        chosen = Selection(_union(self.selection.rooms, rooms) or NOBODY, self.selection.excluded)
         return replace(self, selection=chosen)
 
     def in_(self, *rooms: Rooms) -> Self:

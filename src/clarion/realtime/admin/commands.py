@@ -73,7 +73,7 @@ class Commands:
         if where is None:
             raise UnknownNamespace()
         if not chosen:
-            return where.to()
+            return where.except_()
         if not isinstance(chosen, str):
             raise Invalid("a room or the id of a socket is text")
         return where.to(chosen)
