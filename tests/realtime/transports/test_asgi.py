@@ -136,6 +136,15 @@ async def test_what_may_not_come_closes_the_connection(wire, sent, code):
     await until(lambda: not wire.io.sessions)
 
 
+async def test_what_was_answered_before_the_end_is_heard(wire):
+    """An event and its answer come before the close that the next message causes, however close they follow each other."""
+    wire.io.handle("q", lambda socket, n: n)
+    client = await wire.joined()
+    client.socket.writer.write(frame(TEXT, b'420["q",1]') + frame(BINARY, b"." * 1_000_001))
+    assert await client.hear() == "430[1]"
+    assert await client.hear() == (CLOSE, 1009)
+
+
 async def test_text_that_is_no_utf8_ends_the_session(wire):
     """Whatever the server makes of it, nothing of it reaches a handler."""
     client = await wire.joined()
@@ -261,6 +270,9 @@ class Peer:
 
     def drain(self) -> None:
         self.told.append("drain")
+
+    def flush(self) -> None:
+        self.told.append("flush")
 
     def starts(self, limits: Limits | None = None) -> "tuple[AsgiSocket, asyncio.Task[None]]":
         socket = AsgiSocket(self.send, limits or Limits())

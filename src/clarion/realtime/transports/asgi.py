@@ -238,7 +238,7 @@ class AsgiSocket:
                 data = message["bytes"]
             if self._is_too_big(data):
                 limit_exceeded.labels("max_payload_bytes").inc()
-                self.close(CloseCode.TOO_BIG, "message too big")
+                self._end(CloseCode.TOO_BIG, "message too big")
             elif self._session is not None:
                 self._hand_on(self._session, data)
                 if self.held_s:
@@ -256,4 +256,10 @@ class AsgiSocket:
             session.receive(data, self)
         except Exception:
             log.exception("websocket hook failed")
-            self.close(CloseCode.INTERNAL, "")
+            self._end(CloseCode.INTERNAL, "")
+
+    def _end(self, code: CloseCode, text: str) -> None:
+        """Close by itself: what the session keeps for the end of this turn goes first."""
+        if self._session is not None:
+            self._session.flush()
+        self.close(code, text)
