@@ -415,13 +415,17 @@ async def test_what_was_written_leaves_before_the_close():
     assert len(peer.sent) == 2
 
 
-async def test_a_bug_of_ours_closes_with_1011():
-    """The connection of whoever met it ends, and the log has the rest."""
+@pytest.mark.parametrize(
+    ("message", "code"), [("bug", 1011), ("4" + "." * 1_000_000, 1009)], ids=["bug", "too big"]
+)
+async def test_an_end_that_the_transport_makes_comes_behind_what_waits(message, code):
+    """A bug of ours is 1011, and the log has the rest; a message too big 1009. The session sends what it kept for the turn's end."""
     peer = Peer()
     _, run = peer.starts()
-    peer.says(text="bug")
+    peer.says(text=message)
     await until(lambda: peer.sent)
-    assert peer.sent == [{"type": "websocket.close", "code": 1011, "reason": ""}]
+    assert peer.sent[0]["code"] == code
+    assert peer.told[-1] == "flush"
     peer.leaves()
     await run
 
