@@ -211,7 +211,7 @@ class WebSocket(wire.Listener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         """The 101 is out; again after `_renew`."""
         is_first, self._wire = self._wire is None, transport
-        wire.forget_heads(transport)
+        wire.forget_head(transport)
         if is_first:
             assert self._transport is not None
             self._write = self._transport.write

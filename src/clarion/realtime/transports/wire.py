@@ -12,9 +12,16 @@ import hashlib
 import sys
 from asyncio import Protocol, Transport
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any, Final
 
-from picows import WSAutoPingStrategy, WSListener, WSProtocolError, WSTransport
+from picows import (
+    WSAutoPingStrategy,
+    WSListener,
+    WSProtocolError,
+    WSTransport,
+    WSUpgradeResponseWithListener,
+)
 from picows.picows import WSProtocol  # type: ignore[attr-defined]
 
 from clarion.protocol.codes import CloseCode
@@ -102,11 +109,9 @@ def deafen(socket: Listener, transport: Transport) -> None:
     transport.set_protocol(_Deaf(socket))
 
 
-def forget_heads(transport: WSTransport) -> None:
-    """Free the heads that picows keeps: 2.2 KB a connection (measured)."""
-    for head in (transport.request, transport.response):
-        if hasattr(head, "headers"):
-            del head.headers
+def forget_head(transport: WSTransport) -> None:
+    """Free the head that picows keeps: 1.1 KB a connection (measured)."""
+    del transport.request.headers
 
 
 def as_int(code: Any) -> int:
@@ -119,7 +124,7 @@ def _make(socket: Listener, max_bytes: int) -> _Parser:
         None,  # host
         None,  # path
         False,  # this is the server's side
-        lambda _request: socket,
+        lambda _request: WSUpgradeResponseWithListener(_SAID, socket),  # type: ignore[arg-type]
         _Voice(socket),
         True,  # an exception of ours closes the connection
         None,  # no time limit for the handshake: it is already here
@@ -184,6 +189,22 @@ class _Nowhere:
 
 
 _NOWHERE: Final = _Nowhere()
+
+
+class _Said:
+    """The answer that picows believes to send: the peer has had ours. Made once, where picows would make one a connection."""
+
+    status = HTTPStatus.SWITCHING_PROTOCOLS
+
+    def __init__(self) -> None:
+        self.headers: dict[str, str] = {}
+
+    def to_bytes(self) -> bytearray:
+        """Nothing."""
+        return bytearray()
+
+
+_SAID: Final = _Said()
 
 
 class _Deaf(Protocol):
