@@ -208,6 +208,21 @@ async def test_a_peer_that_does_not_read_is_not_read_either_where_a_callback_ans
         await client.hang_up()
 
 
+async def test_a_peer_that_sends_too_much_is_read_no_faster_than_it_may():
+    """`limits.bytes_per_s`, as for sessions: above it reading pauses; everything arrives."""
+    limits = Limits(bytes_per_s=500_000, max_payload_bytes=100_000, attachments=0)
+    async with wired(limits=limits) as wire:
+        got: list[object] = []
+        wire.io.websocket("/raw", lambda ws: ws.on_message(got.append))
+        client = await wire.raw.websocket(path=b"/raw")
+        (ws,) = wire.io._raw.open
+        for _ in range(42):  # the burst of four seconds, twice because it was idle, and a little
+            client.send(b"x" * 100_000)
+        await until(lambda: ws._transport._held_until)
+        await until(lambda: len(got) == 42)
+        await client.hang_up()
+
+
 async def test_a_producer_waits_for_its_peer():
     """With `drained` after each `send`, what waits stays below the hard mark, and a slow reader gets everything."""
     async with wired(limits=Limits(egress_hard_bytes=1_000_000, stall_s=30)) as wire:

@@ -5,7 +5,7 @@ from typing import Any, Final, Protocol
 
 from clarion.clock import Clock
 from clarion.errors import UsageError
-from clarion.realtime.admission import Admission
+from clarion.realtime.admission import Admission, Ingress
 from clarion.realtime.egress import Flusher
 from clarion.realtime.handlers import Runner
 from clarion.realtime.handshake import make_handshake
@@ -40,13 +40,21 @@ class RawEndpoints:
         runner: Owns the tasks of handlers.
         door: Says who may come.
         clock: Says when.
+        now: The time that rates are measured with (s).
     """
 
     def __init__(
-        self, limits: Limits, flusher: Flusher, runner: Runner, door: Door, clock: Clock
+        self,
+        limits: Limits,
+        flusher: Flusher,
+        runner: Runner,
+        door: Door,
+        clock: Clock,
+        now: Callable[[], float],
     ) -> None:
         # Fixed at creation
-        self.limits, self.flusher = limits, flusher
+        self.limits, self.flusher, self.now = limits, flusher, now
+        self.ingress = Ingress.of(limits)
         self.start: Final[Callable[[Coroutine[Any, Any, None], str], None]] = runner.start
         self._door, self._clock = door, clock
         # Changes while open. A dict, because a set has no order to replay.

@@ -18,12 +18,13 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from clarion.errors import Disconnected, UsageError
 from clarion.protocol.codes import CloseCode
+from clarion.realtime.admission import Ingress
 from clarion.realtime.egress import Egress, Flusher, Sent
 from clarion.realtime.handshake import Handshake
 from clarion.realtime.transports.base import Prepared, Transport
 from clarion.realtime.transports.websocket import SessionSocket
 from clarion.settings import Limits
-from clarion.telemetry import get_logger, sessions
+from clarion.telemetry import get_logger, limit_exceeded, sessions
 
 log = get_logger(__name__)
 
@@ -36,6 +37,8 @@ class Shared(Protocol):
 
     limits: Limits
     flusher: Flusher
+    ingress: Ingress
+    now: Callable[[], float]
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Run a handler."""
@@ -58,8 +61,8 @@ class RawConnection:
     """
 
     __slots__ = (
-        "_egress", "_handler", "_is_open", "_on_close", "_on_message", "_room", "_shared", "_transport",
-        "_unread", "_unread_bytes", "_waiter", "close_code", "data", "request", "subprotocol",
+        "_credit", "_egress", "_handler", "_is_open", "_on_close", "_on_message", "_refilled_at", "_room", "_shared",
+        "_transport", "_unread", "_unread_bytes", "_waiter", "close_code", "data", "request", "subprotocol",
     )  # fmt: skip
 
     def __init__(
@@ -79,6 +82,9 @@ class RawConnection:
         self.data: Any = None
         # Changes while open
         self._is_open = True
+        # What it may still send before the clock is asked, and when that was done last: see `admission.Ingress`.
+        self._credit = shared.ingress.burst
+        self._refilled_at = 0.0
         self._on_message: Callable[[str | bytes], object] | None = None
         self._on_close: Callable[[int], object] | None = None
         # Once it has ended: the code of the peer's close frame, 1005 if that had none, 1006 if there was no such frame; 0 before
@@ -226,6 +232,9 @@ class RawConnection:
     # ── the transport calls these ──
     def receive(self, message: str | bytes, _via: Transport) -> None:
         """One message came in."""
+        self._credit -= len(message) + self._shared.ingress.message_bytes
+        if self._credit < 0:
+            self._took_too_much()
         if self._on_message is not None:
             try:
                 self._on_message(message)
@@ -242,6 +251,15 @@ class RawConnection:
                 or self._unread_bytes >= limits.unread_bytes
             ):
                 self._transport.hold()
+
+    def _took_too_much(self) -> None:
+        """The peer has used up what it may send, unless time has brought more."""
+        now = self._shared.now()
+        self._credit, hold_s = self._shared.ingress.refill(self._credit, self._refilled_at, now)
+        self._refilled_at = now
+        if hold_s:
+            limit_exceeded.labels("bytes_per_s").inc()
+            self._transport.throttle(hold_s)
 
     def writable(self, _via: Transport) -> None:
         """The peer takes more again."""

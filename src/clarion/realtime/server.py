@@ -192,7 +192,9 @@ class Server(Root):
         self.endpoints: dict[str, Admit] = {self.path: self.admit, f"{bare_path}/": self.admit}
         """Who decides about WebSockets, by path: what `HttpServer` needs to know."""
         self._deflating = Deflating.of(settings)
-        self._raw = RawEndpoints(limits, self.flusher, self._runner, self._entrance, clock)
+        self._raw = RawEndpoints(
+            limits, self.flusher, self._runner, self._entrance, clock, self.wheel.now
+        )
         self._door: HttpServer | None = None
         self._root = self.of("/")
         self._hub = self._root._hub  # what `Speaking` means

@@ -20,6 +20,8 @@ LIMITS: Final = Limits(
     max_payload_bytes=16 * MIB,
     fragments=MIB,
     egress_hard_bytes=64 * MIB,
+    bytes_per_s=0,
+    packets_per_s=0,
     close_s=2.0,
     drain_s=0.1,
 )
