@@ -37,6 +37,7 @@ def test_the_handlers_page_shows_the_example_that_is_run() -> None:
     [
         "handlers.md",
         "mount.md",
+        "raw-websocket.md",
         "recovery.md",
         "migrate-from-node.md",
         "migrate-from-python-socketio.md",

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from tests.support.server import Server, running
 
@@ -102,6 +104,21 @@ process.exit(0);
         out = _run("node", str(tmp_path / "chat.mjs"), server.url, *tokens)
     assert '{"ok":true}' in out
     assert '{"by":"ann","text":"hello"}' in out
+
+
+def test_the_raw_example_echoes_and_ticks(tmp_path: Path) -> None:
+    """Both kinds of handlers, reached by the `websockets` client on the port of everything else; the API beside them still answers."""
+    (tmp_path / "examples").symlink_to(EXAMPLES)
+    with running(tmp_path, "--app", "examples.raw_echo:setup") as server:
+        base = server.url.replace("http", "ws")
+        with connect(f"{base}/echo") as echo:
+            for message in ("text", b"bytes"):
+                echo.send(message)
+                assert echo.recv() == message
+        with connect(f"{base}/clock?every=0", subprotocols=[Subprotocol("ticks")]) as clock:
+            assert clock.subprotocol == "ticks"
+            assert list(clock) == [str(tick) for tick in range(10)]
+        assert server.get("/livez").status_code == 200
 
 
 def test_an_open_namespace_asks_for_no_token_and_others_still_do(tmp_path: Path) -> None:
