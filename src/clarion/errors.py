@@ -309,6 +309,9 @@ class AckTimeout(UsageError):
     def __init__(
         self, message: str = "", *, responses: Sequence[Any] = (), missing: int = 1
     ) -> None:
-        super().__init__(message or "the client did not answer in time", missing=missing)
+        asked = len(responses) + missing
+        one = "the client did not answer in time"
+        many = f"{missing} of {asked} clients did not answer in time"
+        super().__init__(message or (one if asked == 1 else many), missing=missing)
         self.responses = tuple(responses)
         self.missing = missing

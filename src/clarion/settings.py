@@ -7,7 +7,7 @@ system (`REDIS_HOST` …), or is the default, in this order of weight. `load` me
 import difflib
 import types
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 from urllib.parse import quote
 
 import msgspec
@@ -60,7 +60,7 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     recipients: Annotated[int, _help("Recipients named in one notification: 422", ge=1)] = 1_000
     # Real-time server
     max_payload_bytes: Annotated[
-        int, _help("A WebSocket message or a polling body (bytes): 1009, 413", ge=1024)
+        int, _help("A WebSocket message or a polling body (bytes): 1009, 413", ge=1)
     ] = 1_000_000
     fragments: Annotated[int, _help("Fragments of one WebSocket message: 1009", ge=1)] = 1_024
     packets_per_payload: Annotated[
@@ -519,6 +519,29 @@ def _build(values: Mapping[str, Any]) -> Settings:
     return Settings(**top)
 
 
+P = TypeVar("P", bound=Struct)
+
+
+def checked(part: P | None, kind: type[P]) -> P:
+    """A part that a program wrote, by the rules by which `load` judges: a struct's constructor applies none.
+
+    Args:
+        part: Such as `Realtime(path="/ws/")`; None: the defaults.
+        kind: What it has to be.
+
+    Raises:
+        SettingsError: It is something else, or one of its values is no good.
+    """
+    if part is None:
+        return kind()
+    if not isinstance(part, kind):
+        raise SettingsError(f"{kind.__name__}(…) is wanted here, not {part!r}")
+    try:
+        return msgspec.convert(msgspec.to_builtins(part), kind)
+    except msgspec.ValidationError as exc:
+        raise SettingsError(f"{kind.__name__}: {exc}") from exc
+
+
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -550,7 +573,9 @@ def _check_together(settings: Settings, sources: Mapping[str, Source]) -> None:
         raise SettingsError("auth.jwt_secret must be at least 32 bytes long (RFC 7518 §3.2)")
     if auth.jwks_url and not auth.jwks_url.startswith("https://"):
         raise SettingsError("auth.jwks_url must begin with https://")
-    _check_admin(settings)
+    check_password(settings.admin_ui)
+    if settings.admin_ui.namespace == settings.realtime.namespace:
+        raise SettingsError("admin_ui.namespace and realtime.namespace must not be the same")
     if settings.limits.egress_soft_bytes > settings.limits.egress_hard_bytes:
         raise SettingsError("limits.egress_soft_bytes must not exceed limits.egress_hard_bytes")
     for origin in (
@@ -563,12 +588,10 @@ def _check_together(settings: Settings, sources: Mapping[str, Source]) -> None:
             )
 
 
-def _check_admin(settings: Settings) -> None:
-    admin = settings.admin_ui
+def check_password(admin: AdminUi) -> None:
+    """Raise SettingsError where the admin page's password is too short; none is no page."""
     if admin.password and len(admin.password) < 12:
         raise SettingsError("admin_ui.password must have at least 12 characters")
-    if admin.namespace == settings.realtime.namespace:
-        raise SettingsError("admin_ui.namespace and realtime.namespace must not be the same")
 
 
 def _nearest(name: str, known: Mapping[str, Any]) -> str:

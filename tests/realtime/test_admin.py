@@ -171,6 +171,8 @@ def test_an_endpoint_without_any_password_does_not_start() -> None:
     """It would be open to everybody by oversight."""
     with pytest.raises(UsageError, match="password"):
         instrument(Server(), AdminUi())
+    with pytest.raises(UsageError, match="12 characters"):
+        instrument(Server(), AdminUi(password="short"))
 
 
 # ── the captured frames ──

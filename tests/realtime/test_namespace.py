@@ -340,3 +340,13 @@ async def test_handshake_is_shared_and_auth_is_the_sockets_own():
     assert socket.transport == "websocket"
     assert socket.namespace == "/a"
     assert repr(socket) == f"<Socket {sid} /a connected>"
+
+
+async def test_who_a_socket_is_is_said_by_middlewares_alone():
+    """Later it would change nothing, neither rooms nor limits nor who may come back: an error, and no `emit_to_user` that reaches nobody."""
+    io = make_server()
+    await MemoryClient(io).join()
+    (socket,) = io.sockets.values()
+    with pytest.raises(UsageError, match="set by a middleware"):
+        socket.user = "ada"
+    assert socket.user is None

@@ -3,9 +3,10 @@
 import re
 
 import pytest
+from structlog.testing import capture_logs
 
 from clarion.errors import UsageError
-from clarion.realtime.origins import Cors, Origins
+from clarion.realtime.origins import MOST_NAMED, Cors, Origins
 
 APP = b"https://app.example"
 EVIL = b"https://evil.example"
@@ -124,3 +125,20 @@ def test_what_no_browser_sends_is_the_callers_mistake(origin):
     """A name without a scheme would never match: the start says so."""
     with pytest.raises(UsageError, match="not an origin"):
         judge([origin])
+
+
+def test_the_log_names_who_was_refused_each_once_and_a_bounded_number():
+    """A browser's console says CORS, whatever was wrong; the log says what to set. Made-up origins do not fill it."""
+    origins = judge(["https://app.example"])
+    with capture_logs() as logs:
+        for _ in range(2):
+            for number in range(1000, 1005 + MOST_NAMED):
+                assert not origins.allows(
+                    b"http://LOCALHOST:%d" % number, b"localhost", is_secure=False
+                )
+        assert origins.allows(b"https://app.example", b"localhost", is_secure=False)
+    assert [entry["origin"] for entry in logs] == [
+        f"http://localhost:{number}" for number in range(1000, 1000 + MOST_NAMED)
+    ]
+    assert {entry["log_level"] for entry in logs} == {"warning"}
+    assert "allowed_origins" in logs[0]["event"]

@@ -156,3 +156,23 @@ async def test_new_sessions_can_be_watched():
     MemoryClient(io)
     assert seen == [(client.session.id, "websocket")]
     assert io.engine.clients_count == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ({"settings": Realtime(path="socket.io")}, r"Realtime: .*\$\.path"),
+        ({"settings": Realtime(transports=["ws"])}, r"Realtime: .*\$\.transports"),
+        ({"settings": Realtime(parser="xml")}, r"Realtime: .*\$\.parser"),
+        ({"settings": Realtime(ping_interval_s=0)}, r"Realtime: .*\$\.ping_interval_s"),
+        ({"limits": Limits(events_per_s=0)}, r"Limits: .*\$\.events_per_s"),
+        ({"settings": Limits()}, r"Realtime\(…\) is wanted here"),
+        ({"settings": 3000}, r"Realtime\(…\) is wanted here, not 3000"),
+        ({"cookie": "io"}, r"Cookie\(…\), not 'io'"),
+        ({"trusted_proxies": ["nginx"]}, "trusted_proxies: 'nginx'"),
+    ],
+)
+def test_arguments_that_are_no_good_are_refused_when_the_server_is_made(arguments, why):
+    """By name, and not by a path that answers 404, or in the middle of the first handshake: `Realtime` and `Limits` judge nothing themselves."""
+    with pytest.raises(UsageError, match=why):
+        Server(**arguments)

@@ -6,7 +6,7 @@ Node checks the origin of nothing but what CORS lets a page read, so that any si
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
@@ -15,6 +15,8 @@ from clarion.realtime.transports.head import Headers, joined
 from clarion.telemetry import get_logger
 
 log = get_logger(__name__)
+
+MOST_NAMED: Final = 20  # origins in the log: anybody can make them up
 
 AllowedOrigins: TypeAlias = str | Sequence[str | re.Pattern[str]] | Callable[[str], bool]
 """`*` is everybody · `https://app.example.com` · a list of such and of patterns, which must match as a whole · a function."""
@@ -58,6 +60,8 @@ class Origins:
         self._everybody = "*" in listed
         self._listed = {_as_sent(each): None for each in listed if isinstance(each, str)}
         self._patterns = [each for each in listed if not isinstance(each, str)]
+        # Grows to MOST_NAMED
+        self._named: dict[bytes, None] = {}
 
     def allows(self, origin: bytes, host: bytes, *, is_secure: bool) -> bool:
         """Whether a request may be served.
@@ -70,7 +74,10 @@ class Origins:
         if not origin or not self._cors.refuse or self._everybody:
             return True
         origin = origin.lower()
-        return _is_own(origin, host.lower(), is_secure=is_secure) or self._is_listed(origin)
+        if _is_own(origin, host.lower(), is_secure=is_secure) or self._is_listed(origin):
+            return True
+        self._name(origin)
+        return False
 
     def headers(self, origin: bytes) -> list[tuple[bytes, bytes]]:
         """Headers with which a browser lets the page read the answer; none for the server's own pages and other programs."""
@@ -105,6 +112,13 @@ class Origins:
         if cors.allowed_headers is None:
             found.append((b"vary", b"Access-Control-Request-Headers"))
         return found
+
+    def _name(self, origin: bytes) -> None:
+        """Say in the log who was refused: the browser's console speaks of CORS, and not of what to set. Each once, and the first few."""
+        if origin not in self._named and len(self._named) < MOST_NAMED:
+            self._named[origin] = None
+            told = "a page of another origin was refused: list it in allowed_origins if it is yours"
+            log.warning(told, origin=origin.decode("latin-1")[:200])
 
     def _is_listed(self, origin: bytes) -> bool:
         text = origin.decode("latin-1")

@@ -61,7 +61,7 @@ from clarion.realtime.transports.polling import PollingEndpoint, Receive, Scope,
 from clarion.realtime.transports.request import Request
 from clarion.realtime.transports.serve import HttpServer, run, settle_memory
 from clarion.realtime.transports.websocket import SessionSocket
-from clarion.settings import Limits, Realtime
+from clarion.settings import Limits, Realtime, checked
 from clarion.telemetry import get_logger, handshakes, spawn
 
 log = get_logger(__name__)
@@ -82,12 +82,17 @@ class Server(Root):
         allow_request: Judges each request for a new session; `def` or `async def`, see `AllowRequest`.
         generate_id: Makes the ids of sessions; `def` or `async def`, see `GenerateId`. 4 characters that name the node follow.
         cookie: Names the session in the first answer on polling, for load balancers; True: `io`, as Node's.
-        trusted_proxies: Addresses or networks that limits by address do not count.
+        trusted_proxies: Addresses or networks whose `X-Forwarded-*` headers are believed when it runs alone (a foreign server has
+            its own list), and that limits by address do not count.
         home: The namespace of `emit_to_user`, `emit_to_room` and `broadcast` where none is named.
         recovery_skips_middlewares: Let clients back in by their `pid` alone, as Node does by default: a token that has run out is not
             seen, nor that its user may not come any more. Off, the middlewares run, and must find the same user.
         bare_errors: Answer to an unknown namespace with the message alone, byte for byte as Node, without `data`.
         new_namespace: Called with each namespace as it is made, `/` included: the place for what all of them need.
+
+    Raises:
+        SettingsError: A value of `settings` or `limits` is no good, or a proxy is no address.
+        UsageError: An origin is none that a browser sends, or two arguments contradict one another.
     """
 
     session_type: ClassVar[type[Session]] = Client
@@ -111,13 +116,16 @@ class Server(Root):
         bare_errors: bool = False,
         new_namespace: Callable[[Namespace], None] = lambda _: None,
     ) -> None:
-        settings, limits = settings or Realtime(), limits or Limits()
+        settings, limits = checked(settings, Realtime), checked(limits, Limits)
         clock, ids = clock or SystemClock(), ids or Ids()
         if cors is not None and allowed_origins:
             raise UsageError("give `cors` or its short form `allowed_origins`, not both")
+        if not isinstance(cookie, Cookie | bool):
+            raise UsageError(f"a cookie is True or Cookie(…), not {cookie!r}")
         # Fixed at creation
         bare_path = settings.path.rstrip("/")
         self.path = f"{bare_path}/" if settings.add_trailing_slash else bare_path
+        self._trusted_proxies = trusted_proxies
         self.home = home
         self.limits = limits
         self.bare_errors = bare_errors
@@ -205,7 +213,6 @@ class Server(Root):
         host: str = "127.0.0.1",
         port: int = 3000,
         *,
-        trusted_proxies: Sequence[str] = (),
         on_started: Callable[[int], object] = lambda _: None,
         handle_signals: bool = True,
     ) -> None:
@@ -214,15 +221,12 @@ class Server(Root):
         Args:
             host: Name or address to listen on; `""` is every address of the machine.
             port: 0 takes a free one.
-            trusted_proxies: Addresses or networks whose `X-Forwarded-*` headers are believed.
             on_started: Called with the port once clients can come.
             handle_signals: Only possible in the main thread.
 
         Raises:
             SettingsError: The address or the port cannot be had.
         """
-        if trusted_proxies:
-            self._entrance.admission.exempt = parse_networks(trusted_proxies)
         self._door = door = HttpServer(
             self.asgi,
             limits=self.limits,
@@ -230,7 +234,7 @@ class Server(Root):
             endpoints=self.endpoints,
             host=host,
             port=port,
-            trusted_proxies=trusted_proxies,
+            trusted_proxies=self._trusted_proxies,
             on_stopping=self.stop,
             handle_signals=handle_signals,
         )

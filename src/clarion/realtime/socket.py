@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from clarion.errors import Disconnected
+from clarion.errors import Disconnected, UsageError
 from clarion.protocol import socketio
 from clarion.protocol.codes import CloseCode, Reason
 from clarion.protocol.socketio import PacketType
@@ -46,8 +46,8 @@ class Socket(Listening, Addressing["Socket"]):
     """A client in a namespace: middlewares and handlers get it, the application listens to it and sends by it."""
 
     __slots__ = (
-        "_acks", "_auth", "_data", "_events", "_hub", "_session", "_state",
-        "egress", "id", "principal", "recoverable", "starts_in", "user",
+        "_acks", "_auth", "_data", "_events", "_hub", "_session", "_state", "_user",
+        "egress", "id", "principal", "recoverable", "starts_in",
     )  # fmt: skip
 
     def __init__(
@@ -60,8 +60,7 @@ class Socket(Listening, Addressing["Socket"]):
         self.egress: Final = session.egress
         self._session, self._hub = session, hub
         # Set by middlewares
-        self.user: str | None = None
-        """Who it is; a socket with a user is in the room `user:<id>` from the start."""
+        self._user: str | None = None
         self.starts_in: tuple[str, ...] = ()
         """Further rooms that it is in from the start."""
         self.principal: Any = None
@@ -93,6 +92,23 @@ class Socket(Listening, Addressing["Socket"]):
     def nsp(self) -> Any:
         """The namespace itself: `socket.nsp.emit(…)` reaches everybody, this client included."""
         return self._hub.namespace
+
+    @property
+    def user(self) -> str | None:
+        """Who it is; a socket with a user is in the room `user:<id>` from the start.
+
+        Raises:
+            UsageError: It is set after the middlewares: limits and recovery have gone by what it was.
+        """
+        return self._user
+
+    @user.setter
+    def user(self, user: str | None) -> None:
+        if self._state is not _JOINING:
+            raise UsageError(
+                "a socket's user is set by a middleware, before the socket is connected"
+            )
+        self._user = user
 
     @property
     def recovered(self) -> bool:

@@ -14,7 +14,7 @@ from clarion.realtime.admin.watch import Watch
 from clarion.realtime.heartbeat import Timed
 from clarion.realtime.server import Server
 from clarion.realtime.socket import Socket
-from clarion.settings import AdminUi
+from clarion.settings import AdminUi, check_password, checked
 from clarion.telemetry import sessions
 
 STATS_S: Final = 2.0  # as in Node; the page calls a server unhealthy after 10 s of silence
@@ -41,7 +41,10 @@ def instrument(
 
     Raises:
         UsageError: There is neither a password nor `verify`.
+        SettingsError: The password has fewer than 12 characters, or another value is no good.
     """
+    settings = checked(settings, AdminUi)
+    check_password(settings)
     if verify is None:
         if not settings.password:
             raise UsageError("the admin page needs a password, or `verify`")

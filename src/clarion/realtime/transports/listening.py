@@ -55,9 +55,9 @@ def listen(host: str, port: int) -> list[socket.socket]:
 def _why_not(host: str, port: int, exc: OSError) -> str:
     match exc.errno:
         case errno.EADDRINUSE:
-            return f"port {port} on {host} is taken by another program: choose another with --port or CLARION_PORT"
+            return f"port {port} on {host} is taken by another program: choose another (`port`, --port, CLARION_PORT)"
         case errno.EACCES:
-            return f"port {port} on {host} needs privileges: choose one above 1023 with --port or CLARION_PORT"
+            return f"port {port} on {host} needs privileges: choose one above 1023 (`port`, --port, CLARION_PORT)"
         case errno.EADDRNOTAVAIL:
             return f"host: {host!r} is not an address of this machine"
         case _:
