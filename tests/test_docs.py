@@ -20,7 +20,7 @@ def test_generated_pages_are_fresh(page: str) -> None:
     )
 
 
-@pytest.mark.parametrize("example", ["notify.sh", "notify.py", "inbox.mjs"])
+@pytest.mark.parametrize("example", ["notify.sh", "notify.py", "inbox.mjs", "standalone.py"])
 def test_the_readme_shows_the_examples_that_are_run(example: str) -> None:
     """A snippet of the README is a file in examples/, which another test runs."""
     assert (ROOT / "examples" / example).read_text().strip() in (ROOT / "README.md").read_text()

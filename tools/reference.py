@@ -4,6 +4,7 @@ python -m tools.reference [--check]
 """
 
 import inspect
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from clarion import errors
 from clarion.errors import ClarionError, UsageError
 from clarion.protocol import codes
+from clarion.realtime import Server
 from clarion.settings import SECTIONS, Field, fields
 from clarion.telemetry import REGISTRY
 
@@ -42,7 +44,25 @@ def settings_page() -> str:
             for f in fields()
             if f.section == section
         ]
+    out += [
+        "\n## Arguments of `Server`\n",
+        "A program that runs the Socket.IO server by itself says the values of `realtime` and `limits` as `Server(Realtime(path=…), Limits(rooms=…))`,",
+        "both from `clarion.settings`, and besides by name:\n",
+        "| argument | default | what it is |\n|---|---|---|",
+        *_arguments(Server),
+    ]
     return "\n".join(out) + "\n"
+
+
+def _arguments(kind: type) -> Iterator[str]:
+    """Rows of the arguments that are named, as the docstring tells them."""
+    told = inspect.cleandoc(kind.__doc__ or "").partition("Args:\n")[2].partition("\n\n")[0]
+    help = dict(re.findall(r"(?m)^    (\w+): (.*(?:\n     .*)*)", told))
+    for name, argument in inspect.signature(kind).parameters.items():
+        if argument.kind is argument.KEYWORD_ONLY:
+            given = argument.default
+            default = "–" if given is None or given == () or callable(given) else f"`{given!r}`"
+            yield f"| `{name}` | {default} | {' '.join(help[name].split())} |"
 
 
 def _default(field: Field) -> str:
