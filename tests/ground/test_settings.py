@@ -3,7 +3,7 @@
 import pytest
 
 from clarion.errors import SettingsError
-from clarion.settings import Settings, fields, load
+from clarion.settings import Realtime, Settings, checked, fields, load
 
 
 def test_every_setting_has_a_default_and_a_help_text() -> None:
@@ -143,3 +143,13 @@ def test_an_admin_page_that_would_be_open_or_in_the_way_stops_the_start(
     """A short password, a namespace of ours, a path that is the whole server."""
     with pytest.raises(SettingsError, match=said):
         load(env=env)
+
+
+def test_a_part_that_a_program_makes_is_judged_by_the_same_rules() -> None:
+    """What is left out has its default, what is good is taken as it is, what is no good is named."""
+    assert checked(None, Realtime) == Realtime()
+    assert checked(Realtime(path="/ws/"), Realtime).path == "/ws/"
+    with pytest.raises(SettingsError, match=r"Realtime: .*path"):
+        checked(Realtime(path="no slash"), Realtime)
+    with pytest.raises(SettingsError, match=r"Realtime\(…\) is wanted here, not Settings"):
+        checked(Settings(), Realtime)
