@@ -6,7 +6,7 @@ lost its tail and grew again be mistaken for the old one (Centrifugo's positions
 or knows who subscribes.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Annotated, Any, Literal
 
@@ -31,14 +31,28 @@ class Position(Struct, frozen=True):
     mark: Annotated[int, Meta(ge=0, lt=MARK_MODULUS)]
 
 
-class Entry(Struct, frozen=True):
-    """One change in a log. `prior` is the mark before it, so that the edge of a trimmed log can be checked."""
+class Entry(Struct, frozen=True, omit_defaults=True):
+    """One change in a log.
+
+    Args:
+        offset: Its number; the first has 1.
+        mark: The running sum up to it.
+        prior: The mark before it, so that the edge of a trimmed log can be checked.
+        event: What happened.
+        data: A JSON value; with a key, the item's new value.
+        key: Of the item of a map; None: an entry of a stream.
+        tags: What subscribers may filter by.
+        at_ms: When it was appended (ms since 1970); 0: not known.
+    """
 
     offset: int
     mark: int
     prior: int
     event: str
     data: Any
+    key: str | None = None
+    tags: Mapping[str, str] | None = None
+    at_ms: int = 0
 
 
 class Verdict(Enum):

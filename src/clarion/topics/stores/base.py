@@ -1,0 +1,119 @@
+"""What a topic store is: a log, a state by key, and one atomic way to change both.
+
+A store knows the five guards, dedupes by `id`, trims, and nothing else; what a change means is its kind's affair.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
+
+from msgspec import Struct
+
+from clarion.topics.changes import Change, Item, Outcome
+from clarion.topics.kinds import Log, Topic
+from clarion.topics.stream import Entry, Position
+
+REMEMBERED_MS: Final = 5 * 60_000
+"""For how long an `id` makes a change safe to repeat, at least (ms)."""
+REMEMBERED: Final = 10_000
+"""Ids that a topic remembers; beyond that the oldest is forgotten early."""
+
+PAGE: Final = 500
+"""Items of a page of a state."""
+
+
+class Keep(Struct, frozen=True):
+    """How much of a topic is kept.
+
+    Args:
+        size: Entries of its log.
+        age_s: For how long (s) an entry can be read, and how long a topic without items outlives its last use.
+        keys: Items of its state.
+    """
+
+    size: int
+    age_s: float
+    keys: int
+
+
+class Appended(Struct, frozen=True):
+    """What an append did. `entries` are new and in order; more than one change's, where an item's time was over."""
+
+    position: Position
+    entries: list[Entry]
+    outcomes: list[Outcome]
+    """One for each change, in their order."""
+
+
+class Items(Struct, frozen=True):
+    """A page of a map's state, in the order of keys, and the position that it belongs to."""
+
+    position: Position
+    items: list[tuple[str, Item]]
+    more: bool
+
+
+class Expired(Struct, frozen=True):
+    """Removals of items whose time was over, which subscribers have to be told of."""
+
+    topic: Topic
+    epoch: str
+    entries: list[Entry]
+
+
+class TopicStore(Log, Protocol):
+    """Logs and states of many topics. A topic begins, empty, when it is first asked for."""
+
+    async def append(self, topic: Topic, changes: Sequence[Change], keep: Keep) -> Appended:
+        """Make changes, all at one moment: no reader sees a part, no writer comes between.
+
+        A change whose guard does not hold, or whose id was here before, is left out; the others are made. An item whose time is
+        over is removed, with an entry, before its key is changed.
+
+        Raises:
+            TooMany: The state would have more than `keep.keys` items. Nothing was changed.
+            StorageFull: There is no room. Nothing was changed.
+            Unavailable: The store is not there now; `OutcomeUnknown` if it went away meanwhile.
+        """
+        ...
+
+    async def items(self, topic: Topic, after: str, limit: int) -> Items:
+        """At most `limit` items with keys above `after` ('': from the first)."""
+        ...
+
+    async def get(self, topic: Topic, keys: Sequence[str]) -> list[Item | None]:
+        """The items under these keys."""
+        ...
+
+    async def since(self, topic: Topic, at_ms: int) -> int:
+        """The offset of the newest entry that was appended before a time (ms since 1970): what `read` goes on from."""
+        ...
+
+    async def renew(self, topic: Topic, keys: Sequence[str], expires_ms: int) -> int:
+        """Let items that expire do so later; no entry is written. Returns how many of them are there."""
+        ...
+
+    async def expire(self, limit: int) -> list[Expired]:
+        """Remove at most `limit` items whose time is over, of any topic; each is given out once, to one caller."""
+        ...
+
+    async def trim(self) -> int:
+        """Forget what is kept no longer, and topics that nobody has used for that time. Returns how many entries went."""
+        ...
+
+    async def clear(self, topic: Topic) -> Position:
+        """Forget log and state; the topic goes on in a new epoch."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of what is held."""
+        ...
+
+
+def page_of(items: Items) -> dict[str, Any]:
+    """A page as subscribers get it: `{items: [{key, data, offset, tags?}], more}`; what comes behind it begins after its last key."""
+    shown = [
+        {"key": key, "data": item.data, "offset": item.offset}
+        | ({} if item.tags is None else {"tags": item.tags})
+        for key, item in items.items
+    ]
+    return {"items": shown, "more": items.more}
