@@ -115,17 +115,27 @@ def is_due(item: Item | None, now_ms: int) -> bool:
     return item is not None and item.expires_ms is not None and item.expires_ms <= now_ms
 
 
-def advance(position: Position, change: Change, draw: int, now_ms: int) -> Entry:
-    """The entry that a change becomes behind a position; `draw` is the mark's random step."""
-    mark = (position.mark + draw) % MARK_MODULUS
+def advance(position: Position, change: Change, item: Item | None, draw: int, now_ms: int) -> Entry:
+    """The entry that a change becomes behind a position.
+
+    Args:
+        position: The top of the log.
+        change: Its guard holds.
+        item: What its key has now.
+        draw: The mark's random step.
+        now_ms: Milliseconds since 1970.
+    """
+    had = None if item is None else item.tags
+    tags = had if change.event == REMOVE and change.tags is None else change.tags
     return Entry(
         position.offset + 1,
-        mark,
+        (position.mark + draw) % MARK_MODULUS,
         position.mark,
         change.event,
         change.data,
         key=change.key,
-        tags=change.tags,
+        tags=tags,
+        was=had if had != tags else None,
         at_ms=now_ms,
     )
 
@@ -139,9 +149,9 @@ def item_after(change: Change, offset: int, gone_until_ms: int) -> Item | None:
     return None
 
 
-def removal(key: str, item: Item) -> Change:
+def removal(key: str) -> Change:
     """The change by which an item goes whose time is over."""
-    return Change(event=REMOVE, data={"reason": "expired"}, key=key, tags=item.tags)
+    return Change(event=REMOVE, data={"reason": "expired"}, key=key)
 
 
 def state_after(state: dict[str, Any], entries: Iterable[Entry]) -> dict[str, Any]:

@@ -41,7 +41,8 @@ class Entry(Struct, frozen=True, omit_defaults=True):
         event: What happened.
         data: A JSON value; with a key, the item's new value.
         key: Of the item of a map; None: an entry of a stream.
-        tags: What subscribers may filter by.
+        tags: What subscribers may filter by; of a removal, those that the item had.
+        was: The tags that the item had before, if they were others: who filters by them must hear that it left.
         at_ms: When it was appended (ms since 1970); 0: not known.
     """
 
@@ -52,6 +53,7 @@ class Entry(Struct, frozen=True, omit_defaults=True):
     data: Any
     key: str | None = None
     tags: Mapping[str, str] | None = None
+    was: Mapping[str, str] | None = None
     at_ms: int = 0
 
 

@@ -87,7 +87,9 @@ async def test_a_log_is_read_in_pieces(store: TopicStore) -> None:
 async def test_a_state_is_what_its_log_says(store: TopicStore) -> None:
     """Setting, changing and removing by key; each item tells the offset of the entry that it is from, and its tags."""
     await add(store, put("a", 1, tags={"team": "red"}), put("b", {"x": [1, None, "é"]}))
-    made = await add(store, put("a", 2, tags={"team": "blue"}), remove("b"), put("c", None))
+    made = await add(
+        store, put("a", 2, tags={"team": "blue"}), remove("b", data="why"), put("c", None)
+    )
     page = await store.items(MAP, "", 10)
     assert page.position == made.position
     assert [(key, item.data, item.offset, item.tags) for key, item in page.items] == [
@@ -96,8 +98,19 @@ async def test_a_state_is_what_its_log_says(store: TopicStore) -> None:
     ]
     entries = (await store.read(MAP, 0, 100)).entries
     assert state_after({}, entries) == {"a": 2, "c": None}
-    assert [entry.tags for entry in entries] == [
-        {"team": "red"}, None, {"team": "blue"}, None, None,
+    assert entries[3].data == "why"
+
+
+async def test_entries_tell_the_tags_that_an_item_had(store: TopicStore) -> None:
+    """A subscriber that filters learns that an item left it: `was` has the former tags if they were others; a removal, its item's."""
+    red, blue = {"team": "red"}, {"team": "blue"}
+    await add(
+        store, put("a", 1, tags=red), put("a", 2, tags=red), put("a", 3, tags=blue), remove("a"),
+        put("a", 1),
+    )  # fmt: skip
+    entries = (await store.read(MAP, 0, 100)).entries
+    assert [(entry.tags, entry.was) for entry in entries] == [
+        (red, None), (red, None), (blue, red), (blue, None), (None, None),
     ]  # fmt: skip
 
 

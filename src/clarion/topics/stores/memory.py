@@ -167,7 +167,7 @@ class MemoryStore:
                 self._forget(held, key)
                 continue
             expired = found.setdefault(topic, Expired(topic, held.position.epoch, []))
-            self._apply(topic, held, removal(key, item), expired.entries, now_ms)
+            self._apply(topic, held, removal(key), expired.entries, now_ms)
             self._shorten(held, now_ms)
         return list(found.values())
 
@@ -230,7 +230,7 @@ class MemoryStore:
                 if item.is_gone:
                     self._forget(held, change.key)
                 else:
-                    self._apply(topic, held, removal(change.key, item), entries, now_ms)
+                    self._apply(topic, held, removal(change.key), entries, now_ms)
                 item = None
         if not holds(change.guard, item):
             there = None if item is None or item.is_gone else item
@@ -244,7 +244,8 @@ class MemoryStore:
     def _apply(
         self, topic: Topic, held: _Held, change: Change, entries: list[Entry], now_ms: int
     ) -> Entry:
-        entry = advance(held.position, change, self._ids.mark(), now_ms)
+        item = None if change.key is None else held.items.get(change.key)
+        entry = advance(held.position, change, item, self._ids.mark(), now_ms)
         size = len(_encode(change)) + OVERHEAD
         held.position = after(held.position, entry)
         held.entries.append((entry, size))
@@ -252,8 +253,8 @@ class MemoryStore:
         entries.append(entry)
         if change.key is not None:
             gone_until_ms = now_ms + int(held.keep.age_s * 1000)
-            item = item_after(change, entry.offset, gone_until_ms)
-            self._put(topic, held, change.key, item, size)
+            after_it = item_after(change, entry.offset, gone_until_ms)
+            self._put(topic, held, change.key, after_it, size)
         return entry
 
     def _put(self, topic: Topic, held: _Held, key: str, item: Item | None, size: int) -> None:
