@@ -43,7 +43,8 @@ from clarion.realtime.transports.asgi import Receive, Scope, Send
 from clarion.settings import Settings
 from clarion.storage import open_store
 from clarion.telemetry import get_logger, spawn
-from clarion.topics import Commands, Kinds, TopicEngine
+from clarion.topics import Commands, Kinds, TopicEngine, Topics
+from clarion.topics.stores import MemoryStore
 
 _log = get_logger(__name__)
 
@@ -64,7 +65,8 @@ class App:
         inbox: Everybody's inbox.
         accounts: Clarion's own logins.
         keys: API keys.
-        kinds: Kinds of topics; an application may add its own.
+        kinds: Kinds of topics, with rows of their own; an application may add its own.
+        topics: Topics: publishing, reading, and kinds that have no rows of their own.
         worker: Durable jobs.
         asgi: The whole as an ASGI application, for any ASGI server: API, pages, and sessions on both transports. Its lifespan opens the
             app and closes it. Mounted in another application it gets none: enter the app in that one's lifespan.
@@ -177,6 +179,8 @@ class App:
         self._closing.push_async_callback(self.opened.close)
         self.engine.start()
         self._closing.push_async_callback(self.engine.close)
+        self.topics.start()
+        self._closing.push_async_callback(self.topics.close)
         await self.worker.start()
         self._closing.push_async_callback(self.worker.close)
         probing = spawn(self._probe(), name="readiness")
@@ -250,9 +254,11 @@ class App:
         self.engine = TopicEngine(
             home.prepare, self.kinds, LocalBus(), limits, clock=clock, ids=ids
         )
+        topic_store = MemoryStore(clock=clock, ids=ids)
+        self.topics = Topics(self.engine, self.kinds, topic_store, limits, clock=clock)
         self.inbox = Inbox(self.store, self.engine, clock=clock, ids=ids)
         self.notifications = Notifications(self.store, self.inbox, limits, clock=clock, ids=ids)
-        self.commands = Commands(self.engine, _principal_of, limits, clock=clock)
+        self.commands = Commands(self.engine, self.topics, _principal_of, limits, clock=clock)
         self.commands.install(home)
 
     def _make_jobs(self) -> None:

@@ -174,6 +174,13 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
         _help("Bytes that wait for the handler of a raw endpoint: no more is read meanwhile", ge=1),
     ] = 256 * 1024
     # Topics
+    publication_bytes: Annotated[
+        int, _help("A publication's data (bytes of JSON): ack too_large, 413", ge=1)
+    ] = 65_536
+    topic_keys: Annotated[int, _help("Keys of a map: ack too_many, 429", ge=1)] = 10_000
+    owned_s: Annotated[
+        float, _help("What a socket owns outlives a node that died by this (s)", gt=0)
+    ] = 30.0
     recovery_publications: Annotated[
         int, _help("Publications that one recovery may bring: otherwise a snapshot", ge=1)
     ] = 1_000

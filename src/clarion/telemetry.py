@@ -98,6 +98,14 @@ recoveries = _counter(
     "topic_recoveries", "Subscriptions that asked to recover", "recovered", "reason"
 )
 publications = _counter("publications", "Publications announced to subscribers", "kind")
+publications_conflated = _counter(
+    "publications_conflated",
+    "Publications that a newer one of their key replaced before they were written",
+)
+publications_skipped = _counter(
+    "publications_skipped",
+    "Publications of a map that a newer one replaced while a socket was slow",
+)
 position_checks = _counter(
     "position_checks", "Comparisons of a subscriber's position with the log", "result"
 )

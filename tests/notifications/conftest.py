@@ -17,10 +17,11 @@ from clarion.ids import Ids
 from clarion.notifications import CreateNotification, Inbox, Notifications, inbox_kind
 from clarion.settings import Limits
 from clarion.storage import Store, open_store
+from clarion.topics.arguments import SubscribeArgs
 from clarion.topics.engine import TopicEngine
 from clarion.topics.kinds import Kind, Kinds, Topic
-from clarion.topics.live import Publication
 from clarion.topics.stream import Position
+from tests.support.publications import Publication
 
 
 class Reader:
@@ -28,6 +29,7 @@ class Reader:
 
     def __init__(self, id: str) -> None:
         self.id = id
+        self.connected, self.is_slow = True, False
         self.answer: Any = None
         self.publications: list[Any] = []
         self.ended: list[Any] = []
@@ -62,7 +64,7 @@ class House:
         """Someone's browser: live from the answer on."""
         reader = Reader(f"socket {next(_serial)}")
         answer, subscription = await self.engine.subscribe(
-            reader, user(name), f"inbox:{name}", since
+            reader, user(name), SubscribeArgs(f"inbox:{name}", since)
         )
         reader.answer = answer
         self.engine.go(subscription)

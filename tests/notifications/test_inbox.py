@@ -8,6 +8,7 @@ from clarion.auth.principal import Principal
 from clarion.clock import as_datetime
 from clarion.errors import Invalid, NotFound
 from clarion.notifications.log import LOG_AGE_S, LOG_SIZE, NOTHING, WINDOW
+from clarion.topics.arguments import SubscribeArgs
 from clarion.topics.stream import Position
 from tests.notifications.conftest import House, on_one_engine, user
 
@@ -243,7 +244,7 @@ async def test_only_its_owner_may_subscribe(house: House) -> None:
     reader = await house.subscribe("ann")
     for principal in (user("bob"), Principal(id="ann", kind="key", scopes=frozenset({"*"}))):
         with pytest.raises(Forbidden):
-            await house.engine.subscribe(reader, principal, "inbox:ann")
+            await house.engine.subscribe(reader, principal, SubscribeArgs("inbox:ann"))
 
 
 async def test_a_lost_announcement_is_found_by_the_position_check(house: House) -> None:

@@ -21,7 +21,9 @@ from clarion.telemetry import spawn
 from clarion.topics.commands import COMMANDS, Commands
 from clarion.topics.engine import TopicEngine
 from clarion.topics.kinds import Kind, Kinds, Read, Snapshot, Topic
+from clarion.topics.stores import MemoryStore as TopicStore
 from clarion.topics.stream import Position
+from clarion.topics.topics import Topics
 from tests.simulation.wire import Wire
 from tests.support.memory_store import Disk, MemoryStore
 from tests.support.simulation import SimLoop
@@ -102,7 +104,11 @@ class Node:
         self.engine = TopicEngine(
             _prepare, kinds, self.bus, limits, clock=self.clock, ids=loop.ids()
         )
-        self.commands = Commands(self.engine, lambda door: door.principal, limits, clock=self.clock)
+        topic_store = TopicStore(clock=self.clock, ids=loop.ids())
+        self.topics = Topics(self.engine, kinds, topic_store, limits, clock=self.clock)
+        self.commands = Commands(
+            self.engine, self.topics, lambda door: door.principal, limits, clock=self.clock
+        )
         self.inbox = Inbox(self.store, self.engine, clock=self.clock, ids=loop.ids())
         self.notifications = Notifications(
             self.store, self.inbox, limits, clock=self.clock, ids=loop.ids()

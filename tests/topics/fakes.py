@@ -11,10 +11,13 @@ from clarion.clock import ManualClock
 from clarion.errors import Unavailable
 from clarion.ids import Ids
 from clarion.settings import Limits
+from clarion.topics.arguments import SubscribeArgs
 from clarion.topics.engine import TopicEngine
 from clarion.topics.kinds import Granted, Kind, Kinds, Read, Snapshot, Topic
-from clarion.topics.live import Publication
+from clarion.topics.stores import MemoryStore
 from clarion.topics.stream import MARK_MODULUS, Entry, Position
+from clarion.topics.topics import Topics
+from tests.support.publications import Publication
 
 
 class Socket:
@@ -25,6 +28,8 @@ class Socket:
         self.got: list[tuple[str, Any]] = []
         self.rooms: dict[str, None] = {}
         self.arrived = asyncio.Event()
+        self.connected = True
+        self.is_slow = False
 
     def deliver(self, prepared: Any, /) -> None:
         self.arrived.set()
@@ -115,7 +120,7 @@ class Bench:
     def __init__(self, limits: Limits | None = None) -> None:
         self.log, self.bus, self.clock = MemoryLog(), LocalBus(), ManualClock()
         self.limits = limits or Limits(topics=3, recovery_publications=10)
-        kinds = Kinds()
+        self.kinds = kinds = Kinds()
         for name, right in (("own", Self()), ("sum", Granted())):
             kinds.add(
                 Kind(
@@ -132,6 +137,9 @@ class Bench:
             self._prepare, kinds, self.bus, self.limits, clock=self.clock, ids=Ids.seeded(3)
         )
 
+        self.store = MemoryStore(clock=self.clock, ids=Ids.seeded(4))
+        self.topics = Topics(self.engine, kinds, self.store, self.limits, clock=self.clock)
+
     def _prepare(self, event: str, data: Any) -> Any:
         self.prepared += 1
         return event, data
@@ -146,7 +154,9 @@ class Bench:
         self, socket: Socket, topic: Topic = OPEN, since: Position | None = None
     ) -> Any:
         """As the commands do it: live once the answer is on its way."""
-        answer, subscription = await self.engine.subscribe(socket, ADA, topic.wire, since)
+        answer, subscription = await self.engine.subscribe(
+            socket, ADA, SubscribeArgs(topic.wire, since)
+        )
         self.engine.go(subscription)
         return answer
 

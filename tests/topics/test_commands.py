@@ -28,7 +28,11 @@ class Desk:
             id="ada", rooms={"chat-*": ("join",)}, topics={"sum:*": ("subscribe",)}
         )
         self.commands = Commands(
-            self.bench.engine, lambda socket: self.principal, LIMITS, clock=self.bench.clock
+            self.bench.engine,
+            self.bench.topics,
+            lambda socket: self.principal,
+            LIMITS,
+            clock=self.bench.clock,
         )
         self.socket = Socket("s")
         self.commands.connected(self.socket)

@@ -19,7 +19,9 @@ from clarion.errors import (
     Unavailable,
 )
 from clarion.settings import Limits
+from clarion.topics.arguments import SubscribeArgs
 from clarion.topics.stream import Position
+from tests.support.publications import Publication
 from tests.topics.fakes import ADA, INBOX, OPEN, Bench, Socket, settle
 
 
@@ -70,7 +72,7 @@ async def test_who_comes_back_gets_just_what_was_missed(bench: Bench) -> None:
     await bench.publish(OPEN, 3, 4)
     answer = await bench.subscribe(Socket("s"), since=since)
     assert answer.recovered
-    assert [missed.data for missed in answer.publications] == [3, 4]
+    assert [missed["data"] for missed in answer.publications] == [3, 4]
     assert answer.offset == 4
 
 
@@ -132,7 +134,7 @@ async def test_what_is_announced_while_the_log_is_read_is_neither_lost_nor_doubl
 async def test_nothing_overtakes_the_answer(bench: Bench) -> None:
     """Publications wait until the ack is on its way."""
     socket = Socket("s")
-    _, subscription = await bench.engine.subscribe(socket, ADA, OPEN.wire)
+    _, subscription = await bench.engine.subscribe(socket, ADA, SubscribeArgs(OPEN.wire))
     await bench.publish(OPEN, 1)
     await settle()
     assert socket.got == []
@@ -143,7 +145,7 @@ async def test_nothing_overtakes_the_answer(bench: Bench) -> None:
 async def test_what_waits_for_a_slow_log_is_bounded(bench: Bench) -> None:
     """Beyond what a recovery may bring nothing is kept, and the client comes back for a snapshot."""
     socket = Socket("s")
-    _, subscription = await bench.engine.subscribe(socket, ADA, OPEN.wire)
+    _, subscription = await bench.engine.subscribe(socket, ADA, SubscribeArgs(OPEN.wire))
     await bench.publish(OPEN, *range(bench.limits.recovery_publications + 1))
     await settle()
     bench.engine.go(subscription)
@@ -431,12 +433,12 @@ async def test_a_socket_has_a_bounded_number_of_subscriptions(bench: Bench) -> N
     socket = Socket("s")
     ada = Principal(id="ada", topics={"sum:*": ("subscribe",)})
     for number in (1, 2, 3, 3):
-        await bench.engine.subscribe(socket, ada, f"sum:{number}")
+        await bench.engine.subscribe(socket, ada, SubscribeArgs(f"sum:{number}"))
     with pytest.raises(TooMany) as refused:
-        await bench.engine.subscribe(socket, ada, "sum:4")
+        await bench.engine.subscribe(socket, ada, SubscribeArgs("sum:4"))
     assert refused.value.facts["limit"] == 3
     bench.engine.unsubscribe(socket, "sum:1")
-    await bench.engine.subscribe(socket, ada, "sum:4")
+    await bench.engine.subscribe(socket, ada, SubscribeArgs("sum:4"))
 
 
 async def test_rights_are_asked_before_anything_else(bench: Bench) -> None:
@@ -452,7 +454,7 @@ async def test_rights_are_asked_before_anything_else(bench: Bench) -> None:
         (ADA, ":ada", Invalid),
     ):
         with pytest.raises(error):
-            await bench.engine.subscribe(socket, principal, topic)
+            await bench.engine.subscribe(socket, principal, SubscribeArgs(topic))
     assert not bench.log.reading.is_set()
 
 
@@ -460,7 +462,7 @@ async def test_the_same_name_in_another_tenant_is_another_topic(bench: Bench) ->
     ours, theirs = Socket("ours"), Socket("theirs")
     await bench.subscribe(ours, INBOX)
     other = Principal(id="ada", tenant="other")
-    _, subscription = await bench.engine.subscribe(theirs, other, "own:ada")
+    _, subscription = await bench.engine.subscribe(theirs, other, SubscribeArgs("own:ada"))
     bench.engine.go(subscription)
     await bench.publish(INBOX, 1)
     await settle()
@@ -471,7 +473,7 @@ async def test_a_credential_that_runs_out_ends_what_it_opened(bench: Bench) -> N
     brief = Principal(id="ada", expires_ms=bench.clock.now_ms() + 1000)
     lasting, ending = Socket("lasting"), Socket("ending")
     await bench.subscribe(lasting, INBOX)
-    await bench.engine.subscribe(ending, brief, "own:ada")
+    await bench.engine.subscribe(ending, brief, SubscribeArgs("own:ada"))
     bench.engine.recheck()
     assert ending.ended == []
     bench.clock.advance(1)
@@ -497,7 +499,7 @@ async def test_a_socket_that_closes_under_a_delivery_disturbs_nobody(bench: Benc
     assert quick.offsets == [1, 2]
     ending = msgspec.structs.replace(ADA, expires_ms=bench.clock.now_ms())
     for topic in (OPEN, INBOX):
-        await bench.engine.subscribe(slow, ending, topic.wire)
+        await bench.engine.subscribe(slow, ending, SubscribeArgs(topic.wire))
     bench.engine.recheck()
     assert len(slow.ended) == 1
 
@@ -506,7 +508,7 @@ async def test_a_right_that_is_lost_ends_the_subscription(bench: Bench) -> None:
     socket = Socket("s")
     grants = {"sum:open-*": ("subscribe",)}
     _, subscription = await bench.engine.subscribe(
-        socket, Principal(id="eve", topics=grants), OPEN.wire
+        socket, Principal(id="eve", topics=grants), SubscribeArgs(OPEN.wire)
     )
     grants.clear()
     bench.engine.recheck()
@@ -582,7 +584,7 @@ class Client:
         answer = await self._bench.subscribe(self.socket, since=since)
         if answer.recovered:
             for missed in answer.publications:
-                self._apply(missed)
+                self._apply(Publication(**missed))
         else:
             self.sum = answer.snapshot
         at = Position(answer.epoch, answer.offset, answer.mark)

@@ -107,6 +107,11 @@ class Egress:
         return 0 if self._debt >= _IS_SHUT else self._debt
 
     @property
+    def is_past_soft(self) -> bool:
+        """Whether more waits than the soft mark."""
+        return _IS_SHUT > self._debt > self._flusher.soft < self._fresh_debt()
+
+    @property
     def is_empty(self) -> bool:
         """Whether nothing is queued."""
         return self._first is None

@@ -239,6 +239,11 @@ class Socket(Listening, Addressing["Socket"]):
             )
         return self.deliver(prepared, is_volatile=is_volatile)
 
+    @property
+    def is_slow(self) -> bool:
+        """Whether more waits for this client than `limits.egress_soft_bytes`."""
+        return self.egress.is_past_soft
+
     def deliver(self, prepared: Prepared, /, *, is_volatile: bool = False) -> Sent:
         """Send an event that was encoded by `prepare` of this socket's namespace; never raises."""
         if self._state is _GONE:

@@ -2,10 +2,13 @@
 
 from clarion.topics.commands import Commands
 from clarion.topics.engine import TopicEngine
-from clarion.topics.kinds import Granted, Kind, Kinds, Log, Read, Snapshot, Topic
+from clarion.topics.kinds import Granted, Kind, Kinds, Log, Read, SignedIn, Snapshot, Topic
+from clarion.topics.publishing import Call, Publish, Published
 from clarion.topics.stream import Entry, Position
+from clarion.topics.topics import TopicHandle, Topics
 
 __all__ = [
+    "Call",
     "Commands",
     "Entry",
     "Granted",
@@ -13,8 +16,13 @@ __all__ = [
     "Kinds",
     "Log",
     "Position",
+    "Publish",
+    "Published",
     "Read",
+    "SignedIn",
     "Snapshot",
     "Topic",
     "TopicEngine",
+    "TopicHandle",
+    "Topics",
 ]

@@ -6,9 +6,10 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from clarion.topics.filters import Matches
 from clarion.topics.kinds import Durability, Kind, Snapshot, Topic
-from clarion.topics.live import Publication
-from clarion.topics.stream import Position, Reason, Recovered
+from clarion.topics.live import publication, wanted
+from clarion.topics.stream import Entry, Position, Reason, Recovered
 
 # A recovery larger than this is replaced by a snapshot: an ack must fit into a socket's queue (limits.egress_hard_bytes).
 RECOVERY_BYTES = 1 << 20
@@ -22,7 +23,7 @@ class LogInfo(Struct, frozen=True):
 
 
 class Subscribed(Struct, frozen=True, rename={"durability": "class"}):
-    """The answer to `subscribe`. It has `publications` if it recovered, else the `snapshot`."""
+    """The answer to `subscribe`. It has `publications` if it recovered, else the `snapshot`, and what was asked for by `rewind`."""
 
     topic: str
     epoch: str
@@ -33,7 +34,7 @@ class Subscribed(Struct, frozen=True, rename={"durability": "class"}):
     log: LogInfo
     reason: Reason | UnsetType = UNSET
     snapshot: Any = UNSET
-    publications: Sequence[Publication] | UnsetType = UNSET
+    publications: Sequence[dict[str, Any]] | UnsetType = UNSET
 
     @property
     def position(self) -> Position:
@@ -41,30 +42,60 @@ class Subscribed(Struct, frozen=True, rename={"durability": "class"}):
         return Position(self.epoch, self.offset, self.mark)
 
 
-def recovered(kind: Kind, topic: Topic, found: Recovered) -> Subscribed | None:
-    """Everything that was missed; None if it is more than fits."""
-    missed = [Publication.of(topic.wire, entry) for entry in found.entries]
+def recovered(
+    kind: Kind, topic: Topic, since: int, found: Recovered, matches: Matches | None
+) -> Subscribed | None:
+    """Everything that was missed behind the offset `since`; None if it is more than fits."""
+    missed = shown(topic, since, found.entries, matches)
     if len(msgspec.json.encode(missed)) > RECOVERY_BYTES:
         return None
-    at = found.position
-    log = LogInfo(kind.log_size, kind.log_age_s)
-    return Subscribed(
-        topic.wire, at.epoch, at.offset, at.mark, kind.durability, True, log, publications=missed
+    return _subscribed(kind, topic, found.position, recovered=True, publications=missed)
+
+
+def anew(
+    kind: Kind, topic: Topic, found: Snapshot, reason: Reason | None, matches: Matches | None
+) -> Subscribed:
+    """The whole state; `reason` says why it is not just what was missed, None: that was not asked for."""
+    return _subscribed(
+        kind,
+        topic,
+        found.position,
+        recovered=False,
+        reason=UNSET if reason is None else reason,
+        snapshot=filtered(found.state, matches) if kind.shape == "map" else found.state,
     )
 
 
-def anew(kind: Kind, topic: Topic, found: Snapshot, reason: Reason | None) -> Subscribed:
-    """The whole state; `reason` says why it is not just what was missed, None: that was not asked for."""
-    at = found.position
+def rewound(answer: Subscribed, topic: Topic, entries: Sequence[Entry]) -> Subscribed:
+    """The answer, with entries that came before its position."""
+    first = entries[0].offset - 1 if entries else answer.offset
+    return msgspec.structs.replace(answer, publications=shown(topic, first, entries, None))
+
+
+def shown(
+    topic: Topic, told: int, entries: Sequence[Entry], matches: Matches | None
+) -> list[dict[str, Any]]:
+    """Entries as a client gets them who was told the offset `told` last."""
+    found = []
+    for entry in entries:
+        kept = entry if matches is None else wanted(entry, matches)
+        if kept is not None:
+            found.append(publication(topic.wire, kept, told))
+            told = entry.offset
+    return found
+
+
+def filtered(page: dict[str, Any], matches: Matches | None) -> dict[str, Any]:
+    """A page of a map's state (`stores.page_of`) with the items that a filter takes."""
+    if matches is None:
+        return page
+    return {**page, "items": [item for item in page["items"] if matches(item.get("tags", {}))]}
+
+
+def _subscribed(
+    kind: Kind, topic: Topic, at: Position, *, recovered: bool, **more: Any
+) -> Subscribed:
     log = LogInfo(kind.log_size, kind.log_age_s)
     return Subscribed(
-        topic.wire,
-        at.epoch,
-        at.offset,
-        at.mark,
-        kind.durability,
-        False,
-        log,
-        reason=UNSET if reason is None else reason,
-        snapshot=found.state,
+        topic.wire, at.epoch, at.offset, at.mark, kind.durability, recovered, log, **more
     )

@@ -11,12 +11,36 @@ from clarion.telemetry import limit_exceeded
 from clarion.topics.stream import Position
 
 
+class Rewind(Struct, frozen=True, forbid_unknown_fields=True):
+    """Publications from before the subscription: the newest `count`, or those not older than `since_ms` (ms since 1970), or both."""
+
+    count: Annotated[int, Meta(ge=1, le=1_000)] | None = None
+    since_ms: Annotated[int, Meta(ge=0)] | None = None
+
+
 class SubscribeArgs(Struct, frozen=True, forbid_unknown_fields=True):
-    """`since`: the position up to which the client knows the topic. `params` is for the kind; no kind takes any yet."""
+    """What `subscribe` takes.
+
+    Args:
+        topic: `kind:name`.
+        since: The position up to which the client knows the topic.
+        params: For the kind; most take none.
+        filter: See `filters`.
+        rewind: Of a stream.
+    """
 
     topic: Annotated[str, Meta(min_length=1)]
     since: Position | None = None
     params: dict[str, Any] | None = None
+    filter: Any = None
+    rewind: Rewind | None = None
+
+
+class PageArgs(Struct, frozen=True, forbid_unknown_fields=True):
+    """Names what follows the key `after` in the state of a map."""
+
+    topic: Annotated[str, Meta(min_length=1)]
+    after: str
 
 
 class TopicArgs(Struct, frozen=True, forbid_unknown_fields=True):

@@ -29,6 +29,8 @@ class Books:
         # Invariant: a subscription is in both, or it has ended. Nothing empty stays in either.
         self._feeds: dict[Topic, Feed] = {}
         self._sockets: dict[str, dict[str, Subscription]] = {}
+        # Those that have skipped something.
+        self.lagging: dict[Subscription, None] = {}
 
     @property
     def feeds(self) -> Mapping[Topic, Feed]:
@@ -47,7 +49,7 @@ class Books:
         """The topic's feed, to be used in a subscription that is added at once."""
         found = self._feeds.get(topic)
         if found is None:
-            found = feed = Feed(topic, kind, self._prepare)
+            found = feed = Feed(topic, kind, self._prepare, self.lagging)
             feed.receiver = lambda data: self._receive(feed, data)
         return found
 
@@ -57,6 +59,8 @@ class Books:
         if feed.topic not in self._feeds:
             self._feeds[feed.topic] = feed
             self._bus.subscribe(channel(feed.topic), feed.receiver)
+            if feed.kind.watched is not None:
+                feed.kind.watched(feed.topic, True)
         feed.subscriptions[sid] = subscription
         self._sockets.setdefault(sid, {})[feed.topic.wire] = subscription
 
@@ -70,6 +74,10 @@ class Books:
         if not feed.subscriptions:
             del self._feeds[feed.topic]
             self._bus.unsubscribe(channel(feed.topic), feed.receiver)
+            if feed.kind.watched is not None:
+                feed.kind.watched(feed.topic, False)
+        if feed.kind.ended is not None:
+            feed.kind.ended(feed.topic, subscription.socket, subscription.principal)
         mine = self._sockets[sid]
         del mine[feed.topic.wire]
         if not mine:

@@ -1,4 +1,4 @@
-"""The commands that a socket may send in Clarion's own namespace: subscribe, unsubscribe, join, leave.
+"""The commands that a socket may send in Clarion's own namespace: subscribe, unsubscribe, page, publish, join, leave.
 
 Each declares its right, takes one object, and is answered by an ack: what it says, or `{error: {code, message, …}}`. Rights are
 checked at every command, against the credential as it is then.
@@ -29,9 +29,18 @@ from clarion.errors import (
 )
 from clarion.settings import Limits
 from clarion.telemetry import get_logger, limit_exceeded
-from clarion.topics.arguments import RoomArgs, SubscribeArgs, TopicArgs, check_name, convert
+from clarion.topics.arguments import (
+    PageArgs,
+    RoomArgs,
+    SubscribeArgs,
+    TopicArgs,
+    check_name,
+    convert,
+)
 from clarion.topics.engine import TopicEngine
 from clarion.topics.live import Peer
+from clarion.topics.publishing import PublishArgs
+from clarion.topics.topics import Topics
 
 _log = get_logger(__name__)
 
@@ -115,6 +124,7 @@ class Commands:
 
     Args:
         engine: Has the subscriptions.
+        topics: Takes what is published.
         principal_of: Who is behind a socket; None: nobody.
         limits: `commands_per_s`, `rooms`, `name_bytes`.
         clock: For rates, and the end of credentials.
@@ -123,12 +133,14 @@ class Commands:
     def __init__(
         self,
         engine: TopicEngine,
+        topics: Topics,
         principal_of: Callable[[Any], Principal | None],
         limits: Limits,
         *,
         clock: Clock,
     ) -> None:
         self._engine = engine
+        self._topics = topics
         self._principal_of = principal_of
         self._limits = limits
         self._clock = clock
@@ -159,6 +171,7 @@ class Commands:
         """Forget a socket, and end its subscriptions."""
         self._callers.pop(socket.id, None)
         self._engine.leave(socket)
+        self._topics.left(socket.id)
 
     async def run(self, socket: Member, name: str, *given: Any) -> Answer:
         """Run a command; what goes wrong is in the answer.
@@ -206,9 +219,7 @@ class Commands:
     @command("subscribe", right=rights.Self(), args=SubscribeArgs)
     async def _subscribe(self, caller: Caller, principal: Principal, args: SubscribeArgs) -> Answer:
         check_name("topic", args.topic, self._limits.name_bytes)
-        answer, subscription = await self._engine.subscribe(
-            caller.socket, principal, args.topic, args.since
-        )
+        answer, subscription = await self._engine.subscribe(caller.socket, principal, args)
         return Answer(answer, lambda: self._engine.go(subscription))
 
     @command("unsubscribe", right=rights.Self(), args=TopicArgs)
@@ -216,6 +227,17 @@ class Commands:
         check_name("topic", args.topic, self._limits.name_bytes)
         self._engine.unsubscribe(caller.socket, args.topic)
         return Answer({"topic": args.topic})
+
+    @command("page", right=rights.Self(), args=PageArgs)
+    async def _page(self, caller: Caller, principal: Principal, args: PageArgs) -> Answer:
+        check_name("topic", args.topic, self._limits.name_bytes)
+        return Answer(await self._engine.page(caller.socket, args.topic, args.after))
+
+    @command("publish", right=rights.Self(), args=PublishArgs)
+    async def _publish(self, caller: Caller, principal: Principal, args: PublishArgs) -> Answer:
+        check_name("topic", args.topic, self._limits.name_bytes)
+        done = await self._topics.publish(principal, args.topic, args, caller.socket)
+        return Answer(done)
 
     @command("join", right=rights.Self(), args=RoomArgs)
     async def _join(self, caller: Caller, principal: Principal, args: RoomArgs) -> Answer:

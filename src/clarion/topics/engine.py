@@ -16,7 +16,15 @@ from msgspec import Struct
 from clarion.auth.principal import Principal
 from clarion.bus.base import Bus
 from clarion.clock import Clock
-from clarion.errors import ClarionError, Conflict, PeerError, ServerError, TooMany
+from clarion.errors import (
+    ClarionError,
+    Conflict,
+    Invalid,
+    NotFound,
+    PeerError,
+    ServerError,
+    TooMany,
+)
 from clarion.ids import Ids
 from clarion.protocol.codes import CloseCode
 from clarion.settings import Limits
@@ -30,14 +38,17 @@ from clarion.telemetry import (
 )
 from clarion.topics import answers
 from clarion.topics.answers import Subscribed
+from clarion.topics.arguments import Rewind, SubscribeArgs
 from clarion.topics.books import Books, channel
-from clarion.topics.kinds import Kinds, Topic, parse
+from clarion.topics.filters import compile_filter
+from clarion.topics.kinds import Kind, Kinds, Paged, Snapshot, Timed, Topic, check_wish, parse
 from clarion.topics.live import Feed, Peer, Prepare, Subscription
 from clarion.topics.stream import Entry, Position, Reason, Recovered, compare, recover
 
 _log = get_logger(__name__)
 
 TOPS_AT_ONCE = 500  # topics in one question to a log
+CATCH_UP_S = 0.5  # until a client hears of what was skipped
 SPREAD = 0.2  # of the time between two checks: nodes and their timers must not beat together
 
 
@@ -49,6 +60,13 @@ class Frame(Struct, frozen=True, array_like=True):
 
 
 _decode_frame = msgspec.json.Decoder(Frame).decode
+
+
+class Occupancy(Struct, frozen=True):
+    """How many subscriptions a topic has, and of how many callers."""
+
+    subscriptions: int
+    users: int
 
 
 class TopicEngine:
@@ -86,8 +104,9 @@ class TopicEngine:
         bus.on_gap(self._on_gap)
 
     def start(self) -> None:
-        """Begin to check positions now and then."""
+        """Begin to check positions now and then, and to send what slow or choosy subscribers have skipped."""
         self._spawn(self._check_forever(), name="topics: position check")
+        self._spawn(self._catch_up_forever(), name="topics: what was skipped")
 
     async def close(self) -> None:
         """End every task. Subscriptions end with their sockets."""
@@ -97,15 +116,14 @@ class TopicEngine:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def subscribe(
-        self, socket: Peer, principal: Principal | None, name: str, since: Position | None = None
+        self, socket: Peer, principal: Principal | None, wish: SubscribeArgs
     ) -> tuple[Subscribed, Subscription]:
         """Subscribe a socket to a topic; a former subscription of it to the same topic is replaced.
 
         Args:
             socket: Who gets the publications.
             principal: Whose rights count, and whose tenant the topic is in.
-            name: `kind:name`.
-            since: What the client already knows; None: it wants the snapshot.
+            wish: Which topic, what the client already knows of it, and what it wants of it.
 
         Returns:
             The answer, and the subscription: publications wait in it until `go` is called, after the answer was sent.
@@ -116,10 +134,16 @@ class TopicEngine:
             Conflict: A later `subscribe` or an `unsubscribe` of the same socket came in between.
             ServerError: The log cannot be read now.
         """
-        topic = parse("" if principal is None else principal.tenant, name)
+        topic = parse("" if principal is None else principal.tenant, wish.topic)
         kind = self._kinds.find(topic.kind)
         kind.check("subscribe", principal, topic)
-        mine = self._books.of(socket.id)
+        matches = None if wish.filter is None else compile_filter(wish.filter)
+        check_wish(kind, wish)
+        if kind.open is not None:
+            topic = await kind.open(topic, principal, wish.params or {})
+            if not socket.connected:
+                raise Conflict("the socket is gone")
+        name, mine = topic.wire, self._books.of(socket.id)
         if name not in mine and len(mine) >= self._limits.topics:
             limit_exceeded.labels("topics").inc()
             raise TooMany(
@@ -128,10 +152,10 @@ class TopicEngine:
             )
         if name in mine:
             self._books.remove(mine[name])
-        subscription = Subscription(socket, self._books.feed(topic, kind), principal)
+        subscription = Subscription(socket, self._books.feed(topic, kind), principal, matches)
         self._books.add(subscription)
         try:
-            answer = await self._read(subscription, since)
+            answer = await self._read(subscription, wish)
         except BaseException:
             self._books.remove(subscription)
             raise
@@ -156,6 +180,42 @@ class TopicEngine:
         """End all subscriptions of a socket that is gone."""
         for subscription in list(self._books.of(socket.id).values()):
             self._books.remove(subscription)
+
+    def occupancy(self, topic: Topic) -> Occupancy:
+        """Who is subscribed to a topic on this node."""
+        feed = self._books.feeds.get(topic)
+        mine = [] if feed is None else list(feed.subscriptions.values())
+        users = {each.principal.key for each in mine if each.principal is not None}
+        return Occupancy(len(mine), len(users))
+
+    def end_of_user(self, tenant: str, user: str, name: str | None = None) -> int:
+        """End a user's subscriptions to a topic (None: to all) on this node, with 3500; returns how many."""
+        ended = 0
+        for subscription in self._books.all():
+            who = subscription.principal
+            is_theirs = who is not None and who.key == (tenant, "user", user)
+            if is_theirs and name in {None, subscription.feed.topic.wire}:
+                self._end(subscription, CloseCode.REVOKED)
+                ended += 1
+        return ended
+
+    async def page(self, socket: Peer, name: str, after: str) -> dict[str, Any]:
+        """What follows a key in the state of a map that the socket is subscribed to: `{epoch, offset, mark, items, more}`.
+
+        Raises:
+            NotFound: It is not subscribed to that topic.
+            Invalid: The topic has no keys.
+        """
+        subscription = self._books.of(socket.id).get(name)
+        if subscription is None:
+            raise NotFound("this socket is not subscribed to that topic")
+        log = subscription.feed.kind.log
+        if subscription.feed.kind.shape != "map" or not isinstance(log, Paged):
+            raise Invalid("this topic has no keys")
+        found = await log.page(subscription.feed.topic, after)
+        at = found.position
+        page = answers.filtered(found.state, subscription.filter)
+        return {"epoch": at.epoch, "offset": at.offset, "mark": at.mark, **page}
 
     async def announce(self, topic: Topic, epoch: str, entries: Sequence[Entry]) -> None:
         """Tell subscribers, on whatever node, what was appended to a topic's log. Writes nothing.
@@ -195,22 +255,45 @@ class TopicEngine:
 
     # ── subscribing ──
 
-    async def _read(self, subscription: Subscription, since: Position | None) -> Subscribed:
-        kind, topic = subscription.feed.kind, subscription.feed.topic
+    async def _read(self, subscription: Subscription, wish: SubscribeArgs) -> Subscribed:
+        kind, topic, since = subscription.feed.kind, subscription.feed.topic, wish.since
+        matches = subscription.filter
         answer: Subscribed | None = None
         reason: Reason | None = None
         if since is not None:
             found = await self._recover(subscription.feed, since)
             if isinstance(found, Recovered):
-                answer = answers.recovered(kind, topic, found)
+                answer = answers.recovered(kind, topic, since.offset, found, matches)
                 reason = None if answer else "too_many"
             else:
                 reason = found
             recoveries.labels("false" if reason else "true", reason or "").inc()
         if answer is None:
-            answer = answers.anew(kind, topic, await kind.log.snapshot(topic), reason)
+            snapshot = await self._snapshot(kind, topic)
+            answer = answers.anew(kind, topic, snapshot, reason, matches)
+            if wish.rewind is not None:
+                entries = await self._rewind(kind, topic, wish.rewind, snapshot.position)
+                answer = answers.rewound(answer, topic, entries)
         subscription.position = answer.position
         return answer
+
+    async def _snapshot(self, kind: Kind, topic: Topic) -> Snapshot:
+        if kind.shape == "stream":
+            return Snapshot((await kind.log.top([topic]))[0], None)
+        return await kind.log.snapshot(topic)
+
+    async def _rewind(
+        self, kind: Kind, topic: Topic, rewind: Rewind, top: Position
+    ) -> Sequence[Entry]:
+        """The entries that are asked for up to a position, all in a row; fewer where fewer are kept."""
+        most = self._limits.recovery_publications
+        begin = top.offset - min(most, rewind.count or most)
+        if rewind.since_ms is not None and isinstance(kind.log, Timed):
+            begin = max(begin, await kind.log.since(topic, rewind.since_ms))
+        read = await kind.log.read(topic, max(0, begin), most)
+        if read.top.epoch != top.epoch:
+            return []
+        return [entry for entry in read.entries if entry.offset <= top.offset]
 
     async def _recover(self, feed: Feed, since: Position) -> Recovered | Reason:
         limit = self._limits.recovery_publications
@@ -286,6 +369,12 @@ class TopicEngine:
             await asyncio.sleep(pause)
             self.recheck()
             await self._try_check(None)
+
+    async def _catch_up_forever(self) -> None:
+        while True:
+            await asyncio.sleep(CATCH_UP_S)
+            for subscription in list(self._books.lagging):
+                subscription.catch_up()
 
     def _on_gap(self, channels: Sequence[str]) -> None:
         gone = dict.fromkeys(channels)

@@ -4,8 +4,8 @@ A kind declares as data who may subscribe; one that does not is refused before a
 and writes their log inside its own procedures; the engine only asks the log.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -13,6 +13,7 @@ from clarion.auth import rights
 from clarion.auth.capabilities import grants
 from clarion.auth.principal import Principal
 from clarion.errors import (
+    Fault,
     Forbidden,
     Invalid,
     NotFound,
@@ -22,8 +23,14 @@ from clarion.errors import (
 )
 from clarion.topics.stream import Entry, Position
 
+if TYPE_CHECKING:
+    from clarion.topics.arguments import SubscribeArgs
+
 Durability = Literal["ephemeral", "recoverable", "durable"]
 """What a topic survives: ephemeral: it may be lost and says so · recoverable: a bounded log in memory · durable: SQL."""
+
+Shape = Literal["stream", "map", "other"]
+"""stream: a log, whose state is nothing · map: items by key, whose entries have keys · other: the kind's own state and events."""
 
 
 class Topic(Struct, frozen=True):
@@ -81,8 +88,37 @@ class Log(Protocol):
         ...
 
 
+@runtime_checkable
+class Timed(Protocol):
+    """A log that knows when its entries were appended."""
+
+    async def since(self, topic: Topic, at_ms: int) -> int:
+        """The offset of the newest entry that was appended before a time (ms since 1970)."""
+        ...
+
+
+@runtime_checkable
+class Paged(Protocol):
+    """A log of maps, whose states are read in pages."""
+
+    async def page(self, topic: Topic, after: str) -> Snapshot:
+        """The page `{items, more}` that follows a key, and the position that it belongs to."""
+        ...
+
+
 class Granted(Struct, frozen=True):
     """Callers whose token grants the action on the topic: `topics: {"dashboard:*": ["subscribe"]}`."""
+
+
+class SignedIn(Struct, frozen=True):
+    """Every signed-in caller of the tenant, back ends with an API key too."""
+
+
+Open = Callable[[Topic, Principal | None, Mapping[str, Any]], Awaitable[Topic]]
+"""Takes what somebody wants to subscribe to, with their `params`; gives the topic that is meant, whose name the ack has.
+
+Raises what the client is to be answered: `Invalid` for params, `NotFound`, `Forbidden`. May wait.
+"""
 
 
 class Kind(Struct, frozen=True, kw_only=True):
@@ -90,19 +126,35 @@ class Kind(Struct, frozen=True, kw_only=True):
 
     Args:
         name: Before the colon of its topics' names.
-        rights: Action → who may; `Self` means: on the topic that bears their own id. `subscribe` is needed.
+        rights: Action → who may; `Self` means: on the topic that bears their own id. `subscribe` is needed; without `publish`
+            nobody but the application publishes.
         log: Where its topics' logs are.
         durability: What its topics survive.
         log_size: How many publications can be recovered.
         log_age_s: For how long (s).
+        shape: What its entries mean.
+        keys: Items that a map may have.
+        open: Decides about a subscription; None: the topic as named, and no params.
+        publish: Takes what clients publish, a `publishing.Call` and a `publishing.Publish`, and gives a `publishing.Published`;
+            None: it is appended to the log, which then is a `TopicStore`.
+        watched: Called with a topic and True when this node's first subscription to it begins, False when its last ends.
+        ended: Called with a topic, the socket and its principal when a subscription ends.
+        conflate_s: At most one append in so many seconds (s), of each key the newest; 0: each publication at once.
     """
 
     name: str
-    rights: Mapping[str, rights.Declared | Granted]
+    rights: "Mapping[str, rights.Declared | Granted | SignedIn]"
     log: Log
     durability: Durability
     log_size: int
     log_age_s: int
+    shape: Shape = "other"
+    keys: int = 0
+    open: Open | None = None
+    publish: "Callable[[Any, Any], Awaitable[Any]] | None" = None
+    watched: Callable[[Topic, bool], None] | None = None
+    ended: Callable[[Topic, Any, Principal | None], None] | None = None
+    conflate_s: float = 0.0
 
     def check(self, action: str, principal: Principal | None, topic: Topic) -> None:
         """Return if the principal may do that with the topic.
@@ -111,11 +163,13 @@ class Kind(Struct, frozen=True, kw_only=True):
             Unauthenticated: Nobody is signed in.
             Forbidden: They may not; whether the topic exists is not said.
         """
-        right = self.rights[action]
-        if isinstance(right, Granted):
+        right = self.rights.get(action)
+        if right is None:
+            raise Forbidden(f"nobody may {action} on topics of kind {self.name}")
+        if isinstance(right, Granted | SignedIn):
             if principal is None:
                 raise Unauthenticated("sign in first")
-            if not grants(principal.topics, action, topic.wire):
+            if isinstance(right, Granted) and not grants(principal.topics, action, topic.wire):
                 raise Forbidden(f"the token does not grant {action} on {topic.wire}")
             return
         rights.check(right, principal)
@@ -141,7 +195,7 @@ class Kinds:
         if "subscribe" not in kind.rights:
             raise UndeclaredRight(f"kind {kind.name} does not declare who may subscribe")
         for action, right in kind.rights.items():
-            if not isinstance(right, Granted):
+            if not isinstance(right, Granted | SignedIn):
                 rights.declared(f"kind {kind.name}, {action}", right)
         self._kinds[kind.name] = kind
 
@@ -156,8 +210,20 @@ class Kinds:
         except KeyError:
             raise NotFound(f"there is no kind of topic {name!r}") from None
 
-    def __iter__(self) -> "Any":
+    def __iter__(self) -> Iterator[Kind]:
         return iter(self._kinds.values())
+
+
+def check_wish(kind: Kind, wish: "SubscribeArgs") -> None:
+    """Refuse what a kind cannot do with a subscription.
+
+    Raises:
+        Invalid: `params` for a kind that takes none; `rewind` of what is no stream.
+    """
+    if wish.params and kind.open is None:
+        raise Invalid(faults=[Fault("/params", f"kind {kind.name} takes none")])
+    if wish.rewind is not None and kind.shape != "stream":
+        raise Invalid(faults=[Fault("/rewind", "only a stream can be rewound")])
 
 
 def _is_personal(right: rights.Declared) -> bool:

@@ -2,15 +2,20 @@
 
 A subscription takes entries in one of two ways: live, each entry goes to the socket at once; or waiting, while its log is
 being read: entries are kept, and merged by offset when it goes live. Nothing here reads a log.
+
+A live one may skip: what its filter does not want; and, on a map, what a slow socket has no room for: of each key only the newest
+value waits then. What it sends after having skipped says `after` which offset the client has been told last.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from msgspec import Struct
-from msgspec.structs import asdict
+import msgspec
 
 from clarion.auth.principal import Principal
+from clarion.telemetry import publications_skipped
+from clarion.topics.changes import REMOVE
+from clarion.topics.filters import Matches
 from clarion.topics.kinds import Kind, Topic
 from clarion.topics.stream import Entry, Position, Verdict, after, judge
 
@@ -26,40 +31,79 @@ class Peer(Protocol):
         """Names it among all sockets."""
         ...
 
+    @property
+    def connected(self) -> bool:
+        """Whether it is still there."""
+        ...
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether it has more waiting than it should (`limits.egress_soft_bytes`)."""
+        ...
+
     def deliver(self, prepared: Any, /) -> object:
         """Send a prepared event; never waits, never fails because the socket is gone."""
         ...
 
 
-class Publication(Struct, frozen=True):
-    """An entry as clients get it."""
+def publication(topic: str, entry: Entry, told: int | None = None) -> dict[str, Any]:
+    """An entry as clients get it: `{topic, offset, mark, after?, event, key?, data}`, or `patch` for `data`.
 
-    topic: str
-    offset: int
-    mark: int
-    event: str
-    data: Any
+    A dict, not a struct: that the wire's codec takes as it is (2.6 us instead of 14).
 
-    @classmethod
-    def of(cls, topic: str, entry: Entry) -> "Publication":
-        """The entry, of that topic."""
-        return cls(topic, entry.offset, entry.mark, entry.event, entry.data)
+    Args:
+        topic: Its name.
+        entry: What happened.
+        told: The offset that this client was told last, where that is not the one before.
+    """
+    shown: dict[str, Any] = {"topic": topic, "offset": entry.offset, "mark": entry.mark}
+    if told is not None and told != entry.offset - 1:
+        shown["after"] = told
+    shown["event"] = entry.event
+    if entry.key is not None:
+        shown["key"] = entry.key
+    if entry.patch is None:
+        shown["data"] = entry.data
+    else:
+        shown["patch"] = entry.patch
+    return shown
+
+
+def wanted(entry: Entry, matches: Matches) -> Entry | None:
+    """What a filter makes of an entry: that entry, a removal where an item no longer matches, or nothing."""
+    if matches(entry.tags or {}):
+        return entry
+    if entry.was is not None and entry.key is not None and matches(entry.was):
+        return msgspec.structs.replace(entry, event=REMOVE, data={"reason": "filtered"}, patch=None)
+    return None
 
 
 class Subscription:
     """One socket's subscription to one topic. It begins waiting, without a position."""
 
-    __slots__ = ("_waiting", "feed", "has_ended", "position", "principal", "socket")
+    __slots__ = (
+        "_skipped", "_told", "_waiting", "feed", "filter", "has_ended", "position", "principal", "socket",
+    )  # fmt: skip
 
-    def __init__(self, socket: Peer, feed: "Feed", principal: Principal | None) -> None:
+    def __init__(
+        self,
+        socket: Peer,
+        feed: "Feed",
+        principal: Principal | None,
+        filter: Matches | None = None,
+    ) -> None:
         self.socket = socket
         self.feed = feed
         self.principal = principal
+        self.filter = filter
         # How far the socket knows the log; None until it was read for the first time.
         self.position: Position | None = None
         self.has_ended = False
         # Entries and their epochs, while the log is being read; None: live.
         self._waiting: list[tuple[str, Entry]] | None = []
+        # Not None <=> entries up to the position were skipped since the client was told `_told`: by key, the newest that it still gets.
+        self._skipped: dict[str, Entry] | None = None
+        self._told = 0
 
     @property
     def is_live(self) -> bool:
@@ -99,8 +143,7 @@ class Subscription:
             return False
         match judge(self.at, entry):
             case Verdict.NEXT:
-                self.position = after(self.at, entry)
-                self.socket.deliver(prepared or self.feed.prepared(entry))
+                self._give(entry, prepared)
                 return True
             case Verdict.OLD:
                 return True
@@ -110,29 +153,88 @@ class Subscription:
     def take(self, entries: Sequence[Entry]) -> None:
         """Deliver entries that were read from the log behind this position."""
         for entry in entries:
-            self.position = after(self.at, entry)
-            self.socket.deliver(self.feed.prepared(entry))
+            self._give(entry, None)
+
+    def catch_up(self) -> None:
+        """Send what was skipped, if the socket has room, and where the client stands then."""
+        skipped = self._skipped
+        if skipped is None or self.has_ended or self.socket.is_slow:
+            return
+        for entry in sorted(skipped.values(), key=lambda entry: entry.offset):
+            self._send(entry)
+        if self._told < self.at.offset:
+            self.socket.deliver(self.feed.whereabouts(self.at, self._told))
+        self._skipped = None
+        self.feed.lagging.pop(self, None)
 
     def end(self) -> None:
         """Deliver nothing more."""
         self.has_ended = True
         self._waiting = None
+        self.feed.lagging.pop(self, None)
+
+    def _give(self, entry: Entry, prepared: Any) -> None:
+        told = self.at.offset
+        self.position = after(self.at, entry)
+        if (
+            self.filter is None
+            and self._skipped is None
+            and not (self.feed.kind.shape == "map" and self.socket.is_slow)
+        ):
+            self.socket.deliver(prepared or self.feed.prepared(entry))
+            return
+        if self._skipped is None:
+            self._skipped, self._told = {}, told
+            self.feed.lagging[self] = None
+        shown = entry if self.filter is None else wanted(entry, self.filter)
+        if shown is None:
+            return
+        if entry.key is not None and (self._skipped or self.socket.is_slow):
+            if entry.key in self._skipped:
+                publications_skipped.inc()
+            self._skipped[entry.key] = shown
+            return
+        self._send(shown)
+        if self._told == self.at.offset:
+            self._skipped = None
+            self.feed.lagging.pop(self, None)
+
+    def _send(self, entry: Entry) -> None:
+        # A patch is of the value before, which this client may not have.
+        if entry.patch is not None:
+            entry = msgspec.structs.replace(entry, patch=None)
+        self.socket.deliver(self.feed.prepared(entry, self._told))
+        self._told = entry.offset
 
 
 class Feed:
-    """The subscriptions of this node to one topic, by socket."""
+    """The subscriptions of this node to one topic, by socket.
 
-    def __init__(self, topic: Topic, kind: Kind, prepare: Prepare) -> None:
+    Args:
+        topic: Its name.
+        kind: What it is.
+        prepare: Encodes an event once for many sockets.
+        lagging: Subscriptions that have skipped something, of all feeds: `catch_up` is due.
+    """
+
+    def __init__(
+        self, topic: Topic, kind: Kind, prepare: Prepare, lagging: dict[Subscription, None]
+    ) -> None:
         self.topic = topic
         self.kind = kind
         self._prepare = prepare
+        self.lagging = lagging
         self.subscriptions: dict[str, Subscription] = {}
         self.receiver: Callable[[bytes], None] = lambda data: None
 
-    def prepared(self, entry: Entry) -> Any:
-        """The entry as an event that is ready to send."""
-        # A dict, not the struct: that the wire's codec takes as it is (2.6 us instead of 14).
-        return self._prepare("publication", asdict(Publication.of(self.topic.wire, entry)))
+    def prepared(self, entry: Entry, told: int | None = None) -> Any:
+        """The entry as an event that is ready to send, to clients who were told the offset `told` last; None: the one before."""
+        return self._prepare("publication", publication(self.topic.wire, entry, told))
+
+    def whereabouts(self, position: Position, told: int) -> Any:
+        """A publication without an event: nothing up to this position concerns the client."""
+        at = {"topic": self.topic.wire, "offset": position.offset, "mark": position.mark}
+        return self._prepare("publication", {**at, "after": told})
 
     def deliver(self, epoch: str, entries: Sequence[Entry], most: int) -> list[Subscription]:
         """Give entries to every subscriber; encoded once for all. Returns those who miss something before them."""

@@ -44,6 +44,7 @@ class Entry(Struct, frozen=True, omit_defaults=True):
         tags: What subscribers may filter by; of a removal, those that the item had.
         was: The tags that the item had before, if they were others: who filters by them must hear that it left.
         at_ms: When it was appended (ms since 1970); 0: not known.
+        patch: A merge patch (RFC 7396) that makes `data` of the value before; only while it is announced, never in a log.
     """
 
     offset: int
@@ -55,6 +56,7 @@ class Entry(Struct, frozen=True, omit_defaults=True):
     tags: Mapping[str, str] | None = None
     was: Mapping[str, str] | None = None
     at_ms: int = 0
+    patch: dict[str, Any] | None = None
 
 
 class Verdict(Enum):

@@ -4,12 +4,12 @@ A store knows the five guards, dedupes by `id`, trims, and nothing else; what a 
 """
 
 from collections.abc import Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 from msgspec import Struct
 
 from clarion.topics.changes import Change, Item, Outcome
-from clarion.topics.kinds import Log, Topic
+from clarion.topics.kinds import Log, Snapshot, Topic
 from clarion.topics.stream import Entry, Position
 
 REMEMBERED_MS: Final = 5 * 60_000
@@ -60,6 +60,7 @@ class Expired(Struct, frozen=True):
     entries: list[Entry]
 
 
+@runtime_checkable
 class TopicStore(Log, Protocol):
     """Logs and states of many topics. A topic begins, empty, when it is first asked for."""
 
@@ -78,6 +79,10 @@ class TopicStore(Log, Protocol):
 
     async def items(self, topic: Topic, after: str, limit: int) -> Items:
         """At most `limit` items with keys above `after` ('': from the first)."""
+        ...
+
+    async def page(self, topic: Topic, after: str) -> Snapshot:
+        """The page of the state that follows a key, as subscribers get it: `page_of` of `PAGE` items."""
         ...
 
     async def get(self, topic: Topic, keys: Sequence[str]) -> list[Item | None]:

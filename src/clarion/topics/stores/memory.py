@@ -105,7 +105,11 @@ class MemoryStore:
 
     async def snapshot(self, topic: Topic) -> Snapshot:
         """The first page of the items, and the position it belongs to."""
-        items = await self.items(topic, "", PAGE)
+        return await self.page(topic, "")
+
+    async def page(self, topic: Topic, after: str) -> Snapshot:
+        """The page that follows a key, and the position it belongs to."""
+        items = await self.items(topic, after, PAGE)
         return Snapshot(items.position, page_of(items))
 
     async def items(self, topic: Topic, after: str, limit: int) -> Items:

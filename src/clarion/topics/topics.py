@@ -1,0 +1,382 @@
+"""Topics as an application and the doors use them: kinds without rows of their own, publishing, reading, and what ends by itself.
+
+    polls = app.topics.add("poll", "map", rights={"subscribe": SignedIn(), "publish": SignedIn()})
+    lunch = app.topics.of("poll:lunch")
+    await lunch.increment("pizza")
+
+The engine brings what was appended to the subscribers; a kind with rows of its own writes them itself and announces there.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from clarion.auth.principal import DEFAULT_TENANT, Principal
+from clarion.auth.rights import Declared
+from clarion.clock import Clock
+from clarion.errors import Conflict, Forbidden, Invalid, ServerError
+from clarion.settings import Limits
+from clarion.telemetry import get_logger, spawn
+from clarion.topics.changes import REMOVE, Change, Guard, Item
+from clarion.topics.conflation import Conflator
+from clarion.topics.engine import TopicEngine
+from clarion.topics.kinds import (
+    Durability,
+    Granted,
+    Kind,
+    Kinds,
+    Open,
+    Shape,
+    SignedIn,
+    Topic,
+    parse,
+)
+from clarion.topics.owned import Owned
+from clarion.topics.patches import merge_patch
+from clarion.topics.publishing import Call, Publish, Published, change_of, current
+from clarion.topics.stores import Appended, Items, Keep, TopicStore
+from clarion.topics.stream import Entry
+
+_log = get_logger(__name__)
+
+EXPIRE_S: Final = 0.5  # between two looks at what expires
+EXPIRED_AT_ONCE: Final = 1_000
+TRIM_S: Final = 60.0
+TRIES: Final = 16  # of compare and set: as many others may win
+LOG_SIZE: Final = 1_000
+LOG_AGE_S: Final = 3_600
+
+
+class Topics:
+    """What is done with topics on this node.
+
+    Args:
+        engine: Announces to subscribers.
+        kinds: What there is.
+        store: Where the topics are of kinds that are added here.
+        limits: `publication_bytes`, `topic_keys`, `owned_s`, `name_bytes`.
+        clock: For what expires.
+    """
+
+    def __init__(
+        self, engine: TopicEngine, kinds: Kinds, store: TopicStore, limits: Limits, *, clock: Clock
+    ) -> None:
+        self._engine = engine
+        self._kinds = kinds
+        self._store = store
+        self._limits = limits
+        self._clock = clock
+        self._owned = Owned(self._remove_owned, store.renew, limits, clock)
+        self._conflators: dict[str, Conflator] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to remove what expires, and to forget what is kept no longer."""
+        for work in (self._expire_forever(), self._trim_forever(), self._renew_forever()):
+            self._tasks.append(spawn(work, name="topics: what ends by itself"))
+
+    async def close(self) -> None:
+        """Append what still waits, and end every task."""
+        for conflator in self._conflators.values():
+            await conflator.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._owned.close()
+
+    # ── kinds ──
+    def add(
+        self,
+        name: str,
+        shape: Shape,
+        *,
+        rights: "Mapping[str, Declared | Granted | SignedIn]",
+        durability: Durability = "recoverable",
+        log_size: int = LOG_SIZE,
+        log_age_s: int = LOG_AGE_S,
+        keys: int | None = None,
+        open: Open | None = None,
+        publish: Any = None,
+        conflate_s: float = 0.0,
+        store: TopicStore | None = None,
+    ) -> Kind:
+        """Make a kind known whose topics are in a topic store.
+
+        Args:
+            name: Before the colon of its topics' names.
+            shape: `stream` or `map`.
+            rights: Action → who may; `subscribe` is needed, `publish` lets clients publish.
+            durability: What its topics survive.
+            log_size: How many publications can be recovered.
+            log_age_s: For how long (s).
+            keys: Items that a map may have; None: `limits.topic_keys`.
+            open: Decides about a subscription, see `kinds.Open`.
+            publish: `async (call, publish) -> Published`, in place of appending what a client publishes as it is.
+            conflate_s: At most one append in so many seconds, of each key the newest.
+            store: Where its topics are; None: the server's.
+
+        Raises:
+            UndeclaredRight: It does not say who may subscribe.
+            UsageError: The name is taken, or no name.
+        """
+        kind = Kind(
+            name=name,
+            rights=rights,
+            log=store or self._store,
+            durability=durability,
+            log_size=log_size,
+            log_age_s=log_age_s,
+            shape=shape,
+            keys=self._limits.topic_keys if keys is None else keys,
+            open=open,
+            publish=publish,
+            conflate_s=conflate_s,
+        )
+        self._kinds.add(kind)
+        return kind
+
+    def of(self, name: str, tenant: str = DEFAULT_TENANT) -> "TopicHandle":
+        """A topic to publish to and to read from as the application, whose rights are not asked.
+
+        Raises:
+            Invalid: It is not `kind:name`.
+            NotFound: There is no such kind.
+        """
+        topic = parse(tenant, name)
+        return TopicHandle(self, topic, self._kinds.find(topic.kind))
+
+    # ── publishing ──
+    async def publish(
+        self, call_of: Principal, name: str, given: Publish, socket: Any = None
+    ) -> Published:
+        """Publish as somebody.
+
+        Raises:
+            Invalid, NotFound, Forbidden, TooLarge, TooMany: It cannot be published, there, by them.
+            Conflict: `if` did not hold; `current` is what is there.
+            Unavailable: The store is not there now.
+        """
+        topic = parse(call_of.tenant, name)
+        kind = self._kinds.find(topic.kind)
+        kind.check("publish", call_of, topic)
+        call = Call(topic, call_of, socket)
+        if kind.publish is not None:
+            answer: Published = await kind.publish(call, given)
+            return answer
+        return await self.append(kind, call, given)
+
+    async def append(self, kind: Kind, call: Call, given: Publish) -> Published:
+        """Append a publication to a topic of a kind in a topic store, and announce it.
+
+        Raises:
+            Invalid, TooLarge, TooMany, Conflict, Unavailable: As `publish`.
+        """
+        if given.owned and call.socket is None:
+            raise Invalid("only a socket can own an item")
+        change = change_of(
+            given, is_map=kind.shape == "map", limits=self._limits, now_ms=self._clock.now_ms()
+        )
+        topic = call.topic
+        if kind.conflate_s:
+            appended, at = await self._conflator(kind).add(topic, change)
+        else:
+            appended, at = await self.change(kind, topic, [change]), 0
+        outcome = appended.outcomes[at]
+        if outcome.refused == "guard" and change.guard.kind != "newer":
+            raise Conflict("the key is not as `if` wants it", current=current(outcome.item))
+        if outcome.refused is None and change.key is not None:
+            self._owned.note(
+                call.socket if given.owned else None, topic, change.key, outcome.offset
+            )
+        dropped = {"duplicate": "duplicate", "guard": "older"}.get(outcome.refused or "")
+        return Published(
+            topic.wire,
+            appended.position.epoch,
+            outcome.offset,
+            outcome.mark,
+            kind.durability,
+            **({} if dropped is None else {"dropped": dropped}),  # type: ignore[arg-type]
+        )
+
+    async def change(self, kind: Kind, topic: Topic, changes: Sequence[Change]) -> Appended:
+        """Make changes of a topic in a topic store, all at one moment, and announce them. Nothing of them is checked.
+
+        Raises:
+            TooMany, StorageFull, Unavailable: See `TopicStore.append`.
+        """
+        store = _store_of(kind)
+        keep = Keep(kind.log_size, kind.log_age_s, kind.keys)
+        appended = await store.append(topic, changes, keep)
+        if appended.entries:
+            entries = _with_patches(appended) if kind.shape == "map" else appended.entries
+            await self._engine.announce(topic, appended.position.epoch, entries)
+        return appended
+
+    # ── sockets and time ──
+    def left(self, socket_id: str) -> None:
+        """Remove the items that a socket owned which is gone."""
+        self._owned.left(socket_id)
+
+    async def expire(self) -> int:
+        """Remove items whose time is over, and announce that; returns how many."""
+        expired = await self._store.expire(EXPIRED_AT_ONCE)
+        for each in expired:
+            await self._engine.announce(each.topic, each.epoch, each.entries)
+        return sum(len(each.entries) for each in expired)
+
+    async def renew(self) -> None:
+        """Put off the end of what this node's sockets own."""
+        await self._owned.renew()
+
+    def _conflator(self, kind: Kind) -> Conflator:
+        found = self._conflators.get(kind.name)
+        if found is None:
+            found = self._conflators[kind.name] = Conflator(
+                lambda topic, changes: self.change(kind, topic, changes), kind.conflate_s
+            )
+        return found
+
+    async def _remove_owned(self, topic: Topic, keys: Mapping[str, int]) -> None:
+        changes = [
+            Change(event=REMOVE, data={"reason": "left"}, key=key, guard=Guard("at", offset))
+            for key, offset in keys.items()
+        ]
+        await self.change(self._kinds.find(topic.kind), topic, changes)
+
+    async def _expire_forever(self) -> None:
+        pause_s = EXPIRE_S
+        while True:
+            await asyncio.sleep(pause_s)
+            try:
+                # The others have a turn between two slices.
+                pause_s = 0 if await self.expire() >= EXPIRED_AT_ONCE else EXPIRE_S
+            except ServerError as exc:
+                _log.warning("nothing expires now", error=exc.code)
+
+    async def _renew_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._limits.owned_s / 3)  # two may fail
+            await self.renew()
+
+    async def _trim_forever(self) -> None:
+        while True:
+            await asyncio.sleep(TRIM_S)
+            try:
+                await self._store.trim()
+            except ServerError as exc:
+                _log.warning("topics not trimmed", error=exc.code)
+
+
+class TopicHandle:
+    """One topic, as the application uses it.
+
+    Args:
+        topics: Where it is.
+        topic: Its name.
+        kind: What it is.
+    """
+
+    def __init__(self, topics: Topics, topic: Topic, kind: Kind) -> None:
+        self._topics = topics
+        self.topic = topic
+        self.kind = kind
+
+    async def publish(self, event: str, data: Any = None, **more: Any) -> Published:
+        """Append to a stream. `more`: `id`, `tags`, see `Publish`.
+
+        Raises:
+            Invalid, TooLarge, Unavailable: It cannot be published.
+        """
+        return await self._append(Publish(event=event, data=data, **more))
+
+    async def set(self, key: str, data: Any, **more: Any) -> Published:
+        """Set an item of a map. `more`: `id`, `version`, `only`, `ttl_s`, `tags`, see `Publish`.
+
+        Raises:
+            Conflict: `only` did not hold.
+            Invalid, TooLarge, TooMany, Unavailable: It cannot be set.
+        """
+        return await self._append(Publish(key=key, data=data, **more))
+
+    async def remove(self, key: str, data: Any = None, **more: Any) -> Published:
+        """Remove an item of a map. `more`: `id`, `version`, `only`, see `Publish`.
+
+        Raises:
+            Conflict: `only` did not hold.
+            Unavailable: The store is not there now.
+        """
+        return await self._append(Publish(event=REMOVE, key=key, data=data, **more))
+
+    async def increment(self, key: str, by: float = 1) -> Any:
+        """Add to the number under a key, which begins at 0; returns the sum.
+
+        Raises:
+            Invalid: What is there is no number.
+            Conflict: Others changed it all the time.
+        """
+
+        def add(data: Any) -> Any:
+            if data is not None and (isinstance(data, bool) or not isinstance(data, int | float)):
+                raise Invalid(f"what is under {key!r} is no number")
+            return (data or 0) + by
+
+        return await self.update(key, add)
+
+    async def update(self, key: str, change: Any) -> Any:
+        """Set an item to what a function makes of its data (None: there is no item); returns that. The function may be called again.
+
+        Raises:
+            Conflict: Others changed it all the time.
+        """
+        for _ in range(TRIES):
+            item = await self.get(key)
+            data = change(None if item is None else item.data)
+            guard = Guard("absent") if item is None else Guard("at", item.offset)
+            done = await self.change(Change(event="set", key=key, data=data, guard=guard))
+            if done.outcomes[0].refused is None:
+                return data
+        raise Conflict(f"others changed {key!r} {TRIES} times meanwhile")
+
+    async def get(self, key: str) -> Item | None:
+        """The item under a key, or None."""
+        return (await _store_of(self.kind).get(self.topic, [key]))[0]
+
+    async def items(self, after: str = "", limit: int = 500) -> Items:
+        """Items of a map in the order of their keys, behind one."""
+        return await _store_of(self.kind).items(self.topic, after, limit)
+
+    async def change(self, *changes: Change) -> Appended:
+        """Make changes, all at one moment.
+
+        Raises:
+            TooMany, StorageFull, Unavailable: See `TopicStore.append`.
+        """
+        return await self._topics.change(self.kind, self.topic, changes)
+
+    async def _append(self, given: Publish) -> Published:
+        return await self._topics.append(self.kind, Call(self.topic), given)
+
+
+def _store_of(kind: Kind) -> TopicStore:
+    if not isinstance(kind.log, TopicStore):
+        raise Forbidden(f"topics of kind {kind.name} are changed in ways of their own")
+    return kind.log
+
+
+def _with_patches(appended: Appended) -> list[Entry]:
+    """The new entries, with a merge patch where that is smaller than the value."""
+    before: dict[int, Item] = {
+        outcome.offset: outcome.item
+        for outcome in appended.outcomes
+        if outcome.refused is None and outcome.item is not None and not outcome.item.is_gone
+    }
+    entries = []
+    for entry in appended.entries:
+        item = before.get(entry.offset)
+        patch = None
+        if item is not None and entry.event != REMOVE:
+            patch = merge_patch(item.data, entry.data)
+        entries.append(entry if patch is None else msgspec.structs.replace(entry, patch=patch))
+    return entries
