@@ -321,7 +321,7 @@ class App:
         if principal.tenant == DEFAULT_TENANT:
             client.user = principal.id
         else:  # its room's name says whose it is
-            client.starts_in += (user_room(principal.tenant, principal.id),)
+            client.user_room = user_room(principal.tenant, principal.id)
 
     def _connected(self, client: Socket) -> None:
         def close(why: ClarionError) -> None:

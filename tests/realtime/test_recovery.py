@@ -379,13 +379,15 @@ def test_a_token_that_has_expired_is_seen():
     recovering(scenario)
 
 
-def test_another_user_gets_a_new_socket():
+@pytest.mark.parametrize("told_by", ["user", "user_room"])
+def test_another_user_gets_a_new_socket(told_by):
     """A stolen or shared `pid` does not make one user another; whom it belongs to, here or away, keeps everything."""
 
     async def scenario(io):
         @io.use
         def check(socket):
-            socket.user = socket.handshake.auth["user"]
+            user = socket.handshake.auth["user"]
+            setattr(socket, told_by, user if told_by == "user" else f"user:{user}")
 
         ann = await Returning(io, user="ann").connect()
         for _ in range(2):  # once while ann is here, once while she is away

@@ -435,6 +435,19 @@ async def test_a_user_has_so_many_connections():
     await MemoryClient(io).join(auth={"user": "ann"})
 
 
+async def test_users_are_told_apart_by_the_room_that_they_have():
+    """An application whose users' names are not unique (tenants) names the room: its users are counted each by itself."""
+    io = make_server(limits=Limits(sessions_per_user=1))
+    io.use(lambda socket: setattr(socket, "user_room", socket.handshake.auth["room"]))
+    await MemoryClient(io).join(auth={"room": "acme|user:ann"})
+    await MemoryClient(io).join(auth={"room": "other|user:ann"})
+    second = MemoryClient(io)
+    await second.hear()
+    second.say('40{"room":"acme|user:ann"}')
+    await second.hear()
+    assert second.transport.closed == (3505, "too_many_connections")
+
+
 async def test_a_session_in_another_namespace_outlives_one_socket_too_many():
     """Only the socket is refused: the rest of the session is nobody's fault."""
     io = make_server(limits=Limits(sessions_per_user=1))

@@ -211,6 +211,7 @@ class Namespace(AnyEvents, Speaking[Socket]):
             restored = recovery.restore(socket, trusts_pid=True)
             if restored is not None:
                 socket.user, socket.principal = restored.parked.user, restored.parked.principal
+                socket.user_room = restored.parked.user_room
                 self._let_in(socket, restored)
                 return
         try:
@@ -262,7 +263,7 @@ class Namespace(AnyEvents, Speaking[Socket]):
         if not socket.is_joining:
             return
         most = self._hub.limits.sessions_per_user
-        if socket.user is not None and 0 < most <= self._hub.size_of(f"user:{socket.user}"):
+        if socket.user_room is not None and 0 < most <= self._hub.size_of(socket.user_room):
             limit_exceeded.labels("sessions_per_user").inc()
             told = f"a user has at most {most} connections (limits.sessions_per_user)"
             if restored is not None:

@@ -77,8 +77,8 @@ class Recovery:
         found = shelf.who(pid) if type(pid) is str else None
         if found is None or found[0] is not self.history:
             return Outcome.UNKNOWN
-        _, user, living = found
-        if not trusts_pid and user != client.user:
+        _, user_room, living = found
+        if not trusts_pid and user_room != client.user_room:
             return Outcome.OTHER_USER  # it stays for whom it belongs to
         if living is not None:
             living.superseded()
@@ -119,7 +119,7 @@ class Recovery:
         del shelf.live[pid]
         if may_return:
             now = shelf.wheel.now()
-            was = (client.id, client.user, client.principal, client.data)
+            was = (client.id, client.user, client.user_room, client.principal, client.data)
             shelf.park(Parked(*was, pid, stays, now, self.history, self._on_expired))
 
     # ── those who are away ──

@@ -40,6 +40,7 @@ class Client(Protocol):
     """What recovery needs of a socket."""
 
     user: str | None
+    user_room: str | None
     principal: Any
     recoverable: Recoverable | None
 
@@ -75,6 +76,7 @@ class Parked(Struct):
 
     id: str
     user: str | None
+    user_room: str | None
     principal: Any
     data: dict[str, Any]
     pid: str
@@ -199,13 +201,13 @@ class Shelf(Timed):
         return parked
 
     def who(self, pid: str) -> tuple[History[Prepared], str | None, Client | None] | None:
-        """Where somebody of this `pid` was, which user that was, and the socket if it is still connected."""
+        """Where somebody of this `pid` was, whose room that was, and the socket if it is still connected."""
         living = self.live.get(pid)
         if living is not None:
             history, client = living
-            return history, client.user, client
+            return history, client.user_room, client
         parked = self.find(pid)
-        return None if parked is None else (parked.history, parked.user, None)
+        return None if parked is None else (parked.history, parked.user_room, None)
 
     def take(self, parked: Parked) -> None:
         """Keep it no more: its client is back, or it is lost."""

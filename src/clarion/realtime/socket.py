@@ -47,7 +47,7 @@ class Socket(Listening, Addressing["Socket"]):
 
     __slots__ = (
         "_acks", "_auth", "_data", "_events", "_hub", "_session", "_state", "_user",
-        "egress", "id", "principal", "recoverable", "starts_in",
+        "egress", "id", "principal", "recoverable", "starts_in", "user_room",
     )  # fmt: skip
 
     def __init__(
@@ -61,6 +61,8 @@ class Socket(Listening, Addressing["Socket"]):
         self._session, self._hub = session, hub
         # Set by middlewares
         self._user: str | None = None
+        self.user_room: str | None = None
+        """The room of all sockets of its user, by which limits and recovery tell users apart: `user:<id>` where `user` is set."""
         self.starts_in: tuple[str, ...] = ()
         """Further rooms that it is in from the start."""
         self.principal: Any = None
@@ -109,6 +111,7 @@ class Socket(Listening, Addressing["Socket"]):
                 "a socket's user is set by a middleware, before the socket is connected"
             )
         self._user = user
+        self.user_room = None if user is None else f"user:{user}"
 
     @property
     def recovered(self) -> bool:
@@ -324,8 +327,8 @@ class Socket(Listening, Addressing["Socket"]):
         if recovery is not None:
             told["pid"] = recovery.began(self, restored)
         self._hub.add(self)
-        if self.user is not None:
-            self._hub.join(self, f"user:{self.user}")
+        if self.user_room is not None:
+            self._hub.join(self, self.user_room)
         for room in self.starts_in:
             self._hub.join(self, room)
         if was_in is not None:
