@@ -542,7 +542,7 @@ def checked(part: P | None, kind: type[P]) -> P:
     if part is None:
         return kind()
     if not isinstance(part, kind):
-        raise SettingsError(f"{kind.__name__}(…) is wanted here, not {part!r}")
+        raise SettingsError(f"{kind.__name__}(…) is wanted here, not {part!r:.60}")
     try:
         return msgspec.convert(msgspec.to_builtins(part), kind)
     except msgspec.ValidationError as exc:

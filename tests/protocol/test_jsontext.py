@@ -9,6 +9,7 @@ from enum import Enum, IntEnum, StrEnum
 from typing import Any
 
 import msgspec
+import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,6 +46,14 @@ class Point(msgspec.Struct):
 class Pair:
     left: object
     right: object
+
+
+class Model(pydantic.BaseModel):
+    """As FastAPI's people write them."""
+
+    name: str = pydantic.Field(alias="fullName")
+    raw: bytes = b""
+    inner: "Model | None" = None
 
 
 class Colour(StrEnum):
@@ -102,6 +111,17 @@ ANY = st.recursive(
 )
 
 # ---- Writing ----
+
+
+def test_pydantic_models_are_written_as_they_would_be_read() -> None:
+    """By their aliases, inside of others, too; bytes travel beside the text, and a class is no value."""
+    model = Model(fullName="Ann", raw=b"1", inner=Model(fullName="Ben", raw=b"2"))
+    attachments: list[bytes] = []
+    text = write([model, Pair(model, 5)], attachments)
+    assert json.loads(text)[1]["left"]["inner"]["fullName"] == "Ben"
+    assert attachments == [b"1", b"2"] * 2
+    with pytest.raises(UsageError, match="cannot be sent"):
+        write([Model])
 
 
 @given(PLAIN)

@@ -1,6 +1,7 @@
 """Who handles what: a registry that may change at any time, and listening to every event of a socket and of a namespace."""
 
 import pytest
+from structlog.testing import capture_logs
 
 from clarion.errors import UsageError
 from clarion.realtime.listeners import Listeners
@@ -56,6 +57,65 @@ async def test_a_listener_of_the_end_that_wants_more_than_it_is_told_is_refused(
     client.say("41")
     await client.hear()
     assert told == ["client namespace disconnect", "nothing"] * 2
+
+
+async def test_a_decorator_without_the_events_name_is_refused():
+    """python-socketio's `@sio.event` names the event by its function; here that would register nothing, without a word."""
+    io, _, socket = await connected()
+
+    def say(socket):
+        """Handle it."""
+
+    for decorator in (
+        *(io.on, io.once, io.handle, io.of("/").on, io.of("/").handle, io.engine.on),
+        *(socket.on, socket.once),
+    ):
+        with pytest.raises(UsageError, match=r"not named.*\(\"say\"\)"):
+            decorator(say)
+
+
+@pytest.mark.parametrize("event", ["connect", "connect_error", "newListener"])
+async def test_a_handler_that_no_client_could_call_is_refused(event):
+    """No peer may send these names; `handle("connect")` is what python-socketio would have been told."""
+    io, _, socket = await connected()
+    for register in (io.handle, socket.on, socket.once):
+        with pytest.raises(UsageError, match="`use` judges who comes in"):
+            register(event, lambda socket: None)
+
+
+async def test_a_handler_of_all_sockets_takes_the_socket():
+    """One that takes nothing fails where it is written, and not with the first client."""
+    io = make_server()
+    for wrong in (lambda: None, lambda *, ack: None):
+        with pytest.raises(UsageError, match="called with the socket first"):
+            io.handle("say", wrong)
+    io.handle("say", lambda *args: None)
+
+
+async def test_a_misspelt_event_of_a_namespace_is_answered_with_those_there_are():
+    """And with where events of clients go, which Node's `io.on` takes in silence and never tells."""
+    with pytest.raises(
+        UsageError, match=r"'say', only connect, connection, recovery_expired: .*handle\('say'\)"
+    ):
+        make_server().on("say")
+
+
+async def test_what_a_handler_of_connection_refuses_is_in_the_log():
+    """`join(5)` there is the application's mistake; no client asked, so that nobody else could be told. The others are called all the same."""
+    io = make_server()
+    seen = []
+
+    @io.on("connection")
+    def first(socket):
+        socket.join(5)
+
+    io.on("connection", seen.append)
+    with capture_logs() as logs:
+        await connected(io)
+    assert len(seen) == 1
+    (line,) = [line for line in logs if line["event"] == "handler failed"]
+    assert line["log_level"] == "warning"
+    assert (line["event_name"], line["why"]) == ("connection", "a room's name is text, not int")
 
 
 async def test_a_socket_changes_its_mind():

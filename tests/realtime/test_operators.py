@@ -2,7 +2,7 @@
 
 import pytest
 
-from clarion.errors import UsageError
+from clarion.errors import Invalid, UsageError
 from clarion.realtime import Operator, SocketOperator
 from clarion.realtime.handlers import Runner
 from clarion.realtime.heartbeat import Wheel
@@ -82,6 +82,31 @@ async def test_a_sockets_own_operator_hands_on_what_was_said():
         ("q", (2,), 3, False, True),
         ("q", (), 20, True, False),
     ]
+
+
+@pytest.mark.parametrize("wrong", [None, 5, b"a", [None], ["a", 5]])
+async def test_what_is_no_rooms_name_does_not_mean_nobody(everybody, wrong):
+    """`to(None)`, or a user's id that is a number, would reach nobody without a word. As with `join`, a client may have sent it: `invalid`."""
+    io = make_server()
+    client = MemoryClient(io)
+    socket = io.sockets[await client.join()]
+    for choose in (everybody.to, everybody.except_, io.to, io.in_, socket.to, socket.except_):
+        with pytest.raises(Invalid, match=r"a room's name is text, not (NoneType|int)"):
+            choose(wrong)
+    with pytest.raises(Invalid, match=r"a room's name is text, not (NoneType|int)"):
+        socket.join(wrong)
+
+
+@pytest.mark.parametrize("wrong", [0, -1, "5", None, float("nan")])
+async def test_a_timeout_is_a_number_of_seconds(everybody, wrong):
+    """Found where it is said, and not as an error of the timer, or as an answer that never has time to come."""
+    io = make_server()
+    socket = io.sockets[await MemoryClient(io).join()]
+    for choose in (everybody.timeout, io.timeout, socket.timeout, socket.volatile.timeout):
+        with pytest.raises(UsageError, match="a number of seconds above 0"):
+            choose(wrong)
+    with pytest.raises(UsageError, match="a number of seconds above 0"):
+        await socket.emit_with_ack("q", timeout_s=wrong)
 
 
 def test_rooms_can_be_named_in_lists(everybody):

@@ -168,7 +168,10 @@ async def test_new_sessions_can_be_watched():
         ({"limits": Limits(events_per_s=0)}, r"Limits: .*\$\.events_per_s"),
         ({"settings": Limits()}, r"Realtime\(…\) is wanted here"),
         ({"settings": 3000}, r"Realtime\(…\) is wanted here, not 3000"),
+        ({"settings": Limits()}, r"not Limits\(.{53}$"),
         ({"cookie": "io"}, r"Cookie\(…\), not 'io'"),
+        ({"cors": "*"}, r"Cors\(origins=…\), not '\*'"),
+        ({"cors": {"origin": "*"}}, r"Cors\(origins=…\)"),
         ({"trusted_proxies": ["nginx"]}, "trusted_proxies: 'nginx'"),
     ],
 )

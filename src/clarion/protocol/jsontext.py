@@ -27,7 +27,7 @@ def write(value: Any, attachments: list[bytes] | None = None) -> str:
 
     Args:
         value: Whatever JSON has, bytes, tuples, aware datetimes (as JavaScript writes a Date), and what msgspec encodes
-            (structs, dataclasses, UUID, Enum …). None is null.
+            (structs, dataclasses, UUID, Enum …), pydantic models. None is null.
         attachments: Takes the bytes, which become placeholders, numbered depth first in the order of keys. None: bytes
             are written as Node's Buffer.toJSON, since CONNECT and CONNECT_ERROR have no attachments.
 
@@ -148,9 +148,11 @@ class Rewriter:
         raise UsageError(_BAD_KEY)
 
     def _foreign(self, value: Any, depth: int) -> Any:
-        """A struct, dataclass, UUID, Enum …: msgspec makes plain values of it, whose limits are still to be checked."""
+        """A struct, dataclass, UUID, Enum, pydantic model …: plain values are made of it, whose limits are still to be checked."""
         try:
-            builtin = msgspec.to_builtins(value, builtin_types=_OURS, str_keys=True)
+            builtin = msgspec.to_builtins(
+                value, builtin_types=_OURS, str_keys=True, enc_hook=_dumped
+            )
         except (TypeError, ValueError, RecursionError) as exc:
             raise UsageError(f"{type(value).__name__} cannot be sent as JSON") from exc
         return self.value(builtin, depth)
@@ -158,6 +160,13 @@ class Rewriter:
 
 # What `to_builtins` must leave to the rewriter.
 _OURS: Final = (bytes, bytearray, memoryview, datetime)
+
+
+def _dumped(value: Any) -> Any:
+    """What msgspec does not know, if it is a pydantic model."""
+    if hasattr(value, "model_dump") and not isinstance(value, type):
+        return value.model_dump(by_alias=True)
+    raise TypeError(f"{type(value).__name__} is unsupported")
 
 
 def epoch_ms(value: datetime) -> int:

@@ -7,12 +7,19 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
-from clarion.errors import AckTimeout, Disconnected
+from clarion.errors import AckTimeout, Disconnected, UsageError
 from clarion.realtime.heartbeat import Timed, Wheel
 from clarion.telemetry import limit_exceeded
 
 DEFAULT_TIMEOUT_S: Final = 20.0
 """For an answer, where no other time is named. Node waits for ever."""
+
+
+def checked_timeout(seconds: Any) -> float:
+    """The time to wait. Raise UsageError unless it is a number above 0."""
+    if not isinstance(seconds, int | float) or not seconds > 0:
+        raise UsageError(f"a time-out is a number of seconds above 0, not {seconds!r}")
+    return seconds
 
 
 class Pending(Timed):

@@ -2,6 +2,7 @@
 
 from typing import Any, Generic, TypeVar
 
+from clarion.realtime.acks import checked_timeout
 from clarion.realtime.egress import Sent
 from clarion.realtime.hub import Hub, Selection
 from clarion.realtime.operators import Client, Operator, SocketOperator
@@ -53,8 +54,8 @@ class Addressing(Generic[C]):
         return SocketOperator(self, is_compressed=wanted)
 
     def timeout(self, seconds: float) -> SocketOperator:
-        """For `emit_with_ack`: how long to wait."""
-        return SocketOperator(self, timeout_s=seconds)
+        """For `emit_with_ack`: how long to wait; raises UsageError unless it is a number above 0."""
+        return SocketOperator(self, timeout_s=checked_timeout(seconds))
 
     # ── the others ──
     @property

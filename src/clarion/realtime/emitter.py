@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any, Final, overload
 
 from clarion.errors import UsageError
-from clarion.realtime.handlers import Handler, Runner, no_reply
-from clarion.realtime.listeners import H, Listeners
+from clarion.realtime.handlers import Handler, Runner, nobody_asked
+from clarion.realtime.listeners import H, Listeners, check_named
 
 
 class Emitter:
@@ -76,9 +76,10 @@ class Emitter:
     def tell(self, event: str, *args: Any) -> None:
         """Call the listeners of an event."""
         for listener in self._listeners.by_event.get(event, ()):
-            self._runner.call(listener, None, args[: listener.most], no_reply, event)
+            self._runner.call(listener, None, args[: listener.most], nobody_asked, event)
 
     def _known(self, event: str) -> str:
+        check_named(event)
         name = event.replace("-", "_")
         if name not in self._names:
             raise UsageError(f"there is no event {event!r} here, only {', '.join(self._names)}")

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final, Protocol
 from clarion.errors import Invalid, PeerError, RateLimited, ServerError, TooMany, UnknownEvent
 from clarion.protocol.socketio import Packet, check_event_name
 from clarion.realtime.admission import ROUNDING_S
-from clarion.realtime.handlers import Listener, Reply, Runner, as_told, no_reply
+from clarion.realtime.handlers import Listener, Reply, Runner, as_told, no_reply, nobody_asked
 from clarion.realtime.listeners import Listeners
 from clarion.settings import Limits
 from clarion.telemetry import events, events_refused, get_logger, limit_exceeded
@@ -100,12 +100,12 @@ class Events(Listeners):
     def tell(self, event: str, *args: Any) -> None:
         """Call listeners of what is no event of the client, with as many arguments as each takes."""
         for listener in self._listening(event):
-            self._runner.call(listener, self._client, args[: listener.most], no_reply, event)
+            self._runner.call(listener, self._client, args[: listener.most], nobody_asked, event)
 
     def start(self, listener: Listener, event: str) -> None:
         """Call a handler with the socket; events that come wait until it has begun."""
         client = self._client
-        if self._runner.call(listener, client, (client,), no_reply, event, self._began):
+        if self._runner.call(listener, client, (client,), nobody_asked, event, self._began):
             self._is_starting = True
 
     def received(self, packet: Packet, now: float) -> None:

@@ -135,6 +135,13 @@ def check_takes(call: Handler, what: str) -> None:
         raise UsageError(f"{name} is called with {what}, and that alone; it takes {_count(least)}")
 
 
+def check_takes_socket(call: Handler) -> None:
+    """Raise UsageError unless a handler of all sockets takes the socket, which comes first."""
+    if _shape(call)[1] == 0:
+        name = getattr(call, "__qualname__", None) or repr(call)
+        raise UsageError(f"{name} is called with the socket first, and takes no argument")
+
+
 def _count(arguments: int) -> str:
     return "1 argument" if arguments == 1 else f"{arguments} arguments"
 
@@ -149,6 +156,10 @@ class Reply(Protocol):
 
 def no_reply(*_args: Any) -> None:
     """The client asked for no answer."""
+
+
+def nobody_asked(*_args: Any) -> None:
+    """It is no client's event, such as `connection`: nobody but the log can be told what its handler raises."""
 
 
 Starting = Callable[[], None]
@@ -248,7 +259,9 @@ def _failed(exc: Exception, reply: Reply, event: str, handler: str) -> None:
     """Answer with what a handler raised; a bug is logged, and only that."""
     reply({"error": as_told(exc)})
     if isinstance(exc, PeerError | ServerError):
-        if reply is no_reply:  # nobody else is told
+        if reply is nobody_asked:
+            log.warning("handler failed", event_name=event[:64], handler=handler, why=exc.message)
+        elif reply is no_reply:  # nobody else is told
             log.debug("event refused", event_name=event[:64], handler=handler, why=exc.message)
     else:
         log.error("handler failed", event_name=event[:64], handler=handler, exc_info=exc)

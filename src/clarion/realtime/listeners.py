@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Final, TypeVar
 
 from clarion.errors import UsageError
-from clarion.realtime.handlers import Handler, Listener, Once
+from clarion.protocol.socketio import RESERVED_EVENTS
+from clarion.realtime.handlers import Handler, Listener, Once, check_takes_socket
 from clarion.realtime.typed import listen
 
 H = TypeVar("H", bound=Handler)
 
 _OURS: Final = ("disconnecting", "disconnect")
 _TOLD: Final = 2  # reason and details; who takes fewer gets fewer
+_NEVER: Final = RESERVED_EVENTS.difference(_OURS)
 
 
 class Listeners:
@@ -66,6 +68,12 @@ class Listeners:
         self.any = () if handler is None else without(self.any, handler)
 
     def _made(self, event: Any, handler: Handler) -> Listener:
+        if self.is_typed and event in _NEVER:
+            raise UsageError(
+                f'no client can send {event!r}: `use` judges who comes in, `on("connection")` is told who came'
+            )
+        if self.takes_socket:
+            check_takes_socket(handler)
         # What the server tells is not a client's to get wrong.
         if self.is_typed and event not in _OURS:
             return listen(handler, takes_socket=self.takes_socket)
@@ -97,6 +105,15 @@ class SharedListeners(Listeners):
 
     takes_socket: ClassVar[bool] = True
     is_typed: ClassVar[bool] = True
+
+
+def check_named(event: Any) -> None:
+    """Raise UsageError for `@socket.on` without the event's name: as a decorator it would register nothing."""
+    if callable(event):
+        name = getattr(event, "__name__", "name")
+        raise UsageError(
+            f'the event is not named: write it behind the decorator, as in `("{name}")`'
+        )
 
 
 def without(listeners: Sequence[Listener], handler: Handler) -> list[Listener]:

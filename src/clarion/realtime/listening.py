@@ -6,7 +6,7 @@ from typing import overload
 from clarion.realtime.any_events import AnyEvents
 from clarion.realtime.events import Events, Middleware
 from clarion.realtime.handlers import Handler, check_takes
-from clarion.realtime.listeners import H, Listeners
+from clarion.realtime.listeners import H, Listeners, check_named
 
 
 class Listening(AnyEvents):
@@ -24,8 +24,12 @@ class Listening(AnyEvents):
         `disconnecting` (still in its rooms) and `disconnect` tell the reason, one of `protocol.codes.Reason` as text, and `Details`
         or None. What a handler returns is the answer: see `clarion.realtime.handlers`. Where several listen, the first that ends
         answers.
+
+        Raises:
+            UsageError: No client can send such an event, or an annotation of the handler is none that arguments can be made into.
         """
         if handler is None:
+            check_named(event)
             return lambda given: self.on(event, given)
         self._made_events().add(event, handler)
         return handler
@@ -37,6 +41,7 @@ class Listening(AnyEvents):
     def once(self, event: str | float, handler: H | None = None) -> H | Callable[[H], H]:
         """As `on`, for the next such event alone; one whose arguments are refused does not count."""
         if handler is None:
+            check_named(event)
             return lambda given: self.once(event, given)
         self._made_events().add_once(event, handler)
         return handler

@@ -20,10 +20,10 @@ from clarion.protocol import socketio
 from clarion.protocol.parser import Parser
 from clarion.realtime.any_events import AnyEvents
 from clarion.realtime.conn import Session
-from clarion.realtime.handlers import Handler, Runner, as_told, check_takes, no_reply
+from clarion.realtime.handlers import Handler, Runner, as_told, check_takes, nobody_asked
 from clarion.realtime.heartbeat import Wheel
 from clarion.realtime.hub import Hub
-from clarion.realtime.listeners import H, Listeners
+from clarion.realtime.listeners import H, Listeners, check_named
 from clarion.realtime.outgoing import Outgoing
 from clarion.realtime.recovery import Recovery, Restored
 from clarion.realtime.server_side import ServerSide
@@ -155,8 +155,12 @@ class Namespace(AnyEvents, Speaking[Socket]):
         """Handle an event of every socket: as `socket.on`, but the handler gets the socket first.
 
         One registration for all: ten thousand sockets hold no handlers of their own. Also for `disconnecting` and `disconnect`.
+
+        Raises:
+            UsageError: As for `socket.on`, or the handler does not take the socket.
         """
         if handler is None:
+            check_named(event)
             return lambda given: self.handle(event, given)
         self._set_up(lambda it: it._hub.listeners.add(event, handler))
         return handler
@@ -278,7 +282,7 @@ class Namespace(AnyEvents, Speaking[Socket]):
     def _expired(self, expired: Expired) -> None:
         event = "recovery_expired"
         for listener in self._on_connection.by_event.get(event, ()):
-            self._hub.runner.call(listener, None, (expired,)[: listener.most], no_reply, event)
+            self._hub.runner.call(listener, None, (expired,)[: listener.most], nobody_asked, event)
 
     # ── for the registry of namespaces ──
     @property
@@ -302,8 +306,9 @@ class Namespace(AnyEvents, Speaking[Socket]):
 
 
 def _check(event: str) -> None:
+    check_named(event)
     if event not in _EVENTS:
         raise UsageError(
-            f"a namespace has no event {event!r}: use `handle` for events of all its sockets, and `on_server_side` for those of"
-            " other nodes"
+            f"a namespace has no event {event!r}, only {', '.join(_EVENTS)}: what clients send is for `handle({event!r})`, or for"
+            f" `socket.on({event!r})` in a handler of `connection`, and what other nodes send for `on_server_side`"
         )

@@ -13,10 +13,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from clarion.errors import UsageError
-from clarion.realtime.acks import DEFAULT_TIMEOUT_S, Acks, Pending
+from clarion.realtime.acks import DEFAULT_TIMEOUT_S, Acks, Pending, checked_timeout
 from clarion.realtime.egress import Sent
 from clarion.realtime.hub import Hub, Member, Selection
-from clarion.realtime.rooms import Rooms, check_room, flat
+from clarion.realtime.rooms import Rooms, check_room, chosen, flat
 from clarion.realtime.transports.base import Prepared
 
 NOBODY: Final = ("",)
@@ -63,18 +63,22 @@ class Operator(Struct, Generic[C], frozen=True):
 
     # ── choosing ──
     def to(self, *rooms: Rooms) -> Self:
-        """Also those in these rooms, named one by one or in a list; an empty list means nobody, where Node takes it for everybody."""
-        chosen = Selection(_union(self.selection.rooms, rooms) or NOBODY, self.selection.excluded)
-        return replace(self, selection=chosen)
+        """Also those in these rooms, named one by one or in a list; an empty list means nobody, where Node takes it for everybody.
+
+        Raises:
+            Invalid: A name is no text. As for `Socket.join`, an error of the peer, since names come from clients.
+        """
+        rooms_now = _union(self.selection.rooms, rooms) or NOBODY
+        return replace(self, selection=Selection(rooms_now, self.selection.excluded))
 
     def in_(self, *rooms: Rooms) -> Self:
         """The same as `to`."""
         return self.to(*rooms)
 
     def except_(self, *rooms: Rooms) -> Self:
-        """But none of those in these rooms."""
-        chosen = Selection(self.selection.rooms, _union(self.selection.excluded, rooms))
-        return replace(self, selection=chosen)
+        """But none of those in these rooms; raises as `to`."""
+        excluded = _union(self.selection.excluded, rooms)
+        return replace(self, selection=Selection(self.selection.rooms, excluded))
 
     @property
     def volatile(self) -> Self:
@@ -91,8 +95,12 @@ class Operator(Struct, Generic[C], frozen=True):
         return replace(self, is_compressed=wanted)
 
     def timeout(self, seconds: float) -> Self:
-        """How long to wait for answers."""
-        return replace(self, timeout_s=seconds)
+        """How long to wait for answers.
+
+        Raises:
+            UsageError: It is no number above 0.
+        """
+        return replace(self, timeout_s=checked_timeout(seconds))
 
     # ── acting ──
     def emit(self, event: str, *args: Any) -> int:
@@ -227,8 +235,12 @@ class SocketOperator(Struct, frozen=True):
         return replace(self, is_compressed=wanted)
 
     def timeout(self, seconds: float) -> "SocketOperator":
-        """How long to wait for an answer."""
-        return replace(self, timeout_s=seconds)
+        """How long to wait for an answer.
+
+        Raises:
+            UsageError: It is no number above 0.
+        """
+        return replace(self, timeout_s=checked_timeout(seconds))
 
     def emit(self, event: str, *args: Any) -> Sent:
         """Send an event; see `Socket.emit`."""
@@ -256,4 +268,4 @@ class SocketOperator(Struct, frozen=True):
 
 
 def _union(first: tuple[str, ...], second: Iterable[Rooms]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*first, *flat(second))))
+    return tuple(dict.fromkeys((*first, *chosen(second))))

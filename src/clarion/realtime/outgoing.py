@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
-from clarion.realtime.handlers import Handler, Listener, Runner, no_reply
+from clarion.realtime.handlers import Handler, Listener, Runner, nobody_asked
 from clarion.realtime.listeners import without
 
 
@@ -58,7 +58,7 @@ class Outgoing(Generic[S]):
         everybody, label = self._listeners.get(None, ()), str(event[0])
         for socket in list(sockets):
             for listener in (*everybody, *self._listeners.get(socket, ())):
-                self._runner.call(listener, socket, event[: listener.most], no_reply, label)
+                self._runner.call(listener, socket, event[: listener.most], nobody_asked, label)
 
     def _set(self, whose: S | None, listeners: Sequence[Listener]) -> None:
         if listeners:

@@ -111,8 +111,6 @@ class Root(Speaking[Socket]):
             raise UsageError(f"there is no namespace {name!r}: make it with `server.of`")
         return found
 
-    # ── requests ──
-
 
 def _is_own(event: str) -> bool:
-    return event.replace("-", "_") in OWN_EVENTS
+    return str(event).replace("-", "_") in OWN_EVENTS

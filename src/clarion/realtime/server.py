@@ -120,6 +120,10 @@ class Server(Root):
         clock, ids = clock or SystemClock(), ids or Ids()
         if cors is not None and allowed_origins:
             raise UsageError("give `cors` or its short form `allowed_origins`, not both")
+        if not isinstance(cors, Cors | None):
+            raise UsageError(
+                f"`cors` is Cors(origins=…), not {cors!r}; its short form is `allowed_origins`"
+            )
         if not isinstance(cookie, Cookie | bool):
             raise UsageError(f"a cookie is True or Cookie(…), not {cookie!r}")
         # Fixed at creation

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 from clarion.errors import UsageError
 from clarion.protocol import jsontext
-from clarion.realtime.handlers import Handler, Reply, Runner, no_reply
+from clarion.realtime.handlers import Handler, Reply, Runner, nobody_asked
 from clarion.realtime.listeners import Listeners
 
 RESERVED: Final = frozenset({"connect", "connection", "new_namespace"})
@@ -65,7 +65,7 @@ class ServerSide:
         jsontext.write(list(args), [])
         return await self.peers.ask(event, args)
 
-    def heard(self, event: str, args: list[Any], reply: Reply = no_reply) -> None:
+    def heard(self, event: str, args: list[Any], reply: Reply = nobody_asked) -> None:
         """Another node has told: the way in for a backplane."""
         for listener in self.listeners.by_event.get(event, ()):
             self._runner.call(listener, None, args, reply, event)

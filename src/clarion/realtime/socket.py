@@ -13,7 +13,7 @@ from clarion.errors import Disconnected, UsageError
 from clarion.protocol import socketio
 from clarion.protocol.codes import CloseCode, Reason
 from clarion.protocol.socketio import PacketType
-from clarion.realtime.acks import DEFAULT_TIMEOUT_S, Acks, Pending
+from clarion.realtime.acks import DEFAULT_TIMEOUT_S, Acks, Pending, checked_timeout
 from clarion.realtime.addressing import Addressing
 from clarion.realtime.conn import Connection, Details, Session
 from clarion.realtime.egress import Sent
@@ -205,8 +205,9 @@ class Socket(Listening, Addressing["Socket"]):
         Raises:
             AckTimeout: No answer in time, or more than `limits.pending_acks` were awaited and this was the oldest.
             Disconnected: The client left, or had left before.
-            UsageError: As for `emit`.
+            UsageError: As for `emit`, or the time-out is no number above 0.
         """
+        timeout_s = checked_timeout(timeout_s)
         return await self.ask(event, args, timeout_s=timeout_s, all_args=all_args, compress=True)
 
     async def ask(

@@ -15,11 +15,14 @@ from tests.support.serving import serving
 
 
 def test_hosts_that_are_not_ours_are_told():
-    """An unknown name, and an address of another machine, are errors of the settings."""
+    """An unknown name, an address of another machine, and a port that is none, are errors of the settings."""
     with pytest.raises(SettingsError, match="known here"):
         listen("no such host.invalid", 0)
     with pytest.raises(SettingsError, match="not an address of this machine"):
         listen("203.0.113.1", 0)
+    for port in (-1, 65_536, "3000"):
+        with pytest.raises(SettingsError, match="no number from 0 to 65535"):
+            listen("127.0.0.1", port)
     assert "privileges" in module._why_not("127.0.0.1", 80, PermissionError(13, "denied"))
     assert "busy" in module._why_not("127.0.0.1", 80, OSError(16, "busy"))
 

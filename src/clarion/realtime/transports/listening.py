@@ -14,6 +14,7 @@ from pathlib import Path
 from clarion.errors import SettingsError
 
 BACKLOG = 4096  # connections that the kernel may hold for us; it cuts this to net.core.somaxconn
+MAX_PORT = 65_535
 RESERVED_FILES = 100  # descriptors that are not for connections: database, logs, outbound calls
 
 
@@ -21,8 +22,10 @@ def listen(host: str, port: int) -> list[socket.socket]:
     """Bind and listen on each address of `host`.
 
     Raises:
-        SettingsError: The name is unknown, the address not ours, the port taken or not allowed.
+        SettingsError: The name is unknown, the address not ours, the port none, taken or not allowed.
     """
+    if not isinstance(port, int) or not 0 <= port <= MAX_PORT:
+        raise SettingsError(f"port: {port!r} is no number from 0 to {MAX_PORT}")
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as exc:
