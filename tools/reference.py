@@ -1,4 +1,4 @@
-"""Writes the reference pages that come from the code: settings, errors, codes, metrics. `make docs`; a test compares.
+"""Writes the pages that come from the code (settings, errors, codes, metrics), and the list of all pages. `make docs`; a test compares.
 
 python -m tools.reference [--check]
 """
@@ -16,7 +16,7 @@ from clarion.realtime import Server
 from clarion.settings import SECTIONS, Field, fields
 from clarion.telemetry import REGISTRY
 
-FOLDER = Path("docs/reference")
+FOLDER = Path(__file__).parent.parent / "docs"
 NOTE = "<!-- Written by `make docs` from {source}; edit that. -->\n"
 
 
@@ -144,11 +144,37 @@ def metrics_page() -> str:
     return "\n".join(out) + "\n"
 
 
+SHELVES = {
+    "how-to": ("To do one thing", "Each page solves one task, with code that is run in the tests."),
+    "explanation": ("To understand", "How it works inside, and why."),
+    "reference": ("To look something up", "Complete, and for the most part written from the code."),
+    "decisions": ("Decisions", "What was chosen where there was a choice, and against what."),
+}
+
+
+def list_of_pages() -> str:
+    """Every page, by its title."""
+    out = [
+        NOTE.format(source="the pages' titles"),
+        "# Clarion's documentation\n",
+        "To begin with, the [README](../README.md): a server in a minute.",
+    ]
+    for folder, (title, about) in SHELVES.items():
+        out.append(f"\n## {title}\n\n{about}\n")
+        for page in sorted((FOLDER / folder).glob("*.md")):
+            heading = re.search(r"(?m)^# (.+)$", page.read_text())
+            assert heading is not None, f"{page} has no title"
+            out.append(f"- [{heading[1]}]({folder}/{page.name})")
+    out.append("\nWhat is used of others: [dependencies](dependencies.md).")
+    return "\n".join(out) + "\n"
+
+
 PAGES = {
-    "settings.md": settings_page,
-    "errors.md": errors_page,
-    "codes.md": codes_page,
-    "metrics.md": metrics_page,
+    "reference/settings.md": settings_page,
+    "reference/errors.md": errors_page,
+    "reference/codes.md": codes_page,
+    "reference/metrics.md": metrics_page,
+    "README.md": list_of_pages,
 }
 
 

@@ -1,5 +1,6 @@
 """The examples, each run against a real server as a reader would run them."""
 
+import json
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from tests.support.server import Server, running
+from tests.support.server import Server, await_port, free_port, running
 
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLES = ROOT / "examples"
@@ -104,6 +105,70 @@ process.exit(0);
         out = _run("node", str(tmp_path / "chat.mjs"), server.url, *tokens)
     assert '{"ok":true}' in out
     assert '{"by":"ann","text":"hello"}' in out
+
+
+def test_the_emitting_example_reaches_and_moves_a_user(tmp_path: Path) -> None:
+    """Its events arrive, its room has the user's socket, and at the end the user is put out."""
+    script = """
+import { io } from "socket.io-client";
+const socket = io(process.argv[2], { auth: { token: process.argv[3] } });
+socket.onAny((...event) => console.log(JSON.stringify(event)));
+socket.on("connect", () => console.log("connected"));
+socket.on("disconnect", (reason) => console.log(reason));
+"""
+    (tmp_path / "node_modules").symlink_to(MODULES)
+    (tmp_path / "listen.mjs").write_text(script)
+    (tmp_path / "examples").symlink_to(EXAMPLES)
+    with running(tmp_path, "--app", "examples.chat:setup") as server:
+        token = server.register("ann")["access_token"]
+        with subprocess.Popen(
+            ["node", str(tmp_path / "listen.mjs"), server.url, token],
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as client:
+            assert client.stdout is not None
+            try:
+                assert client.stdout.readline() == "connected\n"
+                emit = str(_at(server, "emit.py", tmp_path))
+                out = _run(sys.executable, emit, CLARION_KEY=server.key("realtime:*"))
+                heard = client.stdout.read()  # put out, it has nothing more to do and ends
+            finally:
+                client.kill()
+    assert "Room(name='doc/17', sockets=1)" in out
+    assert "transport='websocket'" in out or "transport='polling'" in out
+    assert heard.splitlines() == [
+        '["build:finished",{"id":17}]',
+        '["news","Maintenance at 8"]',
+        "io server disconnect",
+    ]
+
+
+def test_the_admin_example_lets_its_page_in(tmp_path: Path) -> None:
+    """A page of the origin that it names signs in and sees the server; one of another origin is refused."""
+    script = """
+import { io } from "socket.io-client";
+const auth = { username: "admin", password: "a long password" };
+const enter = (origin) => new Promise((ok) => {
+  const options = { auth, extraHeaders: { origin }, transports: ["websocket"], forceNew: true, reconnection: false };
+  const socket = io(process.argv[2] + "/admin", options);
+  socket.on("server_stats", (stats) => ok(stats.namespaces.map(({ name }) => name)));
+  socket.on("connect_error", (error) => ok(error.message));
+});
+console.log(JSON.stringify([await enter("https://admin.socket.io"), await enter("https://evil.example")]));
+process.exit();
+"""
+    (tmp_path / "node_modules").symlink_to(MODULES)
+    (tmp_path / "page.mjs").write_text(script)
+    port = free_port()
+    server = (EXAMPLES / "admin_page.py").read_text().replace("port=3000", f"port={port}")
+    (tmp_path / "admin_page.py").write_text(server)
+    with subprocess.Popen([sys.executable, str(tmp_path / "admin_page.py")]) as process:
+        try:
+            await_port(port, process)
+            out = _run("node", str(tmp_path / "page.mjs"), f"http://127.0.0.1:{port}")
+        finally:
+            process.terminate()
+    assert json.loads(out) == [["/", "/admin"], "websocket error"]
 
 
 def test_the_raw_example_echoes_and_ticks(tmp_path: Path) -> None:

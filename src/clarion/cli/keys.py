@@ -39,7 +39,8 @@ def create(
         Parameter(
             name="--scope",
             negative="",
-            help="What it may do: notifications:send (default), metrics:read, keys:manage; may be repeated",
+            help="What it may do: notifications:send (default), realtime:emit, realtime:read, realtime:manage, metrics:read,"
+            " keys:manage; realtime:* is all of realtime. May be repeated",
         ),
     ] = None,
     data_dir: DataDir = None,
