@@ -12,7 +12,8 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
 
 from clarion.accounts import (
     Accounts,
@@ -32,6 +33,7 @@ from clarion.auth.tenants import FOREIGN, rooms_of_tenant, user_room
 from clarion.bus import LocalBus
 from clarion.clock import Clock, SystemClock
 from clarion.errors import ClarionError, SettingsError, Unauthenticated
+from clarion.features.upstream import Caller, Routes
 from clarion.ids import Ids
 from clarion.jobs import Job, Queue, Worker
 from clarion.notifications import Inbox, Notifications, inbox_kind
@@ -44,6 +46,8 @@ from clarion.settings import Settings
 from clarion.storage import open_store
 from clarion.telemetry import get_logger, spawn
 from clarion.topics import Commands, Kinds, TopicEngine, Topics
+from clarion.topics.arguments import convert
+from clarion.topics.publishing import PublishArgs
 from clarion.topics.stores import MemoryStore
 
 _log = get_logger(__name__)
@@ -169,6 +173,7 @@ class App:
         await self._make_accounts(load_secrets(data_dir, ids))
         self._make_realtime()
         self._make_notifications()
+        self._make_upstream()
         self._make_jobs()
         if self._setup is not None:
             outcome = self._setup(self)
@@ -260,6 +265,28 @@ class App:
         self.notifications = Notifications(self.store, self.inbox, limits, clock=clock, ids=ids)
         self.commands = Commands(self.engine, self.topics, _principal_of, limits, clock=clock)
         self.commands.install(home)
+
+    def _make_upstream(self) -> None:
+        settings = self.settings.upstream
+        if not settings.url:
+            return
+        # The operator's own endpoint: it may be on this machine or a private network, where strangers' URLs must not lead.
+        url = urlsplit(settings.url)
+        port = url.port or (443 if url.scheme == "https" else 80)
+        outbound = Outbound(
+            self.clock, allow_private=("0.0.0.0/0", "::/0"), allow_http=True, ports=[port]
+        )
+        self._closing.push_async_callback(outbound.close)
+        caller = Caller(settings, outbound, clock=self.clock, ids=self.ids)
+        self._closing.push_async_callback(caller.close)
+
+        async def publish(whose: Principal, given: dict[str, Any]) -> object:
+            args = convert((given,), PublishArgs)
+            return await self.topics.of(args.topic, whose.tenant).give(args)
+
+        routes = Routes(settings, caller, publish)
+        self._closing.push_async_callback(routes.close)
+        routes.install(self.io)
 
     def _make_jobs(self) -> None:
         queue = Queue(self.store, self.clock, self.ids, node=self.ids.node())

@@ -9,7 +9,8 @@
     │   ├── Stale
     │   └── RateLimited, TooMany ── TooManyConnections
     ├── ServerError        ours: they may try again, as `retry` says
-    │   ├── Unavailable, Overloaded, OutcomeUnknown, StorageFull, Internal
+    │   ├── Unavailable ── Overloaded, UpstreamUnavailable, OutcomeUnknown
+    │   ├── StorageFull, Internal
     └── UsageError         the calling program's mistake: raised to it, never sent to a peer
         └── SettingsError, UndeclaredRight, OutboundRefused, Closed, Disconnected
 
@@ -247,6 +248,12 @@ class Overloaded(Unavailable):
     """Refused before its cost was paid."""
 
     code, title = "overloaded", "Too busy now"
+
+
+class UpstreamUnavailable(Unavailable):
+    """The application's own endpoint does not answer, or not in time. It may have been asked."""
+
+    code, title = "upstream_unavailable", "The application is not available now"
 
 
 class OutcomeUnknown(Unavailable):

@@ -308,6 +308,36 @@ class AdminUi(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 200
 
 
+class Upstream(Struct, frozen=True, forbid_unknown_fields=True):
+    """The application's HTTP endpoint, which handles events in whatever language it is written. Off unless there is a URL."""
+
+    url: Annotated[str, _help("Where events are posted; empty: nowhere")] = ""
+    secret: Annotated[
+        str,
+        _help("Signs what is posted: `whsec_` and base64, or any text of 24 characters or more"),
+    ] = ""
+    namespaces: Annotated[list[str], _help("Namespaces whose events go there")] = msgspec.field(
+        default_factory=lambda: ["/"]
+    )
+    events: Annotated[
+        list[str],
+        _help(
+            "Events that go there if no handler takes them: names, or patterns such as `order:*`; `*`: all"
+        ),
+    ] = msgspec.field(default_factory=lambda: ["*"])
+    connect: Annotated[bool, _help("Whether it decides who may connect")] = False
+    disconnect: Annotated[bool, _help("Whether it is told of disconnects")] = False
+    timeout_s: Annotated[
+        float, _help("For an answer, waiting included (s): ack upstream_unavailable", gt=0)
+    ] = 5.0
+    connections: Annotated[int, _help("Calls at the same time", ge=1)] = 8
+    batch: Annotated[int, _help("Events in one call", ge=1)] = 100
+    waiting: Annotated[
+        int, _help("Events that wait or are under way: ack upstream_unavailable", ge=1)
+    ] = 10_000
+    answer_bytes: Annotated[int, _help("An answer's body (bytes)", ge=1)] = 4 << 20
+
+
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be set."""
 
@@ -337,6 +367,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     auth: Auth = Auth()
     realtime: Realtime = Realtime()
     admin_ui: AdminUi = AdminUi()
+    upstream: Upstream = Upstream()
     limits: Limits = Limits()
 
 
@@ -367,13 +398,14 @@ class Field(Struct, frozen=True):
     @property
     def is_secret(self) -> bool:
         """Whether its value must not be shown."""
-        return self.name in {"jwt_secret", "redis_url", "database_url", "password"}
+        return self.name in {"jwt_secret", "redis_url", "database_url", "password", "secret"}
 
 
 SECTIONS: Mapping[str, type[Struct]] = {
     "auth": Auth,
     "realtime": Realtime,
     "admin_ui": AdminUi,
+    "upstream": Upstream,
     "limits": Limits,
 }
 
@@ -581,6 +613,7 @@ def _check_together(settings: Settings, sources: Mapping[str, Source]) -> None:
     if auth.jwks_url and not auth.jwks_url.startswith("https://"):
         raise SettingsError("auth.jwks_url must begin with https://")
     check_password(settings.admin_ui)
+    check_upstream(settings.upstream)
     if settings.admin_ui.namespace == settings.realtime.namespace:
         raise SettingsError("admin_ui.namespace and realtime.namespace must not be the same")
     if settings.limits.egress_soft_bytes > settings.limits.egress_hard_bytes:
@@ -599,6 +632,16 @@ def check_password(admin: AdminUi) -> None:
     """Raise SettingsError where the admin page's password is too short; none is no page."""
     if admin.password and len(admin.password) < 12:
         raise SettingsError("admin_ui.password must have at least 12 characters")
+
+
+def check_upstream(upstream: Upstream) -> None:
+    """Raise SettingsError where the application's endpoint is no URL, or could be called by anybody."""
+    if not upstream.url:
+        return
+    if not upstream.url.startswith(("http://", "https://")):
+        raise SettingsError("upstream.url must begin with http:// or https://")
+    if len(upstream.secret) < 24:
+        raise SettingsError("upstream.secret must have at least 24 characters")
 
 
 def _nearest(name: str, known: Mapping[str, Any]) -> str:

@@ -109,6 +109,11 @@ publications_skipped = _counter(
 position_checks = _counter(
     "position_checks", "Comparisons of a subscriber's position with the log", "result"
 )
+upstream_requests = _counter(
+    "upstream_requests",
+    "What was sent to the application's endpoint: answered, failed, late, or refused because it is down",
+    "result",
+)
 # ── notifications and jobs ──
 messages = _counter("messages", "Messages written, by channel", "channel")
 jobs = _counter("jobs", "Runs of a job", "kind", "result")

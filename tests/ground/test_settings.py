@@ -153,3 +153,28 @@ def test_a_part_that_a_program_makes_is_judged_by_the_same_rules() -> None:
         checked(Realtime(path="no slash"), Realtime)
     with pytest.raises(SettingsError, match=r"Realtime\(…\) is wanted here, not Settings"):
         checked(Settings(), Realtime)
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({"CLARION_UPSTREAM_URL": "ftp://app"}, "upstream.url must begin with"),
+        ({"CLARION_UPSTREAM_URL": "http://app/events"}, "24 characters"),
+        (
+            {"CLARION_UPSTREAM_URL": "http://app/events", "CLARION_UPSTREAM_SECRET": "x" * 23},
+            "24 characters",
+        ),
+    ],
+)
+def test_an_event_door_that_leads_nowhere_or_that_anybody_could_open_stops_the_start(
+    env: dict[str, str], said: str
+) -> None:
+    """A URL that is none, and a secret that can be guessed."""
+    with pytest.raises(SettingsError, match=said):
+        load(env=env)
+
+
+def test_the_event_door_is_off_or_has_url_and_secret() -> None:
+    env = {"CLARION_UPSTREAM_URL": "http://app/events", "CLARION_UPSTREAM_SECRET": "x" * 24}
+    assert load(env=env).settings.upstream.events == ["*"]
+    assert load().settings.upstream.url == ""

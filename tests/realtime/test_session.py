@@ -493,3 +493,22 @@ def test_who_sends_too_much_is_held(kind):
         assert client.session.is_open
 
     in_time(story)
+
+
+async def test_events_that_nobody_listens_to_can_be_handled_by_one():
+    """It gets their names and answers them; whoever listens by name goes first; without it they are unknown."""
+    io = make_server()
+    io.handle("known", lambda _socket: "by name")
+    client = MemoryClient(io)
+    await client.join()
+    client.say('421["other",5]')
+    assert '"code":"unknown_event"' in (await client.hear())[0]
+
+    @io.handle_others
+    async def others(_socket, event, *args):
+        return event, *args
+
+    client.say('422["known"]')
+    assert await client.hear() == ['432["by name"]']
+    client.say('423["other",5]')
+    assert await client.hear() == ['433["other",5]']

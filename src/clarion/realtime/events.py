@@ -15,7 +15,7 @@ from clarion.errors import Invalid, PeerError, RateLimited, ServerError, TooMany
 from clarion.protocol.socketio import Packet, check_event_name
 from clarion.realtime.admission import ROUNDING_S
 from clarion.realtime.handlers import Listener, Reply, Runner, as_told, no_reply, nobody_asked
-from clarion.realtime.listeners import Listeners
+from clarion.realtime.listeners import Listeners, SharedListeners
 from clarion.settings import Limits
 from clarion.telemetry import events, events_refused, get_logger, limit_exceeded
 
@@ -72,7 +72,7 @@ class Events(Listeners):
     def __init__(
         self,
         client: Client,
-        shared: Listeners,
+        shared: SharedListeners,
         limits: Limits,
         runner: Runner,
     ) -> None:
@@ -141,6 +141,8 @@ class Events(Listeners):
         client, call = self._client, self._runner.call
         args, label = event[1:], name if type(name) is str else str(name)
         listeners = self._listening(name)
+        if not listeners and self._shared.others is not None:
+            listeners, args = [self._shared.others], event
         if not listeners:
             # Node stays silent, and the client waits for ever.
             _refused_unknown.inc()

@@ -101,10 +101,19 @@ class Listeners:
 class SharedListeners(Listeners):
     """Handlers for all sockets of a namespace; each gets the socket first."""
 
-    __slots__ = ()
+    __slots__ = ("others",)
 
     takes_socket: ClassVar[bool] = True
     is_typed: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.others: Listener | None = None
+        """Gets socket, name and arguments of the events that nobody else listens to, and answers them."""
+
+    def set_others(self, handler: Handler | None) -> None:
+        """Call a handler with the events that nobody listens to; None: refuse them."""
+        self.others = None if handler is None else Listener(handler, takes_socket=True)
 
 
 def check_named(event: Any) -> None:

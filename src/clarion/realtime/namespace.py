@@ -169,6 +169,14 @@ class Namespace(AnyEvents, Speaking[Socket]):
         """Take back what `handle` did."""
         self._set_up(lambda it: it._hub.listeners.remove(event, handler))
 
+    def handle_others(self, handler: H) -> H:
+        """Handle the events that nobody listens to, which are refused as `unknown_event` otherwise; a decorator. One a namespace.
+
+        It gets the socket, the event's name and its arguments, and answers as every handler does.
+        """
+        self._set_up(lambda it: it._hub.listeners.set_others(handler))
+        return handler
+
     # ── other nodes ──
     @overload
     def on_server_side(self, event: str) -> Callable[[H], H]: ...

@@ -59,6 +59,10 @@ class Root(Speaking[Socket]):
         """Handle an event of every socket of `/`; see `Namespace.handle`."""
         return self._root.handle(event) if handler is None else self._root.handle(event, handler)
 
+    def handle_others(self, handler: H) -> H:
+        """Handle the events of `/` that nobody listens to; see `Namespace.handle_others`."""
+        return self._root.handle_others(handler)
+
     @overload
     def on_server_side(self, event: str) -> Callable[[H], H]: ...
     @overload

@@ -339,6 +339,14 @@ class TopicHandle:
                 return data
         raise Conflict(f"others changed {key!r} {TRIES} times meanwhile")
 
+    async def give(self, given: Publish) -> Published:
+        """Publish what has the form that clients send.
+
+        Raises:
+            Invalid, TooLarge, TooMany, Conflict, Unavailable: As `Topics.publish`.
+        """
+        return await self._append(given)
+
     async def get(self, key: str) -> Item | None:
         """The item under a key, or None."""
         return (await _store_of(self.kind).get(self.topic, [key]))[0]

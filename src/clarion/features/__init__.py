@@ -1,0 +1,1 @@
+"""What people come for on top of topics and sockets: independent slices, none of which imports another."""

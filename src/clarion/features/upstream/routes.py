@@ -1,0 +1,217 @@
+"""Which events go to the application, and what is done with its answers."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from clarion.auth.capabilities import matches
+from clarion.auth.principal import DEFAULT_TENANT, Principal
+from clarion.auth.tenants import barred_from, is_reserved, room_of, user_room
+from clarion.errors import (
+    ClarionError,
+    ConnectRefused,
+    Internal,
+    Invalid,
+    PeerError,
+    ServerError,
+    UnknownEvent,
+)
+from clarion.features.upstream.caller import Caller
+from clarion.features.upstream.wire import Answer, Client, Emit, Error, Request
+from clarion.realtime import Server, Socket
+from clarion.settings import Upstream
+from clarion.telemetry import get_logger, spawn
+
+_log = get_logger(__name__)
+
+PublishFor = Callable[[Principal, dict[str, Any]], Awaitable[object]]
+"""Publishes as the application, for a tenant: what the command `publish` takes."""
+KEY: Final = "upstream"
+"""Where in a socket's `data` the application's own is."""
+_LATER: Final = "upstream: to be done once it is connected"
+
+
+class Refused(PeerError):
+    """The application said no; its code and message go to the client."""
+
+    def __init__(self, error: Error) -> None:
+        super().__init__(error.message or "The application said no")
+        self._code = error.code
+
+    def as_answer(self) -> dict[str, Any]:
+        """`{code, message}` as the application wrote them."""
+        return {**super().as_answer(), "code": self._code}
+
+
+class Routes:
+    """Sends what happens in some namespaces to the application.
+
+    Args:
+        settings: What goes there.
+        caller: Asks it.
+        publish: Publishes what answers want published.
+    """
+
+    def __init__(self, settings: Upstream, caller: Caller, publish: PublishFor) -> None:
+        self._settings = settings
+        self._caller = caller
+        self._publish = publish
+        self._tasks: dict[asyncio.Task[None], None] = {}
+
+    def install(self, io: Server) -> None:
+        """Route from now on."""
+        for name in self._settings.namespaces:
+            namespace = io.of(name)
+            if self._settings.events:
+                namespace.handle_others(self._event)
+            if self._settings.connect:
+                namespace.use(self._connect)
+                namespace.on("connection", self._connected)
+            if self._settings.disconnect:
+                namespace.handle("disconnect", self._disconnected)
+
+    async def close(self) -> None:
+        """Let go of the disconnects that nobody has heard of."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # ── what happens ──
+    async def _event(self, socket: Socket, event: str, *args: Any) -> tuple[Any, ...]:
+        if not isinstance(event, str) or not _is_one_of(event, self._settings.events):
+            raise UnknownEvent(f"nobody listens to {str(event)[:64]!r} here")
+        request = Request(
+            "event", socket.namespace, _client(socket), event=event, args=_plain(args)
+        )
+        answer = await self._caller.ask(request)
+        if answer.error is not None:
+            raise Refused(answer.error)
+        await self._do(socket, answer)
+        return tuple(answer.ack)
+
+    async def _connect(self, socket: Socket) -> None:
+        handshake = socket.handshake
+        request = Request(
+            "connect",
+            socket.namespace,
+            _client(socket),
+            auth=_plain([handshake.auth])[0],
+            address=handshake.address,
+        )
+        answer = await self._caller.ask(request)
+        if answer.error is not None:
+            raise ConnectRefused(answer.error.message, code=answer.error.code)
+        if answer.user is not None:
+            if socket.principal is not None:
+                raise Internal("the application names a user of a socket that is signed in")
+            socket.user = answer.user
+        if answer.data is not msgspec.UNSET:
+            socket.data[KEY] = answer.data
+        # It is in no room yet, and may still be refused: the rest waits until it is connected.
+        socket.data[_LATER] = msgspec.structs.replace(answer, data=msgspec.UNSET)
+
+    def _connected(self, socket: Socket) -> None:
+        answer = socket.data.pop(_LATER, None)
+        if answer is not None:
+            self._begin(self._do_later(socket, answer))
+
+    def _disconnected(self, socket: Socket, reason: str, *_: Any) -> None:
+        request = Request("disconnect", socket.namespace, _client(socket), reason=reason)
+        self._begin(self._tell(socket, request))
+
+    async def _tell(self, socket: Socket, request: Request) -> None:
+        try:
+            await self._do(socket, await self._caller.ask(request))
+        except (PeerError, ServerError) as exc:
+            _log.warning("disconnect not told", error=exc.code)
+
+    async def _do_later(self, socket: Socket, answer: Answer) -> None:
+        try:
+            await self._do(socket, answer)
+        except (PeerError, ServerError) as exc:
+            _log.warning("not done for a new socket", error=exc.code)
+
+    def _begin(self, work: Any) -> None:
+        task = spawn(work, name="upstream")
+        self._tasks[task] = None
+        task.add_done_callback(lambda done: self._tasks.pop(done, None))
+
+    # ── what is wanted ──
+    async def _do(self, socket: Socket, answer: Answer) -> None:
+        try:
+            if answer.data is not msgspec.UNSET:
+                socket.data[KEY] = answer.data
+            if answer.join:
+                socket.join(*_rooms(socket, answer.join))
+            for room in _rooms(socket, answer.leave):
+                socket.leave(room)
+            for each in answer.emit:
+                _emit(socket, each)
+            for given in answer.publish:
+                await self._publish(_application(socket), given)
+        except PeerError as exc:
+            # What the application asked for is wrong: that is not the client's to know.
+            _log.error("upstream's answer cannot be carried out", error=exc.code, why=exc.message)
+            raise Internal() from exc
+        if answer.disconnect:
+            socket.disconnect()
+
+
+def _is_one_of(event: str, patterns: Iterable[str]) -> bool:
+    return any(pattern == "*" or matches(pattern, event) for pattern in patterns)
+
+
+def _tenant(socket: Socket) -> str:
+    principal = socket.principal
+    return principal.tenant if isinstance(principal, Principal) else DEFAULT_TENANT
+
+
+def _client(socket: Socket) -> Client:
+    principal = socket.principal
+    user = principal.id if isinstance(principal, Principal) else socket.user
+    return Client(socket.id, user, _tenant(socket), socket.data.get(KEY))
+
+
+def _application(socket: Socket) -> Principal:
+    return Principal(id="upstream", kind="system", tenant=_tenant(socket), scopes=frozenset({"*"}))
+
+
+def _rooms(socket: Socket, names: Sequence[str]) -> list[str]:
+    tenant = _tenant(socket)
+    for name in names:
+        if is_reserved(name):
+            raise Invalid(f"{name!r} is a room of the server")
+    return [room_of(tenant, name) for name in names]
+
+
+def _emit(socket: Socket, given: Emit) -> None:
+    tenant = _tenant(socket)
+    if not (given.room or given.user or given.everyone):
+        socket.emit(given.event, *given.args)
+        return
+    where = socket.nsp.except_(*barred_from(tenant)) if barred_from(tenant) else socket.nsp
+    if given.but:
+        where = where.except_(*given.but, *(room_of(tenant, name) for name in given.but))
+    if given.room is not None:
+        [room] = _rooms(socket, [given.room])
+        where = where.to(room)
+    elif given.user is not None:
+        where = where.to(user_room(tenant, given.user))
+    elif tenant != DEFAULT_TENANT:
+        where = where.to(f"{tenant}|")
+    where.emit(given.event, *given.args)
+
+
+def _plain(args: Sequence[Any]) -> list[Any]:
+    """Arguments as JSON has them; bytes become base64.
+
+    Raises:
+        Invalid: They have no JSON.
+    """
+    try:
+        plain: list[Any] = msgspec.to_builtins(list(args))
+    except (TypeError, ValueError, ClarionError) as exc:
+        raise Invalid("the arguments have no JSON") from exc
+    return plain

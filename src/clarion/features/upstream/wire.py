@@ -1,0 +1,150 @@
+"""What the application's endpoint is asked and what it may answer; how it knows that it was us.
+
+A POST brings a batch, `{"requests": [...]}`, of what happened at about the same time, one for each socket at most; the answer, status 200,
+is `{"answers": [...]}` in the same order. Signed as Standard Webhooks: `webhook-id`, `webhook-timestamp` (s), `webhook-signature`.
+
+Source: the Standard Webhooks specification.
+"""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+Name = Annotated[str, Meta(min_length=1, max_length=255)]
+_BEGINS: Final = "whsec_"
+
+
+class Client(Struct, frozen=True, omit_defaults=True):
+    """The socket that it is about.
+
+    Args:
+        id: Its id.
+        user: Who is signed in; None: nobody.
+        tenant: Theirs.
+        data: What earlier answers have stored in it.
+    """
+
+    id: str
+    user: str | None = None
+    tenant: str = "default"
+    data: Any = None
+
+
+class Request(Struct, frozen=True, omit_defaults=True):
+    """One thing that happened.
+
+    Args:
+        type: `event`, `connect` (answered before the client is let in) or `disconnect` (the answer may do anything but concern the socket).
+        namespace: Where.
+        socket: Whose.
+        event: Its name, of an event.
+        args: Its arguments; bytes as base64.
+        auth: What the client came with, of a connect.
+        address: Where it came from, of a connect.
+        reason: Why it went, of a disconnect.
+    """
+
+    type: Literal["event", "connect", "disconnect"]
+    namespace: str
+    socket: Client
+    event: str | UnsetType = UNSET
+    args: list[Any] | UnsetType = UNSET
+    auth: Any = UNSET
+    address: str | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
+
+
+class Emit(Struct, frozen=True, forbid_unknown_fields=True, rename={"but": "except"}):
+    """An event to send: to a `room`, to a `user`, to `everyone` of the namespace, or, with none of these, to the socket itself.
+
+    `except` names rooms and ids of sockets that do not get it. `room`, `user` and `everyone` mean those of the socket's tenant.
+    """
+
+    event: Name
+    args: list[Any] = []
+    room: Name | None = None
+    user: Name | None = None
+    everyone: bool = False
+    but: list[Name] = []
+
+
+class Error(Struct, frozen=True):
+    """Why it is refused: what the client gets in the ack, or as `connect_error`."""
+
+    code: Name
+    message: str = ""
+
+
+class Answer(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the application wants done, in this order; null is an answer with nothing in it.
+
+    Args:
+        error: Refuse the event or the connect. Nothing else is done then.
+        ack: The arguments of the ack; absent: none are sent, but the ack is.
+        user: Who the client is, of a connect in a namespace without sign-in.
+        data: Becomes the socket's `data`, which later requests bring.
+        join: Rooms to put the socket into.
+        leave: Rooms to take it out of.
+        emit: Events to send.
+        publish: Publications: what the command `publish` takes.
+        disconnect: Put the socket out, after all that.
+    """
+
+    error: Error | None = None
+    ack: list[Any] = []
+    user: Name | None = None
+    data: Any = UNSET
+    join: list[Name] = []
+    leave: list[Name] = []
+    emit: list[Emit] = []
+    publish: list[dict[str, Any]] = []
+    disconnect: bool = False
+
+
+class _Answers(Struct):
+    answers: list[Answer | None]
+
+
+NOTHING: Final = Answer()
+_decode: Final = msgspec.json.Decoder(_Answers).decode
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def encode(requests: list[Request]) -> bytes:
+    """A batch as a body."""
+    return _encode({"requests": requests})
+
+
+def decode(body: bytes, count: int) -> list[Answer]:
+    """The answers to `count` requests.
+
+    Raises:
+        ValueError: Not JSON, not of that form, or another number of them.
+    """
+    answers = _decode(body).answers
+    if len(answers) != count:
+        raise ValueError(f"{len(answers)} answers to {count} requests")
+    return [NOTHING if answer is None else answer for answer in answers]
+
+
+def sign(secret: bytes, id: str, at_s: int, body: bytes) -> Mapping[str, str]:
+    """The headers that prove a body."""
+    signed = b"%s.%d.%s" % (id.encode(), at_s, body)
+    digest = base64.b64encode(hmac.digest(secret, signed, hashlib.sha256)).decode()
+    return {
+        "webhook-id": id,
+        "webhook-timestamp": str(at_s),
+        "webhook-signature": f"v1,{digest}",
+    }
+
+
+def secret_of(text: str) -> bytes:
+    """The key of a secret as it is written: `whsec_` and base64, or any text."""
+    if text.startswith(_BEGINS):
+        return base64.b64decode(text[len(_BEGINS) :], validate=True)
+    return text.encode()
