@@ -24,7 +24,7 @@ test: setup-dev system build ## Set up and pass every test
 check: setup-dev $(STAMPS)/node ## Lint, types and import contracts (under a minute)
 	@tools/check
 
-bench: setup-dev ## Measure against Node socket.io, its kin and a C loop, in turn, and print ratios (ARGS=--quick: 2 minutes)
+bench: setup-dev ## Measure beside Node socket.io, its kin and a C loop, print ratios and budgets: 15 minutes (ARGS=--quick: 2; ARGS=--help)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 sim: setup-dev ## Run the simulator over SEEDS seeds (SEEDS=1000; SEED=17 SCENARIO=inbox replays one; ARGS=--trace prints the faults)
@@ -48,7 +48,7 @@ build: $(STAMPS)/web
 setup-run: $(STAMPS)/run
 setup-dev: $(STAMPS)/dev
 
-# Debian packages that the tests start by themselves: PostgreSQL, Chromium.
+# Debian packages that the tests use by themselves: PostgreSQL, Chromium, a C compiler.
 system:
 	@tools/system-packages
 

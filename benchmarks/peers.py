@@ -14,6 +14,7 @@ from pathlib import Path
 
 from benchmarks.debian import NotAvailable, unpack, with_dependencies
 
+OURS, NULL, JOINED = "clarion", "send(2)", "send(2), joined"
 HERE = Path(__file__).parent
 BIN = HERE / "bin"
 SERVERS = HERE / "servers"
@@ -32,9 +33,13 @@ class Peer:
     command: Callable[[int], list[str]]
     """How it is started on a port."""
     dialect: str = "socket.io"
-    """What the generator speaks; others than Socket.IO take part in what is sent to all, and in memory."""
+    """What the generator speaks."""
+    only: tuple[str, ...] = ()
+    """The scenarios that it takes part in; empty: all."""
     rounds: int = 99
     """Most rounds: a slow server is not measured often."""
+    pace: float = 1
+    """How many times as long as others it takes."""
 
 
 # ── preparing ──
@@ -42,6 +47,8 @@ def compile_c(name: str, *sources: Path) -> None:
     """Compile a program of ours into bin/, unless it is newer than its sources."""
     BIN.mkdir(exist_ok=True)
     out = BIN / name
+    if shutil.which("gcc") is None:
+        raise SystemExit("the load generator is compiled by gcc, which is not installed")
     if not out.exists() or out.stat().st_mtime < max(each.stat().st_mtime for each in sources):
         code = [str(source) for source in sources if source.suffix == ".c"]
         subprocess.run(["gcc", "-O2", "-Wall", "-o", str(out), *code], check=True)
@@ -126,6 +133,7 @@ def _centrifuge() -> None:
         "CGO_ENABLED": "0",
     }
     _try([str(root / "bin/go"), "build", "-o", str(out), "."], cwd=source, env=env)
+    shutil.rmtree(debian)  # three quarters of a gigabyte
 
 
 def _try(command: list[str], cwd: Path = HERE, env: dict[str, str] | None = None) -> None:
@@ -156,7 +164,7 @@ PEERS = {
     peer.name: peer
     for peer in (
         Peer(
-            "clarion",
+            OURS,
             "this project, on its defaults",
             lambda: None,
             lambda port: [sys.executable, "-m", "benchmarks.servers.clarion_server", str(port)],
@@ -175,6 +183,7 @@ PEERS = {
             venv,
             lambda port: [str(PYTHON), str(SERVERS / "python_socketio.py"), str(port)],
             rounds=1,
+            pace=2.5,
         ),
         Peer(
             "centrifuge",
@@ -182,26 +191,44 @@ PEERS = {
             _centrifuge,
             lambda port: [str(BIN / "centrifuge"), str(port)],
             dialect="centrifuge",
+            only=("fanout", "many"),
         ),
-        Peer("nchan", "nchan (nginx), bare messages", _nchan, _nginx, dialect="raw"),
         Peer(
-            "send(2)",
-            "a C loop that does nothing but the system call: the machine's limit",
+            "nchan",
+            "nchan (nginx), bare messages",
+            _nchan,
+            _nginx,
+            dialect="raw",
+            only=("fanout", "many"),
+        ),
+        Peer(
+            NULL,
+            "a C loop that does nothing but one system call a recipient and event: the generator's null server",
             _sendloop,
             lambda port: [str(BIN / "sendloop"), str(port)],
+        ),
+        Peer(
+            JOINED,
+            "the same, with one call a recipient for a whole burst",
+            _sendloop,
+            lambda port: [str(BIN / "sendloop"), str(port), "joined"],
+            only=("burst",),
         ),
     )
 }
 
 
 def prepare(names: list[str]) -> dict[str, str]:
-    """Install what the peers need; why some are not available, by name."""
+    """Install what the peers need, and say so; why some are not available, by name."""
     missing = {}
     for name in names:
+        print(f"preparing {name}", file=sys.stderr, flush=True)
         try:
             PEERS[name].prepare()
         except NotAvailable as exc:
             missing[name] = str(exc)
         except subprocess.TimeoutExpired:
             missing[name] = "its installation took longer than three minutes"
+        if name in missing:
+            print(f"  not available: {missing[name]}", file=sys.stderr, flush=True)
     return missing

@@ -4,17 +4,17 @@ import datetime
 import os
 import platform
 import statistics
+import subprocess
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from benchmarks.peers import PEERS
+from benchmarks.peers import HERE, OURS, PEERS
 from benchmarks.scenarios import METRICS
 
-HERE = Path(__file__).parent
-OURS = "clarion"
+FIGURES, PAGE = HERE / "results.json", HERE / "RESULTS.md"
 
 
 @dataclass
@@ -25,12 +25,31 @@ class Results:
     figures: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     """Peers that are not available, and why."""
-    failed: dict[str, str] = field(default_factory=dict)
-    """`peer, scenario` → what went wrong; there is no figure then."""
+    failed: list[tuple[str, str, str]] = field(default_factory=list)
+    """Scenario, peer, and what went wrong; there are no figures then."""
+    others: list[float] = field(default_factory=list)
+    """What part of the machine other programs took, by measurement."""
 
     def add(self, metric: str, peer: str, figure: float) -> None:
         """One figure of one round."""
         self.figures.setdefault(metric, {}).setdefault(peer, []).append(figure)
+
+    def fail(self, scenario: str, peer: str, why: str) -> None:
+        """A delivery was missing or wrong: what the scenario gave before counts no more."""
+        self.failed.append((scenario, peer, why))
+        for metric in [name for name, m in METRICS.items() if m.scenario == scenario]:
+            self.figures.get(metric, {}).pop(peer, None)
+
+    def has_failed(self, scenario: str, peer: str) -> bool:
+        """Whether it did, in this run."""
+        return any((scenario, peer) == failure[:2] for failure in self.failed)
+
+    def describe_noise(self) -> str:
+        """How much others disturbed."""
+        if not self.others:
+            return "unknown"
+        middle, worst = statistics.median(self.others), max(self.others)
+        return f"other programs took {middle:.1%} of the machine (median; at worst {worst:.0%})"
 
     def median(self, metric: str, peer: str) -> float | None:
         """The figure that counts."""
@@ -53,7 +72,7 @@ def load(path: Path) -> Results:
 
 
 def describe_machine() -> dict[str, str]:
-    """What ran where, and how busy it was before."""
+    """What ran where."""
     cpu = "unknown"
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
@@ -63,11 +82,22 @@ def describe_machine() -> dict[str, str]:
         "cpu": f"{os.cpu_count()} × {cpu}",
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "load before": f"{os.getloadavg()[0]:.2f}",
+        "node": _version("node"),
     }
 
 
+def _version(program: str) -> str:
+    try:
+        ran = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "none"
+    return ran.stdout.strip().removeprefix("v")
+
+
 # ── the table ──
+ARROWS = {True: "↓", False: "↑", None: ""}
+
+
 def short(figure: float) -> str:
     """Three digits are enough."""
     return f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"
@@ -82,7 +112,8 @@ def cell(results: Results, metric: str, peer: str) -> str:
     if len(figures) > 1:
         text += f" ({short(min(figures))}–{short(max(figures))})"
     ratio = results.ratio(metric, peer)
-    return text if ratio is None or peer == OURS else f"{text} · {ratio:.2f}×"
+    compares = METRICS[metric].less_is_better is not None
+    return text if ratio is None or peer == OURS or not compares else f"{text} · {ratio:.2f}×"
 
 
 def table(results: Results) -> list[str]:
@@ -94,7 +125,7 @@ def table(results: Results) -> list[str]:
     ]
     for name, metric in METRICS.items():
         if name in results.figures:
-            unit = f"{metric.unit} {'↓' if metric.less_is_better else '↑'}"
+            unit = f"{metric.unit} {ARROWS[metric.less_is_better]}".strip()
             cells = (cell(results, name, peer) for peer in peers)
             rows.append(f"| {metric.title} | {unit} | " + " | ".join(cells) + " |")
     return rows
@@ -121,6 +152,7 @@ BUDGETS = (
     Budget("rooms-p99", "node", 1 / 3),
     Budget("storm", "node", 2),
     Budget("memory", None, 10),
+    Budget("whole", None, 1000),
     Budget("ping-5000", "node", 1),
 )
 
@@ -155,14 +187,14 @@ def notes(results: Results) -> list[str]:
     lines = [
         f"- {PEERS[name].about}: not available: {why}" for name, why in results.missing.items()
     ]
-    lines += [f"- {what}: failed: {why}" for what, why in results.failed.items()]
+    lines += [f"- {peer} failed in {scenario}: {why}" for scenario, peer, why in results.failed]
     return lines
 
 
 def write_page(results: Results, page: Path) -> None:
     """Put the tables between the marks of a page."""
     text = page.read_text()
-    about = "; ".join(f"{key} {value}" for key, value in results.about.items())
+    about = "; ".join(f"{key}: {value}" for key, value in results.about.items())
     peers = [f"- `{peer.name}`: {peer.about}" for peer in PEERS.values()]
     parts: dict[str, list[Any]] = {
         "table": [about, "", *peers, *notes(results), "", *table(results)],

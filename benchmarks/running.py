@@ -6,7 +6,9 @@ import json
 import os
 import resource
 import shutil
+import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,10 @@ class Server:
     def __init__(self, peer: Peer, port: int, pid: int) -> None:
         self.peer, self.port, self.pid = peer, port, pid
 
+    def kill(self) -> None:
+        """End it at once."""
+        os.kill(self.pid, signal.SIGKILL)
+
     def rss_bytes(self) -> int:
         """Resident memory now."""
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
@@ -43,8 +49,8 @@ class Server:
 class Load:
     """The generator, in conversation: a command, an answer."""
 
-    def __init__(self, process: asyncio.subprocess.Process, peer: str) -> None:
-        self._process, self._peer = process, peer
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
 
     async def ask(self, *command: object) -> dict[str, Any]:
         """Run a scenario of load/main.c; its figures.
@@ -60,18 +66,44 @@ class Load:
         line = await asyncio.wait_for(process.stdout.readline(), LONGEST_S)
         if not line.endswith(b"}\n"):
             said = (await process.stderr.read()).decode(errors="replace").strip()
+            await process.wait()
             raise Failed(f"{' '.join(map(str, command))}: {said.removeprefix('load: ')}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
 
+def compile_load() -> None:
+    """Compile the generator."""
+    compile_c("load", *(HERE / "load").iterdir())
+
+
 def set_up() -> None:
     """Compile the generator; allow enough descriptors."""
-    compile_c("load", *(HERE / "load").iterdir())
+    compile_load()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if hard != resource.RLIM_INFINITY and hard < FILES:
         raise SystemExit(f"{FILES:,} open files are needed and the limit is {hard:,} (ulimit -Hn)")
     resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, hard))
+
+
+class Others:
+    """How much of the machine other programs took, from its making to a call of `share`."""
+
+    def __init__(self) -> None:
+        self._began, self._taken = time.monotonic(), self._taken_s()
+
+    def share(self) -> float:
+        """Part of all processors' time; that of servers and generators counts as ours once they have ended."""
+        passed = (time.monotonic() - self._began) * (os.cpu_count() or 1)
+        return max(0.0, (self._taken_s() - self._taken) / passed)
+
+    @staticmethod
+    def _taken_s() -> float:
+        # user, nice, system, and what the host gave to others (steal); interrupts are everybody's
+        fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+        ticks = sum(int(fields[i]) for i in (0, 1, 2, 7))
+        ours = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        return ticks / os.sysconf("SC_CLK_TCK") - sum(u.ru_utime + u.ru_stime for u in ours)
 
 
 @contextlib.asynccontextmanager
@@ -92,7 +124,7 @@ async def started(
         await _until_listening(peer.name, port, process)
         yield Server(peer, port, process.pid)
     finally:
-        with contextlib.suppress(ProcessLookupError):
+        if process.returncode is None:
             process.kill()
         await process.wait()
 
@@ -120,13 +152,15 @@ async def loading(server: Server, **environment: str) -> AsyncIterator[Load]:
         env={**os.environ, **environment},
     )
     try:
-        yield Load(process, server.peer.name)
+        yield Load(process)
     finally:
-        with contextlib.suppress(ProcessLookupError):
+        if process.returncode is None:
             process.kill()
         await process.wait()
 
 
 def _on(processor: int) -> list[str]:
-    many = (os.cpu_count() or 1) > 1 and shutil.which("taskset")
-    return ["taskset", "-c", str(processor)] if many else []
+    """Keeps a program on the first or the second of the processors that we may use, if there are two."""
+    ours = sorted(os.sched_getaffinity(0))
+    many = len(ours) > 1 and shutil.which("taskset")
+    return ["taskset", "-c", str(ours[processor])] if many else []

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 enum { OPENING, UPGRADING, JOINING, LIVE };
-enum { MOST = 1 << 16, READ = 1 << 18, ADDRESS_PORTS = 20000, MESSAGE = 1 << 15 };
+enum { MOST = 1 << 16, READ = 1 << 18, ADDRESS_PORTS = 20000, MESSAGE = 1 << 15, CONNECTING_S = 120 };
 
 struct client *clients;
 long live;
@@ -80,7 +80,7 @@ void connect_more(long count, int at_once, double per_s, double *seconds) {
         double elapsed = now() - began;
         while (started < wanted && started - live < at_once && (per_s == 0 || started - before < 1 + elapsed * per_s)) begin();
         turn(per_s == 0 ? 1000 : 1);
-        if (elapsed > patience_s) fail("%ld of %ld connected after %.0f s", live, wanted, elapsed);
+        if (elapsed > CONNECTING_S) fail("%ld of %ld connected after %.0f s", live, wanted, elapsed);
     }
     *seconds = now() - began;
 }
@@ -151,7 +151,7 @@ static void on_bytes(struct client *c, unsigned char *data, size_t size) {
     }
 }
 
-void turn(int ms) {
+int turn(int ms) {
     static struct epoll_event events[1024];
     int n = epoll_wait(loop, events, 1024, ms);
     for (int i = 0; i < n; i++) {
@@ -168,4 +168,5 @@ void turn(int ms) {
             else if (errno != EAGAIN) fail("read: %s", strerror(errno));
         }
     }
+    return n;
 }

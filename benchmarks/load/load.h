@@ -36,7 +36,7 @@ void listen_to(int port, const struct dialect *speaks);
 void connect_more(long count, int at_once, double per_s, double *seconds);
 void is_live(struct client *c);   /* a dialect says that the client is in */
 void send_text(struct client *c, const char *text, size_t size);
-void turn(int ms);                /* reads what has come; waits at most `ms` */
+int turn(int ms);                 /* reads what has come; waits at most `ms`; from how many it read */
 void watch_stdin(void);
 extern int stdin_is_ready;
 

@@ -8,8 +8,8 @@
  *     connect COUNT AT_ONCE PER_S     join     broadcast ROUNDS BYTES     burst ROUNDS COUNT
  *     ack SECONDS DEPTH               idle SECONDS                        echo | rooms SECONDS RATE
  *
- * A message that is missing after PATIENCE_S (120), changed, doubled, out of order or not theirs ends it with status 1 and a line
- * on standard error. The environment's TOKEN goes into the CONNECT packet. It shares the machine with what it measures, so it
+ * A message that is missing after PATIENCE_S (120), doubled, out of order, of another size or not theirs ends it with status 1 and a
+ * line on standard error. The environment's TOKEN goes into the CONNECT packet. It shares the machine with what it measures, so it
  * is lean: it tells with each answer what share of a processor it took (`load`).
  */
 #include "load.h"

@@ -1,36 +1,27 @@
 """Clarion's Socket.IO server with the handlers that every measured server has, on the default limits.
 
-PING_INTERVAL_S=… JWT_SECRET=… python -m benchmarks.servers.clarion_server PORT
+PING_INTERVAL_S=… JWT_SECRET=… python -m benchmarks.servers.clarion_server PORT [whole]
+
+With `whole` it is `clarion serve` with these handlers: API, accounts, notifications and all; its settings are in the environment.
 """
 
-import asyncio
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clarion.auth.signing import OneKey, secret_key
 from clarion.auth.tokens import TokenVerifier
 from clarion.clock import SystemClock
-from clarion.ids import Ids
 from clarion.realtime import Server, Socket
-from clarion.realtime.transports import HttpServer, run, settle_memory
-from clarion.settings import Limits, Realtime
-from clarion.telemetry import spawn
+from clarion.settings import Realtime
+
+if TYPE_CHECKING:
+    from clarion.app import App
 
 
-def make(settings: Realtime, limits: Limits, clock: SystemClock) -> Server:
-    """The server and its handlers."""
-    io = Server(settings, limits, clock=clock, ids=Ids())
+def handle(io: Server) -> None:
+    """The handlers."""
     root = io.of("/")
-
-    if secret := os.environ.get("JWT_SECRET"):
-        issuers = {"bench": OneKey(secret_key(secret))}
-        verifier = TokenVerifier(issuers, audience="clarion", leeway_s=0)
-
-        @root.use
-        async def who(socket: Socket) -> None:
-            token = str(socket.handshake.auth.get("token", ""))
-            socket.data["user"] = (await verifier.verify(token, clock.now_ms())).id
 
     @root.handle("join")
     def join(socket: Socket, room: int) -> bool:
@@ -54,22 +45,36 @@ def make(settings: Realtime, limits: Limits, clock: SystemClock) -> Server:
     def echo(_socket: Socket, value: Any) -> Any:
         return value
 
-    return io
+
+def check_tokens(io: Server, secret: str) -> None:
+    """Let in who has a token, as `clarion serve` does."""
+    issuers = {"bench": OneKey(secret_key(secret))}
+    clock, verifier = SystemClock(), TokenVerifier(issuers, audience="clarion", leeway_s=0)
+
+    @io.of("/").use
+    async def who(socket: Socket) -> None:
+        token = str(socket.handshake.auth.get("token", ""))
+        socket.data["user"] = (await verifier.verify(token, clock.now_ms())).id
 
 
-async def main(port: int) -> None:
+def setup(app: "App") -> None:
+    """The handlers in the whole product."""
+    handle(app.io)
+
+
+def main(port: int) -> None:
     """Serve until killed."""
-    limits, clock = Limits(), SystemClock()
-    settings = Realtime(ping_interval_s=float(os.environ.get("PING_INTERVAL_S", "25")))
-    io = make(settings, limits, clock)
-    server = HttpServer(io.asgi, limits=limits, clock=clock, endpoints=io.endpoints, port=port)
-    serving = spawn(server.serve(), name="server")
-    await asyncio.wait(
-        [serving, spawn(server.started.wait(), name="started")], return_when=asyncio.FIRST_COMPLETED
-    )
-    settle_memory()
-    await serving
+    io = Server(Realtime(ping_interval_s=float(os.environ.get("PING_INTERVAL_S", "25"))))
+    if secret := os.environ.get("JWT_SECRET"):
+        check_tokens(io, secret)
+    handle(io)
+    io.run(port=port)
 
 
 if __name__ == "__main__":
-    run(main(int(sys.argv[1])))
+    port, *how = sys.argv[1:]
+    if how == ["whole"]:
+        app = "benchmarks.servers.clarion_server:setup"
+        whole = (sys.executable, "-m", "clarion", "serve", "--app", app, "--port", port)
+        os.execv(sys.executable, whole)
+    main(int(port))

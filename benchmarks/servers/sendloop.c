@@ -1,10 +1,10 @@
-/* The limit: what the kernel takes for the same deliveries when a program does nothing but send(2).
+/* The null server: what the kernel takes for the same deliveries when a program does nothing but send(2).
  *
- *     sendloop PORT [joined | lose | double]
+ *     sendloop PORT [joined | lose | double | swap | stray]
  *
  * It speaks just enough Socket.IO for the load generator. One thread, one frame prepared once, one send(2) a recipient and
- * event; with `joined` one send(2) a recipient for a whole burst. With `lose` or `double` one delivery in 500 is left out or
- * made twice: the generator must notice.
+ * event; with `joined` one send(2) a recipient for a whole burst. The others are faults that the generator must notice: a single
+ * delivery, the 50th, is left out, made twice, made after the recipient's next one, or made to somebody else.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST = 1 << 16, READ = 1 << 17, FAULT_EVERY = 500 };
+enum { MOST = 1 << 16, READ = 1 << 17, FAULTY = 50 };
 struct peer { int fd, is_upgraded; };
 static struct peer *peers[MOST], *members[MOST];   /* members: by room, in the order of joining */
 static int peer_count, member_count, is_joined;
@@ -44,11 +44,25 @@ static void put(struct peer *p, const unsigned char *data, size_t size) {
     }
 }
 
+/* Anything but the plain delivery happens once, and only if a fault was asked for. */
 static void deliver(struct peer *p, const unsigned char *data, size_t size) {
-    int is_bad = *fault && ++deliveries % FAULT_EVERY == 0;
-    if (is_bad && *fault == 'l') return;
+    static unsigned char late[READ];
+    static struct peer *waits;
+    static size_t late_size;
+    int is_bad = *fault && p->is_upgraded && ++deliveries == FAULTY;
+    if (is_bad && !strcmp(fault, "lose")) return;
+    if (is_bad && !strcmp(fault, "stray")) p = peers[p == peers[0]];
+    if (is_bad && !strcmp(fault, "swap")) {
+        memcpy(late, data, late_size = size);
+        waits = p;
+        return;
+    }
     put(p, data, size);
-    if (is_bad) put(p, data, size);
+    if (is_bad && !strcmp(fault, "double")) put(p, data, size);
+    if (p == waits) {
+        put(p, late, late_size);
+        waits = NULL;
+    }
 }
 
 static void say(struct peer *p, const char *text) {
@@ -162,7 +176,7 @@ static void ping_some(void) {
 }
 
 int main(int argc, char **argv) {
-    if (argc < 2) { fputs("usage: sendloop PORT [joined | lose | double]\n", stderr); return 2; }
+    if (argc < 2) { fputs("usage: sendloop PORT [joined | lose | double | swap | stray]\n", stderr); return 2; }
     if (argc > 2 && !strcmp(argv[2], "joined")) is_joined = 1;
     else if (argc > 2) fault = argv[2];
     if (getenv("PING_INTERVAL_S")) ping_s = atof(getenv("PING_INTERVAL_S"));
