@@ -309,6 +309,8 @@ class App:
             keys=self.keys,
             notifications=self.notifications,
             inbox=self.inbox,
+            topics=self.topics,
+            engine=self.engine,
             io=self.io,
             readiness=lambda: self._readiness,
             clock=self.clock,

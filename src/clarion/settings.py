@@ -177,6 +177,7 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     publication_bytes: Annotated[
         int, _help("A publication's data (bytes of JSON): ack too_large, 413", ge=1)
     ] = 65_536
+    batch: Annotated[int, _help("Publications of one call: 422", ge=1)] = 1_000
     topic_keys: Annotated[int, _help("Keys of a map: ack too_many, 429", ge=1)] = 10_000
     owned_s: Annotated[
         float, _help("What a socket owns outlives a node that died by this (s)", gt=0)

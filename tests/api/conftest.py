@@ -19,8 +19,8 @@ from clarion.notifications import Inbox, Notifications, inbox_kind
 from clarion.realtime import Server
 from clarion.settings import Auth, Limits, Realtime, Settings
 from clarion.storage import Store, open_store
-from clarion.topics.engine import TopicEngine
-from clarion.topics.kinds import Kinds
+from clarion.topics import Kinds, TopicEngine, Topics
+from clarion.topics.stores import MemoryStore
 
 PASSWORD = "correct horse battery"
 AUDIENCE = "clarion"
@@ -60,6 +60,8 @@ class Site:
             clock=self.clock,
             ids=self.ids,
         )
+        topic_store = MemoryStore(clock=self.clock, ids=self.ids)
+        self.topics = Topics(self.engine, kinds, topic_store, settings.limits, clock=self.clock)
         self.inbox = Inbox(store, self.engine, clock=self.clock, ids=self.ids)
         self.notifications = Notifications(
             store, self.inbox, settings.limits, clock=self.clock, ids=self.ids
@@ -75,6 +77,8 @@ class Site:
             keys=self.keys,
             notifications=self.notifications,
             inbox=self.inbox,
+            topics=self.topics,
+            engine=self.engine,
             io=self.io,
             readiness=lambda: self.readiness,
             clock=self.clock,

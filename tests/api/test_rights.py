@@ -24,6 +24,9 @@ SCOPES = {
     "speaker": "realtime:emit",
     "watcher": "realtime:read",
     "bouncer": "realtime:manage",
+    "reader": "topics:read",
+    "publisher": "topics:publish",
+    "usher": "topics:manage",
     "all": "*",
 }
 USERS = ["user", *(scope for scope in SCOPES if scope != "all"), "admin", "stranger"]
@@ -75,6 +78,8 @@ def _walk(site: Site) -> Api:
         keys=site.keys,
         notifications=site.notifications,
         inbox=site.inbox,
+        topics=site.topics,
+        engine=site.engine,
         io=site.io,
         readiness=lambda: site.readiness,
         web=Path("no-web"),
@@ -113,7 +118,7 @@ def _allows(row: list[str], caller: str) -> bool:
 
 
 def _path(door: Door) -> str:
-    path = door.template.replace("{id}", "x").replace("{room}", "x")
+    path = door.template.replace("{id}", "x").replace("{room}", "x").replace("{topic}", "x")
     return path.replace("{action}", "read").replace("{code}", "invalid")
 
 

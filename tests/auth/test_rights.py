@@ -3,7 +3,7 @@
 import pytest
 
 from clarion.auth.principal import Principal, system
-from clarion.auth.rights import AllOf, Declared, Public, Right, Self, check, declared, holds
+from clarion.auth.rights import AllOf, ByItem, Declared, Public, Right, Self, check, declared, holds
 from clarion.errors import Forbidden, Unauthenticated, UndeclaredRight
 
 USER = Principal(id="ann")
@@ -32,6 +32,7 @@ SEND = Right("notifications:send")
         (AllOf(Self(), SEND), {"sender"}),
         (AllOf(SEND, AllOf(Self())), {"sender"}),
         (Right("keys:write"), {"operator"}),
+        (ByItem("notifications:send"), {"user", "sender", "key", "operator"}),
     ],
     ids=repr,
 )

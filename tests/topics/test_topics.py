@@ -297,6 +297,24 @@ async def test_a_large_state_comes_in_pages(house: House, monkeypatch: pytest.Mo
     assert (await house.error(socket, "page", "chat:x", after=""))["code"] == "invalid"
 
 
+async def test_pages_of_a_filtered_state_lead_on(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page may have no item that the filter takes, and yet says where the next one begins."""
+    monkeypatch.setattr("clarion.topics.stores.memory.PAGE", 2)
+    board, socket = house.topics.of("board:x"), house.socket()
+    for key in "abcde":
+        await board.set(key, 1, tags={"team": "red" if key in "ae" else "blue"})
+    answer = await house.ask(socket, "subscribe", "board:x", filter={"team": "red"})
+    page, found = answer["snapshot"], []
+    while True:
+        found.append([item["key"] for item in page["items"]])
+        if not page["more"]:
+            break
+        page = await house.ask(socket, "page", "board:x", after=page["next"])
+    assert found == [["a"], [], ["e"]]
+
+
 RED, BLUE = {"team": "red"}, {"team": "blue"}
 
 

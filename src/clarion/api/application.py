@@ -27,6 +27,7 @@ from clarion.api.routes import keys as keys_doors
 from clarion.api.routes import notifications as notifications_doors
 from clarion.api.routes import rooms as rooms_doors
 from clarion.api.routes import sockets as sockets_doors
+from clarion.api.routes import topics as topics_doors
 from clarion.api.routes.health import Readiness
 from clarion.clock import Clock
 from clarion.ids import Ids
@@ -35,6 +36,7 @@ from clarion.realtime import Server
 from clarion.realtime.transports.application import leads_to
 from clarion.settings import Settings
 from clarion.telemetry import REGISTRY
+from clarion.topics import TopicEngine, Topics
 
 PREFLIGHT_S = 600  # how long a browser may remember what it was allowed (s)
 
@@ -45,6 +47,8 @@ def build_api(
     keys: Keys,
     notifications: Notifications,
     inbox: Inbox,
+    topics: Topics,
+    engine: TopicEngine,
     io: Server,
     readiness: Callable[[], Readiness],
     settings: Settings | None = None,
@@ -59,6 +63,7 @@ def build_api(
     emit_doors.add(api, io)
     rooms_doors.add(api, io)
     sockets_doors.add(api, io)
+    topics_doors.add(api, topics, engine, settings.limits)
     keys_doors.add(api, keys)
     health_doors.add(api, readiness, REGISTRY)
     url = settings.public_url
@@ -79,6 +84,8 @@ def build_http(
     keys: Keys,
     notifications: Notifications,
     inbox: Inbox,
+    topics: Topics,
+    engine: TopicEngine,
     io: Server,
     readiness: Callable[[], Readiness],
     clock: Clock,
@@ -95,6 +102,8 @@ def build_http(
         keys: API keys.
         notifications: Accepts notifications.
         inbox: Everybody's inboxes.
+        topics: Topics, published to and read.
+        engine: Has the subscriptions.
         io: The Socket.IO server whose sockets the API speaks to.
         readiness: The newest state, without any waiting.
         clock: For limits and metrics.
@@ -114,6 +123,8 @@ def build_http(
         keys=keys,
         notifications=notifications,
         inbox=inbox,
+        topics=topics,
+        engine=engine,
         io=io,
         readiness=readiness,
         settings=settings,

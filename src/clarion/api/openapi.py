@@ -15,7 +15,7 @@ from clarion import errors as tree
 from clarion.api.layer import JSON, Api, Door
 from clarion.api.limits import PerAccount, PerCaller, Unlimited
 from clarion.api.problem import MEDIA_TYPE, Problem, problem_of
-from clarion.auth.rights import AllOf, Declared, Public, Right, Self
+from clarion.auth.rights import AllOf, ByItem, Declared, Public, Right, Self
 from clarion.errors import ClarionError
 
 SCHEMA: Final = "#/components/schemas/{name}"
@@ -124,7 +124,9 @@ def _operation(door: Door, of: dict[Any, Any], used: dict[str, _Error]) -> dict[
         "responses": _responses(door, of, used),
     }
     if not isinstance(door.right, Public):
-        operation["security"] = [{"bearer": sorted(_scopes(door.right))}]
+        # A scope that a user does without is not needed (of the list all are).
+        needed = () if isinstance(door.right, ByItem) else sorted(_scopes(door.right))
+        operation["security"] = [{"bearer": list(needed)}]
     if "body" in door.parts:
         content: dict[str, Any] = {"schema": of[door.parts["body"]]}
         if door.example is not None:
@@ -226,7 +228,7 @@ def _ref(section: str, name: str) -> dict[str, str]:
 
 def _scopes(right: Declared) -> set[str]:
     match right:
-        case Right(scope):
+        case Right(scope) | ByItem(scope):
             return {scope}
         case AllOf():
             return {scope for part in right.parts for scope in _scopes(part)}
@@ -238,6 +240,8 @@ def _who(right: Declared) -> str:
     """Who may, for people."""
     if isinstance(right, Public):
         return f"Open to all: {right.reason}."
+    if isinstance(right, ByItem):
+        return f"Needs the scope `{right.scope}`, or a user whose token grants it there."
     parts = [f"the scope `{scope}`" for scope in sorted(_scopes(right))]
     if isinstance(right, Self) or (isinstance(right, AllOf) and Self() in right.parts):
         parts.insert(0, "a signed-in user (not an API key)")

@@ -3,6 +3,7 @@
     Right("notifications:send")      holders of the scope
     Self()                           any signed-in user, acting on what is theirs
     AllOf(Self(), Right("…"))        several at once
+    ByItem("topics:read")            holders of the scope, and users as far as what they ask for lets them
     Public(reason="health probe")    anybody; the reason is for the reviewer
 
 A door without one starts nothing (`UndeclaredRight`); what no declaration allows is denied.
@@ -33,6 +34,15 @@ class Self(Struct, frozen=True):
     """Signed-in users, each on what is theirs. API keys and the operator own nothing: they are refused."""
 
 
+class ByItem(Struct, frozen=True):
+    """Callers whose credential carries the scope, and every signed-in user: what they ask for decides whether they get it.
+
+    A door with it asks each item (a topic's kind, say) about the caller before it does anything.
+    """
+
+    scope: str
+
+
 class AllOf:
     """Callers who satisfy every one of the parts.
 
@@ -51,7 +61,7 @@ class AllOf:
         return f"AllOf({', '.join(map(repr, self.parts))})"
 
 
-Declared = Right | Public | Self | AllOf
+Declared = Right | Public | Self | ByItem | AllOf
 
 
 def declared(door: str, right: object) -> Declared:
@@ -66,7 +76,7 @@ def declared(door: str, right: object) -> Declared:
     """
     if not isinstance(right, Declared):
         raise UndeclaredRight(
-            f"{door} does not declare who may use it (Right, Self, AllOf, Public)"
+            f"{door} does not declare who may use it (Right, Self, ByItem, AllOf, Public)"
         )
     if isinstance(right, Public) and not right.reason:
         raise UndeclaredRight(f"{door} is public without a reason")
@@ -90,7 +100,9 @@ def check(right: Declared, principal: Principal | None) -> None:
             return
         case _ if principal is None:
             raise Unauthenticated("sign in first: this needs an access token or an API key")
-        case Right(scope):
+        case ByItem() if principal.kind == "user":
+            return
+        case Right(scope) | ByItem(scope):
             if not holds(principal.scopes, scope):
                 raise Forbidden(f"this needs the scope {scope}", scope=scope)
         case Self():

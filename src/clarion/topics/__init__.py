@@ -1,9 +1,11 @@
 """Topics: subscribe, get the state, then every change in order; after a break get just what was missed."""
 
+from clarion.topics.batches import publish_many
 from clarion.topics.commands import Commands
 from clarion.topics.engine import TopicEngine
 from clarion.topics.kinds import Granted, Kind, Kinds, Log, Read, SignedIn, Snapshot, Topic
-from clarion.topics.publishing import Call, Publish, Published
+from clarion.topics.publishing import Call, Publish, PublishArgs, Published
+from clarion.topics.reading import Reader
 from clarion.topics.stream import Entry, Position
 from clarion.topics.topics import TopicHandle, Topics
 
@@ -17,12 +19,15 @@ __all__ = [
     "Log",
     "Position",
     "Publish",
+    "PublishArgs",
     "Published",
     "Read",
+    "Reader",
     "SignedIn",
     "Snapshot",
     "Topic",
     "TopicEngine",
     "TopicHandle",
     "Topics",
+    "publish_many",
 ]

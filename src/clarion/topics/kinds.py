@@ -5,7 +5,7 @@ and writes their log inside its own procedures; the engine only asks the log.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -121,6 +121,10 @@ Raises what the client is to be answered: `Invalid` for params, `NotFound`, `For
 """
 
 
+SCOPES: Final[Mapping[str, str]] = {"subscribe": "topics:read", "publish": "topics:publish"}
+"""What a back end's credential needs to do that with any topic of its tenant that is not somebody's own."""
+
+
 class Kind(Struct, frozen=True, kw_only=True):
     """One kind of topic.
 
@@ -157,18 +161,20 @@ class Kind(Struct, frozen=True, kw_only=True):
     conflate_s: float = 0.0
 
     def check(self, action: str, principal: Principal | None, topic: Topic) -> None:
-        """Return if the principal may do that with the topic.
+        """Return if the principal may do that with the topic: what the kind declares, or the scope of `SCOPES`.
 
         Raises:
             Unauthenticated: Nobody is signed in.
             Forbidden: They may not; whether the topic exists is not said.
         """
         right = self.rights.get(action)
-        if right is None:
-            raise Forbidden(f"nobody may {action} on topics of kind {self.name}")
-        if isinstance(right, Granted | SignedIn):
+        if right is None or isinstance(right, Granted | SignedIn):
             if principal is None:
                 raise Unauthenticated("sign in first")
+            if _has_scope(principal, action):
+                return
+            if right is None:
+                raise Forbidden(f"nobody may {action} on topics of kind {self.name}")
             if isinstance(right, Granted) and not grants(principal.topics, action, topic.wire):
                 raise Forbidden(f"the token does not grant {action} on {topic.wire}")
             return
@@ -224,6 +230,11 @@ def check_wish(kind: Kind, wish: "SubscribeArgs") -> None:
         raise Invalid(faults=[Fault("/params", f"kind {kind.name} takes none")])
     if wish.rewind is not None and kind.shape != "stream":
         raise Invalid(faults=[Fault("/rewind", "only a stream can be rewound")])
+
+
+def _has_scope(principal: Principal, action: str) -> bool:
+    scope = SCOPES.get(action)
+    return scope is not None and rights.holds(principal.scopes, scope)
 
 
 def _is_personal(right: rights.Declared) -> bool:

@@ -16,7 +16,7 @@ import msgspec
 from clarion.auth.principal import DEFAULT_TENANT, Principal
 from clarion.auth.rights import Declared
 from clarion.clock import Clock
-from clarion.errors import Conflict, Forbidden, Invalid, ServerError
+from clarion.errors import Conflict, Fault, Forbidden, Invalid, ServerError
 from clarion.settings import Limits
 from clarion.telemetry import get_logger, spawn
 from clarion.topics.changes import REMOVE, Change, Guard, Item
@@ -71,6 +71,11 @@ class Topics:
         self._owned = Owned(self._remove_owned, store.renew, limits, clock)
         self._conflators: dict[str, Conflator] = {}
         self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def kinds(self) -> Kinds:
+        """What there is."""
+        return self._kinds
 
     def start(self) -> None:
         """Begin to remove what expires, and to forget what is kept no longer."""
@@ -161,7 +166,14 @@ class Topics:
         topic = parse(call_of.tenant, name)
         kind = self._kinds.find(topic.kind)
         kind.check("publish", call_of, topic)
-        call = Call(topic, call_of, socket)
+        return await self.take(kind, Call(topic, call_of, socket), given)
+
+    async def take(self, kind: Kind, call: Call, given: Publish) -> Published:
+        """Publish as a kind does it; that the caller may is checked.
+
+        Raises:
+            Invalid, TooLarge, TooMany, Conflict, Unavailable: As `publish`.
+        """
         if kind.publish is not None:
             answer: Published = await kind.publish(call, given)
             return answer
@@ -173,26 +185,45 @@ class Topics:
         Raises:
             Invalid, TooLarge, TooMany, Conflict, Unavailable: As `publish`.
         """
+        change = self.change_of(kind, call, given)
+        if kind.conflate_s:
+            appended, at = await self._conflator(kind).add(call.topic, change)
+        else:
+            appended, at = await self.change(kind, call.topic, [change]), 0
+        return self.published(kind, call, given, change, appended, at)
+
+    def change_of(self, kind: Kind, call: Call, given: Publish) -> Change:
+        """The change that a publication asks for.
+
+        Raises:
+            Invalid, TooLarge: See `publishing.change_of`; or an owner is wanted, and there is no socket.
+        """
         if given.owned and call.socket is None:
-            raise Invalid("only a socket can own an item")
-        change = change_of(
+            raise Invalid(
+                "only a socket can own an item", faults=[Fault("/owned", "needs a socket")]
+            )
+        return change_of(
             given, is_map=kind.shape == "map", limits=self._limits, now_ms=self._clock.now_ms()
         )
-        topic = call.topic
-        if kind.conflate_s:
-            appended, at = await self._conflator(kind).add(topic, change)
-        else:
-            appended, at = await self.change(kind, topic, [change]), 0
+
+    def published(
+        self, kind: Kind, call: Call, given: Publish, change: Change, appended: Appended, at: int
+    ) -> Published:
+        """What became of a publication whose change was the `at`-th of an append; to be called once.
+
+        Raises:
+            Conflict: `if` did not hold; `current` is what is there.
+        """
         outcome = appended.outcomes[at]
         if outcome.refused == "guard" and change.guard.kind != "newer":
             raise Conflict("the key is not as `if` wants it", current=current(outcome.item))
         if outcome.refused is None and change.key is not None:
             self._owned.note(
-                call.socket if given.owned else None, topic, change.key, outcome.offset
+                call.socket if given.owned else None, call.topic, change.key, outcome.offset
             )
         dropped = {"duplicate": "duplicate", "guard": "older"}.get(outcome.refused or "")
         return Published(
-            topic.wire,
+            call.topic.wire,
             appended.position.epoch,
             outcome.offset,
             outcome.mark,

@@ -115,10 +115,14 @@ class TopicStore(Log, Protocol):
 
 
 def page_of(items: Items) -> dict[str, Any]:
-    """A page as subscribers get it: `{items: [{key, data, offset, tags?}], more}`; what comes behind it begins after its last key."""
+    """A page as subscribers get it: `{items: [{key, data, offset, tags?}], more, next?}`; with `more`, what follows begins after `next`.
+
+    A filter may take items out of it, so that its last item says nothing.
+    """
     shown = [
         {"key": key, "data": item.data, "offset": item.offset}
         | ({} if item.tags is None else {"tags": item.tags})
         for key, item in items.items
     ]
-    return {"items": shown, "more": items.more}
+    page: dict[str, Any] = {"items": shown, "more": items.more}
+    return {**page, "next": items.items[-1][0]} if items.more else page

@@ -88,7 +88,9 @@ class MemoryStore:
         first = held.entries[0][0].offset if held.entries else 0
         begin = max(0, after + 1 - first)
         found: list[Entry] = []
-        for at in range(begin, min(begin + limit, len(held.entries))):
+        for at in range(begin, len(held.entries)):
+            if len(found) == limit:
+                break
             entry = held.entries[at][0]
             if entry.at_ms >= oldest_ms:
                 found.append(entry)
