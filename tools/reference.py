@@ -132,6 +132,8 @@ def metrics_page() -> str:
         NOTE.format(source="src/clarion/telemetry.py"),
         "# Metrics\n",
         "`GET /metrics`, in Prometheus' text format. Counters end in `_total`. No label ever holds a user, a topic, a room or a token.\n",
+        "A `Server` in an application of yours counts into the same registry, which prometheus-client can serve:",
+        '`app.mount("/metrics", make_asgi_app(clarion.telemetry.REGISTRY))`.\n',
         "| metric | type | labels | what it counts |\n|---|---|---|---|",
     ]
     for metric in list(REGISTRY._collector_to_names):

@@ -189,6 +189,20 @@ def test_who_joins_nothing_is_closed():
     in_time(scenario)
 
 
+@pytest.mark.parametrize("announced", ["11", "100", "0", "x"])
+async def test_too_many_attachments_are_counted_and_named(announced):
+    """The application, and whoever looks at the metrics, learn which limit it was."""
+    io, client = await fresh()
+    told = []
+    io.on("connection", lambda socket: socket.on("disconnect", lambda *all: told.append(all)))
+    before = count(telemetry.limit_exceeded, "attachments")
+    client.say("40", f'45{announced}-["e"]')
+    assert count(telemetry.limit_exceeded, "attachments") == before + 1
+    ((reason, details),) = told
+    assert reason == "forced close"
+    assert "1 to 10 (limits.attachments)" in details.text
+
+
 def test_attachments_must_come():
     """A packet whose attachments do not come ends the session; one that is complete in time does not."""
 

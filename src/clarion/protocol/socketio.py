@@ -230,14 +230,13 @@ class Decoder:
 
     def _read_count(self, text: str, start: int) -> tuple[int, int]:
         # CVE-2026-33151: digits only, and no number is made of more digits than the limit has.
-        dash = text.find("-", start, start + 1 + len(str(self._limits.attachments)))
+        limit = self._limits.attachments
+        dash = text.find("-", start, start + 1 + len(str(limit)))
         digits = text[start : max(dash, start)]
-        if not (digits.isascii() and digits.isdigit()):
-            raise ProtocolError("bad number of attachments", position=start)
-        count = int(digits)
-        if not 1 <= count <= self._limits.attachments:
-            limit = self._limits.attachments
-            raise ProtocolError(f"{count} attachments, not 1 to {limit}", size=count, limit=limit)
+        count = int(digits) if digits.isascii() and digits.isdigit() else 0
+        if not 1 <= count <= limit:
+            why = f"the number of attachments is not 1 to {limit} (limits.attachments)"
+            raise ProtocolError(why, position=start, limit=limit, name="attachments")
         return count, dash + 1
 
     def _read_namespace(self, text: str, start: int) -> tuple[str, int]:

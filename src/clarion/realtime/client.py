@@ -197,6 +197,8 @@ class Client(Session):
         if not self.is_open:
             return  # it has ended by what came before
         log.debug("packet refused", sid=self.id, why=str(exc))
+        if exc.facts.get("name") == "attachments":
+            limit_exceeded.labels("attachments").inc()
         if exc.facts.get("name") == "wrong_parser" and not self._sockets:
             log.info("the client speaks the other parser: see realtime.parser", sid=self.id)
             self.close(Reason.FORCED_CLOSE, CloseCode.WRONG_PARSER, "wrong parser")

@@ -26,10 +26,8 @@ PING: Final = WSMsgType.PING
 PONG: Final = WSMsgType.PONG
 CLOSE: Final = WSMsgType.CLOSE
 
-NO_CODE, NO_CLOSE = (
-    1005,
-    1006,
-)  # what a close without code, and no close at all, count as (RFC 6455 §7.1.5)
+# What a close without code, and no close at all, count as (RFC 6455 §7.1.5).
+NO_CODE, NO_CLOSE = 1005, 1006
 
 # picows doubles its read buffer up to twice the largest frame and never gives it back: 990 KB kept after 1 MB (measured).
 RENEW_ABOVE = 16 * 1024
@@ -66,11 +64,11 @@ class WebSocket(wire.Listener):
         # Changes while open. Invariant: _write is _drop  <=>  nothing more may be sent.
         self._wire: WSTransport | None = None
         self._write: Callable[[bytes], None] = _drop
-        self._held_until = (
-            0.0  # by the loop; not 0  =>  nothing is read, because the peer sends too much
-        )
+        # Nothing is read: until this time of the loop (not 0), because the peer sends too much;
+        # while this is True, because whoever takes the messages wants no more for now.
+        self._held_until = 0.0
+        self._is_held = False
         self._partial: Partial | None = None
-        self._is_held = False  # True  =>  nothing is read, because whoever takes the messages wants no more for now
         # Only while the peer takes nothing: the latest ping, and None where none came
         self._ping: bytes | None = None
         # Only while closing or while the peer takes nothing. Invariant: _deadline != 0  <=>  it is watched.
