@@ -60,7 +60,7 @@ class Percolator:
         ranged = next((part for part in query.where if isinstance(part, Between)), None)
         standing = _Standing(compile_query(query), (), None)
         if alternatives is not None:
-            standing.keys = tuple(alternatives)
+            standing.keys = tuple(dict.fromkeys(alternatives))
             for key in standing.keys:
                 self._filed.setdefault(key, {})[name] = None
                 self._count_prefix(key, 1)
@@ -110,7 +110,7 @@ class Percolator:
         for field, intervals in self._ranges.items():
             for value in document.values.get(field, ()):
                 assert isinstance(value, float), "only numbers and times have ranges"
-                found.update(dict.fromkeys(intervals.containing(value)))
+                found.update(intervals.containing(value))
         return found
 
     def _looked_up(self, document: Prepared) -> Iterator[Key]:
