@@ -4,10 +4,12 @@ import { Connection, type ConnectionState } from "./connection.ts";
 import type { Kind } from "./follower.ts";
 import { type Fetch, Http } from "./http.ts";
 import { Inbox } from "./inbox/inbox.ts";
+import { newKey } from "./keys.ts";
+import { type LiveOptions, LiveTopic } from "./live/live-topic.ts";
 import { type OpenSocket, socketIo } from "./socket.ts";
 import type { Readable } from "./store.ts";
 import { type GetToken, Tokens } from "./tokens.ts";
-import { Topic } from "./topic.ts";
+import { Topic, type Wish } from "./topic.ts";
 import type { Accepted, CreateNotification } from "./wire.ts";
 
 export interface ClientOptions {
@@ -28,8 +30,10 @@ export interface Client {
   readonly connection: Readable<ConnectionState> & Pick<Connection, "connect" | "close">;
   /** The inbox of the token's user. */
   readonly inbox: Inbox;
-  /** A topic that is shared by all who ask for it by the same name; the first one's kind counts. */
-  topic<State>(name: string, kind: Kind<State>): Topic<State>;
+  /** A map or a stream, shared by all who ask for it by the same name; what the first one asked for counts. */
+  topic(name: string, options?: LiveOptions): LiveTopic;
+  /** A topic whose snapshot and publications mean something else; shared in the same way. */
+  topic<State>(name: string, kind: Kind<State>, wish?: Wish): Topic<State>;
   /** Tells people something. Safe to repeat with the same key; without one it takes a new key, and repeats by itself. */
   notify(notification: CreateNotification, idempotencyKey?: string): Promise<Accepted>;
   /** Ends the connection and every subscription. */
@@ -44,15 +48,21 @@ export function createClient(options: ClientOptions): Client {
   const http = new Http(url, tokens, options.fetch);
   const open = options.openSocket ?? socketIo(url, options.namespace ?? "/clarion", options.path ?? "/socket.io/");
   const connection = new Connection({ tokens, open });
-  const topics = new Map<string, Topic<unknown>>();
+  const topics = new Map<string, Topic<unknown> | LiveTopic>();
+  function topic(name: string, options?: LiveOptions): LiveTopic;
+  function topic<State>(name: string, kind: Kind<State>, wish?: Wish): Topic<State>;
+  function topic(name: string, given: LiveOptions | Kind<unknown> = {}, wish?: Wish): LiveTopic | Topic<unknown> {
+    const isKind = "apply" in given;
+    const known = topics.get(name);
+    if (known && isKind === known instanceof Topic) return known;
+    const made = isKind ? new Topic(name, given, connection, undefined, wish) : new LiveTopic(name, connection, given);
+    topics.set(name, made);
+    return made;
+  }
   return {
     connection,
     inbox: new Inbox(connection, http),
-    topic<State>(name: string, kind: Kind<State>) {
-      const topic = topics.get(name) ?? new Topic(name, kind as Kind<unknown>, connection);
-      topics.set(name, topic);
-      return topic as unknown as Topic<State>;
-    },
+    topic,
     notify(notification, idempotencyKey = newKey()) {
       return http.call<Accepted>({
         method: "POST",
@@ -67,9 +77,4 @@ export function createClient(options: ClientOptions): Client {
       connection.close();
     },
   };
-}
-
-/** An Idempotency-Key: 128 random bits. */
-export function newKey(): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

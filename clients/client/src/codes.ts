@@ -32,6 +32,7 @@ const HOPELESS = new Set([
   "malformed",
   "protocol_error",
   "forbidden",
+  "blocked",
   "not_found",
   "unknown_event",
   "too_large",

@@ -19,11 +19,18 @@ export class ClarionError extends Error {
   readonly errors: readonly Fault[];
   /** Seconds after which trying again makes sense; null where that is not known. */
   readonly retryAfter: number | null;
+  /** All that the server said, such as `current` of a conflict. */
+  readonly facts: Readonly<Record<string, unknown>>;
 
   constructor(
     code: string,
     detail: string,
-    more: { status?: number; errors?: readonly Fault[]; retryAfter?: number | null } = {},
+    more: {
+      status?: number;
+      errors?: readonly Fault[];
+      retryAfter?: number | null;
+      facts?: Readonly<Record<string, unknown>>;
+    } = {},
   ) {
     super(detail);
     this.code = code;
@@ -31,6 +38,7 @@ export class ClarionError extends Error {
     this.status = more.status ?? 0;
     this.errors = more.errors ?? [];
     this.retryAfter = more.retryAfter ?? null;
+    this.facts = more.facts ?? {};
   }
 
   /** From the body of an HTTP answer, whatever it is: a proxy's HTML page is an error, too. */
@@ -54,6 +62,7 @@ export class ClarionError extends Error {
         status,
         errors: Array.isArray(known["errors"]) ? known["errors"].filter(isFault) : [],
         retryAfter: typeof retryAfter === "number" ? retryAfter : null,
+        facts: known,
       },
     );
   }

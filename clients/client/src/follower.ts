@@ -3,7 +3,7 @@
  * who drives it asks again from `position`.
  */
 
-import type { Position, Publication, Subscribed } from "./wire.ts";
+import { isPublication, type Position, type Publication, type Subscribed, type Told } from "./wire.ts";
 
 /** What a kind of topic adds: how its state begins, and how a publication changes it. Both must not change their arguments. */
 export interface Kind<State> {
@@ -22,7 +22,7 @@ export class Follower<State> {
   #position: Position | null = null;
   #state: State | undefined;
   /** What came while an answer was awaited; null: live. */
-  #kept: Publication[] | null = [];
+  #kept: Told[] | null = [];
 
   constructor(kind: Kind<State>) {
     this.#kind = kind;
@@ -52,44 +52,63 @@ export class Follower<State> {
     this.#kept = [];
   }
 
-  offer(publication: Publication): Verdict {
+  offer(told: Told): Verdict {
     if (this.#kept) {
-      this.#kept.push(publication);
+      this.#kept.push(told);
       if (this.#kept.length > KEPT_AT_MOST) this.#kept.shift();
       return "kept";
     }
-    return this.#take(publication);
+    return this.#take(told);
   }
 
   /** Takes an answer and what was kept meanwhile. Returns what was applied, and whether nothing is missing. */
   answer(answer: Subscribed): { taken: Publication[]; isComplete: boolean } {
+    const before = this.#position;
     // What came before an answer is of the subscription that the answer replaced: in another epoch its offsets mean nothing.
-    const isSameLog = this.#position === null || this.#position.epoch === answer.epoch;
+    const isSameLog = before === null || before.epoch === answer.epoch;
     const kept = isSameLog ? (this.#kept ?? []) : [];
     this.#kept = null;
-    const missed = answer.recovered ? (answer.publications ?? []) : [];
-    if (!answer.recovered) {
-      this.#state = this.#kind.start(answer.snapshot);
-      this.#position = { epoch: answer.epoch, offset: answer.offset, mark: answer.mark };
-    }
+    const told = answer.publications ?? [];
     const taken: Publication[] = [];
-    for (const publication of [...missed, ...kept]) {
-      const verdict = this.#take(publication);
-      if (verdict === "taken") taken.push(publication);
-      if (verdict === "gap") return { taken, isComplete: false };
+    if (answer.recovered) {
+      if (!this.#takeAll(told, taken)) return { taken, isComplete: false };
+      // What does not concern this client is not among them: it stands where the answer says.
+      if ((this.#position?.offset ?? answer.offset) < answer.offset) this.#moveTo(answer);
+    } else {
+      this.#state = this.#kind.start(answer.snapshot);
+      this.#moveTo(answer);
+      // Those of a rewind come before the position. What is known already is part of the state, but no news.
+      for (const publication of told.filter(isPublication)) {
+        this.#state = this.#kind.apply(this.#state, publication);
+        if (before === null || !isSameLog || publication.offset > before.offset) taken.push(publication);
+      }
     }
-    const isShort = this.#position === null || this.#position.offset < answer.offset;
-    return { taken, isComplete: !isShort };
+    const isComplete = this.#takeAll(kept, taken) && this.#position !== null;
+    return { taken, isComplete };
   }
 
-  #take(publication: Publication): Verdict {
+  /** Takes all, up to the first that does not follow; says whether all did. */
+  #takeAll(told: readonly Told[], taken: Publication[]): boolean {
+    for (const each of told) {
+      const verdict = this.#take(each);
+      if (verdict === "gap") return false;
+      if (verdict === "taken" && isPublication(each)) taken.push(each);
+    }
+    return true;
+  }
+
+  #take(told: Told): Verdict {
     if (!this.#position) return "gap";
-    const { epoch, offset, mark } = this.#position;
-    if (publication.offset < offset || (publication.offset === offset && publication.mark === mark)) return "old";
+    const { offset, mark } = this.#position;
+    if (told.offset < offset || (told.offset === offset && told.mark === mark)) return "old";
     // The same offset with another mark: the log that we know is not the one that is.
-    if (publication.offset !== offset + 1) return "gap";
-    this.#state = this.#kind.apply(this.#state as State, publication);
-    this.#position = { epoch, offset: publication.offset, mark: publication.mark };
+    if (told.offset === offset || (told.after ?? told.offset - 1) !== offset) return "gap";
+    if (isPublication(told)) this.#state = this.#kind.apply(this.#state as State, told);
+    this.#moveTo({ ...told, epoch: this.#position.epoch });
     return "taken";
+  }
+
+  #moveTo({ epoch, offset, mark }: Position): void {
+    this.#position = { epoch, offset, mark };
   }
 }

@@ -6,7 +6,7 @@ import type { Connection } from "./connection.ts";
 import { asError, ClarionError } from "./errors.ts";
 import { Follower, type Kind } from "./follower.ts";
 import { createStore, type Readable, Signal } from "./store.ts";
-import { isPublication, isSubscribed, isUnsubscribed, type Position, type Publication } from "./wire.ts";
+import { isPublication, isSubscribed, isTold, isUnsubscribed, type Position, type Publication } from "./wire.ts";
 
 /** idle: nobody watches · subscribing: also while the connection is away · live · stopped: `error` says why. */
 export type TopicStatus = "idle" | "subscribing" | "live" | "stopped";
@@ -19,6 +19,18 @@ export interface TopicView<State> {
   /** Whether the last answer brought just what was missed; null before the first. */
   readonly recovered: boolean | null;
   readonly error: ClarionError | null;
+}
+
+/** What a subscription asks for beyond the topic (docs/reference/wire.md). */
+export interface Wish {
+  /** For the kind. */
+  readonly params?: Readonly<Record<string, unknown>>;
+  /** Which publications and items are wanted, by their tags. */
+  readonly filter?: Readonly<Record<string, unknown>>;
+  /** Of a stream: publications from before. */
+  readonly rewind?: { readonly count?: number; readonly since_ms?: number };
+  /** Gives a token for this topic alone; asked anew with each question. */
+  readonly token?: () => string | Promise<string>;
 }
 
 /** Publications that arrived, in order, after their effect on the state. */
@@ -34,6 +46,7 @@ export class Topic<State> implements Readable<TopicView<State>> {
   readonly arrived = new Signal<Arrived>();
   readonly #connection: Connection;
   readonly #random: () => number;
+  readonly #wish: Wish;
   readonly #follower: Follower<State>;
   readonly #view = createStore<TopicView<State>>({
     status: "idle",
@@ -49,9 +62,19 @@ export class Topic<State> implements Readable<TopicView<State>> {
   /** Rises with each question; only the answer to the newest one counts. */
   #question = 0;
   #stopListening: (() => void) | null = null;
+  /** What the server calls it: a kind may answer with another name than it was asked by. */
+  #wireName: string;
 
-  constructor(name: string, kind: Kind<State>, connection: Connection, random: () => number = Math.random) {
+  constructor(
+    name: string,
+    kind: Kind<State>,
+    connection: Connection,
+    random: () => number = Math.random,
+    wish: Wish = {},
+  ) {
     this.name = name;
+    this.#wireName = name;
+    this.#wish = wish;
     this.#connection = connection;
     this.#random = random;
     this.#follower = new Follower(kind);
@@ -59,6 +82,11 @@ export class Topic<State> implements Readable<TopicView<State>> {
 
   getSnapshot(): TopicView<State> {
     return this.#view.getSnapshot();
+  }
+
+  /** Calls `listener` after each change, without being a reason to subscribe. */
+  listen(listener: () => void): () => void {
+    return this.#view.subscribe(listener);
   }
 
   /** Watches the topic; while anybody does, it is subscribed to. */
@@ -76,6 +104,11 @@ export class Topic<State> implements Readable<TopicView<State>> {
       this.#watchers--;
       if (this.#watchers === 0) this.#linger = setTimeout(() => this.end(), LINGER_MS);
     };
+  }
+
+  /** What the server calls the topic, as far as is known. */
+  get wireName(): string {
+    return this.#wireName;
   }
 
   /** Changes the state beside the log (see Follower). */
@@ -96,7 +129,7 @@ export class Topic<State> implements Readable<TopicView<State>> {
     this.#set({ status: "idle" });
     if (wasLive && this.#connection.isUp) {
       // Whether or not the answer comes, nothing more is done here.
-      this.#connection.request("unsubscribe", { topic: this.name }).catch(() => undefined);
+      this.#connection.request("unsubscribe", { topic: this.#wireName }).catch(() => undefined);
     }
   }
 
@@ -125,9 +158,14 @@ export class Topic<State> implements Readable<TopicView<State>> {
     this.#set({ status: "subscribing" });
     const since = this.#follower.position;
     try {
-      const answer = await this.#connection.request("subscribe", { topic: this.name, ...(since && { since }) });
+      const { token, ...wish } = this.#wish;
+      const own = token && { token: await token() };
+      if (question !== this.#question) return;
+      const given = { topic: this.name, ...wish, ...own, ...(since && { since }) };
+      const answer = await this.#connection.request("subscribe", given);
       if (question !== this.#question) return;
       if (!isSubscribed(answer)) throw new ClarionError("malformed", "The answer to subscribe is not one");
+      this.#wireName = answer.topic;
       const { taken, isComplete } = this.#follower.answer(answer);
       this.#set({ status: isComplete ? "live" : "subscribing", recovered: answer.recovered, error: null });
       if (taken.length > 0) this.arrived.emit({ publications: taken });
@@ -139,16 +177,16 @@ export class Topic<State> implements Readable<TopicView<State>> {
   }
 
   #receive(name: string, payload: unknown): void {
-    if (name === "publication" && isPublication(payload) && payload.topic === this.name) {
+    if (name === "publication" && isTold(payload) && payload.topic === this.#wireName) {
       const verdict = this.#follower.offer(payload);
       if (verdict === "taken") {
         this.#set({});
-        this.arrived.emit({ publications: [payload] });
+        if (isPublication(payload)) this.arrived.emit({ publications: [payload] });
       } else if (verdict === "gap") {
         void this.#ask();
       }
     }
-    if (name === "unsubscribed" && isUnsubscribed(payload) && payload.topic === this.name) {
+    if (name === "unsubscribed" && isUnsubscribed(payload) && payload.topic === this.#wireName) {
       this.#unsubscribed(new ClarionError(payload.reason, "The server ended the subscription"), payload.code);
     }
   }
@@ -159,8 +197,8 @@ export class Topic<State> implements Readable<TopicView<State>> {
     if (advice === "stop") return this.#stop(error);
     this.#follower.wait();
     this.#set({ status: "subscribing", error });
-    // A new token makes a new connection, and that asks again.
-    if (advice === "renew") this.#connection.renew();
+    // A new token makes a new connection, and that asks again; the topic's own comes with the next question.
+    if (advice === "renew" && !this.#wish.token) this.#connection.renew();
     else this.#later(null);
   }
 
@@ -169,7 +207,7 @@ export class Topic<State> implements Readable<TopicView<State>> {
     const advice = adviceForError(error.code);
     if (advice === "stop") return this.#stop(error);
     this.#set({ error });
-    if (advice === "renew" && this.#failures++ === 0) this.#connection.renew();
+    if (advice === "renew" && !this.#wish.token && this.#failures++ === 0) this.#connection.renew();
     else this.#later(error.retryAfter);
   }
 

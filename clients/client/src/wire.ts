@@ -7,13 +7,47 @@ export interface Position {
   readonly mark: number;
 }
 
-/** One change of a topic. */
-export interface Publication<Data = unknown> {
+/** What the server says of a topic's log: a publication, or, without `event`, just where the client stands now. */
+export interface Told {
   readonly topic: string;
   readonly offset: number;
   readonly mark: number;
+  /** The offset that this follows; absent: the one before. What lies between does not concern this client. */
+  readonly after?: number;
+  readonly event?: string;
+}
+
+/** One change of a topic. */
+export interface Publication<Data = unknown> extends Told {
   readonly event: string;
+  /** Of a map's item. */
+  readonly key?: string;
   readonly data: Data;
+  /** In place of `data`: a merge patch (RFC 7396) of the item's value before. */
+  readonly patch?: unknown;
+}
+
+/** An item of a map, as snapshots and pages have it; `offset` is of the publication that changed it last. */
+export interface WireItem {
+  readonly key: string;
+  readonly data: unknown;
+  readonly offset: number;
+  readonly tags?: Readonly<Record<string, string>>;
+}
+
+/** A page of a map's state. `next`: behind which key the following one begins, where there is `more`. */
+export interface ItemPage {
+  readonly items: readonly WireItem[];
+  readonly more: boolean;
+  readonly next?: string;
+}
+
+/** The answer to `publish`: where the publication stands, and what it survives there. */
+export interface Published extends Position {
+  readonly topic: string;
+  readonly class: "ephemeral" | "recoverable" | "durable";
+  /** Why nothing was written: the same `id` was here before, or the key has a newer version. */
+  readonly dropped?: "duplicate" | "older";
 }
 
 /** The answer to `subscribe`: what was missed, or the whole state. */
@@ -23,7 +57,8 @@ export interface Subscribed extends Position {
   /** Why a position could not be continued: too_old, epoch_changed, diverged, too_many. */
   readonly reason?: string;
   readonly snapshot?: unknown;
-  readonly publications?: readonly Publication[];
+  /** What was missed; or, beside a snapshot, what `rewind` asked for. */
+  readonly publications?: readonly Told[];
 }
 
 /** The server ended a subscription; `code` says what to do (see codes). */
@@ -105,14 +140,22 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-export function isPublication(value: unknown): value is Publication {
+export function isTold(value: unknown): value is Told {
   return (
     isObject(value) &&
     typeof value["topic"] === "string" &&
-    typeof value["event"] === "string" &&
     Number.isSafeInteger(value["offset"]) &&
     Number.isSafeInteger(value["mark"])
   );
+}
+
+/** Whether something happened, or it only says where the client stands. */
+export function isPublication(told: Told): told is Publication {
+  return typeof told.event === "string";
+}
+
+export function isItemPage(value: unknown): value is ItemPage {
+  return isObject(value) && Array.isArray(value["items"]) && typeof value["more"] === "boolean";
 }
 
 export function isUnsubscribed(value: unknown): value is Unsubscribed {
@@ -123,5 +166,6 @@ export function isSubscribed(value: unknown): value is Subscribed {
   if (!isObject(value) || typeof value["topic"] !== "string" || typeof value["epoch"] !== "string") return false;
   if (!Number.isSafeInteger(value["offset"]) || !Number.isSafeInteger(value["mark"])) return false;
   const publications = value["publications"];
-  return value["recovered"] === true ? Array.isArray(publications) && publications.every(isPublication) : true;
+  if (publications === undefined) return value["recovered"] !== true;
+  return Array.isArray(publications) && publications.every(isTold);
 }

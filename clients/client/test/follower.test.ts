@@ -68,8 +68,38 @@ test("an answer with a hole in it is not complete: the state stops before the ho
   follower.wait();
   expect(follower.answer(recovered(4, [publication(2), publication(4)])).isComplete).toBe(false);
   expect(follower.state).toEqual(["s1", "p2"]);
+});
+
+test("what does not concern this client is not sent: it stands where the answer, or a publication without an event, says", () => {
+  const follower = new Follower(list);
+  follower.answer(snapshot(1));
   follower.wait();
-  expect(follower.answer(recovered(4, [])).isComplete).toBe(false);
+  const { taken, isComplete } = follower.answer(recovered(6, [{ ...publication(4), after: 1 }]));
+  expect([taken.map(({ offset }) => offset), isComplete]).toEqual([[4], true]);
+  expect(follower.position).toEqual({ epoch: "e", offset: 6, mark: 60 });
+  const { topic, offset, mark } = publication(9);
+  expect(follower.offer({ topic, offset, mark, after: 6 })).toBe("taken");
+  expect(follower.offer({ ...publication(12), after: 10 })).toBe("gap");
+  expect(follower.offer({ ...publication(12), after: 9 })).toBe("taken");
+  expect(follower.state).toEqual(["s1", "p4", "p12"]);
+});
+
+test("without a position nothing is recovered, whatever an answer says", () => {
+  expect(new Follower(list).answer(recovered(3, [])).isComplete).toBe(false);
+});
+
+test("a rewind comes before the position: it is part of the state, and news only as far as it was not known", () => {
+  const follower = new Follower(list);
+  const first = follower.answer({ ...snapshot(3), snapshot: [], publications: [publication(2), publication(3)] });
+  expect(first.taken.map(({ offset }) => offset)).toEqual([2, 3]);
+  follower.offer(publication(4));
+  follower.wait();
+  const again = follower.answer({ ...snapshot(6), snapshot: [], publications: [4, 5, 6].map((n) => publication(n)) });
+  expect(again.taken.map(({ offset }) => offset)).toEqual([5, 6]);
+  expect(follower.state).toEqual(["p4", "p5", "p6"]);
+  follower.wait();
+  const anew = follower.answer({ ...snapshot(2, "new"), snapshot: [], publications: [publication(2)] });
+  expect(anew.taken.map(({ offset }) => offset)).toEqual([2]);
 });
 
 test("publications of the former epoch are not applied to the new one", () => {

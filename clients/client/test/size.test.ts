@@ -6,9 +6,9 @@ import { build } from "vite";
 import { expect, test } from "vitest";
 
 // Of our own code, minified, with gzip; socket.io-client comes on top (about 13 KiB).
-const BUDGET = 8 * 1024; // bytes
+const BUDGET = 10 * 1024; // bytes
 
-test("the core is at most 8 KiB with gzip", async () => {
+test("the core is at most 10 KiB with gzip", async () => {
   const entry = fileURLToPath(new URL("../src/index.ts", import.meta.url));
   const outcome = await build({
     configFile: false,

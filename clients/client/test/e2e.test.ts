@@ -1,0 +1,119 @@
+/** The client and the real server: `examples/poll`, with two people on it. */
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type Client, createClient, type LiveTopic } from "../src/index.ts";
+
+const root = fileURLToPath(new URL("../../..", import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), "clarion-e2e-"));
+const clients: Client[] = [];
+let port = 0;
+let server: ChildProcess;
+
+beforeAll(async () => {
+  port = await freePort();
+  await start();
+}, 30_000);
+
+afterAll(async () => {
+  for (const client of clients) client.close();
+  await stop();
+  rmSync(folder, { recursive: true });
+});
+
+async function start(): Promise<void> {
+  server = spawn(`${root}/.venv/bin/python`, ["-m", "clarion", "serve", "--app", "examples.poll.server:setup"], {
+    cwd: root,
+    env: { ...process.env, CLARION_PORT: String(port), CLARION_DATA_DIR: folder },
+    stdio: "ignore",
+  });
+  for (;;) {
+    if (server.exitCode !== null) throw new Error("the server ended by itself");
+    const answer = await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => null);
+    if (answer?.ok) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+function stop(): Promise<void> {
+  return new Promise((resolve) => {
+    server.once("exit", () => resolve());
+    server.kill("SIGKILL");
+  });
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const socket = createServer().listen(0, "127.0.0.1", () => {
+      const address = socket.address();
+      socket.close(() => resolve(typeof address === "object" && address ? address.port : 0));
+    });
+  });
+}
+
+async function person(username: string): Promise<LiveTopic> {
+  const url = `http://127.0.0.1:${port}`;
+  const answer = await fetch(`${url}/v1/auth/register`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ username, password: "correct horse battery" }),
+  });
+  const { access_token: token } = (await answer.json()) as { access_token: string };
+  const client = createClient({ url, getToken: () => token });
+  clients.push(client);
+  return client.topic("poll:lunch");
+}
+
+/** The first time that the view is as wanted. */
+function when(topic: LiveTopic, wanted: (votes: Record<string, unknown>) => boolean): Promise<Record<string, unknown>> {
+  return new Promise((resolve) => {
+    const look = () => {
+      const { items, isWhole, status } = topic.snapshot;
+      const votes = Object.fromEntries([...items].map(([key, { data }]) => [key, data]));
+      if (isWhole && status === "live" && wanted(votes)) {
+        queueMicrotask(() => stopWatching());
+        resolve(votes);
+      }
+    };
+    const stopWatching = topic.subscribe(look);
+    look();
+  });
+}
+
+test("what one votes the other sees; a second vote takes the first one's place; a refusal is told", async () => {
+  const [ann, ben] = [await person("ann"), await person("ben")];
+  const seen: unknown[] = [];
+  const stopListening = ben.on("change", ({ key, data }) => seen.push([key, data]));
+  await when(ben, () => true);
+  await ann.publish("vote", "soup");
+  await ann.publish("vote", "pizza");
+  await ben.publish("vote", "salad");
+  expect(await when(ben, (votes) => Object.keys(votes).length === 2)).toEqual({ ann: "pizza", ben: "salad" });
+  expect(seen).toEqual([
+    ["ann", "soup"],
+    ["ann", "pizza"],
+    ["ben", "salad"],
+  ]);
+  await expect(ann.publish("vote", "cake")).rejects.toMatchObject({ code: "invalid" });
+  const once = await ann.publish("vote", "soup", { id: "one" });
+  expect(await ann.publish("vote", "soup", { id: "one" })).toEqual({ ...once, dropped: "duplicate" });
+  stopListening();
+});
+
+test("a server that was killed comes back without its memory: the state begins anew, and votes go on", async () => {
+  const cas = await person("cas");
+  const stopWatching = cas.subscribe(() => undefined);
+  await when(cas, (votes) => "ann" in votes);
+  await stop();
+  const late = cas.publish("vote", "soup");
+  await start();
+  expect(await late).toMatchObject({ topic: "poll:lunch", offset: 1, class: "recoverable" });
+  expect(await when(cas, (votes) => !("ann" in votes) && "cas" in votes)).toEqual({ cas: "soup" });
+  expect(cas.snapshot.recovered).toBe(false);
+  stopWatching();
+}, 30_000);
