@@ -33,6 +33,11 @@ const socket = io(process.argv[2], { auth: { token: process.argv[3] } });
 socket.on("connect", async () => console.log(await socket.emitWithAck("whoami")));
 """
 
+LISTEN = """
+import { io } from "socket.io-client";
+io(process.argv[2]).on("online", (count) => console.log(count));
+"""
+
 SERVERS = {
     "uvicorn": ("-m", "uvicorn", "--log-level", "warning", "--port", "{port}"),
     "hypercorn": ("-m", "hypercorn", "--bind", "127.0.0.1:{port}"),
@@ -93,6 +98,22 @@ def test_a_chat_beside_a_framework(chat, server, module, doors):
         assert httpx.post(url + "/nowhere").status_code == 404
         running.send_signal(signal.SIGTERM)
         running.wait(30)
+
+
+def test_a_task_beside_the_server(tmp_path):
+    """It emits for as long as the server serves, and does not keep it from stopping."""
+    port = free_port()
+    script = (ROOT / "examples" / "ticker.py").read_text().replace("port=3000", f"port={port}")
+    (tmp_path / "ticker.py").write_text(script.replace("sleep(1)", "sleep(0.05)"))
+    (tmp_path / "node_modules").symlink_to(MODULES)
+    (tmp_path / "listen.mjs").write_text(LISTEN)
+    with process(sys.executable, str(tmp_path / "ticker.py")) as running:
+        await_port(port, running)
+        listen = ("node", str(tmp_path / "listen.mjs"), f"http://127.0.0.1:{port}")
+        with process(*listen) as client:
+            assert [client.stdout.readline() for _ in range(3)] == ["1\n"] * 3
+            running.send_signal(signal.SIGTERM)
+            assert running.wait(30) == 0
 
 
 def test_all_of_clarion_inside_fastapi(tmp_path):
