@@ -114,6 +114,10 @@ upstream_requests = _counter(
     "What was sent to the application's endpoint: answered, failed, late, or refused because it is down",
     "result",
 )
+# ── Redis ──
+redis_links_lost = _Tallies(
+    "redis_links_lost", "Connections to Redis that ended, by the cause", "cause"
+)
 # ── notifications and jobs ──
 messages = _counter("messages", "Messages written, by channel", "channel")
 jobs = _counter("jobs", "Runs of a job", "kind", "result")
