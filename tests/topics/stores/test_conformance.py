@@ -25,7 +25,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture(params=STORES)
 async def store(request: pytest.FixtureRequest, clock: ManualClock) -> AsyncIterator[TopicStore]:
-    async with STORES[request.param](clock, Ids.seeded(1)) as made:
+    async with STORES[request.param](request, clock, Ids.seeded(1)) as made:
         yield made
 
 

@@ -1,0 +1,3 @@
+-- Where a topic stands: epoch, offset, mark.
+open()
+return {epoch, offset, mark}
