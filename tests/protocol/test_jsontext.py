@@ -124,6 +124,12 @@ def test_pydantic_models_are_written_as_they_would_be_read() -> None:
         write([Model])
 
 
+def test_nodes_callback_is_answered_with_what_is_here_instead() -> None:
+    """`socket.emit("q", 1, callback)`."""
+    with pytest.raises(UsageError, match="function cannot be sent as JSON: `emit_with_ack` waits"):
+        write(["q", 1, lambda answer: answer])
+
+
 @given(PLAIN)
 def test_what_is_written_is_read(value: object) -> None:
     """Plain values come back, lone surrogates included; the text is one that other readers accept."""

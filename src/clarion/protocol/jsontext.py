@@ -154,7 +154,8 @@ class Rewriter:
                 value, builtin_types=_OURS, str_keys=True, enc_hook=_dumped
             )
         except (TypeError, ValueError, RecursionError) as exc:
-            raise UsageError(f"{type(value).__name__} cannot be sent as JSON") from exc
+            hint = ": `emit_with_ack` waits for the answer" if callable(value) else ""
+            raise UsageError(f"{type(value).__name__} cannot be sent as JSON{hint}") from exc
         return self.value(builtin, depth)
 
 

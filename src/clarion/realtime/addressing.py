@@ -5,10 +5,10 @@ from typing import Any, Generic, TypeVar
 from clarion.realtime.acks import checked_timeout
 from clarion.realtime.egress import Sent
 from clarion.realtime.hub import Hub, Selection
-from clarion.realtime.operators import Client, Operator, SocketOperator
+from clarion.realtime.operators import Operator, Recipient, SocketOperator
 from clarion.realtime.rooms import Rooms
 
-C = TypeVar("C", bound=Client)
+C = TypeVar("C", bound=Recipient)
 
 
 class Addressing(Generic[C]):

@@ -23,7 +23,7 @@ NOBODY: Final = ("",)
 """Rooms in which nobody can be: no room has an empty name."""
 
 
-class Client(Member, Protocol):
+class Recipient(Member, Protocol):
     """What operators need of a socket."""
 
     @property
@@ -48,7 +48,7 @@ class Client(Member, Protocol):
         ...
 
 
-C = TypeVar("C", bound=Client)
+C = TypeVar("C", bound=Recipient)
 
 
 class Operator(Struct, Generic[C], frozen=True):

@@ -15,7 +15,7 @@ from clarion.realtime.handlers import Runner
 from clarion.realtime.heartbeat import Wheel
 from clarion.realtime.hub import Hub, Selection
 from clarion.realtime.namespace import Namespace
-from clarion.realtime.operators import Client, Operator
+from clarion.realtime.operators import Operator, Recipient
 from clarion.realtime.rooms import Rooms
 from clarion.realtime.socket import Socket
 from clarion.realtime.transports.base import Prepared
@@ -27,7 +27,7 @@ log = get_logger(__name__)
 Match = re.Pattern[str] | Callable[[str, Mapping[str, Any]], bool | Awaitable[bool]]
 """Which namespaces a parent stands for: a pattern that is found in the name, or a function of the name and the client's `auth`."""
 
-C = TypeVar("C", bound=Client)
+C = TypeVar("C", bound=Recipient)
 
 
 class ParentNamespace(Namespace):

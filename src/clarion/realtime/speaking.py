@@ -5,11 +5,11 @@ from typing import Any, Generic, TypeVar
 
 from clarion.realtime.emitter import Emitter
 from clarion.realtime.hub import EVERYBODY, Hub, Selection
-from clarion.realtime.operators import Client, Operator
+from clarion.realtime.operators import Operator, Recipient
 from clarion.realtime.rooms import Rooms
 from clarion.realtime.transports.base import Prepared
 
-C = TypeVar("C", bound=Client)
+C = TypeVar("C", bound=Recipient)
 
 
 class Speaking(Generic[C]):
