@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from clarion.accounts import (
     Accounts,
     Authenticator,
+    Blocks,
     Hasher,
     Keys,
     KeySet,
@@ -69,6 +70,7 @@ class App:
         inbox: Everybody's inbox.
         accounts: Clarion's own logins.
         keys: API keys.
+        blocks: Users who may not come in.
         kinds: Kinds of topics, with rows of their own; an application may add its own.
         topics: Topics: publishing, reading, and kinds that have no rows of their own.
         worker: Durable jobs.
@@ -208,6 +210,8 @@ class App:
         self.opened = Opened(clock)
         revocations = Revocations(self.store, clock, self.opened.revoked)
         await revocations.load()
+        self.blocks = Blocks(self.store, revocations, clock)
+        await self.blocks.load()
         self.keys = Keys(self.store, revocations, clock=clock, ids=ids)
         self._closing.push_async_callback(self.keys.flush)
         hasher = Hasher(self.settings.limits.hashes_queued, ids)
@@ -294,6 +298,7 @@ class App:
 
         async def purge(_: Job) -> None:
             await self.accounts.purge()
+            await self.blocks.purge()
             await self.notifications.forget_keys()
             await self.inbox.trim()
             await self.keys.flush()
@@ -307,6 +312,7 @@ class App:
             authenticator=self.authenticator,
             accounts=self.accounts,
             keys=self.keys,
+            blocks=self.blocks,
             notifications=self.notifications,
             inbox=self.inbox,
             topics=self.topics,

@@ -4,7 +4,8 @@
     ├── PeerError          their mistake: the code goes to them, the breach is counted
     │   ├── Malformed, Invalid, TooLarge, UnsupportedMediaType, ProtocolError
     │   ├── Unauthenticated ── TokenExpired
-    │   ├── Forbidden, NotFound, MethodNotAllowed, UnknownEvent, UnknownNamespace, ConnectRefused
+    │   ├── Forbidden ── Blocked
+    │   ├── NotFound, MethodNotAllowed, UnknownEvent, UnknownNamespace, ConnectRefused
     │   ├── Conflict ── IdempotencyConflict, InProgress
     │   ├── Stale
     │   └── RateLimited, TooMany ── TooManyConnections
@@ -137,6 +138,12 @@ class Forbidden(PeerError):
     """Known, but not allowed."""
 
     code, status, title = "forbidden", 403, "Not allowed"
+
+
+class Blocked(Forbidden):
+    """The user was blocked; `until` says until when, null: for ever."""
+
+    code, title = "blocked", "This user is blocked"
 
 
 class NotFound(PeerError):

@@ -54,6 +54,20 @@ async def test_a_logout_ends_its_own_login_and_no_other() -> None:
     assert ended == ["ann/f1 unauthenticated"]
 
 
+async def test_a_block_ends_all_of_a_user() -> None:
+    """Every login, with the error that says why; nobody else's."""
+    opened = Opened(ManualClock())
+    ended, _ = _listed(
+        opened,
+        Principal(id="ann", family="f1"),
+        Principal(id="ann"),
+        Principal(id="ann", tenant="other"),
+        Principal(id="ben"),
+    )
+    opened.revoked(Revoked(tenant="default", kind="user", id="ann", is_blocked=True))
+    assert ended == ["ann/f1 blocked", "ann/None blocked"]
+
+
 async def test_one_that_cannot_be_closed_keeps_no_other_open() -> None:
     """What raises while it is closed is logged; the others of the login end, and those that expire later."""
     clock = ManualClock(0)

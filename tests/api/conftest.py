@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from clarion.accounts import Accounts, Authenticator, Hasher, Keys, Revocations
+from clarion.accounts import Accounts, Authenticator, Blocks, Hasher, Keys, Revocations
 from clarion.api import Readiness, as_local, build_http
 from clarion.auth import OneKey, TokenIssuer, TokenVerifier, secret_key, system
 from clarion.auth.tokens import ISSUER
@@ -48,6 +48,7 @@ class Site:
             clock=self.clock,
             ids=self.ids,
         )
+        self.blocks = Blocks(store, revocations, self.clock)
         self.keys = Keys(store, revocations, clock=self.clock, ids=self.ids)
         verifier = TokenVerifier({ISSUER: OneKey(SECRET)}, audience=AUDIENCE, leeway_s=0)
         kinds = Kinds()
@@ -75,6 +76,7 @@ class Site:
             authenticator=Authenticator(verifier, self.keys, revocations, self.clock),
             accounts=self.accounts,
             keys=self.keys,
+            blocks=self.blocks,
             notifications=self.notifications,
             inbox=self.inbox,
             topics=self.topics,

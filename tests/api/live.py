@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +77,11 @@ class Live:
         (sid,) = sockets.keys() - before.keys()
         return Guest(socket, sid)
 
-    async def back_end(self, tenant: str = "default") -> httpx.AsyncClient:
-        """A back end with an API key of its tenant that may everything with sockets."""
-        made = await self.app.keys.create(_boss(tenant), "back end", ["realtime:*"])
+    async def back_end(
+        self, tenant: str = "default", *, scopes: Sequence[str] = ("realtime:*",)
+    ) -> httpx.AsyncClient:
+        """A back end with an API key of its tenant, by default one that may everything with sockets."""
+        made = await self.app.keys.create(_boss(tenant), "back end", scopes)
         http = client(self.app.asgi)
         http.headers.update(bearer(made.key))
         return http

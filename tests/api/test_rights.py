@@ -27,6 +27,7 @@ SCOPES = {
     "reader": "topics:read",
     "publisher": "topics:publish",
     "usher": "topics:manage",
+    "warden": "users:manage",
     "all": "*",
 }
 USERS = ["user", *(scope for scope in SCOPES if scope != "all"), "admin", "stranger"]
@@ -76,6 +77,7 @@ def _walk(site: Site) -> Api:
     return build_api(
         accounts=site.accounts,
         keys=site.keys,
+        blocks=site.blocks,
         notifications=site.notifications,
         inbox=site.inbox,
         topics=site.topics,

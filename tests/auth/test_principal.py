@@ -45,6 +45,16 @@ def test_a_revocation_ends_that_login_alone() -> None:
     assert not revoked.ends(Principal(id="ann", family="f1", kind="key"))
 
 
+def test_a_block_ends_all_of_a_user() -> None:
+    """Every login of theirs and tokens of the application's; not those of others."""
+    blocked = Revoked(tenant="default", kind="user", id="ann", is_blocked=True)
+    assert blocked.ends(Principal(id="ann", family="f1"))
+    assert blocked.ends(Principal(id="ann"))
+    assert not blocked.ends(Principal(id="ben"))
+    assert not blocked.ends(Principal(id="ann", tenant="other"))
+    assert not blocked.ends(Principal(id="ann", kind="key"))
+
+
 def test_a_revoked_key_ends_what_came_in_with_it() -> None:
     """Keys have no families: the key itself is what ends."""
     revoked = Revoked(tenant="default", kind="key", id="k1")

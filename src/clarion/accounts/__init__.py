@@ -2,6 +2,7 @@
 
 from clarion.accounts.accounts import Accounts
 from clarion.accounts.authenticator import Authenticator, trusted_issuers
+from clarion.accounts.blocks import Block, Blocks, NewBlock
 from clarion.accounts.forms import (
     ApiKeyInfo,
     CreateKey,
@@ -23,6 +24,8 @@ __all__ = [
     "Accounts",
     "ApiKeyInfo",
     "Authenticator",
+    "Block",
+    "Blocks",
     "CreateKey",
     "Credentials",
     "Hasher",
@@ -30,6 +33,7 @@ __all__ = [
     "Keys",
     "NewAccount",
     "NewApiKey",
+    "NewBlock",
     "Opened",
     "RefreshToken",
     "Revocations",

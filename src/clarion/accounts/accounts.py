@@ -121,6 +121,7 @@ class Accounts:
 
         Raises:
             Unauthenticated: User name or password are wrong.
+            Blocked: They are right, and the user may not come in.
             NotFound: The application has its own login.
             Overloaded: Too many are signing in.
         """
@@ -131,6 +132,7 @@ class Accounts:
         if not found or not is_right:
             raise Unauthenticated("user name or password are wrong")
         account = found[0]
+        self._revocations.check_user(tenant, account.id)
         if is_outdated(stored):
             await self._rehash(tenant, account.id, body.password, stored)
         login, answer = self._new_login(_user(account, tenant))
@@ -144,6 +146,7 @@ class Accounts:
 
         Raises:
             Unauthenticated: The token is unknown, used up, or its login has ended.
+            Blocked: The user may not come in; the token stays good.
             NotFound: The application has its own login.
         """
         self._need_own_login()
@@ -166,6 +169,8 @@ class Accounts:
             )
             found: list[rows.Account] = []
             if kept:
+                # Raised inside: the token that was given stays good, for when the block is over.
+                self._revocations.check_user(tenant, kept[0].account)
                 found = await tx.fetch(rows.FIND, tenant=tenant, id=kept[0].account)
         if not kept and await self._end(tenant, former.family, spared=former.digest):
             _log.warning("refresh token came twice, login ended", family=former.family)

@@ -12,7 +12,7 @@ from clarion.auth import api_keys, signing
 from clarion.auth.principal import Principal
 from clarion.auth.tokens import ISSUER, TokenVerifier
 from clarion.clock import Clock
-from clarion.errors import ServerError, TokenExpired, Unauthenticated
+from clarion.errors import Blocked, ServerError, TokenExpired, Unauthenticated
 from clarion.settings import Auth
 from clarion.telemetry import token_checks
 
@@ -67,11 +67,12 @@ class Authenticator:
         Raises:
             TokenExpired: An access token that was good once.
             Unauthenticated: Unknown, wrong or revoked.
+            Blocked: The user may not come in.
             Unavailable: It cannot be checked now.
         """
         try:
             principal = await self._check(credential)
-        except Unauthenticated as exc:
+        except (Unauthenticated, Blocked) as exc:
             result = "expired" if isinstance(exc, TokenExpired) else "refused"
             token_checks.labels(result).inc()
             raise
@@ -82,7 +83,7 @@ class Authenticator:
         return principal
 
     def is_good(self, principal: Principal) -> bool:
-        """Whether what the principal came in with is still good: neither expired nor revoked. For long-lived connections.
+        """Whether what the principal came in with is still good: neither expired nor revoked, nor its user blocked. For long-lived connections.
 
         Whoever adds a connection to the list of those that `on_revoked` ends asks once more afterwards: the end may have come between.
         """
@@ -96,6 +97,5 @@ class Authenticator:
         else:
             principal = await self._verifier.verify(credential, self._clock.now_ms())
         # After everything that had to be waited for: it may have ended meanwhile.
-        if self._revocations.has_ended(principal):
-            raise Unauthenticated("this login or API key has ended")
+        self._revocations.check(principal)
         return principal

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from clarion.auth.principal import Principal, Revoked
 from clarion.clock import Clock
-from clarion.errors import ClarionError, TokenExpired, Unauthenticated
+from clarion.errors import Blocked, ClarionError, TokenExpired, Unauthenticated
 from clarion.telemetry import get_logger, spawn
 
 _log = get_logger(__name__)
@@ -75,10 +75,10 @@ class Opened:
             heapq.heapify(self._expiries)
 
     def revoked(self, revoked: Revoked) -> None:
-        """End what a login or a key opened."""
+        """End what a login, a key or a user who is blocked opened."""
         for ticket in list(self._tickets.get((revoked.tenant, revoked.kind, revoked.id), ())):
             if revoked.ends(self._entries[ticket][0]):
-                self._end(ticket, Unauthenticated("this login or API key has ended"))
+                self._end(ticket, Blocked() if revoked.is_blocked else _ended())
 
     def expire(self) -> None:
         """End what has expired by now."""
@@ -109,3 +109,7 @@ class Opened:
                     await self._sooner.wait()
             except TimeoutError:
                 continue
+
+
+def _ended() -> Unauthenticated:
+    return Unauthenticated("this login or API key has ended")

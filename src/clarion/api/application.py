@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clarion import __version__
 from clarion.accounts.accounts import Accounts
+from clarion.accounts.blocks import Blocks
 from clarion.accounts.keys import Keys
 from clarion.api import pages
 from clarion.api.envelope import Doors, Envelope, nothing_here
@@ -20,6 +21,7 @@ from clarion.api.limits import RateLimits
 from clarion.api.openapi import document
 from clarion.api.pages.front_end import FOLDER
 from clarion.api.routes import auth as auth_doors
+from clarion.api.routes import blocks as blocks_doors
 from clarion.api.routes import emit as emit_doors
 from clarion.api.routes import health as health_doors
 from clarion.api.routes import inbox as inbox_doors
@@ -45,6 +47,7 @@ def build_api(
     *,
     accounts: Accounts,
     keys: Keys,
+    blocks: Blocks,
     notifications: Notifications,
     inbox: Inbox,
     topics: Topics,
@@ -65,6 +68,7 @@ def build_api(
     sockets_doors.add(api, io)
     topics_doors.add(api, topics, engine, settings.limits)
     keys_doors.add(api, keys)
+    blocks_doors.add(api, blocks)
     health_doors.add(api, readiness, REGISTRY)
     url = settings.public_url
     write = functools.cache(lambda: document(api, version=__version__, public_url=url))
@@ -82,6 +86,7 @@ def build_http(
     authenticator: Authenticates,
     accounts: Accounts,
     keys: Keys,
+    blocks: Blocks,
     notifications: Notifications,
     inbox: Inbox,
     topics: Topics,
@@ -100,6 +105,7 @@ def build_http(
         authenticator: Checks credentials.
         accounts: Accounts and logins.
         keys: API keys.
+        blocks: Users who may not come in.
         notifications: Accepts notifications.
         inbox: Everybody's inboxes.
         topics: Topics, published to and read.
@@ -121,6 +127,7 @@ def build_http(
     api = build_api(
         accounts=accounts,
         keys=keys,
+        blocks=blocks,
         notifications=notifications,
         inbox=inbox,
         topics=topics,

@@ -14,7 +14,7 @@ from clarion.api.limits import Limit, PerAccount, RateLimits, Unlimited
 from clarion.auth import rights
 from clarion.auth.principal import Principal, system
 from clarion.auth.rights import Declared, Public
-from clarion.errors import ClarionError, Unauthenticated
+from clarion.errors import Blocked, ClarionError, Unauthenticated
 from clarion.realtime.addresses import network
 from clarion.realtime.transports import LOCAL
 
@@ -68,11 +68,15 @@ class Guard:
 
         Raises:
             Unauthenticated: No credential, or a bad one. It counts for its address, so that guessing is limited, too.
+            Blocked: A user who may not come in; counted likewise.
             RateLimited: Too often.
             Forbidden: Known, but not allowed.
         """
         try:
             caller = await self._identify(request, right, is_curious)
+        except Blocked:
+            self._count(limit, address_of(request.scope), headers)
+            raise
         except Unauthenticated as exc:
             self._count(limit, address_of(request.scope), headers)
             headers["www-authenticate"] = _challenge(request, exc)

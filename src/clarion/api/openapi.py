@@ -105,7 +105,7 @@ def _errors_of_right(right: Declared) -> Sequence[_Error]:
     if isinstance(right, Public):
         return ()
     # Whether a token is still good may have to be asked: of the database, or of the application's key server.
-    return (*_CREDENTIAL, tree.Forbidden, tree.Unavailable)
+    return (*_CREDENTIAL, tree.Forbidden, tree.Blocked, tree.Unavailable)
 
 
 def _operation(door: Door, of: dict[Any, Any], used: dict[str, _Error]) -> dict[str, Any]:

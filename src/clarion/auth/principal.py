@@ -56,15 +56,16 @@ def system(name: str) -> Principal:
 
 
 class Revoked(Struct, frozen=True, kw_only=True):
-    """A login or an API key that has ended before its time: what it opened must end too."""
+    """A login or an API key that has ended before its time, or a user who was blocked: what it opened must end too."""
 
     tenant: str
     kind: Literal["user", "key"]
     id: str
     family: str | None = None
+    is_blocked: bool = False
+    """All of the user's, whatever they came in with."""
 
     def ends(self, principal: Principal) -> bool:
         """Whether the principal came in with what has ended."""
-        return (
-            principal.key == (self.tenant, self.kind, self.id) and principal.family == self.family
-        )
+        is_theirs = principal.key == (self.tenant, self.kind, self.id)
+        return is_theirs and (self.is_blocked or principal.family == self.family)

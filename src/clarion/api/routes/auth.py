@@ -6,7 +6,7 @@ from clarion.api.layer import READS, WRITES, Api
 from clarion.api.limits import PerAccount, PerCaller
 from clarion.auth.principal import Principal
 from clarion.auth.rights import Public, Self
-from clarion.errors import Conflict, Forbidden, NotFound, Overloaded, Unauthenticated
+from clarion.errors import Blocked, Conflict, Forbidden, NotFound, Overloaded, Unauthenticated
 
 _PASSWORD = "correct horse battery"  # noqa: S105  an example
 
@@ -36,7 +36,7 @@ def add(api: Api, accounts: Accounts) -> None:
         "/v1/auth/login",
         right=Public(reason="this is where a credential is got"),
         limit=PerAccount("username"),
-        errors=(*WRITES, Unauthenticated, NotFound, Overloaded),
+        errors=(*WRITES, Unauthenticated, Blocked, NotFound, Overloaded),
         example=Credentials("ann", _PASSWORD),
     )
     async def login(body: Credentials) -> SignedIn:
@@ -51,7 +51,7 @@ def add(api: Api, accounts: Accounts) -> None:
         "/v1/auth/refresh",
         right=Public(reason="the refresh token in the body is the credential"),
         limit=PerCaller(),
-        errors=(*WRITES, Unauthenticated, NotFound),
+        errors=(*WRITES, Unauthenticated, Blocked, NotFound),
         example=RefreshToken("clr_…"),
     )
     async def refresh(body: RefreshToken) -> SignedIn:
