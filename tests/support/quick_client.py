@@ -1,0 +1,386 @@
+"""A Socket.IO client for load: one namespace, either transport, everything counted, nothing done behind one's back.
+
+It reads packets with code of its own, so that a mistake of the server's codec is not made twice. What comes is told by
+callbacks in the loop's turn in which it came; what its end was is in `ended`.
+"""
+
+import asyncio
+import base64
+import json
+from collections.abc import Callable
+from typing import Any
+
+from clarion.telemetry import spawn
+from tests.support.quick_wire import HttpLine, Line, Refused, WebSocketLine, http, websocket
+
+WAIT_S = 30.0
+QUERY = "/socket.io/?EIO=4&transport="
+Event = list[Any]
+
+
+class Client:
+    """One client; `connect` first.
+
+    Args:
+        port: The server's.
+        namespace: Which it joins.
+        on_event: Called with each event; without it they are collected in `events`.
+        answers_pings: Whether it stays alive.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        namespace: str = "/",
+        *,
+        on_event: "Callable[[Client, Event], None] | None" = None,
+        answers_pings: bool = True,
+    ) -> None:
+        # Fixed at creation
+        self.port, self.namespace = port, namespace
+        self._prefix = "" if namespace == "/" else namespace + ","
+        self.on_event, self.answers_pings = on_event, answers_pings
+        # What it knows
+        self.sid = self.id = ""
+        self.pid: str | None = None
+        self.offset: str | None = None
+        self.recovered = self.was_put_out = False
+        self.events: list[Event] = []
+        self.pings = 0
+        # Changes with each connection
+        self._line: WebSocketLine | None = None
+        self._polled: Polled | None = None
+        self._told: asyncio.Future[Any] | None = None
+        self._hello: asyncio.Future[None] | None = None
+        self._acks: dict[int, asyncio.Future[Event]] = {}
+        self._next_ack = 0
+        self._partial: tuple[str, list[bytes]] | None = None
+        self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    # ── beginning and end ──
+    async def open(self, transport: str = "websocket") -> "Client":
+        """Begin a session, without a namespace."""
+        loop = asyncio.get_running_loop()
+        self.ended, self._hello, self._partial = loop.create_future(), loop.create_future(), None
+        self._line = self._polled = None
+        if transport == "websocket":
+            self._line = await websocket(self.port, QUERY + "websocket", self.take)
+            self._line.ended.add_done_callback(self._ends)
+            async with asyncio.timeout(WAIT_S):
+                await self._hello
+        else:
+            self._polled = Polled(self, await http(self.port), await http(self.port))
+            await self._polled.begin()
+        return self
+
+    async def connect(self, transport: str = "websocket", **auth: Any) -> "Client":
+        """Come (back) into the namespace; `refused` raises what the server says."""
+        await self.open(transport)
+        await self.join(**auth)
+        return self
+
+    async def join(self, **auth: Any) -> None:
+        """Ask for the namespace.
+
+        Raises:
+            NotLetIn: With what the server says.
+        """
+        self._told = asyncio.get_running_loop().create_future()
+        known = {"pid": self.pid, "offset": self.offset} if self.pid else {}
+        told = {**{k: v for k, v in known.items() if v is not None}, **auth}
+        self.say(f"40{self._prefix}{json.dumps(told) if told else ''}")
+        async with asyncio.timeout(WAIT_S):
+            await self._told
+
+    async def upgrade(self) -> None:
+        """Go on by WebSocket, as the official client does it: probe, let polling come to rest, `5`."""
+        polled = self._polled
+        assert polled is not None
+        probed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def hears(message: str | bytes) -> None:
+            if probed.done():
+                self.take(message)
+            else:
+                assert message == "3probe", message
+                probed.set_result(None)
+
+        line = await websocket(self.port, f"{QUERY}websocket&sid={self.sid}", hears)
+        line.say("2probe")
+        async with asyncio.timeout(WAIT_S):
+            await probed
+            await polled.rest()
+        line.say("5")
+        self._line, self._polled = line, None
+        line.ended.add_done_callback(self._ends)
+        for message in polled.outbox:
+            line.say(message)
+        polled.hang_up()
+
+    @property
+    def line(self) -> Line:
+        """Its connection; on polling that of the GET."""
+        if self._line is not None:
+            return self._line
+        assert self._polled is not None
+        return self._polled.getting
+
+    def leave(self) -> None:
+        """Leave the namespace, in words."""
+        self.say("41" + self._prefix)
+
+    def close(self) -> None:
+        """End the session, in words."""
+        if self._line is not None:
+            self._line.close()
+        else:
+            self.say("1")
+
+    def reset(self) -> None:
+        """End the connections without a word."""
+        if self._polled is not None:
+            self._polled.posting.reset()
+            self._polled.getting.reset()
+        if self._line is not None:
+            self._line.reset()
+
+    async def gone(self) -> int:
+        """The close code, once its connections have ended."""
+        async with asyncio.timeout(WAIT_S):
+            code = await asyncio.shield(self.ended)
+            await self.line.gone
+        return code
+
+    def _ends(self, line: "asyncio.Future[int]") -> None:
+        self.end(line.result())
+
+    def end(self, code: int) -> None:
+        """The session is over."""
+        if not self.ended.done():
+            self.ended.set_result(code)
+        for waiting in (self._told, self._hello, *self._acks.values()):
+            if waiting is not None and not waiting.done():
+                waiting.set_exception(ConnectionResetError(f"ended with {code}"))
+                waiting.exception()  # who does not wait any more need not be told
+        self._acks.clear()
+
+    # ── speaking ──
+    def say(self, *messages: str | bytes) -> None:
+        """Send messages as they are."""
+        for message in messages:
+            if self._line is not None:
+                self._line.say(message)
+            elif self._polled is not None:
+                self._polled.say(message)
+
+    def emit(self, event: str, *args: Any) -> None:
+        """Send an event."""
+        self._send([event, *args], "")
+
+    def ask(self, event: str, *args: Any) -> "asyncio.Future[Event]":
+        """Send an event; the arguments of its answer."""
+        id, self._next_ack = self._next_ack, self._next_ack + 1
+        self._acks[id] = asyncio.get_running_loop().create_future()
+        answer = self._acks[id]
+        self._send([event, *args], str(id))
+        return answer
+
+    def _send(self, data: Any, id: str, kind: str = "2") -> None:
+        parts: list[bytes] = []
+        packed = _pack(data, parts)
+        head = f"{'5' if kind == '2' else '6'}{len(parts)}-" if parts else kind
+        text = json.dumps(packed, separators=(",", ":"), ensure_ascii=False)
+        self.say(f"4{head}{self._prefix}{id}{text}", *parts)
+
+    # ── hearing ──
+    def take(self, message: str | bytes) -> None:
+        """A message came."""
+        if isinstance(message, bytes):
+            self._attach(message)
+        elif message[0] == "4":
+            self._packet(message)
+        elif message[0] == "2":
+            self.pings += 1
+            if self.answers_pings:
+                self.say("3")
+        elif message[0] == "0":
+            self.sid = json.loads(message[1:])["sid"]
+            if self._hello is not None and not self._hello.done():
+                self._hello.set_result(None)
+
+    def _packet(self, message: str) -> None:
+        kind, rest = message[1], message[2:]
+        if kind in "56":
+            assert self._partial is None, "a packet between a packet and its attachments"
+            self._partial = (message, [])
+            return
+        rest = self._own(rest)
+        if kind == "2":
+            self._event(rest, [])
+        elif kind == "3":
+            self._ack(rest, [])
+        elif kind == "0":
+            told = json.loads(rest)
+            self.id = told["sid"]
+            self.recovered = self.pid is not None and told.get("pid") == self.pid
+            self.pid = told.get("pid")
+            if self._told is not None and not self._told.done():
+                self._told.set_result(None)
+        elif kind == "1":
+            self.was_put_out = True
+        elif kind == "4" and self._told is not None and not self._told.done():
+            self._told.set_exception(NotLetIn(json.loads(rest)))
+
+    def _own(self, rest: str) -> str:
+        if rest[:1] == "/":
+            namespace, _, rest = rest.partition(",")
+            assert namespace == self.namespace, f"a packet of {namespace}"
+        return rest
+
+    def _attach(self, message: bytes) -> None:
+        assert self._partial is not None, "bytes that belong to nothing"
+        text, parts = self._partial
+        parts.append(message)
+        count, _, rest = text[2:].partition("-")
+        if len(parts) == int(count):
+            self._partial = None
+            rest = self._own(rest)
+            if text[1] == "5":
+                self._event(rest, parts)
+            else:
+                self._ack(rest, parts)
+
+    def _event(self, rest: str, parts: list[bytes]) -> None:
+        id, data = _parse(rest, parts)
+        if id:
+            self._send(data[1:], id, "3")  # a question: its answer is what was asked
+            return
+        if self.pid is not None and isinstance(data[-1], str):
+            self.offset = data.pop()
+        if self.on_event is not None:
+            self.on_event(self, data)
+        else:
+            self.events.append(data)
+
+    def _ack(self, rest: str, parts: list[bytes]) -> None:
+        id, data = _parse(rest, parts)
+        waiting = self._acks.pop(int(id))  # KeyError: answered twice
+        if not waiting.done():
+            waiting.set_result(data)
+
+
+class NotLetIn(Exception):
+    """A CONNECT_ERROR; `told` is its data."""
+
+    def __init__(self, told: Any) -> None:
+        super().__init__(str(told))
+        self.told = told
+
+
+class Polled:
+    """The polling transport of one session: one GET at a time, one POST at a time."""
+
+    def __init__(self, client: Client, getting: HttpLine, posting: HttpLine) -> None:
+        self._client, self.getting, self.posting = client, getting, posting
+        self._target = QUERY + "polling"
+        self._at_rest = asyncio.Event()
+        self._is_leaving = False
+        self.outbox: list[str | bytes] = []
+        self._poller: asyncio.Task[None] | None = None
+        self._poster: asyncio.Task[None] | None = None
+
+    async def begin(self) -> None:
+        """Open the session and begin to poll."""
+        status, body = await self.getting.ask("GET", self._target)
+        if status != 200:
+            self.hang_up()
+            raise Refused(status, body)
+        self._take(body)
+        self._target += f"&sid={self._client.sid}"
+        self._poller = spawn(self._poll(), name="client polls")
+
+    async def rest(self) -> None:
+        """Return once neither GET nor POST is under way; no other one will begin."""
+        self._is_leaving = True
+        if self._poster is not None:
+            await self._poster
+        await self._at_rest.wait()
+
+    def hang_up(self) -> None:
+        """End both connections."""
+        for line in (self.getting, self.posting):
+            if line.transport is not None:
+                line.transport.close()
+
+    def say(self, message: str | bytes) -> None:
+        """Send with the next POST."""
+        self.outbox.append(message)
+        if (self._poster is None or self._poster.done()) and not self._is_leaving:
+            self._poster = spawn(self._post(), name="client posts")
+
+    async def _poll(self) -> None:
+        while not self._is_leaving:
+            try:
+                status, body = await self.getting.ask("GET", self._target)
+            except ConnectionResetError:
+                break
+            if status != 200:
+                break
+            if self._take(body):
+                break
+        if self._is_leaving:
+            self._at_rest.set()
+        else:
+            self._client.end(0)
+            self.hang_up()
+
+    async def _post(self) -> None:
+        while self.outbox and not self._is_leaving:
+            messages, self.outbox = self.outbox, []
+            body = "\x1e".join(map(_text, messages)).encode()
+            try:
+                status, _ = await self.posting.ask("POST", self._target, body)
+            except ConnectionResetError:
+                return
+            if status != 200:
+                return
+
+    def _take(self, body: bytes) -> bool:
+        """Hand on what came; True if that was the end."""
+        for each in body.decode().split("\x1e"):
+            if each == "1":
+                return True
+            self._client.take(_bytes(each[1:]) if each[0] == "b" else each)
+        return False
+
+
+def _text(message: str | bytes) -> str:
+    return message if isinstance(message, str) else "b" + base64.b64encode(message).decode()
+
+
+def _bytes(text: str) -> bytes:
+    return base64.b64decode(text)
+
+
+def _parse(rest: str, parts: list[bytes]) -> tuple[str, Event]:
+    """Id and arguments of an EVENT or ACK."""
+    start = rest.index("[")
+    data = json.loads(rest[start:])
+    return rest[:start], _unpack(data, parts) if parts else data
+
+
+def _pack(value: Any, parts: list[bytes]) -> Any:
+    if isinstance(value, bytes):
+        parts.append(value)
+        return {"_placeholder": True, "num": len(parts) - 1}
+    if isinstance(value, list | tuple):
+        return [_pack(each, parts) for each in value]
+    return value
+
+
+def _unpack(value: Any, parts: list[bytes]) -> Any:
+    if isinstance(value, list):
+        return [_unpack(each, parts) for each in value]
+    if isinstance(value, dict) and value.get("_placeholder"):
+        return parts[value["num"]]
+    return value
