@@ -79,8 +79,8 @@ def short(**more: Any) -> Plan:
     """Seconds instead of an hour, without recovery, which needs time to forget. Memory still warms up in so short a time."""
     settings = {"ping_interval_s": 0.5, "ping_timeout_s": 2.0}
     return Plan(
-        4.0, 60, 150.0, every_s=0.1, warm_s=1.5, slow_s=1.4, replaced_per_min=20.0,
-        settings=settings, growth=0.15, **{"rest_s": 10.0, **more},
+        4.0, 60, 150.0, every_s=0.1, warm_s=1.5, slow_s=1.4, replaced_per_min=40.0,
+        settings=settings, growth=0.3, **{"rest_s": 10.0, **more},
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ def plant(name: str, io: Server) -> None:
 
 def _memory(_: Server) -> Callable[[Socket], None]:
     def connected(_socket: Socket) -> None:
-        _kept.append(bytearray(os.urandom(600_000)))
+        _kept.append(bytearray(os.urandom(1_000_000)))
 
     return connected
 

@@ -79,7 +79,8 @@ class Child:
                     for name, count in self.at_rest.items()
                     if counts[name] != count
                 }
-                raise NotAtRest(f"left at the end: {left}")
+                sessions = (await self.ask("sessions"))[:5]
+                raise NotAtRest(f"left at the end: {left}; sessions: {sessions}")
             await asyncio.sleep(0.02)
         return counts
 

@@ -131,6 +131,14 @@ class Measured:
         """What was logged as an error, and what the loop was told of."""
         return self._errors.seen
 
+    def sessions(self) -> list[str]:
+        """What each session is, in a line: for whoever wonders why it is still there."""
+        return [
+            f"{sid} on {each.transport_name}: {each._machine.state.name}, egress {each.egress.waiting}, "
+            f"in {[(name, socket._state.name, socket.rooms) for name, socket in each._sockets.items()]}"
+            for sid, each in self.io._sessions.items()
+        ]
+
     def collect(self) -> int:
         """Collect garbage; how many objects that were."""
         return gc.collect()
