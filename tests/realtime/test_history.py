@@ -59,7 +59,7 @@ class Twin:
     def leave(self, room):
         if self.is_here:
             self.rooms.pop(room, None)
-            self.stays.leave(room, self.history.top)
+            self.stays.leave(room, self.history.top, self.history.first)
 
     def emit(self, rooms, excluded):
         what = f"event {self.history.top + 1}"
@@ -69,6 +69,11 @@ class Twin:
             self.due.append(what)
             if self.is_here:
                 self.wire.append((what, offset))
+
+    def forget(self):
+        seen = self.history.read_offset(self.offset)
+        while self.history.first <= min(seen, self.history.top):
+            self.history.drop_oldest()
 
     def volatile(self):
         if self.is_here:
@@ -109,6 +114,7 @@ STEPS = st.lists(
         st.tuples(st.just("join"), st.sampled_from((*ROOMS, "own"))),
         st.tuples(st.just("leave"), st.sampled_from((*ROOMS, "own"))),
         st.tuples(st.just("volatile")),
+        st.tuples(st.just("forget")),
         st.tuples(st.just("arrive"), st.integers(0, 3)),
         st.tuples(st.just("cut"), st.integers(0, 3)),
         st.tuples(st.just("back")),
@@ -119,7 +125,8 @@ STEPS = st.lists(
 
 @given(STEPS)
 def test_a_client_that_comes_back_has_what_one_that_never_left_has(steps):
-    """For any emits, joins, leaves, losses on the way, cuts and returns: the same events, in order, each once."""
+    """For any emits, joins, leaves, losses on the way, cuts and returns, and whatever it has seen is forgotten meanwhile: the same events, in
+    order, each once."""
     twin = Twin()
     for step, *arguments in steps:
         getattr(twin, step)(*arguments)
@@ -138,7 +145,7 @@ def test_rooms_count_at_the_time_of_an_event():
     sent(history, "before joining", ("a",))
     stays.join("a", history.top)
     sent(history, "in the room", ("a",))
-    stays.leave("a", history.top)
+    stays.leave("a", history.top, history.first)
     sent(history, "after leaving", ("a",))
     stays.join("a", history.top)
     sent(history, "again", ("b", "a"))
@@ -157,25 +164,43 @@ def test_a_selection_is_judged_by_the_rooms_of_now():
     assert not stays.selects((), ("a",))
 
 
-def test_a_socket_that_moves_without_end_is_known_from_then_on():
+def visit(history, stays, room):
+    """Be in a room for one event; returns its offset."""
+    stays.join(room, history.top)
+    offset = sent(history, f"in {room}")
+    stays.leave(room, history.top, history.first)
+    return offset
+
+
+def test_of_a_socket_that_moves_without_end_the_last_stays_are_known():
     """Its past is bounded: whoever is behind that gets a new session instead of half of what it missed."""
     history, stays = History(EPOCH), Stays(0)
     first = sent(history, "first")
     for number in range(MAX_PAST + 1):
         stays.join(f"room {number}", history.top)
-        stays.leave(
-            f"room {number}", history.top
-        )  # nothing was sent meanwhile: nothing to remember
-    for number in range(MAX_PAST):
-        stays.join(f"room {number}", history.top)
-        last = sent(history, f"event {number}")
-        stays.leave(f"room {number}", history.top)
+        # Nothing was sent meanwhile: nothing to remember.
+        stays.leave(f"room {number}", history.top, history.first)
+    second = visit(history, stays, "room 0")
+    for number in range(1, MAX_PAST):
+        visit(history, stays, f"room {number}")
     assert len(told(history, stays, first)) == MAX_PAST
-    stays.join("one more", history.top)
-    sent(history, "x")
-    stays.leave("one more", history.top)
-    assert told(history, stays, last) is Outcome.TRIMMED
-    assert told(history, stays, history.offset(is_next=False)) == []
+    visit(history, stays, "one more")
+    assert told(history, stays, first) is Outcome.TRIMMED
+    assert len(told(history, stays, second)) == MAX_PAST
+
+
+def test_a_stay_is_forgotten_with_the_events_of_its_time():
+    """A socket that moves all its life takes no more memory than one that moved as often as there are events to come back to."""
+    history, stays = History(EPOCH), Stays(0)
+    last = None
+    for number in range(10 * MAX_PAST):
+        last = visit(history, stays, f"room {number}")
+        if history.top - history.first == 9:
+            history.drop_oldest()
+    assert len(stays._past) <= 10
+    assert stays.known_from == 0
+    visit(history, stays, "one more")
+    assert told(history, stays, last) == ["in one more"]
 
 
 # ── offsets ──

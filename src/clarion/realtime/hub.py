@@ -157,7 +157,8 @@ class Hub(Generic[S]):
                 del self._rooms_of[socket]
             self._drop(room, socket)
         if self.recovery is not None and (stays := socket.stays) is not None:
-            stays.leave(room, self.recovery.history.top)
+            history = self.recovery.history
+            stays.leave(room, history.top, history.first)
         if is_told:
             self._tell_left(socket, room)
 

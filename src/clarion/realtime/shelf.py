@@ -91,7 +91,7 @@ class Parked(Struct):
 
     def leave(self, room: str) -> None:
         """It is taken out of a room."""
-        self.stays.leave(room, self.history.top)
+        self.stays.leave(room, self.history.top, self.history.first)
 
     def lost(self, why: str) -> None:
         """Tell that nobody can come back to it."""
