@@ -14,7 +14,7 @@ from pathlib import Path
 from clarion.realtime.transports import run
 from tests.soak.picture import write
 from tests.soak.run import Plan, load, save, soak
-from tests.soak.verdict import GAUGES, growth
+from tests.soak.verdict import GAUGES, IN_USE, growth
 from tests.support.leaks import LEAKS
 
 ROOT = Path(__file__).parent.parent.parent
@@ -35,13 +35,19 @@ def main(given: Sequence[str] | None = None) -> int:
     if args.draw:
         write(load(args.keep), ROOT / "docs/images")
         return 0
-    plan = Plan(args.minutes * 60, args.sockets, args.rate, args.seed, leaks=args.leak or [])
+    seconds = args.minutes * 60
+    warm_s = max(60.0, seconds / 10)
+    plan = Plan(seconds, args.sockets, args.rate, args.seed, warm_s=warm_s, leaks=args.leak or [])
     outcome = run(soak(plan, by=shlex.split(args.by), tell=say))
     args.keep.parent.mkdir(exist_ok=True)
     save(outcome, args.keep)
     for name in GAUGES:
         grown, allowed = growth(outcome.samples, name)
         say(f"{name:10} {grown:+14,.0f}   allowed {allowed:12,.0f}")
+    for name in IN_USE:
+        say(
+            f"{name:10} {outcome.warm[name]:14,.0f} after the warm-up, {outcome.rest[name]:14,.0f} at the end"
+        )
     say(f"seen: {outcome.seen}")
     for each in outcome.wrong[:20]:
         say(f"WRONG: {each}")

@@ -1,6 +1,7 @@
 """One soak: a server, its load, and samples of both; what was wrong in the end."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -41,8 +42,10 @@ class Plan(Struct, frozen=True):
     settings: dict[str, float] = field(default_factory=SETTINGS.copy)
     growth: float = GROWTH
     rest_s: float = 200.0
-    """For everything that has a time to go when all clients have left."""
+    """For everything that has a time to go when all clients have left, after the warm-up and at the end."""
     leaks: list[str] = []
+    beside: bool = True
+    """Whether an idle server runs beside it, which tells how late this machine is by itself."""
 
 
 class Outcome(Struct):
@@ -62,11 +65,10 @@ async def soak(
 ) -> Outcome:
     """Run one; `by` is a command that runs servers, `tell` is told how it goes."""
     outcome = Outcome(plan)
-    # The idle one tells how late this machine is by itself.
-    async with (
-        measured(plan.settings, LIMITS, leaks=plan.leaks, by=by) as child,
-        measured(by=by) as idle,
-    ):
+    async with contextlib.AsyncExitStack() as stack:
+        server = measured(plan.settings, LIMITS, leaks=plan.leaks, by=by)
+        child = await stack.enter_async_context(server)
+        idle = await stack.enter_async_context(measured(by=by)) if plan.beside else child
         await _warm_up(child, plan, outcome)
         tell("warm")
         churn = _churn(child, plan, plan.seed)
@@ -76,11 +78,7 @@ async def soak(
         watching.cancel()
         await churn.end()
         outcome.seen, outcome.wrong = dict(churn.seen), [*outcome.wrong, *churn.wrong]
-        try:
-            await child.rests(within_s=plan.rest_s)
-        except NotAtRest as exc:
-            outcome.wrong.append(str(exc))
-        outcome.rest = await _quiet(child)
+        outcome.rest = await _rest(child, plan, outcome)
         outcome.metrics = await child.ask("metrics")
     outcome.wrong += growing(outcome.samples, share=plan.growth) + kept(outcome.warm, outcome.rest)
     outcome.wrong += _collections(outcome)
@@ -107,11 +105,15 @@ async def _warm_up(child: Child, plan: Plan, outcome: Outcome) -> None:
     await churn.run(plan.warm_s)
     await churn.end()
     outcome.wrong += churn.wrong
-    await child.until(lambda counts: not counts["sessions"])
-    outcome.warm = await _quiet(child)
+    outcome.warm = await _rest(child, plan, outcome)
 
 
-async def _quiet(child: Child) -> dict[str, float]:
+async def _rest(child: Child, plan: Plan, outcome: Outcome) -> dict[str, float]:
+    """What the server holds when everything that clients leave behind has gone."""
+    try:
+        await child.rests(within_s=plan.rest_s)
+    except NotAtRest as exc:
+        outcome.wrong.append(str(exc))
     await child.ask("collect")
     health: dict[str, float] = await child.ask("health")
     return health
@@ -123,8 +125,8 @@ async def _watch(
     """Take a sample again and again."""
     loop = asyncio.get_running_loop()
     began = loop.time()
-    await child.ask("health")  # forgets the pauses of the warm-up
-    await idle.ask("health")
+    for each in (child, idle):
+        await each.ask("health")  # forgets the pauses of the warm-up
     for number in range(1 << 30):
         await asyncio.sleep(max(0.0, began + number * outcome.plan.every_s - loop.time()))
         values = await child.ask("counts") | await child.ask("health")
@@ -134,7 +136,7 @@ async def _watch(
         if number % 12 == 0:
             tell(
                 f"{loop.time() - began:7.0f} s  {values['sessions']:5} sessions  "
-                f"{values['rss'] / 1e6:6.1f} MB  {values['tasks']:5} tasks  {len(churn.wrong)} wrong"
+                f"{values['rss'] / 1e6:6.1f} MB  {values['blocks']:9,} blocks  {values['heap'] / 1e6:6.1f} MB heap  {values['tasks']:5} tasks  {len(churn.wrong)} wrong"
             )
 
 

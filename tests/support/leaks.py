@@ -19,7 +19,8 @@ def plant(name: str, io: Server) -> None:
 
 def _memory(_: Server) -> Callable[[Socket], None]:
     def connected(_socket: Socket) -> None:
-        _kept.append(bytearray(os.urandom(1_000_000)))
+        _kept.append(bytearray(os.urandom(1_000_000)))  # of malloc's
+        _kept.append([str(number) for number in range(5_000)])  # and of Python's own
 
     return connected
 

@@ -13,8 +13,6 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from clarion.clock import SystemClock
@@ -32,6 +30,7 @@ from clarion.telemetry import (
 )
 from tests.support.leaks import plant
 from tests.support.measured_app import serve_events
+from tests.support.memory import memory
 
 LAG_S = 0.1  # between two looks at how late the loop is
 
@@ -121,7 +120,7 @@ class Measured:
         """Memory, processor time, collections of garbage, and the longest pauses since the last question."""
         times = os.times()
         return {
-            **dict(_memory()),
+            **dict(memory()),
             "cpu_s": times.user + times.system,
             "gen2": gc.get_stats()[2]["collections"],
             **self._pauses.take(),
@@ -150,16 +149,6 @@ class Measured:
     def members(self, room: str) -> list[str]:
         """Ids of the sockets in a room."""
         return [each.id for each in self.io.sockets.values() if room in each.rooms]
-
-
-def _memory() -> Iterator[tuple[str, float]]:
-    page = os.sysconf("SC_PAGE_SIZE")
-    yield "rss", int(Path("/proc/self/statm").read_text().split()[1]) * page
-    private = 0
-    for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
-        if line.startswith(("Private_Clean", "Private_Dirty")):
-            private += int(line.split()[1]) * 1024
-    yield "uss", private
 
 
 async def main(wanted: dict[str, Any]) -> None:
