@@ -5,17 +5,16 @@ callbacks in the loop's turn in which it came; what its end was is in `ended`.
 """
 
 import asyncio
-import base64
 import json
 from collections.abc import Callable
 from typing import Any
 
-from clarion.telemetry import spawn
-from tests.support.quick_wire import HttpLine, Line, Refused, WebSocketLine, http, websocket
+from tests.support.quick_packets import Event, pack, parse
+from tests.support.quick_polling import Polled
+from tests.support.quick_wire import Line, WebSocketLine, http, websocket
 
 WAIT_S = 30.0
 QUERY = "/socket.io/?EIO=4&transport="
-Event = list[Any]
 
 
 class Client:
@@ -69,7 +68,9 @@ class Client:
             async with asyncio.timeout(WAIT_S):
                 await self._hello
         else:
-            self._polled = Polled(self, await http(self.port), await http(self.port))
+            self._polled = Polled(
+                self, QUERY + "polling", await http(self.port), await http(self.port)
+            )
             await self._polled.begin()
         return self
 
@@ -187,7 +188,7 @@ class Client:
 
     def _send(self, data: Any, id: str, kind: str = "2") -> None:
         parts: list[bytes] = []
-        packed = _pack(data, parts)
+        packed = pack(data, parts)
         head = f"{'5' if kind == '2' else '6'}{len(parts)}-" if parts else kind
         text = json.dumps(packed, separators=(",", ":"), ensure_ascii=False)
         self.say(f"4{head}{self._prefix}{id}{text}", *parts)
@@ -251,7 +252,7 @@ class Client:
                 self._ack(rest, parts)
 
     def _event(self, rest: str, parts: list[bytes]) -> None:
-        id, data = _parse(rest, parts)
+        id, data = parse(rest, parts)
         if id:
             self._send(data[1:], id, "3")  # a question: its answer is what was asked
             return
@@ -263,7 +264,7 @@ class Client:
             self.events.append(data)
 
     def _ack(self, rest: str, parts: list[bytes]) -> None:
-        id, data = _parse(rest, parts)
+        id, data = parse(rest, parts)
         waiting = self._acks.pop(int(id))  # KeyError: answered twice
         if not waiting.done():
             waiting.set_result(data)
@@ -275,112 +276,3 @@ class NotLetIn(Exception):
     def __init__(self, told: Any) -> None:
         super().__init__(str(told))
         self.told = told
-
-
-class Polled:
-    """The polling transport of one session: one GET at a time, one POST at a time."""
-
-    def __init__(self, client: Client, getting: HttpLine, posting: HttpLine) -> None:
-        self._client, self.getting, self.posting = client, getting, posting
-        self._target = QUERY + "polling"
-        self._at_rest = asyncio.Event()
-        self._is_leaving = False
-        self.outbox: list[str | bytes] = []
-        self._poller: asyncio.Task[None] | None = None
-        self._poster: asyncio.Task[None] | None = None
-
-    async def begin(self) -> None:
-        """Open the session and begin to poll."""
-        status, body = await self.getting.ask("GET", self._target)
-        if status != 200:
-            self.hang_up()
-            raise Refused(status, body)
-        self._take(body)
-        self._target += f"&sid={self._client.sid}"
-        self._poller = spawn(self._poll(), name="client polls")
-
-    async def rest(self) -> None:
-        """Return once neither GET nor POST is under way; no other one will begin."""
-        self._is_leaving = True
-        if self._poster is not None:
-            await self._poster
-        await self._at_rest.wait()
-
-    def hang_up(self) -> None:
-        """End both connections."""
-        for line in (self.getting, self.posting):
-            if line.transport is not None:
-                line.transport.close()
-
-    def say(self, message: str | bytes) -> None:
-        """Send with the next POST."""
-        self.outbox.append(message)
-        if (self._poster is None or self._poster.done()) and not self._is_leaving:
-            self._poster = spawn(self._post(), name="client posts")
-
-    async def _poll(self) -> None:
-        while not self._is_leaving:
-            try:
-                status, body = await self.getting.ask("GET", self._target)
-            except ConnectionResetError:
-                break
-            if status != 200:
-                break
-            if self._take(body):
-                break
-        if self._is_leaving:
-            self._at_rest.set()
-        else:
-            self._client.end(0)
-            self.hang_up()
-
-    async def _post(self) -> None:
-        while self.outbox and not self._is_leaving:
-            messages, self.outbox = self.outbox, []
-            body = "\x1e".join(map(_text, messages)).encode()
-            try:
-                status, _ = await self.posting.ask("POST", self._target, body)
-            except ConnectionResetError:
-                return
-            if status != 200:
-                return
-
-    def _take(self, body: bytes) -> bool:
-        """Hand on what came; True if that was the end."""
-        for each in body.decode().split("\x1e"):
-            if each == "1":
-                return True
-            self._client.take(_bytes(each[1:]) if each[0] == "b" else each)
-        return False
-
-
-def _text(message: str | bytes) -> str:
-    return message if isinstance(message, str) else "b" + base64.b64encode(message).decode()
-
-
-def _bytes(text: str) -> bytes:
-    return base64.b64decode(text)
-
-
-def _parse(rest: str, parts: list[bytes]) -> tuple[str, Event]:
-    """Id and arguments of an EVENT or ACK."""
-    start = rest.index("[")
-    data = json.loads(rest[start:])
-    return rest[:start], _unpack(data, parts) if parts else data
-
-
-def _pack(value: Any, parts: list[bytes]) -> Any:
-    if isinstance(value, bytes):
-        parts.append(value)
-        return {"_placeholder": True, "num": len(parts) - 1}
-    if isinstance(value, list | tuple):
-        return [_pack(each, parts) for each in value]
-    return value
-
-
-def _unpack(value: Any, parts: list[bytes]) -> Any:
-    if isinstance(value, list):
-        return [_unpack(each, parts) for each in value]
-    if isinstance(value, dict) and value.get("_placeholder"):
-        return parts[value["num"]]
-    return value
