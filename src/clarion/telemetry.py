@@ -115,6 +115,7 @@ upstream_requests = _counter(
     "result",
 )
 # ── Redis ──
+bus_gaps = _counter("bus_gaps", "Channels between nodes that may have missed messages")
 redis_links_lost = _Tallies(
     "redis_links_lost", "Connections to Redis that ended, by the cause", "cause"
 )

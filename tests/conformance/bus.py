@@ -78,6 +78,19 @@ class BusConformance:
         assert [await got.get(), await got.get()] == [b"1", b"2"]
         assert calls == [b"1", b"2"]
 
+    async def test_what_comes_after_settling_arrives(self, bus: Bus) -> None:
+        """However often one has left and come back before; and settling what nobody listens to is no wait at all."""
+        got: asyncio.Queue[bytes] = asyncio.Queue()
+        for _ in range(3):
+            bus.subscribe("a", got.put_nowait)
+            bus.unsubscribe("a", got.put_nowait)
+        receiver = got.put_nowait
+        bus.subscribe("a", receiver)
+        await bus.settle("a")
+        await bus.settle("nowhere")
+        await bus.publish("a", b"1")
+        assert await got.get() == b"1"
+
     async def test_a_closed_bus_refuses(self, bus: Bus) -> None:
         """After the close nothing is delivered, and publishing says so."""
         gone: list[bytes] = []

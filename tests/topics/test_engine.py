@@ -19,6 +19,7 @@ from clarion.errors import (
     Unavailable,
 )
 from clarion.settings import Limits
+from clarion.telemetry import spawn
 from clarion.topics.arguments import SubscribeArgs
 from clarion.topics.stream import Position
 from tests.support.publications import Publication
@@ -287,6 +288,35 @@ async def test_a_gap_of_the_bus_is_checked_at_once(bench: Bench) -> None:
     bench.bus.gap()
     await settle(lambda: bool(socket.offsets))
     assert socket.offsets == [1]
+
+
+async def test_a_gap_while_a_subscriber_is_answered_is_filled_when_it_goes_live(
+    bench: Bench,
+) -> None:
+    """What was lost between the reading of the log and the ack is not left to the next check."""
+    socket = Socket("s")
+    bench.log.gate = asyncio.Event()
+    subscribing = spawn(bench.subscribe(socket), name="test")
+    await bench.log.reading.wait()
+    await bench.publish(OPEN, 1, announce=False)
+    bench.bus.gap()
+    await settle()
+    bench.log.gate.set()
+    assert (await subscribing).offset == 0
+    await settle(lambda: bool(socket.offsets))
+    assert socket.offsets == [1]
+
+
+async def test_the_log_is_read_when_the_bus_brings_what_comes_then(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A subscription to a bus between nodes takes a moment: a publication in it is in the log that is read afterwards."""
+
+    async def settle_slowly(_: str) -> None:
+        await bench.publish(OPEN, 1, announce=False)
+
+    monkeypatch.setattr(bench.bus, "settle", settle_slowly)
+    assert (await bench.subscribe(Socket("s"))).offset == 1
 
 
 async def test_a_log_that_is_down_costs_nobody_the_subscription(bench: Bench) -> None:

@@ -33,6 +33,13 @@ class Bus(Protocol):
         """Call it no more, not even with messages that are on their way."""
         ...
 
+    async def settle(self, channel: str) -> None:
+        """Return when everything that is published on a subscribed channel from now on will arrive, or else a gap will be told.
+
+        Between nodes a subscription takes a moment. Who reads the truth after this has missed nothing.
+        """
+        ...
+
     def on_gap(self, listener: GapListener) -> None:
         """Be told which subscribed channels may have missed messages."""
         ...

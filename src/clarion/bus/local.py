@@ -7,19 +7,15 @@ import asyncio
 from collections.abc import Sequence
 
 from clarion.bus.base import GapListener, Receiver
+from clarion.bus.receivers import Receivers
 from clarion.errors import Closed
-from clarion.telemetry import get_logger
-
-_log = get_logger(__name__)
 
 
 class LocalBus:
     """In-process twin of the bus between nodes."""
 
     def __init__(self) -> None:
-        # Dicts as ordered sets: delivery is in the order of subscribing.
-        self._receivers: dict[str, dict[Receiver, None]] = {}
-        self._gap_listeners: dict[GapListener, None] = {}
+        self._receivers = Receivers()
         self._is_closed = False
 
     async def publish(self, channel: str, data: bytes) -> None:
@@ -30,47 +26,29 @@ class LocalBus:
         """
         if self._is_closed:
             raise Closed("the bus is closed")
-        asyncio.get_running_loop().call_soon(self._deliver, channel, data)
+        asyncio.get_running_loop().call_soon(self._receivers.deliver, channel, data)
 
     def subscribe(self, channel: str, receiver: Receiver) -> None:
         """Call `receiver` with each message of the channel from now on."""
-        self._receivers.setdefault(channel, {})[receiver] = None
+        self._receivers.add(channel, receiver)
 
     def unsubscribe(self, channel: str, receiver: Receiver) -> None:
         """Call it no more; nothing happens if it was not subscribed."""
-        receivers = self._receivers.get(channel, {})
-        receivers.pop(receiver, None)
-        if not receivers:
-            self._receivers.pop(channel, None)
+        self._receivers.remove(channel, receiver)
+
+    async def settle(self, channel: str) -> None:
+        """Nothing is on its way: a subscription counts at once."""
 
     def on_gap(self, listener: GapListener) -> None:
         """Be told which subscribed channels may have missed messages: here only when `gap` says so."""
-        self._gap_listeners[listener] = None
+        self._receivers.listen_for_gaps(listener)
 
     def gap(self, channels: Sequence[str] | None = None) -> None:
         """Say that messages of these channels (None: of all subscribed ones) may be lost. Tests and simulations do."""
-        names = tuple(self._receivers) if channels is None else tuple(channels)
-        asyncio.get_running_loop().call_soon(self._tell_gap, names)
+        names = self._receivers.channels if channels is None else tuple(channels)
+        asyncio.get_running_loop().call_soon(self._receivers.tell_gap, names)
 
     async def close(self) -> None:
         """Deliver nothing more."""
         self._is_closed = True
         self._receivers.clear()
-        self._gap_listeners.clear()
-
-    def _deliver(self, channel: str, data: bytes) -> None:
-        receivers = self._receivers.get(channel, {})
-        for receiver in tuple(receivers):
-            if receiver not in receivers:  # an earlier one has unsubscribed it
-                continue
-            try:
-                receiver(data)
-            except Exception:  # noqa: BLE001  logged; one listener's bug must not cost the others their message
-                _log.exception("receiver of the bus failed", channel=channel)
-
-    def _tell_gap(self, channels: Sequence[str]) -> None:
-        for listener in tuple(self._gap_listeners):
-            try:
-                listener(channels)
-            except Exception:  # noqa: BLE001  likewise
-                _log.exception("gap listener of the bus failed")

@@ -155,6 +155,7 @@ class TopicEngine:
         subscription = Subscription(socket, self._books.feed(topic, kind), principal, matches)
         self._books.add(subscription)
         try:
+            await self._bus.settle(channel(topic))
             answer = await self._read(subscription, wish)
         except BaseException:
             self._books.remove(subscription)
@@ -379,6 +380,9 @@ class TopicEngine:
     def _on_gap(self, channels: Sequence[str]) -> None:
         gone = dict.fromkeys(channels)
         topics = [topic for topic in self._books.feeds if channel(topic) in gone]
+        for topic in topics:
+            for subscription in self._books.feeds[topic].subscriptions.values():
+                subscription.doubt()
         if topics:
             self._spawn(self._try_check(topics), name="topics: check after a gap")
 

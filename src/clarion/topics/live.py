@@ -82,7 +82,7 @@ class Subscription:
     """One socket's subscription to one topic. It begins waiting, without a position."""
 
     __slots__ = (
-        "_skipped", "_told", "_waiting", "feed", "filter", "has_ended", "position", "principal", "socket",
+        "_is_doubtful", "_skipped", "_told", "_waiting", "feed", "filter", "has_ended", "position", "principal", "socket",
     )  # fmt: skip
 
     def __init__(
@@ -101,6 +101,8 @@ class Subscription:
         self.has_ended = False
         # Entries and their epochs, while the log is being read; None: live.
         self._waiting: list[tuple[str, Entry]] | None = []
+        # Something may have been lost while it waits.
+        self._is_doubtful = False
         # Not None <=> entries up to the position were skipped since the client was told `_told`: by key, the newest that it still gets.
         self._skipped: dict[str, Entry] | None = None
         self._told = 0
@@ -128,10 +130,15 @@ class Subscription:
         if len(self._waiting) > most:
             del self._waiting[:-1]
 
+    def doubt(self) -> None:
+        """Something may be lost: if the log is being read just now, it is to be read again."""
+        self._is_doubtful = self._waiting is not None
+
     def go(self) -> bool:
-        """Go live with what has waited. Returns whether something is missing: then the log must be read."""
+        """Go live with what has waited. Returns whether something is or may be missing: then the log must be read."""
         waiting, self._waiting = self._waiting or [], None
-        return any(not self.offer(epoch, entry, None) for epoch, entry in waiting)
+        is_doubtful, self._is_doubtful = self._is_doubtful, False
+        return any(not self.offer(epoch, entry, None) for epoch, entry in waiting) or is_doubtful
 
     def stay(self) -> None:
         """Go live where it stands, without what has waited: the next entry or the next check shows the gap."""

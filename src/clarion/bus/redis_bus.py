@@ -1,0 +1,212 @@
+"""The bus between nodes, over Redis' Pub/Sub: one link that comes back by itself, and says what it may have missed.
+
+Pub/Sub keeps nothing for who is away. So whenever a link is new, every channel that was subscribed before it counts as one that may
+have missed messages, and its listeners read the truth from where it is stored. One link publishes and listens: whatever breaks it, the
+publisher's own node hears of the gap too. In a Cluster any server will do, since PUBLISH reaches all of them.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+import hiredis
+
+from clarion.bus.address import parse
+from clarion.bus.base import GapListener, Receiver
+from clarion.bus.link import DEADLINE_S, Link, dial
+from clarion.bus.receivers import Receivers
+from clarion.errors import Closed, Unavailable
+from clarion.ids import Ids
+from clarion.telemetry import bus_gaps, get_logger, spawn
+
+_log = get_logger(__name__)
+
+HEALTH_S: Final = 5.0  # of silence, until the server is asked whether it is there
+FIRST_S, LONGEST_S = (
+    0.05,
+    2.0,
+)  # of pauses between attempts to connect, each up to twice as long as the one before
+AT_ONCE: Final = 1_000  # channels in one command
+
+
+class _Unsettled:
+    """A channel whose subscription Redis has not confirmed yet; as often as it was asked for on this link."""
+
+    __slots__ = ("asked", "settled")
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+
+class RedisBus:
+    """Publish and subscribe by channel name, for all nodes that share a Redis.
+
+    Args:
+        url: See `address.parse`.
+        ids: For the spread of pauses: nodes must not come back together.
+        prefix: Of the channels' names in Redis.
+        deadline_s: For how long (s) an answer is waited for, and a connection.
+
+    Raises:
+        SettingsError: The URL is none.
+    """
+
+    def __init__(
+        self, url: str, *, ids: Ids, prefix: str = "clarion", deadline_s: float = DEADLINE_S
+    ) -> None:
+        # Fixed at creation
+        self._address = parse(url)
+        self._ids = ids
+        self._prefix = f"{prefix}:".encode()
+        self._deadline_s = deadline_s
+        # Changes while open
+        self._receivers = Receivers()
+        self._link: Link | None = None
+        self._unsettled: dict[str, _Unsettled] = {}
+        # Channels that were subscribed before this link and are not confirmed; and those that are, whose gap is to be told.
+        self._missed: dict[str, None] = {}
+        self._gaps: list[str] = []
+        self._task: asyncio.Task[None] | None = None
+        self._is_closed = False
+
+    async def start(self) -> None:
+        """Connect, and keep connected from now on.
+
+        Raises:
+            Unavailable: No server answers.
+        """
+        link = await self._dial()
+        self._adopt(link)
+        self._task = spawn(self._keep(link), name="redis bus")
+
+    async def publish(self, channel: str, data: bytes) -> None:
+        """Hand a message to everyone who is subscribed, on whatever node. Redis' answer is not waited for.
+
+        Raises:
+            Unavailable: There is no connection now; `Overloaded`: too much waits for it.
+            Closed: The bus was closed.
+        """
+        if self._is_closed:
+            raise Closed("the bus is closed")
+        if self._link is None or self._link.is_lost:
+            raise Unavailable("the bus is not connected to Redis")
+        answer = self._link.ask("PUBLISH", self._prefix + channel.encode(), data)
+        if answer.done():
+            raise answer.result()
+        answer.add_done_callback(_log_refusal)
+
+    def subscribe(self, channel: str, receiver: Receiver) -> None:
+        """Call `receiver` with each message of the channel, once it is settled."""
+        if self._receivers.add(channel, receiver) and self._link is not None:
+            self._begin(self._link, [channel])
+
+    def unsubscribe(self, channel: str, receiver: Receiver) -> None:
+        """Call it no more; nothing happens if it was not subscribed."""
+        if self._receivers.remove(channel, receiver) and self._link is not None:
+            self._link.tell("UNSUBSCRIBE", self._prefix + channel.encode())
+
+    async def settle(self, channel: str) -> None:
+        """Return when Redis has confirmed the subscription; or when the link is lost: then a gap will be told."""
+        if (waiting := self._unsettled.get(channel)) is not None:
+            await asyncio.shield(waiting.settled)
+
+    def on_gap(self, listener: GapListener) -> None:
+        """Be told which subscribed channels may have missed messages."""
+        self._receivers.listen_for_gaps(listener)
+
+    async def close(self) -> None:
+        """Deliver nothing more."""
+        self._is_closed = True
+        self._receivers.clear()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._link is not None:
+            self._link.abort("closed")
+            await self._link.lost
+            self._give_up()
+
+    # ── the link ──
+    async def _dial(self) -> Link:
+        failed = Unavailable("no server of Redis answers")
+        for node in self._address.nodes:
+            try:
+                return await dial(
+                    self._address, node, deadline_s=self._deadline_s, on_push=self._on_push
+                )
+            except Unavailable as exc:
+                failed = exc
+        raise failed
+
+    def _adopt(self, link: Link) -> None:
+        self._link = link
+        channels = self._receivers.channels
+        self._missed = dict.fromkeys(channels)
+        for at in range(0, len(channels), AT_ONCE):
+            self._begin(link, channels[at : at + AT_ONCE])
+
+    def _give_up(self) -> None:
+        self._link = None
+        for waiting in self._unsettled.values():
+            waiting.settled.set_result(None)
+        self._unsettled.clear()
+
+    async def _keep(self, link: Link) -> None:
+        while True:
+            while not link.is_lost:
+                await asyncio.wait([link.lost], timeout=HEALTH_S)
+                # Its deadline finds out a server that is silent for good.
+                _ = link.ask("PING")
+            self._give_up()
+            _log.warning("the bus has lost its connection to Redis", why=link.lost.result())
+            link = await self._again()
+            self._adopt(link)
+
+    async def _again(self) -> Link:
+        longest = FIRST_S
+        while True:
+            await asyncio.sleep(self._ids.uniform(0, longest))
+            try:
+                return await self._dial()
+            except Unavailable as exc:
+                _log.warning("the bus cannot connect to Redis", error=exc.message)
+                longest = min(LONGEST_S, 2 * longest)
+
+    def _begin(self, link: Link, channels: Sequence[str]) -> None:
+        for channel in channels:
+            self._unsettled.setdefault(channel, _Unsettled()).asked += 1
+        link.tell("SUBSCRIBE", *(self._prefix + channel.encode() for channel in channels))
+
+    # ── what comes ──
+    def _on_push(self, push: list[Any]) -> None:
+        kind, name = push[0], push[1]
+        channel = name[len(self._prefix) :].decode()
+        if kind == b"message":
+            self._receivers.deliver(channel, push[2])
+        elif kind == b"subscribe":
+            self._confirm(channel)
+
+    def _confirm(self, channel: str) -> None:
+        waiting = self._unsettled.get(channel)
+        if waiting is not None:
+            waiting.asked -= 1
+            if waiting.asked == 0:
+                del self._unsettled[channel]
+                waiting.settled.set_result(None)
+        if channel in self._missed:
+            del self._missed[channel]
+            if not self._gaps:  # of many that are confirmed together, told together
+                asyncio.get_running_loop().call_soon(self._tell_gaps)
+            self._gaps.append(channel)
+
+    def _tell_gaps(self) -> None:
+        channels, self._gaps = self._gaps, []
+        bus_gaps.inc(len(channels))
+        self._receivers.tell_gap(channels)
+
+
+def _log_refusal(answer: "asyncio.Future[Any]") -> None:
+    # What was lost with the link, its gap will tell.
+    if not answer.cancelled() and isinstance(answer.result(), hiredis.ReplyError):
+        _log.warning("Redis did not publish", error=str(answer.result()))
