@@ -2,5 +2,6 @@
 
 from clarion.topics.stores.base import Appended, Expired, Items, Keep, TopicStore
 from clarion.topics.stores.memory import MemoryStore
+from clarion.topics.stores.sql import SqlStore
 
-__all__ = ["Appended", "Expired", "Items", "Keep", "MemoryStore", "TopicStore"]
+__all__ = ["Appended", "Expired", "Items", "Keep", "MemoryStore", "SqlStore", "TopicStore"]
