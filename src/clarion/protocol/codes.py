@@ -39,7 +39,7 @@ class CloseCode(IntEnum):
         "Packets of the other parser came: `realtime.parser` and the client's `parser` must be the same",
     )
     INVALID_DATA = 1007, "close", "A text message was not UTF-8"
-    POLICY = 1008, "close", "Too many control frames"
+    POLICY = 1008, "close", "The attachments that a packet announced did not come in time"
     TOO_BIG = 1009, "close", "A message, or the number of its fragments, exceeded its limit"
     INTERNAL = 1011, "close", "A bug of ours; the log has it"
     # Reconnect, or subscribe again, and recover.

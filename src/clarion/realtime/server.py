@@ -19,9 +19,8 @@ Beside an application on the fast port, `admit` decides about WebSockets and `as
 """
 
 import asyncio
-import functools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, ClassVar, Final, overload
+from typing import Any, ClassVar, Final, TypeVar, overload
 
 from clarion.clock import Clock, SystemClock
 from clarion.errors import UsageError
@@ -65,6 +64,8 @@ from clarion.settings import Limits, Realtime, checked
 from clarion.telemetry import get_logger, handshakes, spawn
 
 log = get_logger(__name__)
+
+R = TypeVar("R", bound=RawHandler)
 
 GRACE_S: Final = 10.0  # for handlers to end by themselves when the server closes
 
@@ -282,14 +283,27 @@ class Server(Root):
         """
         return self._spaces.of(name) if isinstance(name, str) else self._spaces.parent(name)
 
+    @overload
+    def websocket(
+        self, path: str, *, subprotocols: Sequence[str] = (), deflate: Deflate | None = None
+    ) -> Callable[[R], R]: ...
+    @overload
     def websocket(
         self,
         path: str,
-        handler: RawHandler | None = None,
+        handler: R,
         *,
         subprotocols: Sequence[str] = (),
         deflate: Deflate | None = None,
-    ) -> Any:
+    ) -> R: ...
+    def websocket(
+        self,
+        path: str,
+        handler: R | None = None,
+        *,
+        subprotocols: Sequence[str] = (),
+        deflate: Deflate | None = None,
+    ) -> R | Callable[[R], R]:
         """Serve WebSockets that are no Socket.IO on a path, with the same egress, limits, origin check and drain.
 
         Only on the port of `HttpServer`, `serve` or `run`, not through `asgi`.
@@ -304,8 +318,8 @@ class Server(Root):
             UsageError: The path is none, or is served already.
         """
         if handler is None:
-            return functools.partial(
-                self.websocket, path, subprotocols=subprotocols, deflate=deflate
+            return lambda given: self.websocket(
+                path, given, subprotocols=subprotocols, deflate=deflate
             )
         check_path(path, taken=self.endpoints)
         deflating = self._deflating if deflate is None else Deflating(deflate)
