@@ -48,6 +48,7 @@ from clarion.topics.stream import Entry, Position, Reason, Recovered, compare, r
 _log = get_logger(__name__)
 
 TOPS_AT_ONCE = 500  # topics in one question to a log
+OVERTAKEN_S = 0.05  # announcements of two writers, or of two nodes, may pass each other
 CATCH_UP_S = 0.5  # until a client hears of what was skipped
 SPREAD = 0.2  # of the time between two checks: nodes and their timers must not beat together
 
@@ -168,7 +169,7 @@ class TopicEngine:
 
     def go(self, subscription: Subscription) -> None:
         """Deliver what has waited, and from now on what comes."""
-        if not subscription.has_ended and subscription.go():
+        if not subscription.has_ended and not subscription.go():
             self._repair(subscription)
 
     def unsubscribe(self, socket: Peer, name: str) -> None:
@@ -319,12 +320,18 @@ class TopicEngine:
         frame = _decode_frame(data)
         behind = feed.deliver(frame.epoch, frame.entries, self._limits.recovery_publications)
         for subscription in behind:
-            self._repair(subscription)
+            self._spawn(self._be_patient(subscription), name="topics: out of order")
 
     def _repair(self, subscription: Subscription) -> None:
         """Read what a subscriber lacks; what comes meanwhile waits."""
         subscription.wait()
         self._spawn(self._catch_up(subscription), name="topics: catch up")
+
+    async def _be_patient(self, subscription: Subscription) -> None:
+        """Give what was overtaken on its way the time to come; read the log if it does not."""
+        await asyncio.sleep(OVERTAKEN_S)
+        if subscription.is_waiting and not subscription.go():
+            await self._catch_up(subscription)
 
     async def _catch_up(self, subscription: Subscription) -> None:
         feed = subscription.feed

@@ -74,7 +74,7 @@ class MemoryStore:
         self._held: dict[Topic, _Held] = {}
         self._bytes = 0
         # When an item may be due. One that was changed since is met there, and passed over.
-        self._due: list[tuple[int, int, Topic, str]] = []
+        self._due: list[tuple[int, str, int, Topic]] = []
         self._pushed = 0
 
     # ── reading ──
@@ -164,10 +164,10 @@ class MemoryStore:
         now_ms = self._clock.now_ms()
         found: dict[Topic, Expired] = {}
         while limit > 0 and self._due and self._due[0][0] <= now_ms:
-            _, _, topic, key = heapq.heappop(self._due)
+            expires_ms, key, _, topic = heapq.heappop(self._due)
             held = self._held.get(topic)
             item = None if held is None else held.items.get(key)
-            if held is None or item is None or not is_due(item, now_ms):
+            if held is None or item is None or item.expires_ms != expires_ms:
                 continue
             limit -= 1
             if item.is_gone:
@@ -277,7 +277,7 @@ class MemoryStore:
     def _push(self, topic: Topic, key: str, expires_ms: int) -> None:
         # The number keeps topics from being compared.
         self._pushed += 1
-        heapq.heappush(self._due, (expires_ms, self._pushed, topic, key))
+        heapq.heappush(self._due, (expires_ms, key, self._pushed, topic))
 
     def _count(self, held: _Held, size: int) -> None:
         held.bytes += size
