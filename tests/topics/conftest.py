@@ -7,7 +7,7 @@ import pytest
 from clarion.topics import engine
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="package")
 def impatient() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "OVERTAKEN_S", 0)
