@@ -19,6 +19,7 @@ Beside an application on the fast port, `admit` decides about WebSockets and `as
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final, TypeVar, overload
 
@@ -39,7 +40,7 @@ from clarion.realtime.emitter import Emitter
 from clarion.realtime.endpoints import RawEndpoints, check_path
 from clarion.realtime.engine import Engine
 from clarion.realtime.entrance import AllowRequest, Entrance, GenerateId
-from clarion.realtime.handlers import Runner
+from clarion.realtime.handlers import Runner, check_takes
 from clarion.realtime.handshake import Handshake
 from clarion.realtime.heartbeat import RESOLUTION_S, Wheel
 from clarion.realtime.namespace import Namespace
@@ -127,6 +128,8 @@ class Server(Root):
             )
         if not isinstance(cookie, Cookie | bool):
             raise UsageError(f"a cookie is True or Cookie(…), not {cookie!r}")
+        for judge in filter(None, (allow_request, generate_id)):
+            check_takes(judge, "the request")
         # Fixed at creation
         bare_path = settings.path.rstrip("/")
         self.path = f"{bare_path}/" if settings.add_trailing_slash else bare_path
@@ -279,9 +282,13 @@ class Server(Root):
                 not asked while there is; who may come in is for middlewares.
 
         Raises:
-            UsageError: The name is none that a client could ask for.
+            UsageError: The name is none that a client could ask for, or the function does not take two arguments.
         """
-        return self._spaces.of(name) if isinstance(name, str) else self._spaces.parent(name)
+        if isinstance(name, str):
+            return self._spaces.of(name)
+        if not isinstance(name, re.Pattern):
+            check_takes(name, "a name and the client's `auth`", 2)
+        return self._spaces.parent(name)
 
     @overload
     def websocket(
@@ -315,12 +322,13 @@ class Server(Root):
             deflate: How to compress for clients that offer it; None: as `realtime.deflate` says.
 
         Raises:
-            UsageError: The path is none, or is served already.
+            UsageError: The path is none, or is served already, or the handler does not take one argument.
         """
         if handler is None:
             return lambda given: self.websocket(
                 path, given, subprotocols=subprotocols, deflate=deflate
             )
+        check_takes(handler, "the connection")
         check_path(path, taken=self.endpoints)
         deflating = self._deflating if deflate is None else Deflating(deflate)
         self.endpoints[path] = self._raw.admit(handler, subprotocols, deflating)
