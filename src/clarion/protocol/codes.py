@@ -52,6 +52,11 @@ class CloseCode(IntEnum):
         "unsubscribed",
         "Publications were lost on the way: subscribe again with your position",
     )
+    UNCONFIRMED = (
+        3011,
+        "unsubscribed",
+        "The application does not say now whether this is still allowed: subscribe again with your position",
+    )
     # Stop.
     REVOKED = 3500, "close, unsubscribed", "The user, the token or the right was taken back"
     TOKEN_EXPIRED = 3501, "close, unsubscribed", "The token ran out and was not renewed: log in"

@@ -82,7 +82,7 @@ class Subscription:
     """One socket's subscription to one topic. It begins waiting, without a position."""
 
     __slots__ = (
-        "_is_doubtful", "_skipped", "_told", "_waiting", "feed", "filter", "has_ended", "position", "principal", "socket",
+        "_is_doubtful", "_skipped", "_told", "_waiting", "asked", "feed", "filter", "has_ended", "position", "principal", "socket",
     )  # fmt: skip
 
     def __init__(
@@ -91,8 +91,11 @@ class Subscription:
         feed: "Feed",
         principal: Principal | None,
         filter: Matches | None = None,
+        asked: Topic | None = None,
     ) -> None:
         self.socket = socket
+        # As the client named it: what it was given the right to; a kind may have taken it for another one (`Kind.open`).
+        self.asked = asked or feed.topic
         self.feed = feed
         self.principal = principal
         self.filter = filter
