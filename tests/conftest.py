@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import RedisServer, make_cluster
 from tests.support.services import Postgres
 
 # A deadline of 200 ms an example, as hypothesis sets it, fails where the machine is busy.
@@ -27,3 +27,12 @@ def redis_server() -> Iterator[RedisServer]:
     server = RedisServer()
     yield server
     server.remove()
+
+
+@pytest.fixture(scope="session")
+def redis_cluster() -> Iterator[list[RedisServer]]:
+    """Two servers that form a Cluster; who moves a slot moves it back."""
+    servers = make_cluster()
+    yield servers
+    for server in servers:
+        server.remove()

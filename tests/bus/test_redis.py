@@ -22,9 +22,9 @@ from clarion.errors import (
 )
 from clarion.ids import Ids
 from clarion.telemetry import spawn
+from tests.support.fake_redis import FakeRedis
 from tests.support.redis_server import RedisServer
 
-DEADLINE_S = 0.3
 ADD = Script("return redis.call('INCRBY', KEYS[1], ARGV[1])")
 
 
@@ -42,7 +42,15 @@ def server() -> Iterator[RedisServer]:
 
 @pytest.fixture
 async def client(server: RedisServer) -> AsyncIterator[RedisClient]:
-    made = RedisClient(server.url, ids=Ids.seeded(1), deadline_s=DEADLINE_S)
+    made = RedisClient(server.url, ids=Ids.seeded(1), deadline_s=10)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def hasty(server: RedisServer) -> AsyncIterator[RedisClient]:
+    """One that does not wait long."""
+    made = RedisClient(server.url, ids=Ids.seeded(1), deadline_s=0.3)
     yield made
     await made.close()
 
@@ -75,6 +83,7 @@ def test_what_is_no_url_is_refused(url: str) -> None:
 
 async def test_answers_come_to_those_who_asked(client: RedisClient) -> None:
     """Of a thousand callers at once, half of whom give up, each other gets the answer to its own question."""
+    await client.call(b"", "PING")
     asked = [spawned(client.call(b"", "ECHO", n)) for n in range(1_000)]
     await asyncio.sleep(0)
     for gone in asked[::2]:
@@ -95,26 +104,26 @@ async def test_a_script_runs_on_a_server_that_has_not_seen_it(
 
 
 async def test_a_stopped_server_is_unavailable_within_the_deadline(
-    client: RedisClient, server: RedisServer
+    hasty: RedisClient, server: RedisServer
 ) -> None:
     """Of a read nothing is lost; of a write nobody knows. Who comes then, without a connection, waits no longer either; then it goes on."""
     loop = asyncio.get_running_loop()
-    await client.call(b"", "SET", "n", 1)
+    await hasty.call(b"", "SET", "n", 1)
     server.pause()
     begin = loop.time()
     results = await asyncio.gather(
-        client.call(b"n", "GET", "n", is_write=False),
-        client.call(b"n", "INCR", "n"),
-        client.run(ADD, [b"n"], [1]),
+        hasty.call(b"n", "GET", "n", is_write=False),
+        hasty.call(b"n", "INCR", "n"),
+        hasty.run(ADD, [b"n"], [1]),
         return_exceptions=True,
     )
     assert [type(result) for result in results] == [Unavailable, OutcomeUnknown, OutcomeUnknown]
     with pytest.raises(Unavailable, match="no answer from Redis") as refused:
-        await client.call(b"n", "INCR", "n")
+        await hasty.call(b"n", "INCR", "n")
     assert not isinstance(refused.value, OutcomeUnknown)
     assert loop.time() - begin < 5, "ten tries of each would have taken more"
     server.resume()
-    assert await client.call(b"n", "GET", "n", is_write=False) in {b"1", b"2", b"3"}
+    assert await hasty.call(b"n", "GET", "n", is_write=False) in {b"1", b"2", b"3"}
 
 
 async def test_a_server_that_died_is_unavailable_until_it_is_back(
@@ -136,13 +145,13 @@ async def test_a_server_that_died_is_unavailable_until_it_is_back(
 
 
 async def test_too_much_that_waits_is_refused(
-    client: RedisClient, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    hasty: RedisClient, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before its cost is paid: nothing of it is sent."""
-    await client.call(b"", "PING")
+    await hasty.call(b"", "PING")
     monkeypatch.setattr(link, "IN_FLIGHT", 2)
     server.pause()
-    calls = (client.call(b"", "INCR", "n") for _ in range(3))
+    calls = (hasty.call(b"", "INCR", "n") for _ in range(3))
     results = await asyncio.gather(*calls, return_exceptions=True)
     assert [type(result) for result in results] == [OutcomeUnknown, OutcomeUnknown, Overloaded]
     server.resume()
@@ -161,14 +170,14 @@ async def test_full_memory_is_storage_full_and_reads_go_on(
     assert await client.call(b"", "GET", "n", is_write=False) == b"1"
 
 
-async def test_a_replica_is_unavailable(client: RedisClient, server: RedisServer) -> None:
+async def test_a_replica_is_unavailable(hasty: RedisClient, server: RedisServer) -> None:
     """A primary that is one no longer writes nothing; once it is again, it does."""
-    await client.call(b"", "SET", "n", 1)
+    await hasty.call(b"", "SET", "n", 1)
     server.cli("REPLICAOF", "127.0.0.1", "1")
     with pytest.raises(Unavailable, match="READONLY"):
-        await client.call(b"", "INCR", "n")
+        await hasty.call(b"", "INCR", "n")
     server.cli("REPLICAOF", "NO", "ONE")
-    assert await client.call(b"", "INCR", "n") == 2
+    assert await hasty.call(b"", "INCR", "n") == 2
 
 
 async def test_who_is_not_let_in_is_told(client: RedisClient, server: RedisServer) -> None:
@@ -196,6 +205,38 @@ async def test_a_wrong_command_is_a_bug_of_ours(client: RedisClient) -> None:
     with pytest.raises(Internal, match="WRONGTYPE"):
         await client.call_many([(b"", ("SET", "s", 1)), (b"", ("LPUSH", "s", 1))])
     assert await client.call(b"", "GET", "s", is_write=False) == b"1"
+
+
+@pytest.mark.parametrize(
+    ("greeting", "said"),
+    [
+        (b"%1\r\n$4\r\nmode\r\n$8\r\nsentinel\r\n", "is a Sentinel"),
+        (b"-ERR unknown command 'HELLO'\r\n", "does not let us in: ERR unknown command"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "does not let us in"),
+        (b"", "no answer from Redis"),
+    ],
+)
+async def test_what_is_no_redis_for_us_is_refused(greeting: bytes, said: str) -> None:
+    """A Sentinel, a Redis older than 6, something else, somebody who is silent: unavailable, with what it is."""
+    async with FakeRedis(greeting) as fake:
+        client = RedisClient(fake.url, ids=Ids.seeded(1), deadline_s=0.2)
+        with pytest.raises(Unavailable, match=said):
+            await client.call(b"", "PING")
+        await client.close()
+
+
+@pytest.mark.parametrize("nonsense", [b"?what\r\n", b"+PONG\r\n+PONG\r\n"])
+async def test_a_server_that_talks_nonsense_is_left(nonsense: bytes) -> None:
+    """What is no answer, or one that nobody asked for: the connection is thrown away, and the next call makes another."""
+    async with FakeRedis() as fake:
+        client = RedisClient(fake.url, ids=Ids.seeded(1), deadline_s=5)
+        for _ in range(2):
+            call = spawned(client.call(b"", "PING", is_write=False))
+            await fake.asks("PING")
+            fake.say(nonsense)
+            await asyncio.wait([call])
+            await fake.lost.wait()
+        await client.close()
 
 
 async def test_a_closed_client_refuses(client: RedisClient, server: RedisServer) -> None:

@@ -11,7 +11,9 @@ from clarion.bus import redis_bus
 from clarion.bus.redis_bus import RedisBus
 from clarion.errors import Overloaded, Unavailable
 from clarion.ids import Ids
+from clarion.telemetry import redis_links_lost, spawn
 from tests.conformance.bus import BusConformance
+from tests.support.fake_redis import FakeRedis
 from tests.support.redis_server import RedisServer
 
 _count = count(1)
@@ -19,7 +21,7 @@ _count = count(1)
 
 @asynccontextmanager
 async def started(
-    server: RedisServer, prefix: str, deadline_s: float = 0.3
+    server: RedisServer, prefix: str, deadline_s: float = 10
 ) -> AsyncIterator[RedisBus]:
     bus = RedisBus(server.url, ids=Ids.seeded(next(_count)), prefix=prefix, deadline_s=deadline_s)
     await bus.start()
@@ -120,20 +122,42 @@ async def test_while_redis_is_away_publishing_fails_and_settling_does_not_wait(
 async def test_a_server_that_is_silent_is_found_out(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A connection that nobody answers on, and that nobody closes, is left; the gap is told when it works again."""
+    """A connection that nobody answers on, and nobody closes or uses, is left; the gap is told when it works again."""
     monkeypatch.setattr(redis_bus, "HEALTH_S", 0.05)
     async with started(server, "p", deadline_s=0.1) as bus:
         ears = Ears(bus, "a")
         await bus.settle("a")
+        before = redis_links_lost.labels("deadline").value
         server.pause()
-        while True:
-            try:
-                await bus.publish("a", b"lost?")
-            except Unavailable:
-                break
-            await asyncio.sleep(0.02)
+        async with asyncio.timeout(5):
+            while redis_links_lost.labels("deadline").value == before:  # noqa: ASYNC110  a metric wakes nobody
+                await asyncio.sleep(0.01)
         server.resume()
         assert await ears.gaps.get() == ["a"]
+
+
+async def test_settled_is_what_was_asked_for_last() -> None:
+    """The confirmation of a subscription that was given up meanwhile says nothing of the new one."""
+    async with FakeRedis() as fake:
+        bus = RedisBus(fake.url, ids=Ids.seeded(1))
+        await bus.start()
+        confirmation = b">3\r\n$9\r\nsubscribe\r\n$9\r\nclarion:a\r\n:1\r\n"
+        receiver = bytes.lower
+        for _ in range(2):
+            bus.subscribe("a", receiver)
+            await fake.asks("SUBSCRIBE")
+            bus.unsubscribe("a", receiver)
+        bus.subscribe("a", receiver)
+        settling = spawn(bus.settle("a"), name="test")
+        for _ in range(2):
+            fake.say(confirmation)
+        bus.subscribe("b", receiver)
+        fake.say(confirmation.replace(b"clarion:a", b"clarion:b"))
+        await bus.settle("b")
+        assert not settling.done()
+        fake.say(confirmation)
+        await settling
+        await bus.close()
 
 
 async def test_it_does_not_start_without_redis(server: RedisServer) -> None:
@@ -150,7 +174,7 @@ async def test_too_much_that_waits_is_refused(
 ) -> None:
     """A Redis that takes nothing costs bounded memory."""
     monkeypatch.setattr("clarion.bus.link.UNSENT", 100_000)
-    async with started(server, "p", deadline_s=5) as bus:
+    async with started(server, "p") as bus:
         server.pause()
 
         async def flood() -> None:

@@ -19,6 +19,8 @@ from clarion.telemetry import limit_exceeded, redis_links_lost
 
 DEADLINE_S: Final = 2.0
 """For how long (s) an answer, or a connection, is waited for."""
+GRACE_S: Final = 0.02
+"""Until an answer that is overdue is given up."""
 IN_FLIGHT: Final = 10_000
 """Questions of one link that are not answered yet; beyond that callers are refused at once."""
 UNSENT: Final = 64 << 20
@@ -56,6 +58,7 @@ class Link(asyncio.Protocol):
         self._unsent: list[bytes] = []
         self._asked: deque[tuple[asyncio.Future[Any], float]] = deque()
         self._watch: asyncio.TimerHandle | None = None
+        self._overdue: asyncio.Future[Any] | None = None
         self._why = "broken"
 
     @property
@@ -148,11 +151,16 @@ class Link(asyncio.Protocol):
         self._watch = None
         if not self._asked:
             return
-        due = self._asked[0][1] + self._deadline_s
-        if due <= self._loop.time():
+        oldest, since = self._asked[0]
+        due = since + self._deadline_s
+        if due > self._loop.time():
+            self._watch = self._loop.call_at(due, self._check)
+        elif oldest is self._overdue:
             self.abort("deadline")
         else:
-            self._watch = self._loop.call_at(due, self._check)
+            # Where this process stood still, the answers are here and were not read yet.
+            self._overdue = oldest
+            self._watch = self._loop.call_later(GRACE_S, self._check)
 
 
 async def dial(

@@ -91,10 +91,14 @@ class RedisBus:
             raise Closed("the bus is closed")
         if self._link is None or self._link.is_lost:
             raise Unavailable("the bus is not connected to Redis")
-        answer = self._link.ask("PUBLISH", self._prefix + channel.encode(), data)
+        answer = self._link.ask("PUBLISH", self._name(channel), data)
         if answer.done():
             raise answer.result()
         answer.add_done_callback(_log_refusal)
+
+    def name_of(self, channel: str) -> str:
+        """What Redis calls a channel: what a script publishes there, the bus brings."""
+        return self._name(channel).decode()
 
     def subscribe(self, channel: str, receiver: Receiver) -> None:
         """Call `receiver` with each message of the channel, once it is settled."""
@@ -104,7 +108,7 @@ class RedisBus:
     def unsubscribe(self, channel: str, receiver: Receiver) -> None:
         """Call it no more; nothing happens if it was not subscribed."""
         if self._receivers.remove(channel, receiver) and self._link is not None:
-            self._link.tell("UNSUBSCRIBE", self._prefix + channel.encode())
+            self._link.tell("UNSUBSCRIBE", self._name(channel))
 
     async def settle(self, channel: str) -> None:
         """Return when Redis has confirmed the subscription; or when the link is lost: then a gap will be told."""
@@ -173,10 +177,13 @@ class RedisBus:
                 _log.warning("the bus cannot connect to Redis", error=exc.message)
                 longest = min(LONGEST_S, 2 * longest)
 
+    def _name(self, channel: str) -> bytes:
+        return self._prefix + channel.encode()
+
     def _begin(self, link: Link, channels: Sequence[str]) -> None:
         for channel in channels:
             self._unsettled.setdefault(channel, _Unsettled()).asked += 1
-        link.tell("SUBSCRIBE", *(self._prefix + channel.encode() for channel in channels))
+        link.tell("SUBSCRIBE", *(self._name(channel) for channel in channels))
 
     # ── what comes ──
     def _on_push(self, push: list[Any]) -> None:

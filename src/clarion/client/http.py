@@ -11,7 +11,6 @@ import httpx
 from clarion.client import calls
 from clarion.client.calls import Accepted, ApiError, Call
 from clarion.client.realtime import AsyncRealtimeCalls, RealtimeCalls
-from clarion.client.topics import AsyncTopicCalls, TopicCalls
 from clarion.clock import pause
 from clarion.ids import Ids
 
@@ -80,7 +79,7 @@ class _Base:
         return given or self._ids.token()
 
 
-class Client(_Base, RealtimeCalls, TopicCalls):
+class Client(_Base, RealtimeCalls):
     """The client for programs without an event loop. One may be shared by threads."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -146,7 +145,7 @@ class Client(_Base, RealtimeCalls, TopicCalls):
         self.close()
 
 
-class AsyncClient(_Base, AsyncRealtimeCalls, AsyncTopicCalls):
+class AsyncClient(_Base, AsyncRealtimeCalls):
     """The client for asyncio; with `app`, for an ASGI application in this process."""
 
     def __init__(self, *args: Any, app: Any = None, **options: Any) -> None:

@@ -1,6 +1,5 @@
 """Topics: subscribe, get the state, then every change in order; after a break get just what was missed."""
 
-from clarion.topics.asking import Ask
 from clarion.topics.batches import publish_many
 from clarion.topics.commands import Commands
 from clarion.topics.engine import TopicEngine
@@ -11,7 +10,6 @@ from clarion.topics.stream import Entry, Position
 from clarion.topics.topics import TopicHandle, Topics
 
 __all__ = [
-    "Ask",
     "Call",
     "Commands",
     "Entry",

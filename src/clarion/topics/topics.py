@@ -18,8 +18,7 @@ from clarion.auth.rights import Declared
 from clarion.clock import Clock
 from clarion.errors import Conflict, Fault, Forbidden, Invalid, ServerError
 from clarion.settings import Limits
-from clarion.telemetry import get_logger, spawn
-from clarion.topics.asking import Ask
+from clarion.telemetry import get_logger, publications, spawn
 from clarion.topics.changes import REMOVE, Change, Guard, Item
 from clarion.topics.conflation import Conflator
 from clarion.topics.engine import TopicEngine
@@ -37,7 +36,7 @@ from clarion.topics.kinds import (
 from clarion.topics.owned import Owned
 from clarion.topics.patches import merge_patch
 from clarion.topics.publishing import Call, Publish, Published, change_of, current
-from clarion.topics.stores import Appended, Items, Keep, TopicStore
+from clarion.topics.stores import Appended, Items, Keep, TopicStore, announces
 from clarion.topics.stream import Entry
 
 _log = get_logger(__name__)
@@ -98,7 +97,7 @@ class Topics:
         name: str,
         shape: Shape,
         *,
-        rights: "Mapping[str, Declared | Granted | SignedIn | Ask]",
+        rights: "Mapping[str, Declared | Granted | SignedIn]",
         durability: Durability = "recoverable",
         log_size: int = LOG_SIZE,
         log_age_s: int = LOG_AGE_S,
@@ -166,7 +165,7 @@ class Topics:
         """
         topic = parse(call_of.tenant, name)
         kind = self._kinds.find(topic.kind)
-        await kind.admit("publish", call_of, topic)
+        kind.check("publish", call_of, topic)
         return await self.take(kind, Call(topic, call_of, socket), given)
 
     async def take(self, kind: Kind, call: Call, given: Publish) -> Published:
@@ -243,8 +242,16 @@ class Topics:
         appended = await store.append(topic, changes, keep)
         if appended.entries:
             entries = _with_patches(appended) if kind.shape == "map" else appended.entries
-            await self._engine.announce(topic, appended.position.epoch, entries)
+            await self._announce(store, topic, appended.position.epoch, entries)
         return appended
+
+    async def _announce(
+        self, store: TopicStore, topic: Topic, epoch: str, entries: Sequence[Entry]
+    ) -> None:
+        if announces(store):
+            publications.labels(topic.kind).inc(len(entries))
+        else:
+            await self._engine.announce(topic, epoch, entries)
 
     # ── sockets and time ──
     def left(self, socket_id: str) -> None:
@@ -255,7 +262,7 @@ class Topics:
         """Remove items whose time is over, and announce that; returns how many."""
         expired = await self._store.expire(EXPIRED_AT_ONCE)
         for each in expired:
-            await self._engine.announce(each.topic, each.epoch, each.entries)
+            await self._announce(self._store, each.topic, each.epoch, each.entries)
         return sum(len(each.entries) for each in expired)
 
     async def renew(self) -> None:

@@ -141,7 +141,7 @@ class Driver:
 
 @pytest.mark.parametrize("name", [name for name in STORES if name != "memory"])
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(todo=st.lists(steps, max_size=20))
 def test_a_store_is_as_its_model(

@@ -65,7 +65,7 @@ def fragile() -> Iterator[RedisServer]:
 
 @pytest.fixture
 async def fragile_store(fragile: RedisServer, clock: ManualClock) -> AsyncIterator[RedisStore]:
-    client = RedisClient(fragile.url, ids=Ids.seeded(1), deadline_s=0.3)
+    client = RedisClient(fragile.url, ids=Ids.seeded(1), deadline_s=10)
     yield RedisStore(client, clock=clock, ids=Ids.seeded(1))
     await client.close()
 
@@ -100,10 +100,11 @@ async def test_a_lost_tail_is_never_recovered_from(
 
 
 async def test_a_stopped_redis_costs_no_more_than_the_deadline(
-    fragile_store: RedisStore, fragile: RedisServer
+    fragile: RedisServer, clock: ManualClock
 ) -> None:
     """Reading is unavailable; of a write the outcome is unknown, and repeated with its id it is made once."""
-    store, change = fragile_store, put("a", 2, id="x")
+    client = RedisClient(fragile.url, ids=Ids.seeded(1), deadline_s=0.3)
+    store, change = RedisStore(client, clock=clock, ids=Ids.seeded(1)), put("a", 2, id="x")
     await store.append(MAP, [put("a", 1)], KEEP)
     fragile.pause()
     results = await asyncio.gather(
@@ -116,6 +117,7 @@ async def test_a_stopped_redis_costs_no_more_than_the_deadline(
     fragile.resume()
     await store.append(MAP, [change], KEEP)
     assert [entry.data for entry in (await store.read(MAP, 0, 10)).entries] == [1, 2]
+    await client.close()
 
 
 async def test_a_full_redis_is_read_on(
@@ -218,6 +220,33 @@ async def test_the_script_publishes_what_the_engine_would_announce(
     await link.lost
 
 
+async def test_a_topic_and_what_is_due_of_it_are_in_one_slot(
+    redis_cluster: list[RedisServer], clock: ManualClock
+) -> None:
+    """In a Cluster every operation works on every topic, whatever its name; what expires is found on all servers."""
+    client = RedisClient(redis_cluster[1].url, ids=Ids.seeded(1))
+    store = RedisStore(client, clock=clock, ids=Ids.seeded(1))
+    topics = [Topic("acme", "map", f"{{t}}{number}}}") for number in range(40)]
+    for topic in topics:
+        changes = [put("a", 1, id="x", expires_ms=clock.now_ms() + 5), put("b", 2, tags={"t": "1"})]
+        await store.append(topic, changes, KEEP)
+    assert await store.renew(topics[0], ["a"], clock.now_ms() + 9) == 1
+    clock.advance(1)
+    expired = await store.expire(100)
+    assert sorted(each.topic.name for each in expired) == sorted(t.name for t in topics)
+    assert {position.offset for position in await store.top(topics)} == {3}
+    for topic in topics[:10]:
+        read = await store.read(topic, await store.since(topic, clock.now_ms()), 9)
+        assert [(entry.event, entry.key) for entry in read.entries] == [("remove", "a")]
+        assert [key for key, _ in (await store.items(topic, "", 9)).items] == ["b"]
+        assert [item is None for item in await store.get(topic, ["a", "b"])] == [True, False]
+        assert (await store.clear(topic)).offset == 0
+    clock.advance(100)
+    assert await store.trim() == 30 * 3
+    assert all(int(server.cli("DBSIZE")) > 50 for server in redis_cluster)
+    await client.close()
+
+
 async def test_nothing_is_left_of_topics_that_nobody_uses(
     store: RedisStore, client: RedisClient, clock: ManualClock, prefix: str
 ) -> None:
@@ -234,6 +263,32 @@ async def test_nothing_is_left_of_topics_that_nobody_uses(
         await store.expire(10)
         await store.trim()
     assert await client.call(b"", "KEYS", f"{prefix}:*") == []
+
+
+async def test_what_is_kept_beside_a_state_goes_with_its_time(
+    store: RedisStore, client: RedisClient, clock: ManualClock, prefix: str
+) -> None:
+    """Ids after five minutes, the log after its age, an item's end with the item: of a state that stays, nothing else does."""
+    await store.append(MAP, [put(k, 1, id=k, expires_ms=clock.now_ms() + 9) for k in "abc"], KEEP)
+    await store.append(MAP, [put(key, 2) for key in "abc"], KEEP)
+    assert await client.call(b"", "KEYS", f"{prefix}:*:due") == []
+    clock.advance(301)
+    await store.trim()
+    kinds = {key.split(b":")[2] for key in await client.call(b"", "KEYS", f"{prefix}:*")}
+    assert kinds == {b"head", b"items", b"names", b"topics"}
+
+
+async def test_a_topic_of_which_the_head_is_gone_begins_anew(
+    store: RedisStore, client: RedisClient, prefix: str
+) -> None:
+    """Whoever deleted it: no remainder is taken for the state of another epoch."""
+    before = await store.append(MAP, [put("a", 1, id="x")], KEEP)
+    [head] = await client.call(b"", "KEYS", f"{prefix}:*:head:*")
+    await client.call(head, "DEL", head)
+    assert (await store.items(MAP, "", 9)).items == []
+    made = await store.append(MAP, [put("a", 1, id="x")], KEEP)
+    assert (made.position.offset, made.outcomes[0].refused) == (1, None)
+    assert made.position.epoch != before.position.epoch
 
 
 async def test_a_long_log_is_trimmed_in_slices(store: RedisStore, clock: ManualClock) -> None:

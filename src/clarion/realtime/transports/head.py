@@ -181,14 +181,13 @@ def websocket_key(method: bytes, headers: Headers) -> bytes:
 
 
 def parse_networks(listed: Sequence[str]) -> Networks:
-    """Addresses and networks (`10.0.0.0/8`) out of the settings; one alone need be no list.
+    """Addresses and networks (`10.0.0.0/8`) out of the settings.
 
     Raises:
         SettingsError: One is neither.
     """
     try:
-        several = [listed] if isinstance(listed, str) else listed
-        return [ip_network(item.strip(), strict=False) for item in several]
+        return [ip_network(item.strip(), strict=False) for item in listed]
     except ValueError as exc:
         raise SettingsError(f"trusted_proxies: {exc}") from exc
 

@@ -98,10 +98,7 @@ class TopicStore(Log, Protocol):
         ...
 
     async def expire(self, limit: int) -> list[Expired]:
-        """Remove at most `limit` items whose time is over, of any topic; each is given out once, to one caller.
-
-        Those of a topic go in the order of their times, at the same time in that of their keys.
-        """
+        """Remove at most `limit` items whose time is over, of any topic; each is given out once, to one caller."""
         ...
 
     async def trim(self) -> int:
@@ -115,6 +112,19 @@ class TopicStore(Log, Protocol):
     async def close(self) -> None:
         """Let go of what is held."""
         ...
+
+
+@runtime_checkable
+class Announcing(Protocol):
+    """A store that may tell all nodes of a change itself, at the moment of the change: so they hear of them in the log's order."""
+
+    announces: bool
+    """Whether it does: what was appended is not to be announced again."""
+
+
+def announces(store: object) -> bool:
+    """Whether a store tells the nodes itself."""
+    return isinstance(store, Announcing) and store.announces
 
 
 def page_of(items: Items) -> dict[str, Any]:

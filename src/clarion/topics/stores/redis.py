@@ -71,7 +71,8 @@ class RedisStore:
         clock: For ages and expiry: this node's, so nodes must agree about the time within seconds.
         ids: For epochs and marks.
         prefix: Of all keys.
-        channel: Where what happens to a topic is published by the script that does it, in the frame of `engine.announce`; None: nowhere.
+        channel: Where in Redis a script publishes what it does to a topic, in the frame of `engine.announce`
+            (`lambda topic: bus.name_of(books.channel(topic))`); None: nowhere, it is left to the engine.
 
     Raises:
         UsageError: The prefix has a brace in it.
@@ -92,6 +93,7 @@ class RedisStore:
         self._clock = clock
         self._ids = ids
         self._channel = channel
+        self.announces = channel is not None
         self._shards = [f"{prefix}:{{t{number}}}:".encode() for number in range(SHARDS)]
         self._place = lru_cache(maxsize=4096)(self._find_place)
 
