@@ -38,6 +38,8 @@ MAX = 2**53 - 1
         b'{"a": 1, "a": 2}',
         b'[{"x": {"a:b": 1, "a:b": 2}}]',
         b'{"a\\u003a": 1, "a:": 2}',
+        b'{"a": 1, "a": 2, "b": "\\u003a"}',
+        b'{"a": 1, "a": 2, "b": "\\u003A"}',
     ],
 )
 def test_what_is_not_json_is_malformed(body: bytes) -> None:

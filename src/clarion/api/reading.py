@@ -101,9 +101,9 @@ def parse_json(body: bytes) -> Any:
         raise Malformed(exc.message, **exc.facts) from exc
     scan = _Scan()
     scan.value(value, "")
-    # Colons outside of texts stand behind names, one each: more of them than names means a name was dropped. Escaped
-    # colons (\u003a) make the count smaller than it is, and are looked at just the same.
-    if text.count(":") != scan.names + scan.colons:
+    # Colons outside of texts stand behind names, one each: more of them than names means a name was dropped. An escaped colon
+    # (\u003a) would make up for it.
+    if text.count(":") != scan.names + scan.colons or "\\u003" in text:
         _refuse_repeated_names(text)
     return value
 
