@@ -59,7 +59,8 @@ class Frame(Struct, frozen=True, array_like=True):
     entries: list[Entry]
 
 
-_decode_frame = msgspec.json.Decoder(Frame).decode
+# Floats are read by Python: see protocol.jsontext.
+_decode_frame = msgspec.json.Decoder(Frame, float_hook=float).decode
 
 
 class Occupancy(Struct, frozen=True):

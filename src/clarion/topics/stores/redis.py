@@ -33,8 +33,9 @@ TRIM_AT_ONCE: Final = 500  # topics
 TRIM_SLICE: Final = 1_000  # entries of a topic in one script, which nobody comes between
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
-_decode_entries = msgspec.json.Decoder(list[Entry]).decode
-_decode = msgspec.json.Decoder().decode
+# Floats are read by Python: see protocol.jsontext.
+_decode_entries = msgspec.json.Decoder(list[Entry], float_hook=float).decode
+_decode = msgspec.json.Decoder(float_hook=float).decode
 _decode_tags = msgspec.json.Decoder(dict[str, str]).decode
 _REFUSALS: Final[tuple[Refusal | None, ...]] = (None, "duplicate", "guard")
 
