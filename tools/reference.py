@@ -107,7 +107,7 @@ def codes_page() -> str:
         ),
         "engine": (
             "Errors of the Engine.IO handshake",
-            "| code | name | where | HTTP status | text |",
+            "| code | name | where | a client should | text |",
         ),
         "reason": ("Reasons of `disconnect`", "| reason | name | where | recovery | meaning |"),
     }

@@ -188,6 +188,7 @@ class App:
         self._closing.push_async_callback(self.engine.close)
         self.topics.start()
         self._closing.push_async_callback(self.topics.close)
+        self._closing.push_async_callback(self.commands.close)
         await self.worker.start()
         self._closing.push_async_callback(self.worker.close)
         probing = spawn(self._probe(), name="readiness")
@@ -267,7 +268,14 @@ class App:
         self.topics = Topics(self.engine, self.kinds, topic_store, limits, clock=clock)
         self.inbox = Inbox(self.store, self.engine, clock=clock, ids=ids)
         self.notifications = Notifications(self.store, self.inbox, limits, clock=clock, ids=ids)
-        self.commands = Commands(self.engine, self.topics, _principal_of, limits, clock=clock)
+        self.commands = Commands(
+            self.engine,
+            self.topics,
+            _principal_of,
+            limits,
+            clock=clock,
+            authenticate=self.authenticator.authenticate,
+        )
         self.commands.install(home)
 
     def _make_upstream(self) -> None:

@@ -109,6 +109,11 @@ publications_skipped = _counter(
 position_checks = _counter(
     "position_checks", "Comparisons of a subscriber's position with the log", "result"
 )
+rights_asked = _counter(
+    "rights_asked",
+    "Questions to the application whether somebody may do something with a topic: yes, no, late, failed",
+    "answer",
+)
 upstream_requests = _counter(
     "upstream_requests",
     "What was sent to the application's endpoint: answered, failed, late, or refused because it is down",

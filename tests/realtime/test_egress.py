@@ -1,14 +1,17 @@
 """The egress of a session: order, one write a turn, two marks, and an end."""
 
 import asyncio
+from threading import get_ident
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clarion.errors import UsageError
 from clarion.protocol.engineio import Transport as Kind
 from clarion.realtime.egress import Egress, Flusher, Sent
 from clarion.realtime.transports.base import Prepared
-from tests.support.memory_transport import MemoryTransport, settle
+from tests.support.memory_transport import MemoryClient, MemoryTransport, make_server, settle
 
 
 class Owner:
@@ -79,7 +82,7 @@ async def test_all_sessions_are_flushed_by_one_callback():
         def call_soon(self, what) -> None:
             scheduled.append(loop.call_soon(what))
 
-    flusher.loop = Loop()
+    flusher.loop, flusher.thread = Loop(), get_ident()
     for egress in egresses * 2:
         egress.push(text(1))
     await settle()
@@ -236,3 +239,17 @@ def test_nothing_is_lost_doubled_or_reordered(bursts, few):
         assert egress.waiting == 0
 
     asyncio.run(story())
+
+
+async def test_a_thread_that_sends_is_told():
+    """FastAPI runs a `def` view in a thread: what it emits would leave some time later, if nothing worse happens. The loop's own calls go on."""
+    io = make_server()
+    client = MemoryClient(io)
+    socket = io.sockets[await client.join()]
+    await client.hear()
+    for send in (io.emit, io.to(socket.id).emit, socket.emit):
+        with pytest.raises(UsageError, match="call_soon_threadsafe"):
+            await asyncio.to_thread(send, "from a thread")
+    assert await client.hear() == []
+    asyncio.get_running_loop().call_soon_threadsafe(io.emit, "from the loop")
+    assert await client.hear() == ['42["from the loop"]']

@@ -6,6 +6,7 @@ import json
 import zlib
 
 import pytest
+from structlog.testing import capture_logs
 
 from clarion.errors import Forbidden, UsageError
 from clarion.realtime import Cookie, Cors, Server
@@ -102,6 +103,16 @@ async def test_what_is_not_served_is_refused_before_the_101(query, body):
         assert statuses(answer) == [400]
         assert answer.endswith(b"\r\n\r\n" + body)
         assert wire.io.sessions == 0
+
+
+async def test_a_client_of_socketio_2_is_named_in_the_log():
+    """It tells its own people of a failed request alone. Once, on whatever transport: the lines are not for strangers to fill."""
+    async with wired() as wire:
+        with capture_logs() as logs:
+            assert (await wire.ask("GET", b"/socket.io/?EIO=3&transport=polling")).status == 400
+            await upgraded(wire, b"/socket.io/?EIO=3&transport=websocket")
+    (line,) = [line for line in logs if line["log_level"] == "warning"]
+    assert "update it to socket.io-client 3" in line["event"]
 
 
 async def test_jsonp_and_webtransport_on_polling():

@@ -170,6 +170,14 @@ async def test_new_sessions_can_be_watched():
         ({"settings": 3000}, r"Realtime\(…\) is wanted here, not 3000"),
         ({"settings": Limits()}, r"not Limits\(.{53}$"),
         ({"cookie": "io"}, r"Cookie\(…\), not 'io'"),
+        ({"allow_request": True}, "True is no function"),
+        (
+            {"allow_request": lambda request, callback: None},
+            "called with the request, and that alone",
+        ),
+        ({"generate_id": lambda: "x"}, "called with the request, and that alone"),
+        ({"allowed_origins": None}, "origins are text or patterns"),
+        ({"allowed_origins": [5]}, "origins are text or patterns"),
         ({"cors": "*"}, r"Cors\(origins=…\), not '\*'"),
         ({"cors": {"origin": "*"}}, r"Cors\(origins=…\)"),
         ({"trusted_proxies": ["nginx"]}, "trusted_proxies: 'nginx'"),
@@ -179,3 +187,19 @@ def test_arguments_that_are_no_good_are_refused_when_the_server_is_made(argument
     """By name, and not by a path that answers 404, or in the middle of the first handshake: `Realtime` and `Limits` judge nothing themselves."""
     with pytest.raises(UsageError, match=why):
         Server(**arguments)
+
+
+def test_functions_that_cannot_be_called_are_refused_when_they_are_registered():
+    """Judges of namespaces get a name and the client's `auth`, endpoints the connection: Node's three arguments, or none, would fail with each client."""
+    io = make_server()
+    for wrong in (None, ["/a"], lambda: True, lambda name, auth, proceed: True):
+        with pytest.raises(UsageError, match=r"no function|called with a name and the client's"):
+            io.of(wrong)
+    for wrong in (5, lambda: None):
+        with pytest.raises(UsageError, match=r"no function|called with the connection"):
+            io.websocket("/echo", wrong)
+
+
+def test_one_trusted_proxy_need_be_no_list():
+    """Its text would be taken for a list of letters."""
+    assert Server(trusted_proxies="10.0.0.0/8")

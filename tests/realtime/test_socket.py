@@ -57,6 +57,16 @@ async def test_any_event_can_be_listened_to():
     assert "unknown_event" in heard[1]
 
 
+async def test_an_event_that_nobody_handles_is_in_the_log_where_no_answer_is_wanted():
+    """At debug: a misspelt name is found there by who looks for it, and a stranger cannot fill the log."""
+    client = MemoryClient(make_server())
+    await client.join()
+    with capture_logs() as logs:
+        client.say('42["sya","hello"]')
+    (line,) = logs
+    assert (line["log_level"], line["why"]) == ("debug", "nobody listens to 'sya' here")
+
+
 async def test_an_event_that_nobody_handles_is_answered_by_an_error():
     """Where an answer is wanted the client gets one; Node lets it wait for ever."""
     _, client, _ = await connected()

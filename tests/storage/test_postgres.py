@@ -23,7 +23,8 @@ from clarion.errors import (
     StorageFull,
     Unavailable,
 )
-from clarion.storage import Sql, Store, open_store, postgres_lock
+from clarion.storage import Procedure, Sql, Store, open_store, postgres_lock
+from clarion.storage.postgres import PostgresStore
 from clarion.storage.postgres_errors import ConnectionLost, as_error, can_repeat
 from clarion.storage.postgres_lock import KEY
 from clarion.telemetry import spawn
@@ -364,3 +365,28 @@ async def until(check: Callable[[], bool]) -> None:
     async with asyncio.timeout(15):
         while not check():  # noqa: ASYNC110  it is so when other tasks have come so far
             await asyncio.sleep(0.005)
+
+
+async def test_who_calls_when_all_committers_have_just_ended_is_served(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answered caller may call again before the committers that have ended are counted out: somebody else must commit then."""
+    gate = asyncio.Event()
+
+    async def run(_self: PostgresStore, _procedure: Procedure, calls: list[Any]) -> None:
+        await gate.wait()
+        for call in calls:
+            call.answer([])
+
+    monkeypatch.setattr(PostgresStore, "_run", run)
+
+    async def call(number: int, times: int) -> None:
+        for _ in range(times):
+            await store.apply(Procedure(f"p{number}", Entry, APPEND.steps), [Entry("t", "a", "1")])
+
+    callers = [start(call(number, times)) for number, times in ((1, 2), (2, 1), (3, 1))]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    gate.set()
+    async with asyncio.timeout(5):
+        await asyncio.gather(*callers)

@@ -13,6 +13,7 @@ export const codes = {
   slow: 3008,
   rate: 3009,
   insufficient_state: 3010,
+  unconfirmed: 3011,
   revoked: 3500,
   token_expired: 3501,
   unauthenticated: 3502,

@@ -44,6 +44,10 @@ class Claims(Struct, frozen=True, omit_defaults=True):
     scope: str = ""
     rooms: _Patterns = {}
     topics: _Patterns = {}
+    subscribe: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=255)], ...], Meta(max_length=100)
+    ] = ()
+    """Topics that a socket is subscribed to when it connects."""
     family: str | None = None
     """The login that the token comes from; only ours have it."""
 
@@ -113,6 +117,7 @@ class TokenVerifier:
             scopes=frozenset(claims.scope.split()),
             rooms=claims.rooms,
             topics=claims.topics,
+            subscribe=claims.subscribe,
             expires_ms=expires_ms,
             token_id=claims.jti,
             family=claims.family,

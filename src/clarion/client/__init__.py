@@ -5,22 +5,39 @@
     with Client("http://127.0.0.1:8000", key="clk_…") as clarion:
         clarion.notify(["ann"], title="Build finished", action_url="/builds/17")
         clarion.emit_to_room("builds", "build:finished", {"id": 17}, namespace="/")
+        clarion.publish("board:builds", key="17", data={"passed": True})
 
 `AsyncClient` has the same methods as coroutines. Errors are the server's, by name: `exc.code == "rate_limited"`.
 """
 
 from clarion.client.calls import Accepted, ApiError, Call, Emitted, Key, NewKey, Room, Socket
 from clarion.client.http import AsyncClient, Client
+from clarion.client.topic_calls import (
+    Block,
+    Item,
+    LostPublications,
+    Occupancy,
+    Publication,
+    Published,
+    State,
+)
 
 __all__ = [
     "Accepted",
     "ApiError",
     "AsyncClient",
+    "Block",
     "Call",
     "Client",
     "Emitted",
+    "Item",
     "Key",
+    "LostPublications",
     "NewKey",
+    "Occupancy",
+    "Publication",
+    "Published",
     "Room",
     "Socket",
+    "State",
 ]

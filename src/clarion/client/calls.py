@@ -201,13 +201,13 @@ def emit(
 
 def list_rooms(namespace: str | None, cursor: str | None) -> Call[Rooms]:
     """`GET /v1/rooms`."""
-    return Call("GET", "/v1/rooms" + _query(namespace=namespace, cursor=cursor, limit=1000), Rooms)
+    return Call("GET", "/v1/rooms" + query(namespace=namespace, cursor=cursor, limit=1000), Rooms)
 
 
 def list_sockets(whose: str, namespace: str | None, cursor: str | None) -> Call[Sockets]:
     """`GET /v1/<whose>/sockets`, `whose` being a room or a user."""
-    query = _query(namespace=namespace, cursor=cursor, limit=1000)
-    return Call("GET", f"/v1/{whose}/sockets{query}", Sockets)
+    asked = query(namespace=namespace, cursor=cursor, limit=1000)
+    return Call("GET", f"/v1/{whose}/sockets{asked}", Sockets)
 
 
 def move(
@@ -223,14 +223,14 @@ def move(
 
 def disconnect_user(user: str, namespace: str | None, close: bool) -> Call[Count]:
     """`DELETE /v1/users/{id}/sockets`."""
-    query = _query(namespace=namespace, close="true" if close else None)
-    return Call("DELETE", f"/v1/{place('users', user)}/sockets{query}", Count)
+    asked = query(namespace=namespace, close="true" if close else None)
+    return Call("DELETE", f"/v1/{place('users', user)}/sockets{asked}", Count)
 
 
 def disconnect_socket(id: str, close: bool) -> Call[dict[str, Any]]:
     """`DELETE /v1/sockets/{id}`."""
-    query = _query(close="true" if close else None)
-    return Call("DELETE", f"/v1/{place('sockets', id)}{query}", dict)
+    asked = query(close="true" if close else None)
+    return Call("DELETE", f"/v1/{place('sockets', id)}{asked}", dict)
 
 
 def place(collection: str, name: str) -> str:
@@ -240,7 +240,8 @@ def place(collection: str, name: str) -> str:
     return f"{collection}/{quoted.replace('.', '%2E') if not quoted.strip('.') else quoted}"
 
 
-def _query(**given: str | int | None) -> str:
+def query(**given: str | int | None) -> str:
+    """The query of an address, without what is None."""
     wanted = {name: value for name, value in given.items() if value is not None}
     return f"?{urlencode(wanted)}" if wanted else ""
 

@@ -11,6 +11,7 @@ import httpx
 from clarion.client import calls
 from clarion.client.calls import Accepted, ApiError, Call
 from clarion.client.realtime import AsyncRealtimeCalls, RealtimeCalls
+from clarion.client.topics import AsyncTopicCalls, TopicCalls
 from clarion.clock import pause
 from clarion.ids import Ids
 
@@ -79,7 +80,7 @@ class _Base:
         return given or self._ids.token()
 
 
-class Client(_Base, RealtimeCalls):
+class Client(_Base, RealtimeCalls, TopicCalls):
     """The client for programs without an event loop. One may be shared by threads."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -145,7 +146,7 @@ class Client(_Base, RealtimeCalls):
         self.close()
 
 
-class AsyncClient(_Base, AsyncRealtimeCalls):
+class AsyncClient(_Base, AsyncRealtimeCalls, AsyncTopicCalls):
     """The client for asyncio; with `app`, for an ASGI application in this process."""
 
     def __init__(self, *args: Any, app: Any = None, **options: Any) -> None:

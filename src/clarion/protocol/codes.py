@@ -39,7 +39,7 @@ class CloseCode(IntEnum):
         "Packets of the other parser came: `realtime.parser` and the client's `parser` must be the same",
     )
     INVALID_DATA = 1007, "close", "A text message was not UTF-8"
-    POLICY = 1008, "close", "Too many control frames"
+    POLICY = 1008, "close", "The attachments that a packet announced did not come in time"
     TOO_BIG = 1009, "close", "A message, or the number of its fragments, exceeded its limit"
     INTERNAL = 1011, "close", "A bug of ours; the log has it"
     # Reconnect, or subscribe again, and recover.
@@ -51,6 +51,11 @@ class CloseCode(IntEnum):
         3010,
         "unsubscribed",
         "Publications were lost on the way: subscribe again with your position",
+    )
+    UNCONFIRMED = (
+        3011,
+        "unsubscribed",
+        "The application does not say now whether this is still allowed: subscribe again with your position",
     )
     # Stop.
     REVOKED = 3500, "close, unsubscribed", "The user, the token or the right was taken back"

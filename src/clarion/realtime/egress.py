@@ -7,8 +7,10 @@ volatile events are dropped, past the hard mark the session is closed with 3008 
 
 import asyncio
 from enum import Enum
+from threading import get_ident
 from typing import Final, Protocol
 
+from clarion.errors import UsageError
 from clarion.protocol.engineio import Transport as Kind
 from clarion.realtime.transports.base import Prepared, Transport
 from clarion.telemetry import egress_dropped, get_logger, limit_exceeded
@@ -54,21 +56,33 @@ class Flusher:
         hard_bytes: Above it a session is closed.
     """
 
-    __slots__ = ("dirty", "hard", "is_scheduled", "loop", "soft", "turn")
+    __slots__ = ("dirty", "hard", "is_scheduled", "loop", "soft", "thread", "turn")
 
     def __init__(self, soft_bytes: int, hard_bytes: int) -> None:
         # Fixed at creation
         self.soft, self.hard = soft_bytes, hard_bytes
+        # The server's, known from the first turn on
         self.loop: asyncio.AbstractEventLoop | None = None
+        self.thread = 0
         # Changes with each turn in which something is sent
         self.turn = 0
         self.is_scheduled = False
         self.dirty: list[Egress] = []
 
     def schedule(self) -> None:
-        """End the turn when the loop does."""
+        """End the turn when the loop does.
+
+        Raises:
+            UsageError: Another thread sends than the loop's. It would change rooms and queues under the loop's hands, and leave
+                whenever that wakes. Here that is noticed once a turn, which costs nothing.
+        """
         if self.loop is None:
-            self.loop = asyncio.get_running_loop()
+            self.loop, self.thread = asyncio.get_running_loop(), get_ident()
+        elif get_ident() != self.thread:
+            raise UsageError(
+                "sent from another thread than the event loop's: use loop.call_soon_threadsafe(io.emit, …), or make the view"
+                " `async def`"
+            )
         self.is_scheduled = True
         self.loop.call_soon(self.flush)
 
@@ -128,16 +142,16 @@ class Egress:
             if not self._fits(item):
                 return _REFUSED
             debt = self._debt + item.size
-        self._debt = debt
         if self._first is None:
-            self._first = item
-            flusher.dirty.append(self)
             if not flusher.is_scheduled:
                 flusher.schedule()
+            self._first = item
+            flusher.dirty.append(self)
         elif self._rest is None:
             self._rest = [item]
         else:
             self._rest.append(item)
+        self._debt = debt
         return _NOW if self._transport.is_writable else _QUEUED
 
     def push_straight(self, item: Prepared) -> Sent:
@@ -153,9 +167,9 @@ class Egress:
         direct = self._transport.direct
         if direct is None or self._debt + item.size > flusher.hard:
             return self.push(item)
-        self._turn = flusher.turn
         if not flusher.is_scheduled:
             flusher.schedule()
+        self._turn = flusher.turn
         try:
             direct(item.frames)
         except RuntimeError:

@@ -127,6 +127,7 @@ class Entrance(Generic[S]):
         # Changes while open
         self.admission = Admission(limits, ids, exempt)
         self._asking = self._delayed = 0
+        self._has_met_old = False  # a client of Socket.IO 2
 
     # ── what Engine.IO serves ──
     def check(self, request: Request) -> S | None:
@@ -314,6 +315,13 @@ class Entrance(Generic[S]):
 
     def _tell(self, request: Request, why: engineio.Refused) -> None:
         _refused.inc()
+        if why.error is EngineError.UNSUPPORTED_PROTOCOL_VERSION and not self._has_met_old:
+            # Such a client tells its user of a failed request, and nothing more. Once: anybody can send it.
+            self._has_met_old = True
+            told_once = (
+                "a client of Socket.IO 2 was refused: update it to socket.io-client 3 or later"
+            )
+            log.warning(told_once, address=request.address)
         if self._engine.is_heard:
             # Its own words of a refusal are in the context, as in Node.
             message, code = why.error.message, why.error.value

@@ -148,6 +148,8 @@ class Events(Listeners):
             _refused_unknown.inc()
             told = UnknownEvent(f"nobody listens to {label!r} here")
             reply({"error": told.as_answer()})
+            if reply is no_reply:  # nobody else is told
+                log.debug("event refused", event_name=label[:64], why=told.message)
         for listener in listeners:
             if call(listener, client, args, reply, label, self._began):
                 self._is_starting = True

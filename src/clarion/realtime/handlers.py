@@ -127,10 +127,12 @@ def _shape_of_signature(call: Handler) -> tuple[int, int, bool]:
     return least, most, takes_ack
 
 
-def check_takes(call: Handler, what: str) -> None:
-    """Raise UsageError unless a function of the application can be called with one argument: found at the start, not with a client."""
+def check_takes(call: Handler, what: str, count: int = 1) -> None:
+    """Raise UsageError unless a function of the application can be called with so many arguments: found at the start, not with a client."""
+    if not callable(call):
+        raise UsageError(f"{call!r} is no function: it would be called with {what}")
     least, most, _ = _shape(call)
-    if not least <= 1 <= most:
+    if not least <= count <= most:
         name = getattr(call, "__qualname__", None) or repr(call)
         raise UsageError(f"{name} is called with {what}, and that alone; it takes {_count(least)}")
 

@@ -5,7 +5,7 @@ Node checks the origin of nothing but what CORS lets a page read, so that any si
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeAlias
 
 from msgspec import Struct
@@ -55,6 +55,10 @@ class Origins:
     def __init__(self, cors: Cors) -> None:
         origins = cors.origins
         listed = () if callable(origins) else [origins] if isinstance(origins, str) else origins
+        if not isinstance(listed, Iterable) or any(not isinstance(each, _KINDS) for each in listed):
+            raise UsageError(
+                f"origins are text or patterns, or a function that judges them, not {origins!r}"
+            )
         self._cors = cors
         self._ask = origins if callable(origins) else None
         self._everybody = "*" in listed
@@ -129,6 +133,9 @@ class Origins:
                 log.exception("the function for allowed origins failed", origin=text[:200])
                 return False
         return text in self._listed or any(each.fullmatch(text) for each in self._patterns)
+
+
+_KINDS: Final = (str, re.Pattern)
 
 
 def _as_sent(origin: str) -> str:

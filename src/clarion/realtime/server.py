@@ -19,9 +19,9 @@ Beside an application on the fast port, `admit` decides about WebSockets and `as
 """
 
 import asyncio
-import functools
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, ClassVar, Final, overload
+from typing import Any, ClassVar, Final, TypeVar, overload
 
 from clarion.clock import Clock, SystemClock
 from clarion.errors import UsageError
@@ -40,7 +40,7 @@ from clarion.realtime.emitter import Emitter
 from clarion.realtime.endpoints import RawEndpoints, check_path
 from clarion.realtime.engine import Engine
 from clarion.realtime.entrance import AllowRequest, Entrance, GenerateId
-from clarion.realtime.handlers import Runner
+from clarion.realtime.handlers import Runner, check_takes
 from clarion.realtime.handshake import Handshake
 from clarion.realtime.heartbeat import RESOLUTION_S, Wheel
 from clarion.realtime.namespace import Namespace
@@ -65,6 +65,8 @@ from clarion.settings import Limits, Realtime, checked
 from clarion.telemetry import get_logger, handshakes, spawn
 
 log = get_logger(__name__)
+
+R = TypeVar("R", bound=RawHandler)
 
 GRACE_S: Final = 10.0  # for handlers to end by themselves when the server closes
 
@@ -126,6 +128,8 @@ class Server(Root):
             )
         if not isinstance(cookie, Cookie | bool):
             raise UsageError(f"a cookie is True or Cookie(…), not {cookie!r}")
+        for judge in filter(None, (allow_request, generate_id)):
+            check_takes(judge, "the request")
         # Fixed at creation
         bare_path = settings.path.rstrip("/")
         self.path = f"{bare_path}/" if settings.add_trailing_slash else bare_path
@@ -278,18 +282,35 @@ class Server(Root):
                 not asked while there is; who may come in is for middlewares.
 
         Raises:
-            UsageError: The name is none that a client could ask for.
+            UsageError: The name is none that a client could ask for, or the function does not take two arguments.
         """
-        return self._spaces.of(name) if isinstance(name, str) else self._spaces.parent(name)
+        if isinstance(name, str):
+            return self._spaces.of(name)
+        if not isinstance(name, re.Pattern):
+            check_takes(name, "a name and the client's `auth`", 2)
+        return self._spaces.parent(name)
 
+    @overload
+    def websocket(
+        self, path: str, *, subprotocols: Sequence[str] = (), deflate: Deflate | None = None
+    ) -> Callable[[R], R]: ...
+    @overload
     def websocket(
         self,
         path: str,
-        handler: RawHandler | None = None,
+        handler: R,
         *,
         subprotocols: Sequence[str] = (),
         deflate: Deflate | None = None,
-    ) -> Any:
+    ) -> R: ...
+    def websocket(
+        self,
+        path: str,
+        handler: R | None = None,
+        *,
+        subprotocols: Sequence[str] = (),
+        deflate: Deflate | None = None,
+    ) -> R | Callable[[R], R]:
         """Serve WebSockets that are no Socket.IO on a path, with the same egress, limits, origin check and drain.
 
         Only on the port of `HttpServer`, `serve` or `run`, not through `asgi`.
@@ -301,12 +322,13 @@ class Server(Root):
             deflate: How to compress for clients that offer it; None: as `realtime.deflate` says.
 
         Raises:
-            UsageError: The path is none, or is served already.
+            UsageError: The path is none, or is served already, or the handler does not take one argument.
         """
         if handler is None:
-            return functools.partial(
-                self.websocket, path, subprotocols=subprotocols, deflate=deflate
+            return lambda given: self.websocket(
+                path, given, subprotocols=subprotocols, deflate=deflate
             )
+        check_takes(handler, "the connection")
         check_path(path, taken=self.endpoints)
         deflating = self._deflating if deflate is None else Deflating(deflate)
         self.endpoints[path] = self._raw.admit(handler, subprotocols, deflating)

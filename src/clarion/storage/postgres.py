@@ -72,7 +72,8 @@ class PostgresStore:
         started = self._clock.monotonic()
         done: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(procedure.name, (procedure, deque()))[1].append(_Call(rows, done))
-        if len(self._committers) < COMMITTERS:
+        # One that has ended is counted out a moment later, and commits nothing any more.
+        if sum(not committer.done() for committer in self._committers) < COMMITTERS:
             committer = spawn(self._commit(), name="postgresql-committer")
             self._committers[committer] = None
             committer.add_done_callback(self._committers.pop)

@@ -9,6 +9,7 @@ indexes, `UPDATE … FROM`, row values, `||`) plus these markers:
     {skip_locked}    leave what others have locked     nothing: there is one writer       FOR UPDATE SKIP LOCKED
     {strict}         after a table's `)`               STRICT                             nothing
     {strict_rowless} likewise, key order on disk       STRICT, WITHOUT ROWID              nothing
+    {bytewise}       a TEXT column sorts by its bytes  nothing: it does anyway            COLLATE "C"
     BIGINT, DOUBLE PRECISION, BYTEA                    INTEGER, REAL, BLOB                as they are
 
 Conventions that make one text enough: time is BIGINT milliseconds from our Clock (never `now()`), JSON is TEXT, ids are TEXT, a
@@ -34,6 +35,7 @@ _SQLITE = {
     "{skip_locked}": "",
     "{strict}": "STRICT",
     "{strict_rowless}": "STRICT, WITHOUT ROWID",
+    "{bytewise}": "",
     "BIGINT": "INTEGER",
     "DOUBLE PRECISION": "REAL",
     "BYTEA": "BLOB",
@@ -43,6 +45,7 @@ _POSTGRES = {
     "{skip_locked}": "FOR UPDATE SKIP LOCKED",
     "{strict}": "",
     "{strict_rowless}": "",
+    "{bytewise}": 'COLLATE "C"',
 }
 _ROWS = re.compile(r"\{rows (\w+)\}")
 # Not the second colon of a cast (`::text`), and nothing inside a literal ('12:30').

@@ -1,5 +1,6 @@
 """Topics: subscribe, get the state, then every change in order; after a break get just what was missed."""
 
+from clarion.topics.asking import Ask
 from clarion.topics.batches import publish_many
 from clarion.topics.commands import Commands
 from clarion.topics.engine import TopicEngine
@@ -10,6 +11,7 @@ from clarion.topics.stream import Entry, Position
 from clarion.topics.topics import TopicHandle, Topics
 
 __all__ = [
+    "Ask",
     "Call",
     "Commands",
     "Entry",

@@ -27,6 +27,7 @@ class SubscribeArgs(Struct, frozen=True, forbid_unknown_fields=True):
         params: For the kind; most take none.
         filter: See `filters`.
         rewind: Of a stream.
+        token: A token that names this topic; the subscription ends with it.
     """
 
     topic: Annotated[str, Meta(min_length=1)]
@@ -34,6 +35,7 @@ class SubscribeArgs(Struct, frozen=True, forbid_unknown_fields=True):
     params: dict[str, Any] | None = None
     filter: Any = None
     rewind: Rewind | None = None
+    token: Annotated[str, Meta(min_length=1)] | None = None
 
 
 class PageArgs(Struct, frozen=True, forbid_unknown_fields=True):

@@ -41,7 +41,6 @@ async def publish_many(
             batch = batches.get(topic)
             if batch is None:
                 kind = topics.kinds.find(topic.kind)
-                kind.check("publish", caller, topic)
                 batch = batches[topic] = _Batch(topics, kind, Call(topic, caller))
             batch.items.append((at, each))
         except PeerError as exc:
@@ -66,6 +65,12 @@ class _Batch:
         self.items: list[tuple[int, PublishArgs]] = []
 
     async def run(self, outcomes: list[Outcome | None]) -> None:
+        try:
+            await self._kind.admit("publish", self._call.principal, self._call.topic)
+        except (PeerError, ServerError) as exc:
+            for at, _ in self.items:
+                outcomes[at] = exc
+            return
         if self._kind.publish is not None or self._kind.conflate_s:
             # What the kind makes of one may depend on the one before.
             for at, each in self.items:

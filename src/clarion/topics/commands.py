@@ -4,9 +4,11 @@ Each declares its right, takes one object, and is answered by an ack: what it sa
 checked at every command, against the credential as it is then.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+import msgspec
 from msgspec import Struct
 
 from clarion.auth import rights
@@ -28,7 +30,7 @@ from clarion.errors import (
     UndeclaredRight,
 )
 from clarion.settings import Limits
-from clarion.telemetry import get_logger, limit_exceeded
+from clarion.telemetry import get_logger, limit_exceeded, spawn
 from clarion.topics.arguments import (
     PageArgs,
     RoomArgs,
@@ -37,6 +39,7 @@ from clarion.topics.arguments import (
     check_name,
     convert,
 )
+from clarion.topics.automatic import subscribe_all
 from clarion.topics.engine import TopicEngine
 from clarion.topics.live import Peer
 from clarion.topics.publishing import PublishArgs
@@ -86,6 +89,9 @@ class Answer(Struct, frozen=True):
     then: Callable[[], None] | None = None
 
 
+Authenticate = Callable[[str], Awaitable[Principal]]
+"""Who a token says is calling; raises `Unauthenticated`, `Unavailable`."""
+
 Handler = Callable[["Commands", Caller, Principal, Any], Awaitable[Answer]]
 
 
@@ -128,6 +134,7 @@ class Commands:
         principal_of: Who is behind a socket; None: nobody.
         limits: `commands_per_s`, `rooms`, `name_bytes`.
         clock: For rates, and the end of credentials.
+        authenticate: Checks a token that comes with `subscribe`; None: none is taken.
     """
 
     def __init__(
@@ -138,13 +145,16 @@ class Commands:
         limits: Limits,
         *,
         clock: Clock,
+        authenticate: Authenticate | None = None,
     ) -> None:
         self._engine = engine
         self._topics = topics
         self._principal_of = principal_of
         self._limits = limits
         self._clock = clock
+        self._authenticate = authenticate
         self._callers: dict[str, Caller] = {}
+        self._subscribing: dict[asyncio.Task[None], None] = {}
 
     def install(self, namespace: Space) -> None:
         """Offer the commands to every socket that connects to a namespace from now on."""
@@ -166,6 +176,20 @@ class Commands:
         """Take commands of a socket from now on."""
         burst = 2.0 * self._limits.commands_per_s
         self._callers[socket.id] = Caller(socket, {}, burst, self._clock.monotonic())
+        principal = self._principal_of(socket)
+        if principal is not None and principal.subscribe:
+            task = spawn(
+                subscribe_all(self._engine, socket, principal, self._limits.name_bytes),
+                name="topics: what the token lists",
+            )
+            self._subscribing[task] = None
+            task.add_done_callback(lambda done: self._subscribing.pop(done, None))
+
+    async def close(self) -> None:
+        """End what was begun for sockets that have just come."""
+        for task in list(self._subscribing):
+            task.cancel()
+        await asyncio.gather(*self._subscribing, return_exceptions=True)
 
     def disconnected(self, socket: Member) -> None:
         """Forget a socket, and end its subscriptions."""
@@ -219,8 +243,28 @@ class Commands:
     @command("subscribe", right=rights.Self(), args=SubscribeArgs)
     async def _subscribe(self, caller: Caller, principal: Principal, args: SubscribeArgs) -> Answer:
         check_name("topic", args.topic, self._limits.name_bytes)
+        if args.token is not None:
+            principal = await self._with_token(principal, args.topic, args.token)
+            if caller.socket.id not in self._callers:
+                raise Conflict("the socket is gone")
         answer, subscription = await self._engine.subscribe(caller.socket, principal, args)
         return Answer(answer, lambda: self._engine.go(subscription))
+
+    async def _with_token(self, principal: Principal, topic: str, token: str) -> Principal:
+        """The caller with what a token for this topic adds, until the earlier of both ends."""
+        if self._authenticate is None:
+            raise Invalid(faults=[Fault("/token", "is not taken here")])
+        own = await self._authenticate(token)
+        if own.key != principal.key:
+            raise Forbidden("the token is somebody else's")
+        if topic not in own.topics:
+            raise Forbidden("the token does not name this topic")
+        ends = [ms for ms in (principal.expires_ms, own.expires_ms) if ms is not None]
+        return msgspec.structs.replace(
+            principal,
+            topics={**principal.topics, topic: own.topics[topic]},
+            expires_ms=min(ends, default=None),
+        )
 
     @command("unsubscribe", right=rights.Self(), args=TopicArgs)
     async def _unsubscribe(self, caller: Caller, principal: Principal, args: TopicArgs) -> Answer:

@@ -40,6 +40,7 @@ from clarion.topics import answers
 from clarion.topics.answers import Subscribed
 from clarion.topics.arguments import Rewind, SubscribeArgs
 from clarion.topics.books import Books, channel
+from clarion.topics.ending import Ending
 from clarion.topics.filters import compile_filter
 from clarion.topics.kinds import Kind, Kinds, Paged, Snapshot, Timed, Topic, check_wish, parse
 from clarion.topics.live import Feed, Peer, Prepare, Subscription
@@ -48,6 +49,8 @@ from clarion.topics.stream import Entry, Position, Reason, Recovered, compare, r
 _log = get_logger(__name__)
 
 TOPS_AT_ONCE = 500  # topics in one question to a log
+OVERTAKEN_S = 0.05  # announcements of two writers, or of two nodes, may pass each other
+ASKED_AT_ONCE = 64  # questions to the application
 CATCH_UP_S = 0.5  # until a client hears of what was skipped
 SPREAD = 0.2  # of the time between two checks: nodes and their timers must not beat together
 
@@ -102,6 +105,7 @@ class TopicEngine:
         # Changes while open
         self._books = Books(bus, prepare, self._receive)
         self._tasks: dict[asyncio.Task[None], None] = {}
+        self._ending = Ending()
         bus.on_gap(self._on_gap)
 
     def start(self) -> None:
@@ -117,7 +121,12 @@ class TopicEngine:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def subscribe(
-        self, socket: Peer, principal: Principal | None, wish: SubscribeArgs
+        self,
+        socket: Peer,
+        principal: Principal | None,
+        wish: SubscribeArgs,
+        *,
+        unless_there: bool = False,
     ) -> tuple[Subscribed, Subscription]:
         """Subscribe a socket to a topic; a former subscription of it to the same topic is replaced.
 
@@ -125,6 +134,7 @@ class TopicEngine:
             socket: Who gets the publications.
             principal: Whose rights count, and whose tenant the topic is in.
             wish: Which topic, what the client already knows of it, and what it wants of it.
+            unless_there: Whether a former subscription stays instead: then this is a conflict.
 
         Returns:
             The answer, and the subscription: publications wait in it until `go` is called, after the answer was sent.
@@ -135,15 +145,15 @@ class TopicEngine:
             Conflict: A later `subscribe` or an `unsubscribe` of the same socket came in between.
             ServerError: The log cannot be read now.
         """
-        topic = parse("" if principal is None else principal.tenant, wish.topic)
+        topic = asked = parse("" if principal is None else principal.tenant, wish.topic)
         kind = self._kinds.find(topic.kind)
-        kind.check("subscribe", principal, topic)
+        await kind.admit("subscribe", principal, topic)
         matches = None if wish.filter is None else compile_filter(wish.filter)
         check_wish(kind, wish)
         if kind.open is not None:
             topic = await kind.open(topic, principal, wish.params or {})
-            if not socket.connected:
-                raise Conflict("the socket is gone")
+        if not socket.connected:  # it may have left while something was waited for
+            raise Conflict("the socket is gone")
         name, mine = topic.wire, self._books.of(socket.id)
         if name not in mine and len(mine) >= self._limits.topics:
             limit_exceeded.labels("topics").inc()
@@ -152,8 +162,12 @@ class TopicEngine:
                 limit=self._limits.topics,
             )
         if name in mine:
+            if unless_there:
+                raise Conflict("the client has subscribed by itself")
             self._books.remove(mine[name])
-        subscription = Subscription(socket, self._books.feed(topic, kind), principal, matches)
+        subscription = Subscription(
+            socket, self._books.feed(topic, kind), principal, matches, asked
+        )
         self._books.add(subscription)
         try:
             await self._bus.settle(channel(topic))
@@ -165,12 +179,18 @@ class TopicEngine:
             raise Conflict(
                 "another subscribe, an unsubscribe or the end of the socket came between"
             )
+        if wish.token is not None and principal is not None:
+            self._ending.add(subscription, principal.expires_ms)
         return answer, subscription
 
     def go(self, subscription: Subscription) -> None:
         """Deliver what has waited, and from now on what comes."""
-        if not subscription.has_ended and subscription.go():
+        if not subscription.has_ended and not subscription.go():
             self._repair(subscription)
+
+    def tell(self, socket: Peer, event: str, data: Any) -> None:
+        """Send a socket an event."""
+        socket.deliver(self._prepare(event, data))
 
     def unsubscribe(self, socket: Peer, name: str) -> None:
         """End a subscription at the socket's wish; nothing happens if there is none."""
@@ -235,15 +255,45 @@ class TopicEngine:
     def recheck(self) -> None:
         """End the subscriptions whose credential has run out or whose right was taken back."""
         now_ms = self._clock.now_ms()
+        asked: list[Subscription] = []
         for subscription in self._books.all():
             principal, feed = subscription.principal, subscription.feed
             if principal is not None and principal.has_expired(now_ms):
                 self._end(subscription, CloseCode.TOKEN_EXPIRED)
                 continue
+            if feed.kind.asks("subscribe"):
+                asked.append(subscription)
+                continue
             try:
-                feed.kind.check("subscribe", principal, feed.topic)
+                feed.kind.check("subscribe", principal, subscription.asked)
             except PeerError:
                 self._end(subscription, CloseCode.REVOKED)
+        if asked:
+            self._spawn(self._ask_again(asked), name="topics: rights asked for again")
+
+    async def _ask_again(self, subscriptions: Sequence[Subscription]) -> None:
+        # A user's sockets are one question.
+        questions: dict[Any, list[Subscription]] = {}
+        for subscription in subscriptions:
+            who = subscription.principal and subscription.principal.key
+            questions.setdefault((who, subscription.asked), []).append(subscription)
+        waiting = list(questions.values())
+        for at in range(0, len(waiting), ASKED_AT_ONCE):
+            await asyncio.gather(*map(self._ask_about, waiting[at : at + ASKED_AT_ONCE]))
+
+    async def _ask_about(self, same: Sequence[Subscription]) -> None:
+        first = same[0]
+        try:
+            await first.feed.kind.admit("subscribe", first.principal, first.asked, again=True)
+        except (PeerError, ServerError) as exc:
+            is_no = isinstance(exc, PeerError)
+            for subscription in same:
+                self._end(subscription, CloseCode.REVOKED if is_no else CloseCode.UNCONFIRMED)
+
+    def expire(self) -> None:
+        """End the subscriptions whose own token has run out."""
+        for subscription in self._ending.due(self._clock.now_ms()):
+            self._end(subscription, CloseCode.TOKEN_EXPIRED)
 
     async def check_positions(self, topics: Sequence[Topic] | None = None) -> None:
         """Compare subscribers' positions with the logs, and read what they lack. None: of all topics."""
@@ -320,12 +370,18 @@ class TopicEngine:
         frame = _decode_frame(data)
         behind = feed.deliver(frame.epoch, frame.entries, self._limits.recovery_publications)
         for subscription in behind:
-            self._repair(subscription)
+            self._spawn(self._be_patient(subscription), name="topics: out of order")
 
     def _repair(self, subscription: Subscription) -> None:
         """Read what a subscriber lacks; what comes meanwhile waits."""
         subscription.wait()
         self._spawn(self._catch_up(subscription), name="topics: catch up")
+
+    async def _be_patient(self, subscription: Subscription) -> None:
+        """Give what was overtaken on its way the time to come; read the log if it does not."""
+        await asyncio.sleep(OVERTAKEN_S)
+        if subscription.is_waiting and not subscription.go():
+            await self._catch_up(subscription)
 
     async def _catch_up(self, subscription: Subscription) -> None:
         feed = subscription.feed
@@ -377,6 +433,7 @@ class TopicEngine:
             await asyncio.sleep(CATCH_UP_S)
             for subscription in list(self._books.lagging):
                 subscription.catch_up()
+            self.expire()
 
     def _on_gap(self, channels: Sequence[str]) -> None:
         gone = dict.fromkeys(channels)

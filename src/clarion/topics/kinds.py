@@ -21,6 +21,9 @@ from clarion.errors import (
     UndeclaredRight,
     UsageError,
 )
+from clarion.topics.asking import Ask
+from clarion.topics.names import Topic as Topic
+from clarion.topics.names import parse as parse
 from clarion.topics.stream import Entry, Position
 
 if TYPE_CHECKING:
@@ -31,31 +34,6 @@ Durability = Literal["ephemeral", "recoverable", "durable"]
 
 Shape = Literal["stream", "map", "other"]
 """stream: a log, whose state is nothing · map: items by key, whose entries have keys · other: the kind's own state and events."""
-
-
-class Topic(Struct, frozen=True):
-    """A topic's whole name: `inbox:ada` of a tenant."""
-
-    tenant: str
-    kind: str
-    name: str
-
-    @property
-    def wire(self) -> str:
-        """As clients write it; the tenant is that of their token."""
-        return f"{self.kind}:{self.name}"
-
-
-def parse(tenant: str, text: str) -> Topic:
-    """Take `kind:name` apart.
-
-    Raises:
-        Invalid: It is not of that form.
-    """
-    kind, colon, name = text.partition(":")
-    if not kind or not colon or not name:
-        raise Invalid(f"{text!r} is not a topic: topics are named kind:name, such as inbox:ada")
-    return Topic(tenant, kind, name)
 
 
 class Read(Struct, frozen=True):
@@ -147,7 +125,7 @@ class Kind(Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    rights: "Mapping[str, rights.Declared | Granted | SignedIn]"
+    rights: "Mapping[str, rights.Declared | Granted | SignedIn | Ask]"
     log: Log
     durability: Durability
     log_size: int
@@ -163,24 +141,55 @@ class Kind(Struct, frozen=True, kw_only=True):
     def check(self, action: str, principal: Principal | None, topic: Topic) -> None:
         """Return if the principal may do that with the topic: what the kind declares, or the scope of `SCOPES`.
 
+        Nobody is asked: of an `Ask` only a yes that is remembered counts.
+
         Raises:
             Unauthenticated: Nobody is signed in.
             Forbidden: They may not; whether the topic exists is not said.
         """
         right = self.rights.get(action)
-        if right is None or isinstance(right, Granted | SignedIn):
+        if right is None or isinstance(right, Granted | SignedIn | Ask):
             if principal is None:
                 raise Unauthenticated("sign in first")
             if _has_scope(principal, action):
                 return
             if right is None:
                 raise Forbidden(f"nobody may {action} on topics of kind {self.name}")
+            if isinstance(right, Ask) and not right.remembers(principal, action, topic):
+                raise _denied(action, topic)
             if isinstance(right, Granted) and not grants(principal.topics, action, topic.wire):
                 raise Forbidden(f"the token does not grant {action} on {topic.wire}")
             return
         rights.check(right, principal)
         if _is_personal(right) and (principal is None or principal.id != topic.name):
             raise Forbidden(f"{topic.wire} belongs to somebody else")
+
+    async def admit(
+        self, action: str, principal: Principal | None, topic: Topic, *, again: bool = False
+    ) -> None:
+        """As `check`, and asks where that is the kind's right; otherwise nothing is waited for.
+
+        Args:
+            action: `subscribe`, `publish`.
+            principal: Who wants to.
+            topic: Where.
+            again: They were let in before, see `Ask.still_allows`.
+
+        Raises:
+            Unauthenticated, Forbidden: They may not.
+            Unavailable: Nobody says whether they may.
+        """
+        right = self.rights.get(action)
+        if isinstance(right, Ask) and principal is not None and not _has_scope(principal, action):
+            ask = right.still_allows if again else right.allows
+            if not await ask(principal, action, topic):
+                raise _denied(action, topic)
+            return
+        self.check(action, principal, topic)
+
+    def asks(self, action: str) -> bool:
+        """Whether somebody has to be asked."""
+        return isinstance(self.rights.get(action), Ask)
 
 
 class Kinds:
@@ -201,7 +210,7 @@ class Kinds:
         if "subscribe" not in kind.rights:
             raise UndeclaredRight(f"kind {kind.name} does not declare who may subscribe")
         for action, right in kind.rights.items():
-            if not isinstance(right, Granted | SignedIn):
+            if not isinstance(right, Granted | SignedIn | Ask):
                 rights.declared(f"kind {kind.name}, {action}", right)
         self._kinds[kind.name] = kind
 
@@ -230,6 +239,10 @@ def check_wish(kind: Kind, wish: "SubscribeArgs") -> None:
         raise Invalid(faults=[Fault("/params", f"kind {kind.name} takes none")])
     if wish.rewind is not None and kind.shape != "stream":
         raise Invalid(faults=[Fault("/rewind", "only a stream can be rewound")])
+
+
+def _denied(action: str, topic: Topic) -> Forbidden:
+    return Forbidden(f"the application does not let you {action} on {topic.wire}")
 
 
 def _has_scope(principal: Principal, action: str) -> bool:

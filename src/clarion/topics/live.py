@@ -82,7 +82,7 @@ class Subscription:
     """One socket's subscription to one topic. It begins waiting, without a position."""
 
     __slots__ = (
-        "_is_doubtful", "_skipped", "_told", "_waiting", "feed", "filter", "has_ended", "position", "principal", "socket",
+        "_is_doubtful", "_skipped", "_told", "_waiting", "asked", "feed", "filter", "has_ended", "position", "principal", "socket",
     )  # fmt: skip
 
     def __init__(
@@ -91,8 +91,11 @@ class Subscription:
         feed: "Feed",
         principal: Principal | None,
         filter: Matches | None = None,
+        asked: Topic | None = None,
     ) -> None:
         self.socket = socket
+        # As the client named it: what it was given the right to; a kind may have taken it for another one (`Kind.open`).
+        self.asked = asked or feed.topic
         self.feed = feed
         self.principal = principal
         self.filter = filter
@@ -111,6 +114,11 @@ class Subscription:
     def is_live(self) -> bool:
         """Whether entries go to the socket at once."""
         return self._waiting is None and not self.has_ended
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether entries are kept until `go`."""
+        return self._waiting is not None and not self.has_ended
 
     @property
     def at(self) -> Position:
@@ -135,10 +143,18 @@ class Subscription:
         self._is_doubtful = self._waiting is not None
 
     def go(self) -> bool:
-        """Go live with what has waited. Returns whether something is or may be missing: then the log must be read."""
-        waiting, self._waiting = self._waiting or [], None
+        """Deliver what has waited, in the order of the log, and go live.
+
+        Returns whether nothing is missing. Otherwise the log must be read; what could not be delivered still waits.
+        """
+        waiting = sorted(self._waiting or (), key=lambda kept: kept[1].offset)
         is_doubtful, self._is_doubtful = self._is_doubtful, False
-        return any(not self.offer(epoch, entry, None) for epoch, entry in waiting) or is_doubtful
+        for place, (epoch, entry) in enumerate(waiting):
+            if not self.offer(epoch, entry, None):
+                self._waiting = waiting[place:]
+                return False
+        self._waiting = None
+        return not is_doubtful
 
     def stay(self) -> None:
         """Go live where it stands, without what has waited: the next entry or the next check shows the gap."""
@@ -244,7 +260,7 @@ class Feed:
         return self._prepare("publication", {**at, "after": told})
 
     def deliver(self, epoch: str, entries: Sequence[Entry], most: int) -> list[Subscription]:
-        """Give entries to every subscriber; encoded once for all. Returns those who miss something before them."""
+        """Give entries to every subscriber; encoded once for all. Returns those who miss something before them: from then on they wait."""
         live = []
         for subscription in self.subscriptions.values():
             if subscription.is_live:
@@ -255,6 +271,10 @@ class Feed:
         for entry in entries if live else ():
             prepared = self.prepared(entry)
             for subscription in live:
-                if subscription not in behind and not subscription.offer(epoch, entry, prepared):
+                if subscription in behind:
+                    subscription.keep(epoch, [entry], most)
+                elif not subscription.offer(epoch, entry, prepared):
                     behind[subscription] = None
+                    subscription.wait()
+                    subscription.keep(epoch, [entry], most)
         return list(behind)

@@ -69,9 +69,10 @@ class Reader:
 
         Raises:
             Invalid, NotFound, Forbidden: There is none for them.
+            Unavailable: Nobody says now whether they may.
         """
         topic, kind = self.named(caller, name)
-        kind.check("subscribe", caller, topic)
+        await kind.admit("subscribe", caller, topic)
         if kind.open is not None:
             topic = await kind.open(topic, caller, {})
         return topic, kind

@@ -19,6 +19,7 @@ from clarion.clock import Clock
 from clarion.errors import Conflict, Fault, Forbidden, Invalid, ServerError
 from clarion.settings import Limits
 from clarion.telemetry import get_logger, publications, spawn
+from clarion.topics.asking import Ask
 from clarion.topics.changes import REMOVE, Change, Guard, Item
 from clarion.topics.conflation import Conflator
 from clarion.topics.engine import TopicEngine
@@ -97,7 +98,7 @@ class Topics:
         name: str,
         shape: Shape,
         *,
-        rights: "Mapping[str, Declared | Granted | SignedIn]",
+        rights: "Mapping[str, Declared | Granted | SignedIn | Ask]",
         durability: Durability = "recoverable",
         log_size: int = LOG_SIZE,
         log_age_s: int = LOG_AGE_S,
@@ -165,7 +166,7 @@ class Topics:
         """
         topic = parse(call_of.tenant, name)
         kind = self._kinds.find(topic.kind)
-        kind.check("publish", call_of, topic)
+        await kind.admit("publish", call_of, topic)
         return await self.take(kind, Call(topic, call_of, socket), given)
 
     async def take(self, kind: Kind, call: Call, given: Publish) -> Published:

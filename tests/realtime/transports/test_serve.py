@@ -11,7 +11,7 @@ from clarion.clock import SystemClock
 from clarion.errors import SettingsError
 from clarion.realtime.transports import LOCAL, HttpServer, WebSocket, run
 from clarion.realtime.transports import serve as module
-from clarion.realtime.transports.listening import listen
+from clarion.realtime.transports.ports import listen
 from clarion.settings import Limits
 from tests.support.raw_client import CLOSE, GET, RawClient, close_frame, hang_up, statuses, upgrade
 from tests.support.serving import serving

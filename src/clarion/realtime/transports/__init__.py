@@ -5,8 +5,8 @@
 
 from clarion.realtime.transports.head import Refused, Upgrade
 from clarion.realtime.transports.http import LOCAL, Admit
-from clarion.realtime.transports.listening import listen
 from clarion.realtime.transports.message import WebSocket
+from clarion.realtime.transports.ports import listen
 from clarion.realtime.transports.serve import HttpServer, run, settle_memory
 
 __all__ = [

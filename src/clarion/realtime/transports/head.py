@@ -181,13 +181,14 @@ def websocket_key(method: bytes, headers: Headers) -> bytes:
 
 
 def parse_networks(listed: Sequence[str]) -> Networks:
-    """Addresses and networks (`10.0.0.0/8`) out of the settings.
+    """Addresses and networks (`10.0.0.0/8`) out of the settings; one alone need be no list.
 
     Raises:
         SettingsError: One is neither.
     """
     try:
-        return [ip_network(item.strip(), strict=False) for item in listed]
+        several = [listed] if isinstance(listed, str) else listed
+        return [ip_network(item.strip(), strict=False) for item in several]
     except ValueError as exc:
         raise SettingsError(f"trusted_proxies: {exc}") from exc
 

@@ -20,8 +20,8 @@ from clarion.clock import Clock
 from clarion.realtime.transports.connections import Connections
 from clarion.realtime.transports.head import parse_networks
 from clarion.realtime.transports.http import Admit, HttpProtocol
-from clarion.realtime.transports.listening import BACKLOG, listen, listen_local, room_for_files
 from clarion.realtime.transports.message import WebSocket
+from clarion.realtime.transports.ports import BACKLOG, listen, listen_local, room_for_files
 from clarion.settings import Limits
 from clarion.telemetry import get_logger, spawn
 

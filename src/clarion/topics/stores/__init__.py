@@ -2,5 +2,15 @@
 
 from clarion.topics.stores.base import Appended, Expired, Items, Keep, TopicStore, announces
 from clarion.topics.stores.memory import MemoryStore
+from clarion.topics.stores.sql import SqlStore
 
-__all__ = ["Appended", "Expired", "Items", "Keep", "MemoryStore", "TopicStore", "announces"]
+__all__ = [
+    "Appended",
+    "Expired",
+    "Items",
+    "Keep",
+    "MemoryStore",
+    "SqlStore",
+    "TopicStore",
+    "announces",
+]

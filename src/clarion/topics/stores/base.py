@@ -98,7 +98,10 @@ class TopicStore(Log, Protocol):
         ...
 
     async def expire(self, limit: int) -> list[Expired]:
-        """Remove at most `limit` items whose time is over, of any topic; each is given out once, to one caller."""
+        """Remove at most `limit` items whose time is over, of any topic; each is given out once, to one caller.
+
+        Those of a topic go in the order of their times, at the same time in that of their keys.
+        """
         ...
 
     async def trim(self) -> int:

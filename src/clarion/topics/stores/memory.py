@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from clarion.clock import Clock
-from clarion.errors import StorageFull, TooMany
+from clarion.errors import StorageFull
 from clarion.ids import Ids
 from clarion.telemetry import limit_exceeded
 from clarion.topics.changes import (
@@ -33,6 +33,7 @@ from clarion.topics.stores.base import (
     Keep,
     page_of,
 )
+from clarion.topics.stores.draft import check_keys
 from clarion.topics.stream import Entry, Position, after
 
 OVERHEAD: Final = 400  # bytes of an entry or item beyond its data, as measured
@@ -73,7 +74,7 @@ class MemoryStore:
         self._held: dict[Topic, _Held] = {}
         self._bytes = 0
         # When an item may be due. One that was changed since is met there, and passed over.
-        self._due: list[tuple[int, int, Topic, str]] = []
+        self._due: list[tuple[int, str, int, Topic]] = []
         self._pushed = 0
 
     # ── reading ──
@@ -139,7 +140,7 @@ class MemoryStore:
         """
         now_ms = self._clock.now_ms()
         held = self._of(topic)
-        self._check(held, changes, keep, now_ms)
+        self._check(held, changes, keep)
         held.keep = keep
         entries: list[Entry] = []
         outcomes = [self._make(topic, held, change, entries, now_ms) for change in changes]
@@ -163,10 +164,10 @@ class MemoryStore:
         now_ms = self._clock.now_ms()
         found: dict[Topic, Expired] = {}
         while limit > 0 and self._due and self._due[0][0] <= now_ms:
-            _, _, topic, key = heapq.heappop(self._due)
+            expires_ms, key, _, topic = heapq.heappop(self._due)
             held = self._held.get(topic)
             item = None if held is None else held.items.get(key)
-            if held is None or item is None or not is_due(item, now_ms):
+            if held is None or item is None or item.expires_ms != expires_ms:
                 continue
             limit -= 1
             if item.is_gone:
@@ -209,17 +210,8 @@ class MemoryStore:
         held.used_ms = now_ms
         return held
 
-    def _check(self, held: _Held, changes: Sequence[Change], keep: Keep, now_ms: int) -> None:
-        new = {
-            change.key
-            for change in changes
-            if change.key is not None and change.event != "remove" and change.key not in held.items
-        }
-        if new and len(held.items) + len(new) > keep.keys:
-            limit_exceeded.labels("topic_keys").inc()
-            raise TooMany(
-                f"a topic has at most {keep.keys} keys (limits.topic_keys)", limit=keep.keys
-            )
+    def _check(self, held: _Held, changes: Sequence[Change], keep: Keep) -> None:
+        check_keys(changes, held.items, len(held.items), keep)
         if self._bytes > self._budget:
             limit_exceeded.labels("topics_bytes").inc()
             raise StorageFull("the topics of this process take all the memory that they may")
@@ -285,7 +277,7 @@ class MemoryStore:
     def _push(self, topic: Topic, key: str, expires_ms: int) -> None:
         # The number keeps topics from being compared.
         self._pushed += 1
-        heapq.heappush(self._due, (expires_ms, self._pushed, topic, key))
+        heapq.heappush(self._due, (expires_ms, key, self._pushed, topic))
 
     def _count(self, held: _Held, size: int) -> None:
         held.bytes += size

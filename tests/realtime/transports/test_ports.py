@@ -8,8 +8,8 @@ import pytest
 from clarion.clock import SystemClock
 from clarion.errors import SettingsError
 from clarion.realtime.transports import HttpServer
-from clarion.realtime.transports import listening as module
-from clarion.realtime.transports.listening import listen, listen_local, room_for_files
+from clarion.realtime.transports import ports as module
+from clarion.realtime.transports.ports import listen, listen_local, room_for_files
 from clarion.settings import Limits
 from tests.support.serving import serving
 

@@ -1,0 +1,213 @@
+"""Topics and blocks over HTTP, without any I/O: what is asked, and how the answer is read."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from clarion.client.calls import ApiError, Call, place, query
+
+BATCH = 1_000  # publications of one call
+
+
+class Published(msgspec.Struct, frozen=True, rename={"durability": "class"}):
+    """Where a publication stands. `durability` is what the topic survives: `ephemeral`, `recoverable`, `durable`.
+
+    `dropped` says why nothing was written: `duplicate`: its id was here before; `older`: the key has a newer version.
+    """
+
+    topic: str
+    epoch: str
+    offset: int
+    mark: int
+    durability: str
+    dropped: str | None = None
+
+
+class Item(msgspec.Struct, frozen=True):
+    """An item of a map. `offset` is of the publication that changed it last."""
+
+    key: str
+    data: Any
+    offset: int
+    tags: dict[str, str] = {}
+
+
+class State(msgspec.Struct, frozen=True, rename={"durability": "class"}):
+    """A topic's state and its position. `snapshot` is a map's page, None for a stream, else what the kind says."""
+
+    topic: str
+    epoch: str
+    offset: int
+    mark: int
+    durability: str
+    snapshot: Any = None
+
+
+class Publication(msgspec.Struct, frozen=True):
+    """One change of a topic; `at` is when (RFC 3339), where the topic knows."""
+
+    offset: int
+    mark: int
+    event: str
+    data: Any
+    key: str | None = None
+    tags: dict[str, str] = {}
+    at: str | None = None
+
+
+class PublicationPage(msgspec.Struct, frozen=True):
+    """A page of a log."""
+
+    epoch: str
+    offset: int
+    items: list[Publication]
+    more: bool
+    gap: bool
+
+
+class Occupancy(msgspec.Struct, frozen=True):
+    """Subscriptions to a topic on the process that answered, and of how many callers they are."""
+
+    subscriptions: int
+    users: int
+
+
+class Block(msgspec.Struct, frozen=True):
+    """A user who may not come in; times are RFC 3339, `until` None is for ever."""
+
+    user: str
+    until: str | None
+    reason: str
+    blocked_at: str
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What became of one of many publications."""
+
+    published: Published | None = None
+    error: dict[str, Any] | None = None
+
+
+class Results(msgspec.Struct, frozen=True):
+    """Of all of them, in their order."""
+
+    results: list[Result]
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """How many subscriptions ended."""
+
+    subscriptions: int
+
+
+class LostPublications(Exception):
+    """Some of the publications that were asked for are kept no longer, or the log began anew: read the state instead."""
+
+
+def publish(topic: str, given: Mapping[str, Any]) -> Call[Published]:
+    """`POST /v1/topics/{topic}/publications`."""
+    return Call("POST", f"/v1/{place('topics', topic)}/publications", Published, given)
+
+
+def publish_many(given: Sequence[Mapping[str, Any]]) -> Call[Results]:
+    """`POST /v1/publications`."""
+    return Call("POST", "/v1/publications", Results, {"publications": list(given)})
+
+
+def outcomes(results: Results) -> list[Published | ApiError]:
+    """What became of each: where it stands, or why not."""
+    return [
+        result.published or ApiError(0, _as_problem(result.error or {}))
+        for result in results.results
+    ]
+
+
+def _as_problem(error: Mapping[str, Any]) -> dict[str, Any]:
+    return {**error, "detail": error.get("message")}
+
+
+def publication(
+    event: str | None,
+    data: Any,
+    key: str | None,
+    id: str,
+    version: int,
+    only: Any,
+    ttl_s: float | None,
+    tags: Mapping[str, str] | None,
+) -> dict[str, Any]:
+    """A publication's body."""
+    given = {
+        "event": event,
+        "key": key,
+        "version": version or None,
+        "if": only,
+        "ttl_s": ttl_s,
+        "tags": None if tags is None else dict(tags),
+    }
+    body = {name: value for name, value in given.items() if value is not None}
+    return {**body, "data": data, "id": id}
+
+
+def state(topic: str, after: str | None) -> Call[State]:
+    """`GET /v1/topics/{topic}`."""
+    return Call("GET", f"/v1/{place('topics', topic)}{query(after=after)}", State)
+
+
+def next_page(found: State) -> str | None:
+    """Where the next page of a map's state begins; None: this was the last, or it is no map."""
+    return found.snapshot.get("next") if isinstance(found.snapshot, dict) else None
+
+
+def items_of(found: State) -> list[Item]:
+    """The items of a page of a map's state."""
+    page = found.snapshot if isinstance(found.snapshot, dict) else {}
+    return msgspec.convert(page.get("items", []), list[Item])
+
+
+def publications(
+    topic: str, after: int | None, since_ms: int | None, limit: int
+) -> Call[PublicationPage]:
+    """`GET /v1/topics/{topic}/publications`."""
+    asked = query(after=after, since_ms=since_ms, limit=limit)
+    return Call("GET", f"/v1/{place('topics', topic)}/publications{asked}", PublicationPage)
+
+
+def check_page(page: PublicationPage, epoch: str | None) -> None:
+    """Refuse a page that does not follow.
+
+    Raises:
+        LostPublications: Something before it is missing.
+    """
+    if page.gap:
+        raise LostPublications("some publications are kept no longer")
+    if epoch is not None and page.epoch != epoch:
+        raise LostPublications("the log was lost and began anew")
+
+
+def occupancy(topic: str) -> Call[Occupancy]:
+    """`GET /v1/topics/{topic}/occupancy`."""
+    return Call("GET", f"/v1/{place('topics', topic)}/occupancy", Occupancy)
+
+
+def unsubscribe(user: str, topic: str | None) -> Call[Ended]:
+    """`POST /v1/users/{id}/unsubscribe`."""
+    body = {} if topic is None else {"topic": topic}
+    return Call("POST", f"/v1/{place('users', user)}/unsubscribe", Ended, body)
+
+
+def block(user: str, for_s: float | None, reason: str) -> Call[Block]:
+    """`PUT /v1/users/{id}/block`."""
+    body = {"for_s": for_s, "reason": reason}
+    return Call("PUT", f"/v1/{place('users', user)}/block", Block, body)
+
+
+def find_block(user: str) -> Call[Block]:
+    """`GET /v1/users/{id}/block`."""
+    return Call("GET", f"/v1/{place('users', user)}/block", Block)
+
+
+def unblock(user: str) -> Call[dict[str, Any]]:
+    """`DELETE /v1/users/{id}/block`."""
+    return Call("DELETE", f"/v1/{place('users', user)}/block", dict)

@@ -1,0 +1,30 @@
+"""Names of topics: `kind:name` of a tenant."""
+
+from msgspec import Struct
+
+from clarion.errors import Invalid
+
+
+class Topic(Struct, frozen=True):
+    """A topic's whole name: `inbox:ada` of a tenant."""
+
+    tenant: str
+    kind: str
+    name: str
+
+    @property
+    def wire(self) -> str:
+        """As clients write it; the tenant is that of their token."""
+        return f"{self.kind}:{self.name}"
+
+
+def parse(tenant: str, text: str) -> Topic:
+    """Take `kind:name` apart.
+
+    Raises:
+        Invalid: It is not of that form.
+    """
+    kind, colon, name = text.partition(":")
+    if not kind or not colon or not name:
+        raise Invalid(f"{text!r} is not a topic: topics are named kind:name, such as inbox:ada")
+    return Topic(tenant, kind, name)
