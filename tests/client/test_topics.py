@@ -1,5 +1,8 @@
 """The Python SDK speaks of topics: publishing, reading, counting, keeping out."""
 
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -115,6 +118,23 @@ def test_the_client_that_blocks_has_the_same_calls(tmp_path: Path) -> None:
             assert clarion.state("poll:x").offset == 2
             assert [each.data for each in clarion.publications("poll:x")] == ["soup", "salad"]
             assert clarion.occupancy("poll:x").users == clarion.unsubscribe_user("ann", "poll:x")
+            script = tmp_path / "back_end.py"
+            text = (examples / "poll/back_end.py").read_text().replace("poll:lunch", "poll:x")
+            script.write_text(text.replace("http://127.0.0.1:8000", server.url))
+            done = subprocess.run(
+                [sys.executable, str(script)],
+                env=os.environ | {"CLARION_KEY": key},
+                capture_output=True,
+                text=True,
+                timeout=30,
+                check=False,
+            )
+            assert done.stderr == ""
+            assert done.stdout.splitlines() == [
+                "salad 1",
+                "1 ann voted for soup",
+                "2 ann voted for salad",
+            ]
             clarion.block_user("ann")
             assert clarion.block_of("ann") is not None
             with pytest.raises(ApiError) as caught:
