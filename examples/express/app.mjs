@@ -21,6 +21,14 @@ const on = {
   rename: ({ socket }, name) =>
     typeof name === "string" ? { data: { ...socket.data, name }, ack: [name] } : { error: { code: "bad_name", message: "A name is text" } },
 
+  // Topics of the kinds that CLARION_UPSTREAM_STREAMS and CLARION_UPSTREAM_MAPS name.
+  subscribe: ({ topic }) => ({ allow: topic === "news:all" }),
+
+  publish: ({ topic, publication, socket }) =>
+    publication.event === "shout"
+      ? { allow: true, publish: [{ topic, event: "said", data: { by: socket.user, text: publication.data.toUpperCase() } }] }
+      : { allow: publication.event === "said" },
+
   slow: async () => {
     await new Promise((resolve) => setTimeout(resolve, 10_000));
     return { ack: ["at last"] };
@@ -29,10 +37,15 @@ const on = {
   echo: (_, ...args) => ({ ack: args }),
 };
 
-function answer(request) {
+async function answer(request) {
   const handler = on[request.event ?? request.type];
   if (!handler) return { error: { code: "unknown_event", message: `no handler for ${request.event}` } };
-  return handler(request, ...(request.args ?? []));
+  try {
+    return await handler(request, ...(request.args ?? []));
+  } catch (error) {
+    console.error(error);
+    return { error: { code: "internal", message: "Something went wrong" } };
+  }
 }
 
 // Nobody but Clarion knows the secret: https://www.standardwebhooks.com

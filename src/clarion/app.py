@@ -48,7 +48,7 @@ from clarion.storage import open_store
 from clarion.telemetry import get_logger, spawn
 from clarion.topics import Commands, Kinds, TopicEngine, Topics
 from clarion.topics.arguments import convert
-from clarion.topics.publishing import PublishArgs
+from clarion.topics.publishing import PublishArgs, Published
 from clarion.topics.stores import MemoryStore
 
 _log = get_logger(__name__)
@@ -292,13 +292,14 @@ class App:
         caller = Caller(settings, outbound, clock=self.clock, ids=self.ids)
         self._closing.push_async_callback(caller.close)
 
-        async def publish(whose: Principal, given: dict[str, Any]) -> object:
+        async def publish(whose: Principal, given: dict[str, Any]) -> Published:
             args = convert((given,), PublishArgs)
             return await self.topics.of(args.topic, whose.tenant).give(args)
 
         routes = Routes(settings, caller, publish)
         self._closing.push_async_callback(routes.close)
         routes.install(self.io)
+        routes.install_topics(self.topics)
 
     def _make_jobs(self) -> None:
         queue = Queue(self.store, self.clock, self.ids, node=self.ids.node())

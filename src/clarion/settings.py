@@ -328,6 +328,13 @@ class Upstream(Struct, frozen=True, forbid_unknown_fields=True):
     ] = msgspec.field(default_factory=lambda: ["*"])
     connect: Annotated[bool, _help("Whether it decides who may connect")] = False
     disconnect: Annotated[bool, _help("Whether it is told of disconnects")] = False
+    streams: Annotated[
+        list[str],
+        _help(
+            "Kinds of topics that are streams, about which it decides who subscribes and publishes"
+        ),
+    ] = []
+    maps: Annotated[list[str], _help("The same for kinds that are maps")] = []
     timeout_s: Annotated[
         float, _help("For an answer, waiting included (s): ack upstream_unavailable", gt=0)
     ] = 5.0

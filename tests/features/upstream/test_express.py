@@ -57,6 +57,7 @@ def server(application: Application, tmp_path: Path) -> Iterator[Server]:
         "CLARION_UPSTREAM_SECRET": SECRET,
         "CLARION_UPSTREAM_CONNECT": "1",
         "CLARION_UPSTREAM_TIMEOUT_S": "1",
+        "CLARION_UPSTREAM_STREAMS": "news",
         "CLARION_AUTH_OPEN_NAMESPACES": "/",
     }
     made = Server(tmp_path, **settings).start()
@@ -67,10 +68,11 @@ def server(application: Application, tmp_path: Path) -> Iterator[Server]:
 async def test_handlers_in_express_serve_the_unchanged_client(
     server: Server, application: Application
 ) -> None:
-    """Connects, acks, rooms, data and refusals are the application's; while it is down every ack says so in time; then it goes on."""
+    """Connects, acks, rooms, data, refusals and topics are the application's; while it is down every ack says so in time; then it goes on."""
     told: dict[str, object] = {}
     messages: list[object] = []
-    async with official("upstream.mjs", server.port) as facts:
+    token = server.register("ann")["access_token"]
+    async with official("upstream.mjs", server.port, token) as facts:
         async for fact, value in facts:
             if fact == "kill":
                 application.kill()
@@ -89,6 +91,12 @@ async def test_handlers_in_express_serve_the_unchanged_client(
         "unknown": {"code": "unknown_event", "message": "no handler for nothing"},
         "bytes": "aGk=",
         "order": True,
+        "not theirs": "forbidden",
+        "theirs": "recoverable",
+        "published": 1,
+        "changed": 2,
+        "not allowed": "forbidden",
+        "said": [["said", "hello"], ["said", {"by": "ann", "text": "HELLO"}]],
         "slow": "upstream_unavailable",
         "within the deadline": True,
         "down": "upstream_unavailable",

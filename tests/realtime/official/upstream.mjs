@@ -1,11 +1,11 @@
-// The unchanged client before a server whose handlers are an Express application, one JSON line a fact: node upstream.mjs URL
+// The unchanged client before a server whose handlers are an Express application, one JSON line a fact: node upstream.mjs URL TOKEN
 // "kill" asks for the application's end, "start" for its return.
 import { createRequire } from "node:module";
 
 const require = createRequire(new URL("../../../clients/", import.meta.url));
 const { io } = require("socket.io-client");
 
-const [url] = process.argv.slice(2);
+const [url, token] = process.argv.slice(2);
 const tell = (fact, value) => console.log(JSON.stringify({ fact, value }));
 const connect = (name) => io(url, { auth: { name }, forceNew: true, transports: ["websocket"] });
 const heard = (socket, event) => new Promise((resolve) => socket.once(event, (...args) => resolve(args)));
@@ -28,6 +28,18 @@ tell("unknown", (await ann.emitWithAck("nothing")).error);
 tell("bytes", await ann.emitWithAck("echo", Buffer.from("hi"), { deep: [1, null] }).then((first) => first));
 const order = await Promise.all([...Array(100).keys()].map((n) => ann.emitWithAck("echo", n)));
 tell("order", order.every((answer, n) => answer === n));
+
+const home = io(`${url}/clarion`, { auth: { token }, forceNew: true, transports: ["websocket"] });
+await heard(home, "connect");
+tell("not theirs", (await home.emitWithAck("subscribe", { topic: "news:secret" })).error.code);
+tell("theirs", (await home.emitWithAck("subscribe", { topic: "news:all" })).class);
+const said = [];
+home.on("publication", ({ event, data }) => said.push([event, data]));
+const publish = (event, data) => home.emitWithAck("publish", { topic: "news:all", event, data });
+tell("published", (await publish("said", "hello")).offset);
+tell("changed", (await publish("shout", "hello")).offset);
+tell("not allowed", (await publish("swear", 1)).error.code);
+tell("said", said);
 
 const slow = Date.now();
 tell("slow", (await ann.emitWithAck("slow")).error.code);

@@ -25,10 +25,12 @@ _JSON: Final = {"content-type": "application/json", "accept": "application/json"
 
 
 class _Asked:
-    __slots__ = ("answer", "request")
+    __slots__ = ("answer", "request", "turn")
 
     def __init__(self, request: Request) -> None:
         self.request = request
+        # Whom it must not overtake: a socket. Questions about rights are about nobody's.
+        self.turn: object = request.socket.id or self
         self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
 
@@ -51,7 +53,7 @@ class Caller:
         self._breaker = Breaker()
         self._ready: deque[_Asked] = deque()
         # Sockets with a request ready or under way, and what they ask next.
-        self._behind: dict[str, deque[_Asked]] = {}
+        self._behind: dict[object, deque[_Asked]] = {}
         self._waiting = 0
         self._workers: dict[asyncio.Task[None], None] = {}
 
@@ -87,11 +89,11 @@ class Caller:
         await asyncio.gather(*self._workers, return_exceptions=True)
 
     def _enqueue(self, asked: _Asked) -> None:
-        behind = self._behind.get(asked.request.socket.id)
+        behind = self._behind.get(asked.turn)
         if behind is not None:
             behind.append(asked)
             return
-        self._behind[asked.request.socket.id] = deque()
+        self._behind[asked.turn] = deque()
         self._ready.append(asked)
         if len(self._workers) < self._settings.connections:
             task = spawn(self._work(), name="upstream")
@@ -112,24 +114,24 @@ class Caller:
                 else:
                     asked.answer.set_result(answers[place])
             for asked in batch:
-                self._next_of(asked.request.socket.id)
+                self._next_of(asked.turn)
 
     def _take(self) -> list[_Asked]:
         batch: list[_Asked] = []
         while self._ready and len(batch) < self._settings.batch:
             asked = self._ready.popleft()
             if asked.answer.done():  # nobody waits for it any more
-                self._next_of(asked.request.socket.id)
+                self._next_of(asked.turn)
             else:
                 batch.append(asked)
         return batch
 
-    def _next_of(self, socket_id: str) -> None:
-        behind = self._behind[socket_id]
+    def _next_of(self, turn: object) -> None:
+        behind = self._behind[turn]
         if behind:
             self._ready.append(behind.popleft())
         else:
-            del self._behind[socket_id]
+            del self._behind[turn]
 
     def _refused(self, now: float) -> UpstreamUnavailable:
         upstream_requests.labels("refused").inc()

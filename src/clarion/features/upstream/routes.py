@@ -12,6 +12,7 @@ from clarion.auth.tenants import barred_from, is_reserved, room_of, user_room
 from clarion.errors import (
     ClarionError,
     ConnectRefused,
+    Forbidden,
     Internal,
     Invalid,
     PeerError,
@@ -23,10 +24,12 @@ from clarion.features.upstream.wire import Answer, Client, Emit, Error, Request
 from clarion.realtime import Server, Socket
 from clarion.settings import Upstream
 from clarion.telemetry import get_logger, spawn
+from clarion.topics import Ask, Call, Kind, Publish, Published, SignedIn, Topic, Topics
+from clarion.topics.kinds import Shape
 
 _log = get_logger(__name__)
 
-PublishFor = Callable[[Principal, dict[str, Any]], Awaitable[object]]
+PublishFor = Callable[[Principal, dict[str, Any]], Awaitable[Published]]
 """Publishes as the application, for a tenant: what the command `publish` takes."""
 KEY: Final = "upstream"
 """Where in a socket's `data` the application's own is."""
@@ -59,6 +62,8 @@ class Routes:
         self._caller = caller
         self._publish = publish
         self._tasks: dict[asyncio.Task[None], None] = {}
+        self._kinds: dict[str, Kind] = {}
+        self._topics: Topics | None = None
 
     def install(self, io: Server) -> None:
         """Route from now on."""
@@ -71,6 +76,22 @@ class Routes:
                 namespace.on("connection", self._connected)
             if self._settings.disconnect:
                 namespace.handle("disconnect", self._disconnected)
+
+    def install_topics(self, topics: Topics) -> None:
+        """Make the kinds known whose topics are the application's: it says who subscribes, and what of what is published stands."""
+        shapes: list[tuple[Shape, list[str]]] = [
+            ("stream", self._settings.streams),
+            ("map", self._settings.maps),
+        ]
+        for shape, names in shapes:
+            for name in names:
+                self._kinds[name] = topics.add(
+                    name,
+                    shape,
+                    rights={"subscribe": Ask(self._may), "publish": SignedIn()},
+                    publish=self._published,
+                )
+        self._topics = topics
 
     async def close(self) -> None:
         """Let go of the disconnects that nobody has heard of."""
@@ -133,6 +154,44 @@ class Routes:
         except (PeerError, ServerError) as exc:
             _log.warning("not done for a new socket", error=exc.code)
 
+    # ── topics ──
+    async def _may(self, principal: Principal, action: str, topic: Topic) -> bool:
+        answer = await self._caller.ask(
+            Request("subscribe", "", Client("", principal.id, topic.tenant), topic=topic.wire)
+        )
+        return answer.allow and answer.error is None
+
+    async def _published(self, call: Call, given: Publish) -> Published:
+        topic, principal, topics = call.topic, call.principal, self._topics
+        assert topics is not None, "it is called for kinds that were added there"
+        if principal is None:  # the application itself
+            return await topics.append(self._kinds[topic.kind], call, given)
+        socket_id = "" if call.socket is None else call.socket.id
+        answer = await self._caller.ask(
+            Request(
+                "publish",
+                "",
+                Client(socket_id, principal.id, topic.tenant),
+                topic=topic.wire,
+                publication=given,
+            )
+        )
+        if answer.error is not None:
+            raise Refused(answer.error)
+        if not answer.allow:
+            raise Forbidden(f"the application does not let this caller publish to {topic.wire}")
+        if answer.publish:
+            return await self._publish_all(principal, answer.publish)
+        return await topics.append(self._kinds[topic.kind], call, given)
+
+    async def _publish_all(self, principal: Principal, given: list[dict[str, Any]]) -> Published:
+        whose = Principal(id=KEY, kind="system", tenant=principal.tenant)
+        try:
+            done = [await self._publish(whose, each) for each in given]
+        except PeerError as exc:
+            raise _wrong(exc) from exc
+        return done[-1]
+
     def _begin(self, work: Any) -> None:
         task = spawn(work, name="upstream")
         self._tasks[task] = None
@@ -152,11 +211,15 @@ class Routes:
             for given in answer.publish:
                 await self._publish(_application(socket), given)
         except PeerError as exc:
-            # What the application asked for is wrong: that is not the client's to know.
-            _log.error("upstream's answer cannot be carried out", error=exc.code, why=exc.message)
-            raise Internal() from exc
+            raise _wrong(exc) from exc
         if answer.disconnect:
             socket.disconnect()
+
+
+def _wrong(exc: PeerError) -> Internal:
+    """What the application asked for cannot be done: that is not the client's to know."""
+    _log.error("upstream's answer cannot be carried out", error=exc.code, why=exc.message)
+    return Internal()
 
 
 def _is_one_of(event: str, patterns: Iterable[str]) -> bool:

@@ -23,7 +23,7 @@ class Client(Struct, frozen=True, omit_defaults=True):
     """The socket that it is about.
 
     Args:
-        id: Its id.
+        id: Its id; '' where a right is asked for, which is of a user's.
         user: Who is signed in; None: nobody.
         tenant: Theirs.
         data: What earlier answers have stored in it.
@@ -39,17 +39,20 @@ class Request(Struct, frozen=True, omit_defaults=True):
     """One thing that happened.
 
     Args:
-        type: `event`, `connect` (answered before the client is let in) or `disconnect` (the answer may do anything but concern the socket).
-        namespace: Where.
+        type: `event`, `connect` (answered before the client is let in), `disconnect` (the answer may do anything but concern the socket),
+            `subscribe` or `publish` (may they, to this topic).
+        namespace: Where; '' for topics.
         socket: Whose.
         event: Its name, of an event.
         args: Its arguments; bytes as base64.
         auth: What the client came with, of a connect.
         address: Where it came from, of a connect.
         reason: Why it went, of a disconnect.
+        topic: Its name, of a subscribe and a publish.
+        publication: What is published: see `topics.publishing.Publish`.
     """
 
-    type: Literal["event", "connect", "disconnect"]
+    type: Literal["event", "connect", "disconnect", "subscribe", "publish"]
     namespace: str
     socket: Client
     event: str | UnsetType = UNSET
@@ -57,6 +60,8 @@ class Request(Struct, frozen=True, omit_defaults=True):
     auth: Any = UNSET
     address: str | UnsetType = UNSET
     reason: str | UnsetType = UNSET
+    topic: str | UnsetType = UNSET
+    publication: Any = UNSET
 
 
 class Emit(Struct, frozen=True, forbid_unknown_fields=True, rename={"but": "except"}):
@@ -84,18 +89,20 @@ class Answer(Struct, frozen=True, forbid_unknown_fields=True):
     """What the application wants done, in this order; null is an answer with nothing in it.
 
     Args:
-        error: Refuse the event or the connect. Nothing else is done then.
+        error: Refuse it. Nothing else is done then.
+        allow: They may subscribe or publish; without it they may not.
         ack: The arguments of the ack; absent: none are sent, but the ack is.
         user: Who the client is, of a connect in a namespace without sign-in.
         data: Becomes the socket's `data`, which later requests bring.
         join: Rooms to put the socket into.
         leave: Rooms to take it out of.
         emit: Events to send.
-        publish: Publications: what the command `publish` takes.
+        publish: Publications: what the command `publish` takes. Where a publish is asked about, these take its place.
         disconnect: Put the socket out, after all that.
     """
 
     error: Error | None = None
+    allow: bool = False
     ack: list[Any] = []
     user: Name | None = None
     data: Any = UNSET
