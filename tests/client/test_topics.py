@@ -118,12 +118,24 @@ def test_the_client_that_blocks_has_the_same_calls(tmp_path: Path) -> None:
             assert clarion.state("poll:x").offset == 2
             assert [each.data for each in clarion.publications("poll:x")] == ["soup", "salad"]
             assert clarion.occupancy("poll:x").users == clarion.unsubscribe_user("ann", "poll:x")
-            script = tmp_path / "back_end.py"
-            text = (examples / "poll/back_end.py").read_text().replace("poll:lunch", "poll:x")
-            script.write_text(text.replace("http://127.0.0.1:8000", server.url))
+            env = os.environ | {"CLARION_KEY": key, "PYTHONUNBUFFERED": "1"}
+            for name in ("back_end.py", "follow.py"):
+                text = (examples / "poll" / name).read_text().replace("poll:lunch", "poll:x")
+                (tmp_path / name).write_text(text.replace("http://127.0.0.1:8000", server.url))
+            with subprocess.Popen(
+                [sys.executable, str(tmp_path / "follow.py")],
+                env=env,
+                stdout=subprocess.PIPE,
+                text=True,
+            ) as following:
+                assert following.stdout is not None
+                assert following.stdout.readline() == "1 votes\n"
+                ann.publish("poll:x", "vote", "salad")
+                assert following.stdout.readline() == "set ann salad\n"
+                following.kill()
             done = subprocess.run(
-                [sys.executable, str(script)],
-                env=os.environ | {"CLARION_KEY": key},
+                [sys.executable, str(tmp_path / "back_end.py")],
+                env=env,
                 capture_output=True,
                 text=True,
                 timeout=30,
@@ -134,6 +146,7 @@ def test_the_client_that_blocks_has_the_same_calls(tmp_path: Path) -> None:
                 "salad 1",
                 "1 ann voted for soup",
                 "2 ann voted for salad",
+                "3 ann voted for salad",
             ]
             clarion.block_user("ann")
             assert clarion.block_of("ann") is not None
@@ -142,4 +155,4 @@ def test_the_client_that_blocks_has_the_same_calls(tmp_path: Path) -> None:
             assert (caught.value.status, caught.value.code) == (403, "blocked")
             clarion.unblock_user("ann")
             assert clarion.block_of("ann") is None
-            assert ann.publish("poll:x", "vote", "soup").offset == 3
+            assert ann.publish("poll:x", "vote", "soup").offset == 4

@@ -7,11 +7,13 @@
         clarion.emit_to_room("builds", "build:finished", {"id": 17}, namespace="/")
         clarion.publish("board:builds", key="17", data={"passed": True})
 
-`AsyncClient` has the same methods as coroutines. Errors are the server's, by name: `exc.code == "rate_limited"`.
+`AsyncClient` has the same methods as coroutines, and `topic`, which follows one. Errors are the server's, by name: `exc.code == "rate_limited"`.
 """
 
 from clarion.client.calls import Accepted, ApiError, Call, Emitted, Key, NewKey, Room, Socket
+from clarion.client.following import Change
 from clarion.client.http import AsyncClient, Client
+from clarion.client.subscription import Topic
 from clarion.client.topic_calls import (
     Block,
     Item,
@@ -28,6 +30,7 @@ __all__ = [
     "AsyncClient",
     "Block",
     "Call",
+    "Change",
     "Client",
     "Emitted",
     "Item",
@@ -40,4 +43,5 @@ __all__ = [
     "Room",
     "Socket",
     "State",
+    "Topic",
 ]

@@ -10,7 +10,9 @@ import httpx
 
 from clarion.client import calls
 from clarion.client.calls import Accepted, ApiError, Call
+from clarion.client.line import Line
 from clarion.client.realtime import AsyncRealtimeCalls, RealtimeCalls
+from clarion.client.subscription import Topic
 from clarion.client.topics import AsyncTopicCalls, TopicCalls
 from clarion.clock import pause
 from clarion.ids import Ids
@@ -167,6 +169,30 @@ class AsyncClient(_Base, AsyncRealtimeCalls, AsyncTopicCalls):
         """As `Client.notify`."""
         key = self._key(idempotency_key)
         return await self.call(calls.notify(recipients, title, body, data, action_url, key))
+
+    def topic(
+        self,
+        name: str,
+        *,
+        filter: Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | None = None,
+        rewind: Mapping[str, int] | None = None,
+        token: str | None = None,
+        path: str = "/socket.io/",
+    ) -> Topic:
+        """A topic to follow, `async with`: its state, then every change in order, over breaks of the connection.
+
+        Args:
+            name: `kind:name`. With an API key it needs the scope `topics:read`.
+            filter: Which publications and items, by their tags.
+            params: For the kind.
+            rewind: Of a stream, publications from before: `{"count": 10}`, `{"since_ms": …}`.
+            token: For this topic alone.
+            path: Of the Socket.IO endpoint (the server's `realtime.path`).
+        """
+        given = {"filter": filter, "params": params, "rewind": rewind, "token": token}
+        wish = {name: value for name, value in given.items() if value is not None}
+        return Topic(name, lambda: Line(self._http, path), wish, self._ids)
 
     async def call(self, call: Call[T]) -> T:
         """Make any call, with retries."""

@@ -106,6 +106,9 @@ class Command(Struct, frozen=True):
 
 COMMANDS: dict[str, Command] = {}
 
+# Users as far as the topic lets them, back ends with a scope: as over HTTP.
+READ, PUBLISH = rights.ByItem("topics:read"), rights.ByItem("topics:publish")
+
 
 def command(
     name: str, *, right: rights.Declared, args: type[Struct]
@@ -240,7 +243,7 @@ class Commands:
             )
         caller.tokens -= 1
 
-    @command("subscribe", right=rights.Self(), args=SubscribeArgs)
+    @command("subscribe", right=READ, args=SubscribeArgs)
     async def _subscribe(self, caller: Caller, principal: Principal, args: SubscribeArgs) -> Answer:
         check_name("topic", args.topic, self._limits.name_bytes)
         if args.token is not None:
@@ -266,18 +269,18 @@ class Commands:
             expires_ms=min(ends, default=None),
         )
 
-    @command("unsubscribe", right=rights.Self(), args=TopicArgs)
+    @command("unsubscribe", right=READ, args=TopicArgs)
     async def _unsubscribe(self, caller: Caller, principal: Principal, args: TopicArgs) -> Answer:
         check_name("topic", args.topic, self._limits.name_bytes)
         self._engine.unsubscribe(caller.socket, args.topic)
         return Answer({"topic": args.topic})
 
-    @command("page", right=rights.Self(), args=PageArgs)
+    @command("page", right=READ, args=PageArgs)
     async def _page(self, caller: Caller, principal: Principal, args: PageArgs) -> Answer:
         check_name("topic", args.topic, self._limits.name_bytes)
         return Answer(await self._engine.page(caller.socket, args.topic, args.after))
 
-    @command("publish", right=rights.Self(), args=PublishArgs)
+    @command("publish", right=PUBLISH, args=PublishArgs)
     async def _publish(self, caller: Caller, principal: Principal, args: PublishArgs) -> Answer:
         check_name("topic", args.topic, self._limits.name_bytes)
         done = await self._topics.publish(principal, args.topic, args, caller.socket)
