@@ -311,7 +311,7 @@ BEFORE = Sql(
 
 # Over all tenants: what is over is removed for whomever.
 DUE = Sql(
-    "SELECT tenant, topic, key FROM topic_item WHERE expires_ms <= :now_ms ORDER BY expires_ms LIMIT :n",
+    "SELECT tenant, topic, key FROM topic_item WHERE expires_ms <= :now_ms ORDER BY expires_ms, key LIMIT :n",
     Due,
 )
 

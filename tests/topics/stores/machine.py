@@ -197,12 +197,11 @@ class Machine(RuleBasedStateMachine):
     def _change(self, given: dict[str, Any]) -> Change:
         more = dict(given)
         ttl_s = more.pop("ttl_s", None)
-        # No two at the same moment: the order of those is not promised.
-        expires = None if ttl_s is None else self.clock.now_ms() + ttl_s * 1000 + next(_count) % 900
+        expires = None if ttl_s is None else self.clock.now_ms() + ttl_s * 1000
         return Change(expires_ms=expires, **more)
 
     async def _renew(self, told: Told, key: str) -> None:
-        until_ms = self.clock.now_ms() + 30_000 + next(_count) % 900
+        until_ms = self.clock.now_ms() + 30_000
         thing = told.model.things.get(key)
         expires = thing is not None and not thing.is_gone and thing.expires_ms is not None
         assert await self.store.renew(told.topic, [key], until_ms) == expires

@@ -15,7 +15,7 @@ from clarion.storage import Sql, Store, open_store
 from clarion.telemetry import spawn
 from clarion.topics.changes import ABSENT, Change, Outcome, state_after
 from clarion.topics.kinds import Topic
-from clarion.topics.stores import Appended, Keep, SqlStore
+from clarion.topics.stores import Appended, Items, Keep, SqlStore
 from clarion.topics.stores.tidying import ENTRIES, TOPICS
 from clarion.topics.stream import Recovered, recover
 from tests.support.services import Postgres
@@ -158,18 +158,19 @@ async def test_inside_a_transaction_nothing_is_appended(
 async def test_topics_outlive_the_process(tmp_path: Path, clock: ManualClock) -> None:
     """After a restart everything goes on in the same epoch: log, state, versions, and ids."""
     made: list[Appended] = []
+    pages: list[Items] = []
     for _ in range(2):
         found = await open_store(data_dir=tmp_path, clock=clock)
         node = SqlStore(found, clock=clock, ids=Ids())
         changes = [put("a", 1, id="x", version=3), put("b", [2], tags={"t": "1"})]
         made.append(await node.append(MAP, changes, KEEP))
-        page = await node.items(MAP, "", 10)
+        pages.append(await node.items(MAP, "", 10))
         await node.close()
         await found.close()
     first, again = made
     assert again.position.epoch == first.position.epoch
     assert again.outcomes[0] == msgspec.structs.replace(first.outcomes[0], refused="duplicate")
-    assert [(key, item.data, item.version, item.tags) for key, item in page.items] == [
+    assert [(key, item.data, item.version, item.tags) for key, item in pages[1].items] == [
         ("a", 1, 3, None), ("b", [2], 0, {"t": "1"}),
     ]  # fmt: skip
 
