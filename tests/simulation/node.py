@@ -14,6 +14,7 @@ from clarion.auth.principal import Principal
 from clarion.bus import LocalBus
 from clarion.clock import LoopClock
 from clarion.errors import ClarionError
+from clarion.ids import Ids
 from clarion.jobs import Queue, Worker
 from clarion.notifications import CreateNotification, Inbox, Notifications, inbox_kind
 from clarion.settings import Limits
@@ -82,59 +83,27 @@ class WatchedLog:
             await asyncio.sleep(self._rng.uniform(0, SLOW_S))
 
 
-class Node:
-    """Everything that dies with the process. Make it, and run `main`, on its host."""
+class Host:
+    """Takes connections, runs the commands that come over them, and pings, until the process dies."""
 
-    def __init__(
-        self,
-        network: Network,
-        disk: Disk,
-        limits: Limits,
-        *,
-        workers: "Callable[[Node], list[Worker]]",
-    ) -> None:
-        loop, self._network = network.loop, network
-        self.clock, self.ids = LoopClock(), loop.ids()
-        self.store = MemoryStore(disk, self.clock, loop.ids())
-        self.bus = LossyBus(loop)
-        kind = inbox_kind(self.store)
-        self.log = WatchedLog(kind, loop)
-        kinds = Kinds()
-        kinds.add(msgspec.structs.replace(kind, log=self.log))
-        self.engine = TopicEngine(
-            _prepare, kinds, self.bus, limits, clock=self.clock, ids=loop.ids()
-        )
-        topic_store = TopicStore(clock=self.clock, ids=loop.ids())
-        self.topics = Topics(self.engine, kinds, topic_store, limits, clock=self.clock)
-        self.commands = Commands(
-            self.engine, self.topics, lambda door: door.principal, limits, clock=self.clock
-        )
-        self.inbox = Inbox(self.store, self.engine, clock=self.clock, ids=loop.ids())
-        self.notifications = Notifications(
-            self.store, self.inbox, limits, clock=self.clock, ids=loop.ids()
-        )
-        self.queue = Queue(self.store, self.clock, loop.ids(), node="node")
-        self._workers = workers(self)
+    ids: Ids
+    commands: Commands
+
+    def __init__(self) -> None:
         self._doors: dict[Door, None] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def main(self) -> None:
-        """Serve until the crash."""
-        self.engine.start()
-        for worker in self._workers:
-            await worker.start()
-        self._network.listen(PORT, lambda: Wire(self._accept))
-        while True:
-            await asyncio.sleep(PING_S)
-            await self.inbox.trim()
-            for door in tuple(self._doors):
-                door.wire.send({"event": "ping"})
+    async def call(self, door: "Door", request: dict[str, Any]) -> object:
+        """What is no command of Clarion's."""
+        raise AssertionError(request["do"])
 
-    def crash(self) -> None:
-        """Lose what the disk does not have."""
-        self.store.crash()
+    def ping(self) -> None:
+        """Say to everybody that the host is there."""
+        for door in tuple(self._doors):
+            door.wire.send({"event": "ping"})
 
-    def _accept(self, wire: Wire) -> None:
+    def accept(self, wire: Wire) -> None:
+        """Take a connection."""
         self._tasks = [task for task in self._tasks if not task.done()]
         self._tasks.append(spawn(self._serve(wire), name="serve"))
 
@@ -154,15 +123,90 @@ class Node:
                 self.commands.disconnected(door)
 
 
+class Node(Host):
+    """Everything that dies with the process. Make it, and run `main`, on its host."""
+
+    def __init__(
+        self,
+        network: Network,
+        disk: Disk,
+        limits: Limits,
+        *,
+        workers: "Callable[[Node], list[Worker]]",
+    ) -> None:
+        super().__init__()
+        loop, self._network = network.loop, network
+        self.clock, self.ids = LoopClock(), loop.ids()
+        self.store = MemoryStore(disk, self.clock, loop.ids())
+        self.bus = LossyBus(loop)
+        kind = inbox_kind(self.store)
+        self.log = WatchedLog(kind, loop)
+        kinds = Kinds()
+        kinds.add(msgspec.structs.replace(kind, log=self.log))
+        self.engine = TopicEngine(
+            prepare, kinds, self.bus, limits, clock=self.clock, ids=loop.ids()
+        )
+        topic_store = TopicStore(clock=self.clock, ids=loop.ids())
+        self.topics = Topics(self.engine, kinds, topic_store, limits, clock=self.clock)
+        self.commands = Commands(
+            self.engine, self.topics, lambda door: door.principal, limits, clock=self.clock
+        )
+        self.inbox = Inbox(self.store, self.engine, clock=self.clock, ids=loop.ids())
+        self.notifications = Notifications(
+            self.store, self.inbox, limits, clock=self.clock, ids=loop.ids()
+        )
+        self.queue = Queue(self.store, self.clock, loop.ids(), node="node")
+        self._workers = workers(self)
+
+    async def main(self) -> None:
+        """Serve until the crash."""
+        self.engine.start()
+        for worker in self._workers:
+            await worker.start()
+        self._network.listen(PORT, lambda: Wire(self.accept))
+        while True:
+            await asyncio.sleep(PING_S)
+            await self.inbox.trim()
+            self.ping()
+
+    def crash(self) -> None:
+        """Lose what the disk does not have."""
+        self.store.crash()
+
+    async def call(self, door: "Door", request: dict[str, Any]) -> object:
+        """Notifications, inboxes and jobs."""
+        args = request["args"]
+        match request["do"]:
+            case "send":
+                body = msgspec.convert(args, CreateNotification)
+                return await self.notifications.send(door.principal, body, request["key"])
+            case "mark":
+                return await self.inbox.mark(door.principal, args["id"], args["action"])
+            case "mark_all":
+                return await self.inbox.mark_all(door.principal, args["action"])
+            case "enqueue":
+                await self.queue.enqueue(self.queue.job("work", args, id=request["key"]))
+                return {"id": request["key"]}
+            case unknown:
+                raise AssertionError(unknown)
+
+
 class Door:
     """A connection as the commands and the engine see a socket."""
 
-    def __init__(self, node: Node, wire: Wire, id: str, hello: dict[str, Any]) -> None:
+    is_slow = False
+
+    def __init__(self, node: Host, wire: Wire, id: str, hello: dict[str, Any]) -> None:
         self.node, self.wire, self.id = node, wire, id
         self.principal = Principal(id=hello["user"], kind=hello["kind"])
         self._tasks: list[asyncio.Task[None]] = []
 
     # ── as a socket ──
+    @property
+    def connected(self) -> bool:
+        """Whether it is still there."""
+        return self.wire.is_open
+
     def deliver(self, prepared: Any, /) -> None:
         """Send an event that was encoded once for all."""
         self.wire.send_line(prepared)
@@ -190,25 +234,9 @@ class Door:
                 answer.then()
             return
         try:
-            ack(await self._call(request))
+            ack(await self.node.call(self, request))
         except ClarionError as exc:
             ack({"error": exc.as_answer()})
-
-    async def _call(self, request: dict[str, Any]) -> object:
-        node, args = self.node, request["args"]
-        match request["do"]:
-            case "send":
-                body = msgspec.convert(args, CreateNotification)
-                return await node.notifications.send(self.principal, body, request["key"])
-            case "mark":
-                return await node.inbox.mark(self.principal, args["id"], args["action"])
-            case "mark_all":
-                return await node.inbox.mark_all(self.principal, args["action"])
-            case "enqueue":
-                await node.queue.enqueue(node.queue.job("work", args, id=request["key"]))
-                return {"id": request["key"]}
-            case unknown:
-                raise AssertionError(unknown)
 
 
 def no_workers(node: Node) -> list[Worker]:
@@ -216,5 +244,6 @@ def no_workers(node: Node) -> list[Worker]:
     return []
 
 
-def _prepare(event: str, data: Any) -> bytes:
+def prepare(event: str, data: Any) -> bytes:
+    """An event, encoded once for all."""
     return msgspec.json.encode({"event": event, "data": data}) + b"\n"

@@ -7,11 +7,17 @@ from tests.simulation.accept import accept
 from tests.simulation.inbox import inbox
 from tests.simulation.sabotage import planted
 from tests.simulation.sessions import sessions
+from tests.simulation.topics import topics
 from tests.support.simulation import Outcome, SimLoop, simulate
 
 Scenario = Callable[[SimLoop], Coroutine[Any, Any, None]]
 
-SCENARIOS: dict[str, Scenario] = {"sessions": sessions, "inbox": inbox, "accept": accept}
+SCENARIOS: dict[str, Scenario] = {
+    "sessions": sessions,
+    "inbox": inbox,
+    "topics": topics,
+    "accept": accept,
+}
 
 
 def run(
