@@ -74,6 +74,10 @@ class CloseCode(IntEnum):
         return self.name.lower()
 
 
+TOO_BIG_MESSAGE = "message too big (limits.max_payload_bytes)"
+"""The reason that goes with `TOO_BIG` for a message, by whichever of its layers it is noticed."""
+
+
 def advice(code: int) -> Advice:
     """What a client should do after a code, known or not: the range decides."""
     if 3500 <= code <= 3999:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from inspect import isawaitable
 from typing import Any, Final, TypeAlias
 
-from clarion.protocol.codes import CloseCode
+from clarion.protocol.codes import TOO_BIG_MESSAGE, CloseCode
 from clarion.protocol.engineio import Transport as Kind
 from clarion.protocol.frames import cut_reason
 from clarion.realtime.transports.base import Prepared, Session, Transport
@@ -238,7 +238,7 @@ class AsgiSocket:
                 data = message["bytes"]
             if self._is_too_big(data):
                 limit_exceeded.labels("max_payload_bytes").inc()
-                self._end(CloseCode.TOO_BIG, "message too big")
+                self._end(CloseCode.TOO_BIG, TOO_BIG_MESSAGE)
             elif self._session is not None:
                 self._hand_on(self._session, data)
                 if self.held_s:

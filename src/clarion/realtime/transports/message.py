@@ -12,7 +12,7 @@ from typing import Final
 from picows import WSFrame, WSMsgType, WSTransport
 
 from clarion.errors import ProtocolError, TooLarge
-from clarion.protocol.codes import CloseCode
+from clarion.protocol.codes import TOO_BIG_MESSAGE, CloseCode
 from clarion.protocol.frames import Opcode, close_payload, may_be_sent, message_frame, server_frame
 from clarion.realtime.transports import wire
 from clarion.realtime.transports.connections import Connections
@@ -310,10 +310,10 @@ class WebSocket(wire.Listener):
         limits = self._connections.limits
         if partial.size + frame.payload_size > limits.max_payload_bytes:
             limit_exceeded.labels("max_payload_bytes").inc()
-            self.close(CloseCode.TOO_BIG, "message too big")
+            self.close(CloseCode.TOO_BIG, TOO_BIG_MESSAGE)
         elif partial.count >= limits.fragments:
             limit_exceeded.labels("fragments").inc()
-            self.close(CloseCode.TOO_BIG, "too many fragments")
+            self.close(CloseCode.TOO_BIG, "too many fragments (limits.fragments)")
         else:
             try:
                 partial.add(frame.get_payload_as_bytes(), is_last=bool(frame.fin))
@@ -323,9 +323,9 @@ class WebSocket(wire.Listener):
             except ProtocolError as exc:
                 self.close(CloseCode.INVALID_DATA, exc.message)
                 return
-            except TooLarge as exc:
+            except TooLarge:
                 limit_exceeded.labels("max_payload_bytes").inc()
-                self.close(CloseCode.TOO_BIG, exc.message)
+                self.close(CloseCode.TOO_BIG, TOO_BIG_MESSAGE)
                 return
             if frame.fin:
                 self._partial = None
@@ -367,6 +367,7 @@ class WebSocket(wire.Listener):
             return
         if code == CloseCode.TOO_BIG:
             limit_exceeded.labels("max_payload_bytes").inc()
+            why = TOO_BIG_MESSAGE
         self.close(code, why)
         transport = self._transport
         if transport is not None and not transport.is_closing():
