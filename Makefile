@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test fuzz soak check python-check clients-check unit clients-test browser wheel bench sim docs clean build setup-run setup-dev system
+.PHONY: help run test fuzz stress soak check python-check clients-check unit clients-test browser wheel bench sim docs clean build setup-run setup-dev system
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -32,6 +32,9 @@ sim: setup-dev ## Run the simulator over SEEDS seeds (SEEDS=1000; SEED=17 SCENAR
 
 fuzz: setup-dev ## Anything against the decoders and a whole server for minutes (SEED=7 replays; FUZZ=fuzz-long: hours)
 	@$(BIN)/python -m pytest -q tests/fuzz --hypothesis-profile=$(or $(FUZZ),fuzz) --hypothesis-seed=$(or $(SEED),$$RANDOM) $(ARGS)
+
+stress: setup-dev ## Clients that do everything wrong, and counts that must come out exactly, under a minute (SEED=7 ARGS="--scenario races" replays)
+	@$(BIN)/python -m tests.stress $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 soak: setup-dev ## Churn for MINUTES (60 before a release); fails if memory, tasks, timers, files or rooms grow (ARGS=--draw draws it)
 	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),3) $(if $(SEED),--seed $(SEED)) $(ARGS)

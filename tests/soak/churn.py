@@ -14,7 +14,8 @@ from typing import Any
 
 from clarion.telemetry import spawn
 from tests.support.measured import Child
-from tests.support.quick_client import Client, Event
+from tests.support.quick_client import Client
+from tests.support.quick_packets import Event
 
 REPLACED_PER_MIN = 0.05
 HOME = 25  # sockets that share a room

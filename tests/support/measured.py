@@ -10,6 +10,7 @@ from typing import Any
 from tests.support.server import clean_environment
 
 ANSWER_S = 60.0
+SAME = 4  # times
 REST_S = 60.0  # for everything to end that was begun
 
 
@@ -51,6 +52,16 @@ class Child:
         assert line, "the server ended by itself"
         return json.loads(line)
 
+    async def begin(self) -> None:
+        """Take its counts once they have been the same for a while: a whole Clarion does this and that at its start."""
+        self.port = await self.hear()
+        same = 0
+        while same < SAME:
+            counts = await self.ask("counts")
+            same = same + 1 if counts == self.at_rest else 0
+            self.at_rest = counts
+            await asyncio.sleep(0.02)
+
     async def rests(self, within_s: float = REST_S) -> None:
         """Return once all counts are what they were before the first client came.
 
@@ -90,6 +101,7 @@ async def measured(
     settings: Mapping[str, Any] | None = None,
     limits: Mapping[str, Any] | None = None,
     *,
+    auth: Mapping[str, Any] | None = None,
     leaks: Sequence[str] = (),
     by: Sequence[str] = (),
 ) -> AsyncIterator[Child]:
@@ -98,20 +110,27 @@ async def measured(
     Args:
         settings: Of `Realtime`, as far as they are not the defaults.
         limits: Of `Limits`, likewise.
+        auth: Settings of a whole Clarion's `Auth`; None: a Socket.IO server by itself.
         leaks: Bugs to plant, see `tests.support.leaks`.
         by: The command.
     """
-    wanted = {"settings": dict(settings or {}), "limits": dict(limits or {}), "leaks": [*leaks]}
+    wanted: dict[str, Any] = {
+        "settings": dict(settings or {}),
+        "limits": dict(limits or {}),
+        "leaks": [*leaks],
+    }
+    module = "measured_server"
+    if auth is not None:
+        wanted["auth"], module = dict(auth), "measured_house"
     process = await asyncio.create_subprocess_exec(
-        *(*by, sys.executable, "-m", "tests.support.measured_server", json.dumps(wanted)),
+        *(*by, sys.executable, "-m", f"tests.support.{module}", json.dumps(wanted)),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         env=clean_environment(MALLOC_ARENA_MAX="2"),
     )
     child = Child(process)
     try:
-        child.port = await child.hear()
-        child.at_rest = await child.ask("counts")
+        await child.begin()
         yield child
     finally:
         with contextlib.suppress(ProcessLookupError):

@@ -1,5 +1,6 @@
 """What a server under load does for its clients: the events of the stress runner and of the soak."""
 
+from collections import Counter
 from typing import Any
 
 from clarion.errors import Disconnected
@@ -7,8 +8,11 @@ from clarion.realtime import Server, Socket
 from clarion.realtime.egress import Sent
 
 
-def serve_events(io: Server) -> None:
-    """Add the handlers."""
+def serve_events(io: Server) -> Counter[str]:
+    """Add the handlers; returns what they count: `connection`, and why sockets left."""
+    told: Counter[str] = Counter()
+    io.on("connection", lambda _: told.update(["connection"]))
+    io.handle("disconnect", lambda _, reason: told.update([reason]))
     io.handle("echo", lambda socket, *args: args)
     io.handle("join", _join)
     io.handle("leave", _leave)
@@ -21,6 +25,8 @@ def serve_events(io: Server) -> None:
     @io.handle("tell")
     def tell(_socket: Socket, room: str, *args: Any) -> int:
         return io.to(room).emit("said", *args)
+
+    return told
 
 
 def _join(socket: Socket, *rooms: str) -> int:

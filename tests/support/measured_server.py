@@ -7,22 +7,26 @@ and no task beyond those that it has anyway: what it counts at rest is the same 
 """
 
 import asyncio
+import contextlib
 import gc
 import json
 import logging
 import os
 import sys
 import time
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from clarion.clock import SystemClock
 from clarion.ids import Ids
 from clarion.realtime import Server
+from clarion.realtime.client import Client
 from clarion.realtime.transports import HttpServer, run, settle_memory
 from clarion.settings import Limits, Realtime
 from clarion.telemetry import (
     configure_logging,
     egress_dropped,
+    handshakes,
     limit_exceeded,
     recovery,
     session_closed,
@@ -31,6 +35,8 @@ from clarion.telemetry import (
 from tests.support.leaks import plant
 from tests.support.measured_app import serve_events
 from tests.support.memory import memory
+
+Wanted = dict[str, Any]
 
 LAG_S = 0.1  # between two looks at how late the loop is
 
@@ -78,8 +84,10 @@ class Pauses:
 class Measured:
     """The server and what can be asked of it; a command is a method."""
 
-    def __init__(self, io: Server, http: HttpServer, errors: Errors) -> None:
-        self.io, self.http, self._errors = io, http, errors
+    def __init__(
+        self, io: Server, http: HttpServer, errors: Errors, told: Mapping[str, int]
+    ) -> None:
+        self.io, self.http, self._errors, self._told = io, http, errors, told
         self._pauses = Pauses()
 
     def counts(self) -> dict[str, int]:
@@ -106,6 +114,7 @@ class Measured:
     def metrics(self) -> dict[str, dict[str, float]]:
         """What was counted since the start, by metric and label."""
         families = {
+            "handshakes": handshakes,
             "session_closed": session_closed,
             "limit_exceeded": limit_exceeded,
             "egress_dropped": egress_dropped,
@@ -115,6 +124,10 @@ class Measured:
             name: {label: tally.value for label, tally in family._tallies.items()}
             for name, family in families.items()
         }
+
+    def told(self) -> dict[str, int]:
+        """How many sockets connected, and how many left for each reason, as the application is told."""
+        return dict(self._told)
 
     def health(self) -> dict[str, float]:
         """Memory, processor time, collections of garbage, and the longest pauses since the last question."""
@@ -136,34 +149,35 @@ class Measured:
             f"{sid} on {each.transport_name}: {each._machine.state.name}, egress {each.egress.waiting}, "
             f"in {[(name, socket._state.name, socket.rooms) for name, socket in each._sockets.items()]}"
             for sid, each in self.io._sessions.items()
+            if isinstance(each, Client)
         ]
 
     def collect(self) -> int:
         """Collect garbage; how many objects that were."""
         return gc.collect()
 
-    def emit(self, room: str, begin: int, end: int) -> int:
-        """Say the numbers to a room; to how many sockets in all."""
-        return sum(self.io.to(room).emit("said", "server", n) for n in range(begin, end))
+    def emit(self, room: str, begin: int, end: int, size: int = 0, namespace: str = "/") -> int:
+        """Say the numbers to a room, each with its name and a text so long; to how many sockets in all."""
+        target, text = self.io.of(namespace).to(room), "." * size
+        return sum(target.emit("said", room, number, text) for number in range(begin, end))
 
     def members(self, room: str) -> list[str]:
         """Ids of the sockets in a room."""
         return [each.id for each in self.io.sockets.values() if room in each.rooms]
 
+    def forget(self) -> None:
+        """As if the time had passed for which recovery keeps anything."""
+        shelf, wheel = self.io._shelf, self.io.wheel
+        assert shelf is not None
+        wheel.cancel(shelf)
+        shelf.on_time(wheel.now() + shelf.seconds + shelf.certain_s)
 
-async def main(wanted: dict[str, Any]) -> None:
-    """Serve until the commands end."""
-    errors = Errors()
-    configure_logging("warning")
-    logging.getLogger().addHandler(errors)
-    loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda _, what: errors.seen.append(f"loop: {what}"[:300]))
+
+async def alone(wanted: Wanted, _: contextlib.AsyncExitStack) -> tuple[Server, HttpServer]:
+    """A Socket.IO server by itself."""
     limits, clock = Limits(**wanted.get("limits", {})), SystemClock()
     io = Server(Realtime(**wanted.get("settings", {})), limits, clock=clock, ids=Ids())
-    serve_events(io)
-    for name in wanted.get("leaks", ()):
-        plant(name, io)
-    http = HttpServer(
+    return io, HttpServer(
         io.asgi,
         limits=limits,
         clock=clock,
@@ -171,19 +185,42 @@ async def main(wanted: dict[str, Any]) -> None:
         on_stopping=io.stop,
         handle_signals=False,
     )
-    serving = spawn(http.serve(), name="server")
-    await http.started.wait()
-    measured = Measured(io, http, errors)
+
+
+Make = Callable[[Wanted, contextlib.AsyncExitStack], Awaitable[tuple[Server, HttpServer]]]
+"""Makes a server, and leaves to the stack what must end with it."""
+
+
+async def main(wanted: Wanted, make: Make = alone) -> None:
+    """Serve until the commands end."""
+    errors = Errors()
+    configure_logging("warning")
+    logging.getLogger().addHandler(errors)
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, what: errors.seen.append(f"loop: {what}"[:300]))
+    async with contextlib.AsyncExitStack() as stack:
+        io, http = await make(wanted, stack)
+        told = serve_events(io)
+        for name in wanted.get("leaks", ()):
+            plant(name, io)
+        serving = spawn(http.serve(), name="server")
+        await http.started.wait()
+        await obey(Measured(io, http, errors, told))
+        http.stop()
+        await serving
+        await io.close()
+
+
+async def obey(measured: Measured) -> None:
+    """Do what is asked until nobody can ask any more."""
     commands = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
     settle_memory()
-    say(http.port)
+    say(measured.http.port)
     while line := await commands.readline():
         number, name, more = json.loads(line)
         say([number, getattr(measured, name)(**more)])
-    http.stop()
-    await serving
-    await io.close()
 
 
 def say(what: Any) -> None:

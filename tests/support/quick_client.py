@@ -41,9 +41,10 @@ class Client:
         self.on_event, self.answers_pings = on_event, answers_pings
         # What it knows
         self.sid = self.id = ""
+        self.max_payload = 0
         self.pid: str | None = None
         self.offset: str | None = None
-        self.recovered = self.was_put_out = False
+        self.recovered = False
         self.events: list[Event] = []
         self.pings = 0
         # Changes with each connection
@@ -54,6 +55,7 @@ class Client:
         self._acks: dict[int, asyncio.Future[Event]] = {}
         self._next_ack = 0
         self._partial: tuple[str, list[bytes]] | None = None
+        self._out = asyncio.Event()
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     # ── beginning and end ──
@@ -87,6 +89,7 @@ class Client:
             NotLetIn: With what the server says.
         """
         self._told = asyncio.get_running_loop().create_future()
+        self._out.clear()
         known = {"pid": self.pid, "offset": self.offset} if self.pid else {}
         told = {**{k: v for k, v in known.items() if v is not None}, **auth}
         self.say(f"40{self._prefix}{json.dumps(told) if told else ''}")
@@ -119,12 +122,22 @@ class Client:
         polled.hang_up()
 
     @property
+    def is_on_websocket(self) -> bool:
+        """Whether it is not on polling now."""
+        return self._line is not None
+
+    @property
     def line(self) -> Line:
         """Its connection; on polling that of the GET."""
         if self._line is not None:
             return self._line
         assert self._polled is not None
         return self._polled.getting
+
+    @property
+    def reason(self) -> str:
+        """What came with the close code; nothing on polling."""
+        return "" if self._line is None else self._line.reason
 
     def leave(self) -> None:
         """Leave the namespace, in words."""
@@ -134,8 +147,8 @@ class Client:
         """End the session, in words."""
         if self._line is not None:
             self._line.close()
-        else:
-            self.say("1")
+        elif self._polled is not None:
+            self._polled.end()
 
     def reset(self) -> None:
         """End the connections without a word."""
@@ -144,6 +157,11 @@ class Client:
             self._polled.getting.reset()
         if self._line is not None:
             self._line.reset()
+
+    async def put_out(self) -> None:
+        """Return once the server has put it out of the namespace."""
+        async with asyncio.timeout(WAIT_S):
+            await self._out.wait()
 
     async def gone(self) -> int:
         """The close code, once its connections have ended."""
@@ -205,7 +223,8 @@ class Client:
             if self.answers_pings:
                 self.say("3")
         elif message[0] == "0":
-            self.sid = json.loads(message[1:])["sid"]
+            hello = json.loads(message[1:])
+            self.sid, self.max_payload = hello["sid"], hello["maxPayload"]
             if self._hello is not None and not self._hello.done():
                 self._hello.set_result(None)
 
@@ -228,7 +247,7 @@ class Client:
             if self._told is not None and not self._told.done():
                 self._told.set_result(None)
         elif kind == "1":
-            self.was_put_out = True
+            self._out.set()
         elif kind == "4" and self._told is not None and not self._told.done():
             self._told.set_exception(NotLetIn(json.loads(rest)))
 

@@ -12,6 +12,7 @@ class Owner(Protocol):
     """Whose transport it is."""
 
     sid: str
+    max_payload: int
 
     def take(self, message: str | bytes) -> None:
         """A message came."""
@@ -29,7 +30,7 @@ class Polled:
         self._client, self.getting, self.posting = client, getting, posting
         self._target = target
         self._at_rest = asyncio.Event()
-        self._is_leaving = False
+        self._is_leaving = self._is_ending = False
         self.outbox: list[str | bytes] = []
         self._poller: asyncio.Task[None] | None = None
         self._poster: asyncio.Task[None] | None = None
@@ -51,6 +52,11 @@ class Polled:
             await self._poster
         await self._at_rest.wait()
 
+    def end(self) -> None:
+        """End the session in words; the server lets go of the last GET with `6`."""
+        self._is_ending = True
+        self.say("1")
+
     def hang_up(self) -> None:
         """End both connections."""
         for line in (self.getting, self.posting):
@@ -71,24 +77,36 @@ class Polled:
                 break
             if status != 200:
                 break
-            if self._take(body):
+            if self._take(body) or (self._is_ending and body.endswith(b"6")):
                 break
         if self._is_leaving:
             self._at_rest.set()
         else:
+            if self._poster is not None:
+                await self._poster
             self._client.end(0)
             self.hang_up()
 
     async def _post(self) -> None:
         while self.outbox and not self._is_leaving:
-            messages, self.outbox = self.outbox, []
-            body = "\x1e".join(map(_text, messages)).encode()
+            body = self._next_body()
             try:
                 status, _ = await self.posting.ask("POST", self._target, body)
             except ConnectionResetError:
                 return
             if status != 200:
                 return
+
+    def _next_body(self) -> bytes:
+        """As many messages as the server takes at once, as the official client does; one that is too large by itself goes alone."""
+        body = _text(self.outbox.pop(0)).encode()
+        while self.outbox:
+            longer = body + b"\x1e" + _text(self.outbox[0]).encode()
+            if len(longer) > self._client.max_payload:
+                break
+            body = longer
+            del self.outbox[0]
+        return body
 
     def _take(self, body: bytes) -> bool:
         """Hand on what came; True if that was the end."""

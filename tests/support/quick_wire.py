@@ -74,13 +74,14 @@ class Line(asyncio.Protocol):
 
 
 class WebSocketLine(Line):
-    """A WebSocket: messages are handed to `on_message` as they come; `ended` has the close code."""
+    """A WebSocket: messages are handed to `on_message` as they come; `ended` has the close code, `reason` what came with it."""
 
     def __init__(self, on_message: Callable[[str | bytes], None]) -> None:
         super().__init__()
         self._on_message = on_message
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.reason = ""
 
     def say(self, message: str | bytes) -> None:
         """Send a message in one frame."""
@@ -138,6 +139,7 @@ class WebSocketLine(Line):
         elif op == BINARY:
             self._on_message(payload)
         elif op == CLOSE and not self.ended.done():
+            self.reason = payload[2:].decode()
             self.ended.set_result(int.from_bytes(payload[:2], "big") if payload else NO_CODE)
             self.write(masked(CLOSE, payload[:2]))
         assert op != PING, "Engine.IO has its own pings"
