@@ -115,7 +115,6 @@ class Member:
     async def go(self, how: str) -> None:
         """End this client, and have another one in its place."""
         churn, client = self.churn, self.client
-        self.is_here = False
         churn.seen[f"end: {how}"] += 1
         if how == "leave":
             client.leave()
@@ -219,13 +218,17 @@ class Churn:
             self.wrong.append(
                 f"a {member.transport} ended by itself: {member.client.ended.result()}"
             )
-            self._start(member.go("reset"))
+            self._replace(member, "reset")
             return
         if what == "act":
             member.act(self.pick(ACTIONS))
             self.seen["actions"] += 1
         else:
-            self._start(member.go(self.pick(self.ends)))
+            self._replace(member, self.pick(self.ends))
+
+    def _replace(self, member: Member, how: str) -> None:
+        member.is_here = False  # now: another step of this turn may pick it, too
+        self._start(member.go(how))
 
     def _start(self, work: Any) -> None:
         task = spawn(self._watched(work), name="churn")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from clarion.realtime.transports import run
+from tests.soak.churn import ENDS
 from tests.soak.picture import draw
 from tests.soak.run import Outcome, Plan, load, save, soak
 from tests.soak.verdict import GAUGES, GIVEN, Sample, growing, growth, kept, tenths, theil_sen
@@ -97,11 +98,12 @@ def test_memory_must_be_given_back() -> None:
 
 # ── real servers ──
 def short(**more: Any) -> Plan:
-    """Seconds instead of an hour, without recovery, which needs time to forget. Memory still warms up in so short a time."""
-    settings = {"ping_interval_s": 0.5, "ping_timeout_s": 2.0}
+    """Seconds instead of an hour, without recovery and silent clients, which need time to go. Memory still warms up in so short a time."""
+    settings = {"ping_interval_s": 1.0, "ping_timeout_s": 10.0}
+    ends = {how: weight for how, weight in ENDS.items() if how not in {"mute", "return"}}
     return Plan(
         3.0, 60, 150.0, every_s=0.1, warm_s=1.0, slow_s=1.4, replaced_per_min=20.0, beside=False,
-        settings=settings, growth=0.3, **{"rest_s": 10.0, **more},
+        ends=ends, settings=settings, growth=0.3, **{"rest_s": 30.0, **more},
     )  # fmt: skip
 
 
