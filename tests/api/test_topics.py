@@ -328,6 +328,17 @@ async def test_names_are_percent_encoded(topics: Site) -> None:
     assert (await http.get(path)).json()["topic"] == name
 
 
+async def test_a_name_that_ends_like_a_path_is_a_name(topics: Site) -> None:
+    """`board:a/publications` is not the log of `board:a`, and `board:a/occupancy` not its count."""
+    http = await back_end(topics)
+    for ending in ("publications", "occupancy"):
+        path = f"/v1/topics/board:a%2f{ending}"
+        for at in (path, f"{path}/publications", f"{path}/occupancy"):
+            assert (await http.get(at)).json()["topic"] == f"board:a/{ending}"
+    user = await http.post("/v1/users/x%2Funsubscribe/unsubscribe", json={})
+    assert user.json() == {"subscriptions": 0}
+
+
 @pytest.mark.parametrize(
     ("name", "status", "code"),
     [

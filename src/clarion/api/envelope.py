@@ -6,6 +6,7 @@ does, too). So every answer that a page may read carries CORS headers, whatever 
 
 import re
 from typing import Final
+from urllib.parse import unquote
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from clarion.api.guards import AUTHORISED
 from clarion.api.layer import TEMPLATE
 from clarion.api.problem import problem_response
+from clarion.api.reading import MARKED_SLASH
 from clarion.clock import Clock
 from clarion.errors import Internal, NotFound
 from clarion.ids import Ids
@@ -115,6 +117,7 @@ class Doors:
         try:
             if not scope["path"].isprintable():
                 raise NotFound()  # nothing here has such a name, and `$` in a pattern would ignore a last line feed
+            _mark_slashes(scope)
             await self._app(scope, receive, sending)
         except NotFound as error:
             await problem_response(error)(scope, receive, send)
@@ -128,6 +131,16 @@ class Doors:
         if is_refused:
             _log.error("answer withheld: no right was checked", route=scope.get(TEMPLATE))
             await problem_response(Internal())(scope, receive, send)
+
+
+def _mark_slashes(scope: Scope) -> None:
+    """RFC 3986 §2.2: a slash that is written `%2F` is part of a name. Decoded as it is, `a%2Foccupancy` would be taken for a path."""
+    raw = scope.get("raw_path") or b""
+    if b"%2f" in raw.lower():
+        scope["path"] = unquote(_SLASH.sub(MARKED_SLASH, raw.decode("latin-1")))
+
+
+_SLASH = re.compile("%2f", re.IGNORECASE)
 
 
 def _is_unchecked(scope: Scope, status: int) -> bool:

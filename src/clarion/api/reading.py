@@ -30,6 +30,8 @@ T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
 
 MAX_DEPTH = 32
+# Stands in a path for a slash of a name. No path has one otherwise: what is not printable is refused before.
+MARKED_SLASH = "\x1f"
 # Fully described recipients (limits.recipients of them) have some ten members each; the body's size bounds the rest.
 MAX_MEMBERS = 50_000
 
@@ -180,10 +182,11 @@ def from_path(values: Mapping[str, str], kind: type[T]) -> T:
     Raises:
         NotFound: Nothing can be there.
     """
-    if any(wrong_in_text(value) for value in values.values()):
+    given = {name: value.replace(MARKED_SLASH, "/") for name, value in values.items()}
+    if any(wrong_in_text(value) for value in given.values()):
         raise NotFound()
     try:
-        return msgspec.convert(dict(values), kind, strict=False)
+        return msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as exc:
         raise NotFound() from exc
 
