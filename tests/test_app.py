@@ -15,6 +15,7 @@ from starlette.routing import Mount
 
 from clarion.app import App
 from clarion.settings import AdminUi, Auth, Settings
+from clarion.topics import SignedIn
 from tests.support.asgi_servers import serving_on
 from tests.support.memory_transport import MemoryClient
 from tests.support.raw_socketio import Wire
@@ -160,3 +161,25 @@ async def test_the_api_reaches_no_page_of_an_operator(tmp_path: Path) -> None:
         assert (await http.get(f"/v1/sockets/{sid}")).status_code == 404
         assert (await http.delete(f"/v1/sockets/{sid}")).status_code == 404
         assert await page.hear() == []
+
+
+async def test_durable_topics_outlive_the_server_and_others_say_that_they_do_not(
+    tmp_path: Path,
+) -> None:
+    """After a restart a durable topic goes on in its epoch, with its state; one in memory begins anew, in another epoch."""
+    seen: dict[str, list[Any]] = {"desk": [], "hall": []}
+    for number in range(2):
+        async with open_app(tmp_path) as app:
+            rights = {"subscribe": SignedIn()}
+            app.topics.add("desk", "map", rights=rights, durability="durable")
+            app.topics.add("hall", "map", rights=rights)
+            for name, found in seen.items():
+                topic = app.topics.of(f"{name}:1")
+                published = await topic.set(f"k{number}", number)
+                keys = [key for key, _ in (await topic.items()).items]
+                found.append((published.durability, published.epoch, published.offset, keys))
+    (first, second), (before, after) = seen["desk"], seen["hall"]
+    assert (first[0], first[2:]) == ("durable", (1, ["k0"]))
+    assert second == ("durable", first[1], 2, ["k0", "k1"])
+    assert (before[0], after[2:]) == ("recoverable", (1, ["k1"]))
+    assert before[1] != after[1]

@@ -49,7 +49,7 @@ from clarion.telemetry import get_logger, spawn
 from clarion.topics import Commands, Kinds, TopicEngine, Topics
 from clarion.topics.arguments import convert
 from clarion.topics.publishing import PublishArgs, Published
-from clarion.topics.stores import MemoryStore
+from clarion.topics.stores import MemoryStore, SqlStore
 
 _log = get_logger(__name__)
 
@@ -265,7 +265,11 @@ class App:
             home.prepare, self.kinds, LocalBus(), limits, clock=clock, ids=ids
         )
         topic_store = MemoryStore(clock=clock, ids=ids)
-        self.topics = Topics(self.engine, self.kinds, topic_store, limits, clock=clock)
+        durable = SqlStore(self.store, clock=clock, ids=ids)
+        self._closing.push_async_callback(durable.close)
+        self.topics = Topics(
+            self.engine, self.kinds, topic_store, limits, clock=clock, durable=durable
+        )
         self.inbox = Inbox(self.store, self.engine, clock=clock, ids=ids)
         self.notifications = Notifications(self.store, self.inbox, limits, clock=clock, ids=ids)
         self.commands = Commands(

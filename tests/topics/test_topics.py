@@ -9,11 +9,13 @@ import pytest
 
 from clarion.auth.principal import Principal
 from clarion.errors import Conflict, Forbidden, Invalid, UsageError
+from clarion.ids import Ids
 from clarion.settings import Limits
-from clarion.topics import Call, Granted, Publish, Published, SignedIn, Topic
+from clarion.topics import Call, Granted, Publish, Published, SignedIn, Topic, Topics
 from clarion.topics.changes import state_after
 from clarion.topics.commands import Commands
 from clarion.topics.patches import apply_patch
+from clarion.topics.stores import MemoryStore
 from clarion.topics.stream import Entry
 from tests.topics.fakes import Bench, Socket, settle
 
@@ -24,6 +26,7 @@ LIMITS = Limits(
 ADA = Principal(
     id="ada", topics={"board:*": ("subscribe", "publish"), "chat:*": ("subscribe", "publish")}
 )
+OWNER = Principal(id="ada", topics=dict.fromkeys(("desk:*", "hall:*"), ("subscribe", "publish")))
 ANYBODY = {"subscribe": Granted(), "publish": Granted()}
 
 
@@ -478,3 +481,43 @@ async def test_who_is_subscribed_is_counted_and_can_be_ended(house: House) -> No
 async def test_a_kinds_name_is_taken_once(house: House) -> None:
     with pytest.raises(UsageError, match="taken"):
         house.topics.add("board", "map", rights=ANYBODY)
+
+
+async def test_what_is_durable_is_in_a_store_of_its_own(house: House) -> None:
+    """There, too, items end by themselves and that is announced, and what a socket owns stays as long as it does; the other store's topics are not touched."""
+    bench = house.bench
+    durable = MemoryStore(clock=bench.clock, ids=Ids.seeded(9))
+    topics = Topics(
+        bench.engine, bench.kinds, bench.store, LIMITS, clock=bench.clock, durable=durable
+    )
+    topics.add("desk", "map", rights=ANYBODY, durability="durable")
+    topics.add("hall", "map", rights=ANYBODY)
+    commands = Commands(bench.engine, topics, lambda _: OWNER, LIMITS, clock=bench.clock)
+    owner, reader = Socket("o"), Socket("r")
+    for socket in (owner, reader):
+        commands.connected(socket)
+    for name in ("desk:1", "hall:1"):
+        answer = await commands.run(reader, "subscribe", {"topic": name})
+        assert answer.then is not None
+        answer.then()
+        for more in ({"key": "mine", "owned": True}, {"key": "short", "ttl_s": 0.5}):
+            done = await commands.run(owner, "publish", {"topic": name, "data": 1, **more})
+            assert done.value.durability == ("durable" if name == "desk:1" else "recoverable")
+    bench.clock.advance(0.6)
+    await topics.renew()
+    assert await topics.expire() == 2
+    bench.clock.advance(0.6)
+    assert await topics.expire() == 0
+    await settle()
+    ended = [(data.topic, data.key) for _, data in reader.got if data.event == "remove"]
+    assert sorted(ended) == [("desk:1", "short"), ("hall:1", "short")]
+    for store, name, other in ((durable, "desk", "hall"), (bench.store, "hall", "desk")):
+        [mine, short] = await store.get(Topic("default", name, "1"), ["mine", "short"])
+        assert (mine is None, short) == (False, None)
+        assert await store.get(Topic("default", other, "1"), ["mine"]) == [None]
+
+
+async def test_without_a_store_for_it_nothing_is_durable(house: House) -> None:
+    """A promise that nobody keeps is not made."""
+    with pytest.raises(UsageError, match="durable"):
+        house.topics.add("desk", "map", rights=ANYBODY, durability="durable")

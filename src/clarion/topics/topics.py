@@ -16,7 +16,7 @@ import msgspec
 from clarion.auth.principal import DEFAULT_TENANT, Principal
 from clarion.auth.rights import Declared
 from clarion.clock import Clock
-from clarion.errors import Conflict, Fault, Forbidden, Invalid, ServerError
+from clarion.errors import Conflict, Fault, Forbidden, Invalid, ServerError, UsageError
 from clarion.settings import Limits
 from clarion.telemetry import get_logger, publications, spawn
 from clarion.topics.asking import Ask
@@ -59,17 +59,28 @@ class Topics:
         store: Where the topics are of kinds that are added here.
         limits: `publication_bytes`, `topic_keys`, `owned_s`, `name_bytes`.
         clock: For what expires.
+        durable: Where those of durable kinds are; None: there can be none.
     """
 
     def __init__(
-        self, engine: TopicEngine, kinds: Kinds, store: TopicStore, limits: Limits, *, clock: Clock
+        self,
+        engine: TopicEngine,
+        kinds: Kinds,
+        store: TopicStore,
+        limits: Limits,
+        *,
+        clock: Clock,
+        durable: TopicStore | None = None,
     ) -> None:
         self._engine = engine
         self._kinds = kinds
         self._store = store
+        self._durable = durable
+        # Those that have a kind: in them things end by themselves.
+        self._stores: list[TopicStore] = []
         self._limits = limits
         self._clock = clock
-        self._owned = Owned(self._remove_owned, store.renew, limits, clock)
+        self._owned = Owned(self._remove_owned, self._renew, limits, clock)
         self._conflators: dict[str, Conflator] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -114,23 +125,26 @@ class Topics:
             name: Before the colon of its topics' names.
             shape: `stream` or `map`.
             rights: Action → who may; `subscribe` is needed, `publish` lets clients publish.
-            durability: What its topics survive.
+            durability: What its topics survive; `durable`: they are in the database.
             log_size: How many publications can be recovered.
             log_age_s: For how long (s).
             keys: Items that a map may have; None: `limits.topic_keys`.
             open: Decides about a subscription, see `kinds.Open`.
             publish: `async (call, publish) -> Published`, in place of appending what a client publishes as it is.
             conflate_s: At most one append in so many seconds, of each key the newest.
-            store: Where its topics are; None: the server's.
+            store: Where its topics are; None: the server's store for that durability.
 
         Raises:
             UndeclaredRight: It does not say who may subscribe.
-            UsageError: The name is taken, or no name.
+            UsageError: The name is taken, or no name; or there is no store for durable topics.
         """
+        found = store or (self._durable if durability == "durable" else self._store)
+        if found is None:
+            raise UsageError(f"kind {name}: there is no store for durable topics here")
         kind = Kind(
             name=name,
             rights=rights,
-            log=store or self._store,
+            log=found,
             durability=durability,
             log_size=log_size,
             log_age_s=log_age_s,
@@ -141,6 +155,8 @@ class Topics:
             conflate_s=conflate_s,
         )
         self._kinds.add(kind)
+        if not any(found is known for known in self._stores):
+            self._stores.append(found)
         return kind
 
     def of(self, name: str, tenant: str = DEFAULT_TENANT) -> "TopicHandle":
@@ -260,11 +276,26 @@ class Topics:
         self._owned.left(socket_id)
 
     async def expire(self) -> int:
-        """Remove items whose time is over, and announce that; returns how many."""
-        expired = await self._store.expire(EXPIRED_AT_ONCE)
-        for each in expired:
-            await self._announce(self._store, each.topic, each.epoch, each.entries)
-        return sum(len(each.entries) for each in expired)
+        """Remove items whose time is over, and announce that; returns how many. A store that is not there now is asked again later."""
+        count = 0
+        for store in tuple(self._stores):
+            try:
+                expired = await store.expire(EXPIRED_AT_ONCE)
+            except ServerError as exc:
+                _log.warning("nothing expires now", error=exc.code)
+                continue
+            for each in expired:
+                await self._announce(store, each.topic, each.epoch, each.entries)
+                count += len(each.entries)
+        return count
+
+    async def trim(self) -> None:
+        """Forget what is kept no longer."""
+        for store in tuple(self._stores):
+            try:
+                await store.trim()
+            except ServerError as exc:
+                _log.warning("topics not trimmed", error=exc.code)
 
     async def renew(self) -> None:
         """Put off the end of what this node's sockets own."""
@@ -285,15 +316,15 @@ class Topics:
         ]
         await self.change(self._kinds.find(topic.kind), topic, changes)
 
+    async def _renew(self, topic: Topic, keys: Sequence[str], expires_ms: int) -> int:
+        return await _store_of(self._kinds.find(topic.kind)).renew(topic, keys, expires_ms)
+
     async def _expire_forever(self) -> None:
         pause_s = EXPIRE_S
         while True:
             await asyncio.sleep(pause_s)
-            try:
-                # The others have a turn between two slices.
-                pause_s = 0 if await self.expire() >= EXPIRED_AT_ONCE else EXPIRE_S
-            except ServerError as exc:
-                _log.warning("nothing expires now", error=exc.code)
+            # The others have a turn between two slices.
+            pause_s = 0 if await self.expire() >= EXPIRED_AT_ONCE else EXPIRE_S
 
     async def _renew_forever(self) -> None:
         while True:
@@ -303,10 +334,7 @@ class Topics:
     async def _trim_forever(self) -> None:
         while True:
             await asyncio.sleep(TRIM_S)
-            try:
-                await self._store.trim()
-            except ServerError as exc:
-                _log.warning("topics not trimmed", error=exc.code)
+            await self.trim()
 
 
 class TopicHandle:
