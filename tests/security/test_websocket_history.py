@@ -5,11 +5,17 @@ import re
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from socket import create_connection
 
 import pytest
+import uvloop
 
 from clarion.protocol.deflate import Deflate, Deflater
+from clarion.realtime import RawConnection
+from clarion.realtime.transports.message import FRAMES_A_TURN
+from clarion.realtime.transports.wire import READ_BYTES
 from clarion.settings import Limits, Realtime
+from clarion.telemetry import limit_exceeded
 from tests.support.raw_client import (
     CLOSE,
     CONTINUATION,
@@ -155,3 +161,71 @@ async def test_floods_of_tiny_frames_leave_nothing_behind(loop):
         await socket.hang_up()
     process.terminate()
     await process.wait()
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_one_who_sends_without_pause_leaves_others_their_turn(waits):
+    """Tiny frames as fast as they go: in one turn come a few thousand, not all that the kernel holds, nor all behind the handshake."""
+    most = now = turn = 0
+
+    def count(_message: object) -> None:
+        nonlocal most, now
+        now += 1
+        most = max(most, now)
+
+    def tick() -> None:
+        nonlocal now, turn
+        now, turn = 0, turn + 1
+        asyncio.get_running_loop().call_soon(tick)
+
+    def send(port: int) -> None:
+        with create_connection(("127.0.0.1", port)) as peer:
+            asked, flood = upgrade(path=b"/raw"), frame(TEXT) * 300_000 + frame(TEXT, b"end")
+            if waits:
+                peer.sendall(asked)
+                heard = peer.recv(1 << 16)
+                peer.sendall(flood)
+            else:
+                peer.sendall(asked + flood)
+                heard = b""
+            while not heard.endswith(b"heard"):
+                heard += peer.recv(1 << 16)
+
+    async def story() -> None:
+        limits = Limits(bytes_per_s=0, drain_s=0.1, close_s=1.0)
+        async with wired(limits=limits) as wire:
+
+            @wire.io.websocket("/raw")
+            def counted(ws: RawConnection) -> None:
+                def heard(message: str | bytes) -> None:
+                    count(message)
+                    if message:
+                        ws.send("heard")
+
+                ws.on_message(heard)
+
+            tick()
+            await asyncio.to_thread(send, wire.raw.port)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(story())
+    assert turn > 0
+    # Behind the last piece of what came with the handshake the connection is read once more.
+    assert most <= FRAMES_A_TURN + 2 * READ_BYTES // len(frame(TEXT))
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("op", [PING, PONG])
+async def test_pings_and_pongs_count_as_messages_do(path, op):
+    """`limits.packets_per_s`: who sends more of them than messages may be sent is read no faster, and loses nothing."""
+    limits = Limits(
+        packets_per_s=1_000, bytes_per_s=100_000, max_payload_bytes=1_024, attachments=0
+    )
+    async with wired(limits=limits) as wire:
+        wire.io.websocket("/raw", lambda ws: ws.on_message(ws.send))
+        breaches = limit_exceeded.labels("bytes_per_s")
+        before = breaches.value
+        client = await wire.raw.websocket(path=path)
+        client.writer.write(frame(op) * 8_200)
+        await until(lambda: breaches.value > before)
+        await client.hang_up()

@@ -230,6 +230,12 @@ class RawConnection:
                 waiting.set_result(None)
 
     # ── the transport calls these ──
+    def signalled(self, size: int, _via: Transport) -> None:
+        """A ping or a pong came in."""
+        self._credit -= size + self._shared.ingress.message_bytes
+        if self._credit < 0:
+            self._took_too_much()
+
     def receive(self, message: str | bytes, _via: Transport) -> None:
         """One message came in."""
         self._credit -= len(message) + self._shared.ingress.message_bytes

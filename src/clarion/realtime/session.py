@@ -181,6 +181,12 @@ class Session(Timed):
         except ProtocolError as exc:
             self._broke(exc, via)
 
+    def signalled(self, size: int, via: Transport) -> None:
+        """A ping or a pong of the WebSocket's own came in."""
+        self._credit -= size + self._shared.ingress.message_bytes
+        if self._credit < 0:
+            self._took_too_much(via)
+
     def receive_payload(self, body: bytes, via: Transport) -> bool:
         """A polling body came in; False if there was something wrong with it: then the session has ended."""
         self._credit -= len(body)

@@ -108,6 +108,10 @@ class Session(Protocol):
         """One message came in."""
         ...
 
+    def signalled(self, size: int, via: Transport) -> None:
+        """A WebSocket's ping or pong came in: it counts against what the peer may send."""
+        ...
+
     def writable(self, via: Transport) -> None:
         """The peer can take more (again)."""
         ...

@@ -316,9 +316,8 @@ class HttpProtocol(HttpToolsProtocol):
             self._not_admitted(exc)
             return
         if self._deciding is not None and not self.transport.is_closing():  # or it was too late
-            transport = self.transport
+            self.transport.resume_reading()  # before: who gets the connection may want to pause
             self._hand_over(socket, upgrade, key, tail)
-            transport.resume_reading()
 
     def _hand_over(self, socket: WebSocket, upgrade: Upgrade, key: bytes, tail: bytes) -> None:
         self._all.discard(self)

@@ -50,6 +50,11 @@ class SessionSocket(WebSocket):
         if self._session is not None:
             self._session.receive(data, self)
 
+    def on_signal(self, size: int) -> None:
+        """It counts as a message does."""
+        if self._session is not None:
+            self._session.signalled(size, self)
+
     def on_control(self) -> None:
         """What was sent before goes first."""
         if self._session is not None:

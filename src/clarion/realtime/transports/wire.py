@@ -79,10 +79,9 @@ def begin(
     transport: Transport,
     max_bytes: int,
     key: bytes,
-    tail: bytes,
     headers: Sequence[tuple[str, str]] = (),
 ) -> None:
-    """Answer 101 with `headers`, put picows on the transport, and let it read `tail`."""
+    """Answer 101 with `headers`, and put picows on the transport."""
     accept = base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
     lines = [
         b"HTTP/1.1 101 Switching Protocols",
@@ -94,14 +93,21 @@ def begin(
     transport.write(b"\r\n".join(lines) + b"\r\n\r\n")
     # uvloop keeps the last `data_received`, and with it the HTTP protocol, beside a buffered protocol: 6 KB a connection (measured).
     transport.set_protocol(_NOBODY)
-    read(socket, transport, max_bytes, tail)
+    read(socket, transport, max_bytes)
 
 
-def read(socket: Listener, transport: Transport, max_bytes: int, tail: bytes = b"") -> None:
+def read(socket: Listener, transport: Transport, max_bytes: int) -> None:
     """Put a new picows on the transport."""
     inner = _make(socket, max_bytes)
     transport.set_protocol(inner)
-    _feed(inner, _REQUEST + tail)
+    _feed(inner, _REQUEST)
+
+
+def feed(transport: Transport, data: bytes) -> None:
+    """Let the picows on a transport read bytes that had come before it was there; nothing if it has stopped."""
+    inner = transport.get_protocol()
+    if isinstance(inner, _Parser):
+        _feed(inner, data)
 
 
 def deafen(socket: Listener, transport: Transport) -> None:
