@@ -3,7 +3,7 @@
 import pytest
 
 from clarion.api import limits
-from clarion.api.limits import Buckets, PerAccount, PerCaller, Unlimited, declared
+from clarion.api.limits import Buckets, PerAccount, PerCaller, PerItem, Unlimited, declared
 from clarion.clock import ManualClock
 from clarion.errors import RateLimited, UndeclaredRight
 
@@ -52,6 +52,19 @@ def test_a_refused_call_costs_nothing() -> None:
     buckets.take("ann")
 
 
+def test_a_call_may_be_worth_several_but_never_more_than_fits() -> None:
+    """Two of three, then two are one too many; ten are worth a full bucket, which somebody who waited has."""
+    clock = ManualClock()
+    buckets = _buckets(clock)
+    buckets.take("ann", 2)
+    with pytest.raises(RateLimited) as refused:
+        buckets.take("ann", 2)
+    assert refused.value.retry_after_s == 20
+    buckets.take("ann")
+    clock.advance(60)
+    assert buckets.take("ann", 10)["ratelimit"] == '"api_requests";r=0;t=60'
+
+
 def test_callers_do_not_share() -> None:
     """One caller's flood is nobody else's refusal."""
     buckets = _buckets(ManualClock())
@@ -94,7 +107,9 @@ def test_many_addresses_at_once_are_bounded(monkeypatch: pytest.MonkeyPatch) -> 
     assert buckets.take(99)["ratelimit"].startswith('"api_requests";r=1;')
 
 
-@pytest.mark.parametrize("limit", [PerCaller(), PerAccount("username"), Unlimited("a probe")])
+@pytest.mark.parametrize(
+    "limit", [PerCaller(), PerItem("items", 100), PerAccount("username"), Unlimited("a probe")]
+)
 def test_a_declaration_is_taken(limit: object) -> None:
     """Each of the three is one."""
     assert declared("GET /x", limit) is limit

@@ -192,6 +192,23 @@ async def test_a_batch_has_an_outcome_for_each(topics: Site) -> None:
     assert (await topics.topics.of("board:x").items()).items[0][1].data == 4
 
 
+async def test_a_batch_counts_for_what_is_in_it(tmp_path: Path) -> None:
+    """A thousand publications are eleven calls, so that a batch is no way around the limit; what is too much says when it fits."""
+    async with opened(tmp_path, limits=Limits(api_requests=20, api_window_s=60)) as site:
+        site.topics.add("news", "stream", rights={"subscribe": Granted()})
+        http = await back_end(site)
+        batch = {"publications": [{"topic": "news:x", "event": "e"}] * 1_000}
+        few = {"publications": batch["publications"][:99]}
+        answers = [await http.post("/v1/publications", json=body) for body in (batch, few)]
+        left = [int(each.headers["ratelimit"].split("r=")[1].split(";")[0]) for each in answers]
+        assert left == [9, 8]
+        refused = problem(await http.post("/v1/publications", json=batch), 429, "rate_limited")
+        assert 0 < refused["retry_after"] <= 30
+        site.clock.advance(60)
+        assert (await http.post("/v1/publications", json=batch)).status_code == 200
+        assert (await site.topics.of("news:x").items()).position.offset == 2_099
+
+
 async def test_a_topic_that_is_full_takes_none_of_a_batch_and_others_all(topics: Site) -> None:
     """Six keys do not fit into five: all six say so, and nothing of them is there; the other topic has its own."""
     http = await back_end(topics)

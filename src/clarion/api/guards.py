@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from clarion.api.limits import Limit, PerAccount, RateLimits, Unlimited
+from clarion.api.limits import Limit, PerAccount, PerItem, RateLimits, Unlimited
 from clarion.auth import rights
 from clarion.auth.principal import Principal, system
 from clarion.auth.rights import Declared, Public
@@ -88,17 +88,28 @@ class Guard:
         request.scope[AUTHORISED] = True
         return caller
 
-    def count_account(
-        self, request: Request, limit: Limit, body: Any, headers: dict[str, str]
+    def count_body(
+        self,
+        request: Request,
+        caller: Principal | None,
+        limit: Limit,
+        body: Any,
+        headers: dict[str, str],
     ) -> None:
-        """Count a try for the account that the body names, where the door's limit is by account.
+        """Count what the body asks for, where the door's limit is about that: a try for an account, or a number of items.
 
         Raises:
-            RateLimited: Too many tries for this account from this address.
+            RateLimited: Too many tries for this account from this address; or too much.
         """
-        if isinstance(limit, PerAccount) and not is_local(request.scope):
+        if is_local(request.scope):
+            return
+        if isinstance(limit, PerAccount):
             account = getattr(body, limit.field)
             headers.update(self._limits.logins.take((account, address_of(request.scope))))
+        if isinstance(limit, PerItem) and caller is not None:
+            more = len(getattr(body, limit.field)) // limit.each
+            if more:
+                headers.update(self._limits.calls.take(caller.key, more))
 
     async def _identify(
         self, request: Request, right: Declared, is_curious: bool

@@ -218,7 +218,7 @@ class _Endpoint:
         for part, kind in door.parts.items():
             given[part] = await self._read(request, part, kind)
         if "body" in given:
-            guard.count_account(request, door.limit, given["body"], headers)
+            guard.count_body(request, caller, door.limit, given["body"], headers)
         result = await door.handler(**given)
         reply = result if isinstance(result, Reply) else Reply(result)
         return self._answer(request, reply, headers)

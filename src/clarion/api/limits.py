@@ -1,6 +1,7 @@
 """How often a door may be used: each declares its limit as data, and one table of buckets counts callers.
 
     PerCaller()                 limits.api_requests in limits.api_window_s, by caller, or by address where nobody is signed in
+    PerItem("publications", 100)  the same, and one call more for each hundred items of a list in the body
     PerAccount("username")      the same by address, and limits.login_tries a minute for the account that the body names
     Unlimited(reason="…")       never refused; the reason is for the reviewer
 
@@ -33,13 +34,20 @@ class PerAccount(Struct, frozen=True):
     field: str
 
 
+class PerItem(Struct, frozen=True):
+    """Every caller alike, by how much they ask for: one call, and one more for each `each` items of the body's list `field`."""
+
+    field: str
+    each: int
+
+
 class Unlimited(Struct, frozen=True):
     """Never refused, because of `reason`."""
 
     reason: str
 
 
-Limit = PerCaller | PerAccount | Unlimited
+Limit = PerCaller | PerItem | PerAccount | Unlimited
 
 
 def declared(door: str, limit: object) -> Limit:
@@ -50,7 +58,7 @@ def declared(door: str, limit: object) -> Limit:
     """
     if not isinstance(limit, Limit):
         raise UndeclaredRight(
-            f"{door} does not declare how often it may be used (PerCaller, PerAccount, Unlimited)"
+            f"{door} does not declare how often it may be used (PerCaller, PerItem, PerAccount, Unlimited)"
         )
     if isinstance(limit, Unlimited) and not limit.reason:
         raise UndeclaredRight(f"{door} is unlimited without a reason")
@@ -70,6 +78,7 @@ class Buckets:
     def __init__(self, name: str, quantity: int, window_s: float, clock: Clock) -> None:
         # Fixed at creation
         self._name = name
+        self._quantity = quantity
         self._window_s = window_s
         self._interval_s = window_s / quantity
         self._clock = clock
@@ -80,21 +89,22 @@ class Buckets:
     def __len__(self) -> int:
         return len(self._full_at)
 
-    def take(self, who: Hashable) -> Mapping[str, str]:
-        """Count one call.
+    def take(self, who: Hashable, calls: int = 1) -> Mapping[str, str]:
+        """Count one call, or one that is worth several; never more than a full bucket holds.
 
         Returns:
             Headers that say what is left (draft-ietf-httpapi-ratelimit-headers-10): `RateLimit` and `RateLimit-Policy`.
 
         Raises:
-            RateLimited: Too early; `retry_after` says when one call fits again.
+            RateLimited: Too early; `retry_after` says when it fits.
         """
         now = self._clock.monotonic()
-        full_at = max(self._full_at.pop(who, now), now) + self._interval_s
+        cost_s = min(calls, self._quantity) * self._interval_s
+        full_at = max(self._full_at.pop(who, now), now) + cost_s
         # A hair of tolerance: sums of intervals must not lose the last call of a window to rounding.
         over_s = full_at - now - self._window_s
         if over_s > 1e-9 * self._window_s:
-            self._full_at[who] = full_at - self._interval_s
+            self._full_at[who] = full_at - cost_s
             limit_exceeded.labels(self._name).inc()
             raise RateLimited(
                 f"more than limits.{self._name} allows; try again in {_seconds(over_s)} s",

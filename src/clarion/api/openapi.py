@@ -13,7 +13,7 @@ import msgspec
 
 from clarion import errors as tree
 from clarion.api.layer import JSON, Api, Door
-from clarion.api.limits import PerAccount, PerCaller, Unlimited
+from clarion.api.limits import PerAccount, PerCaller, PerItem, Unlimited
 from clarion.api.problem import MEDIA_TYPE, Problem, problem_of
 from clarion.auth.rights import AllOf, ByItem, Declared, Public, Right, Self
 from clarion.errors import ClarionError
@@ -252,6 +252,8 @@ def _often(door: Door) -> str:
     match door.limit:
         case PerCaller():
             return "Limited by caller: `limits.api_requests` in `limits.api_window_s`."
+        case PerItem(name, each):
+            return f"Limited by caller: `limits.api_requests` in `limits.api_window_s`; {each} `{name}` count as one call more."
         case PerAccount(name):
             return f"Limited by address, and for one `{name}` from one address: `limits.login_tries` a minute."
         case Unlimited(reason):

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from clarion.api.layer import READS, WRITES, Api, Reply
-from clarion.api.limits import PerCaller
+from clarion.api.limits import PerCaller, PerItem
 from clarion.api.routes.emit import UserPath
 from clarion.auth.principal import Principal
 from clarion.auth.rights import ByItem, Right
@@ -186,7 +186,7 @@ def add(api: Api, topics: Topics, engine: TopicEngine, limits: Limits) -> None:
         "POST",
         "/v1/publications",
         right=_PUBLISH,
-        limit=PerCaller(),
+        limit=PerItem("publications", 100),
         errors=WRITES,
         example=Batch(
             [
