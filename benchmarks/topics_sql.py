@@ -1,4 +1,4 @@
-"""Appends a second to topics in SQL, by engine, shape and number of callers.
+"""Topics in SQL: appends a second by engine, shape and number of callers, and what trimming does to who appends meanwhile.
 
     python -m benchmarks.topics_sql [--seconds 3]
 
@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.support.services import Postgres
@@ -16,6 +17,7 @@ from tests.support.services import Postgres
 from clarion.clock import SystemClock
 from clarion.ids import Ids
 from clarion.storage import open_store
+from clarion.telemetry import spawn
 from clarion.topics.changes import Change
 from clarion.topics.kinds import Topic
 from clarion.topics.stores import Keep, SqlStore
@@ -42,6 +44,34 @@ async def rate(node: SqlStore, shape: str, callers: int, topics: int, seconds: f
     return count / (time.monotonic() - began)
 
 
+async def latencies(node: SqlStore, until: Callable[[], bool]) -> str:
+    """How long one caller waits for each append."""
+    found: list[float] = []
+    topic = Topic("default", "bench", "calm")
+    while not until() or len(found) < 200:
+        began = time.monotonic()
+        await node.append(topic, [Change(event="said", data=DATA)], KEEP)
+        found.append((time.monotonic() - began) * 1000)
+    found.sort()
+    return f"p50 {found[len(found) // 2]:.2f} ms, p99 {found[len(found) * 99 // 100]:.2f} ms"
+
+
+async def disturb(name: str, node: SqlStore) -> None:
+    """Append while 200 logs of 1,000 entries are removed."""
+    few = Keep(size=1, age_s=3_600, keys=0)
+    changes = [Change(event="said", data=DATA) for _ in range(1_000)]
+    for number in range(200):
+        await node.append(Topic("default", "bench", f"long-{number}"), changes, few)
+    end = time.monotonic() + 2
+    alone = await latencies(node, lambda: time.monotonic() > end)
+    began = time.monotonic()
+    trimming = spawn(node.trim(), name="trim")
+    beside = await latencies(node, trimming.done)
+    spent = time.monotonic() - began
+    print(f"{name:10} append alone: {alone}")
+    print(f"{name:10} beside a trim of {await trimming:,} entries ({spent:.1f} s): {beside}")
+
+
 async def measure(name: str, url: str, folder: Path, seconds: float) -> None:
     """One engine's table."""
     clock = SystemClock()
@@ -51,10 +81,7 @@ async def measure(name: str, url: str, folder: Path, seconds: float) -> None:
         for callers, topics in ((1, 1), (100, 1), (100, 100)):
             found = await rate(node, shape, callers, topics, seconds)
             print(f"{name:10} {shape:6} {callers:3} callers {topics:3} topics {found:8,.0f}/s")
-    began = time.monotonic()
-    gone = await node.trim()
-    spent = time.monotonic() - began
-    print(f"{name:10} trim of {gone:,} entries {spent:.2f} s")
+    await disturb(name, node)
     await node.close()
     await database.close()
 
