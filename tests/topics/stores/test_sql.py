@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from clarion.clock import ManualClock, SystemClock
-from clarion.errors import Invalid, TooMany, UsageError
+from clarion.errors import Internal, Invalid, TooMany, UsageError
 from clarion.ids import Ids
 from clarion.storage import Sql, Store, open_store
 from clarion.telemetry import spawn
@@ -98,6 +98,17 @@ async def test_who_writes_together_is_refused_alone(nodes: list[SqlStore]) -> No
         "fine": Appended, "full": TooMany, "nul": Invalid, "half": Invalid, "no json": TypeError, "same": Appended,
     }  # fmt: skip
     assert [(key, item.data) for key, item in (await node.items(MAP, "", 9)).items] == [("a", 2)]
+
+
+async def test_what_only_one_engine_refuses_costs_nobody_else_anything(
+    nodes: list[SqlStore], database: Store
+) -> None:
+    """PostgreSQL has no index over a key of 8,000 characters: who wants one is told, the others of the moment are served."""
+    long = Ids.seeded(1).token(6_000)
+    calls = [nodes[0].append(MAP, [put(key, 1)], KEEP) for key in ("a", long, "b")]
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    refused = Appended if database.engine == "sqlite" else Internal
+    assert [type(answer) for answer in answers] == [Appended, refused, Appended]
 
 
 async def test_what_expires_is_given_to_one_node(nodes: list[SqlStore], clock: ManualClock) -> None:

@@ -110,7 +110,7 @@ class Turns:
     async def _serve_group(self, group: Sequence[_Waiting]) -> None:
         try:
             answers = await self._run([wish for wish, _ in group])
-        except (Invalid, Conflict) as exc:
+        except (Invalid, Conflict, Internal) as exc:
             if len(group) == 1:
                 _fail(group[0][1], exc)
                 return
