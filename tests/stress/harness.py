@@ -10,6 +10,7 @@ import json
 import random  # noqa: TID251  seeded
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from itertools import zip_longest
 from typing import Any, Self
 
 from tests.support.measured import Child, measured
@@ -109,9 +110,16 @@ async def stays(child: Child, sessions: int) -> None:
 
 
 def check(found: Any, due: Any, what: str) -> None:
-    """Two things are the same; said with what differs where both are counts."""
+    """Two things are the same; said with what differs first where both are lists, with all of it where they are counts."""
     if isinstance(found, Counter) and isinstance(due, Counter):
         assert found == due, f"{what}: too many {found - due}, too few {due - found}"
+    elif isinstance(found, list) and isinstance(due, list):
+        pairs = enumerate(zip_longest(found, due))
+        at = next((at for at, (one, other) in pairs if one != other), 0)
+        assert found == due, (
+            f"{what}: {found[at : at + 3]!r:.200} instead of {due[at : at + 3]!r:.200}, "
+            f"the first that differ, at {at} of {len(due)}"
+        )
     assert found == due, f"{what}: {found!r:.300} instead of {due!r:.300}"
 
 
