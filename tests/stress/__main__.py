@@ -23,7 +23,7 @@ def main(given: Sequence[str] | None = None) -> int:
     """Run what the command line asks for; returns the exit code."""
     cli = argparse.ArgumentParser(prog="python -m tests.stress")
     cli.add_argument("--seed", type=int, default=1)
-    cli.add_argument("--seconds", type=float, default=25.0, help="for all scenarios together")
+    cli.add_argument("--seconds", type=float, default=20.0, help="for all scenarios together")
     cli.add_argument("--scenario", choices=SCENARIOS, action="append", help="run only this one")
     args = cli.parse_args(given)
     names = args.scenario or [*SCENARIOS]

@@ -13,7 +13,7 @@ WAYS = ("close", "reset", "leave", "put out", "no namespace", "half an upgrade")
 REASONS = {"leave": "client namespace disconnect", "put out": "server namespace disconnect"}
 HASTE = (b"GET /socket.io/?EI", upgrade(path=b"/socket.io/?EIO=4&transport=websocket"))
 
-PINGS = {"ping_interval_s": 0.2, "ping_timeout_s": 1.5}
+PINGS = {"ping_interval_s": 0.2, "ping_timeout_s": 2.5}
 GOOD, MUTE = 6, 4  # of each transport
 
 
