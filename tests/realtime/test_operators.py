@@ -1,5 +1,7 @@
 """Operators: values that say whom an event is for, and how it is sent."""
 
+import re
+
 import pytest
 
 from clarion.errors import Invalid, UsageError
@@ -52,6 +54,21 @@ async def test_a_list_of_no_rooms_means_nobody():
         await operator.disconnect_sockets()
     assert io.except_().emit("e") == 1
     assert io.to([]).to(next(iter(io.of("/").sockets))).emit("e") == 1
+
+
+async def test_rooms_may_come_from_a_generator():
+    """Everybody who is meant goes into all of them, and leaves all of them, also over the children of a parent."""
+    io = make_server()
+    family = io.of(re.compile("^/room-"))
+    first, second = MemoryClient(io), MemoryClient(io)
+    for client in (first, second):
+        await client.join()
+        client.say("40/room-1")
+    for whom, where in ((io, io), (family, io.of("/room-1"))):
+        await whom.except_().sockets_join(room for room in "ab")
+        assert where.rooms == {"a": 2, "b": 2}
+        await whom.except_().sockets_leave(room for room in "ab")
+        assert where.rooms == {}
 
 
 async def test_nobody_is_a_possible_choice(everybody):

@@ -176,20 +176,23 @@ class Operator(Struct, Generic[C], frozen=True):
 
     async def sockets_join(self, *rooms: Rooms) -> None:
         """Put them into rooms."""
+        named = list(flat(rooms))
+        for room in named:
+            check_room(room, self.hub.limits.name_bytes)
         for socket in list(self.hub.select(self.selection)):
-            socket.join(*rooms)
+            socket.join(named)
         for parked in self.hub.away(self.selection):
-            for room in flat(rooms):
-                check_room(room, self.hub.limits.name_bytes)
+            for room in named:
                 parked.join(room)
 
     async def sockets_leave(self, *rooms: Rooms) -> None:
         """Take them out of rooms."""
+        named = list(chosen(rooms))
         for socket in list(self.hub.select(self.selection)):
-            for room in flat(rooms):
+            for room in named:
                 socket.leave(room)
         for parked in self.hub.away(self.selection):
-            for room in flat(rooms):
+            for room in named:
                 parked.leave(room)
 
     async def disconnect_sockets(self, *, close: bool = False) -> None:

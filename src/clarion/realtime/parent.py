@@ -16,7 +16,7 @@ from clarion.realtime.heartbeat import Wheel
 from clarion.realtime.hub import Hub, Selection
 from clarion.realtime.namespace import Namespace
 from clarion.realtime.operators import Operator, Recipient
-from clarion.realtime.rooms import Rooms
+from clarion.realtime.rooms import Rooms, chosen, flat
 from clarion.realtime.socket import Socket
 from clarion.realtime.transports.base import Prepared
 from clarion.settings import Limits
@@ -126,13 +126,15 @@ class FamilyOperator(Operator[C], Generic[C], frozen=True, kw_only=True):
 
     async def sockets_join(self, *rooms: Rooms) -> None:
         """Put those chosen into rooms of their namespaces."""
+        named = list(flat(rooms))
         for each in self._each():
-            await each.sockets_join(*rooms)
+            await each.sockets_join(named)
 
     async def sockets_leave(self, *rooms: Rooms) -> None:
         """Take those chosen out of rooms."""
+        named = list(chosen(rooms))
         for each in self._each():
-            await each.sockets_leave(*rooms)
+            await each.sockets_leave(named)
 
     async def disconnect_sockets(self, *, close: bool = False) -> None:
         """Put those chosen out."""
