@@ -327,6 +327,12 @@ def test_no_float_takes_long_to_read(number: str) -> None:
     assert loads(text) == [float(number)] * 1000
 
 
+def test_a_text_of_surrogates_is_written_in_one_pass() -> None:
+    """Nothing is called for each."""
+    assert calls(lambda: write(["\ud800" * 10_000])) < 100
+    assert write(["\ud800é\udfff😀"]) == '["\\ud800é\\udfff😀"]'
+
+
 def test_lone_surrogates_are_read() -> None:
     """Half an emoji is no reason to close a connection."""
     assert loads('["\\ud800",{"a":1.5,"b":-2,"c":[true,null]}]') == [

@@ -55,10 +55,9 @@ def _write_with_surrogates(value: Any) -> str:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except TypeError as exc:
         raise UsageError(_BAD_KEY) from exc
-    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-
-
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+    # UTF-8 has everything but surrogates, which the handler of errors writes as JSON does: `\ud800`. A regular expression that
+    # looked for them took ten times as long: 0.1 s for a message of nothing else.
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _is_plain(value: Any, depth: int) -> bool:
