@@ -6,7 +6,7 @@ import functools
 import pytest
 from structlog.testing import capture_logs
 
-from clarion.errors import Conflict, UsageError
+from clarion.errors import AckTimeout, Conflict, Disconnected, UsageError
 from clarion.realtime.handlers import Listener, Runner, no_reply
 from tests.support.memory_transport import settle
 
@@ -113,6 +113,19 @@ async def test_a_bug_is_logged_whole_and_told_without_detail(error):
     assert told["error"]["code"] == "internal"
     assert "secret" not in str(told)
     assert logs[0]["exc_info"] is error
+
+
+@pytest.mark.parametrize("error", [AckTimeout(), Disconnected("the client left")])
+async def test_a_client_that_never_answers_is_no_bug(error):
+    """A handler that asks a client, which leaves or stays silent, fills no log with tracebacks."""
+
+    async def asks():
+        raise error
+
+    with capture_logs() as logs:
+        (told,) = await answered(asks)
+    assert told["error"]["code"] == "internal"
+    assert [(each["log_level"], "exc_info" in each) for each in logs] == [("info", False)]
 
 
 async def test_an_answer_that_cannot_be_sent_is_a_bug():

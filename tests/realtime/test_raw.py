@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from clarion.errors import Disconnected, UsageError
 from clarion.realtime import RawConnection, Sent, Server
@@ -69,6 +70,28 @@ async def test_messages_are_thrown_away_where_nobody_wants_them():
         client.writer.write(frame(TEXT, b"x") * 1000 + frame(PING, b"p"))
         assert [await client.receive() for _ in range(2)] == [(TEXT, b"hi"), (PONG, b"p")]
         await client.hang_up()
+
+
+@pytest.mark.parametrize("waits", ["recv", "drained"])
+async def test_a_peer_that_leaves_a_waiting_handler_is_no_bug(waits):
+    """`Disconnected` that a handler does not take is its usual end."""
+    done = asyncio.Event()
+
+    async def handler(ws: RawConnection) -> None:
+        try:
+            while True:
+                await ws.recv() if waits == "recv" else await ws.drained()
+        finally:
+            done.set()
+
+    async with wired() as wire:
+        wire.io.websocket("/raw", handler)
+        client = await wire.raw.websocket(path=b"/raw")
+        with capture_logs() as logs:
+            await client.hang_up()
+            await done.wait()
+            await until(lambda: not wire.io._runner._tasks)
+        assert [each for each in logs if each["log_level"] == "error"] == []
 
 
 @pytest.mark.parametrize("kind", ["async", "plain", "callback"])

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import json
 import weakref
 
 import msgspec
@@ -350,6 +351,19 @@ async def test_a_bad_room_name_is_refused(name):
     socket.on("join", lambda room: socket.join("é" * 128))
     client.say('420["join","x"]')
     assert '"code":"invalid"' in (await client.hear())[0]
+
+
+@pytest.mark.parametrize("name", [5, None, {}, ["a"]])
+async def test_what_is_no_rooms_name_cannot_be_left(name):
+    """As for `join`: the client whose handler passes it on is told, and no bug is logged."""
+    io, client, socket = await connected()
+    socket.on("leave", lambda room: socket.leave(room))
+    with capture_logs() as logs:
+        client.say(f'420["leave",{json.dumps(name)}]')
+    assert '"code":"invalid"' in (await client.hear())[0]
+    assert logs == []
+    with pytest.raises(Invalid):
+        await io.sockets_leave([name])
 
 
 async def test_rooms_end_with_the_socket():

@@ -12,7 +12,16 @@ from functools import lru_cache
 from types import CodeType, CoroutineType, FunctionType, MethodType
 from typing import Any, Final, Protocol
 
-from clarion.errors import ClarionError, Internal, Invalid, PeerError, ServerError, UsageError
+from clarion.errors import (
+    AckTimeout,
+    ClarionError,
+    Disconnected,
+    Internal,
+    Invalid,
+    PeerError,
+    ServerError,
+    UsageError,
+)
 from clarion.telemetry import events_refused, get_logger, spawn
 
 log = get_logger(__name__)
@@ -265,6 +274,9 @@ def _failed(exc: Exception, reply: Reply, event: str, handler: str) -> None:
             log.warning("handler failed", event_name=event[:64], handler=handler, why=exc.message)
         elif reply is no_reply:  # nobody else is told
             log.debug("event refused", event_name=event[:64], handler=handler, why=exc.message)
+    elif isinstance(exc, AckTimeout | Disconnected):
+        # No bug: a client left, or never answers. With a traceback for each it could fill the log.
+        log.info("handler given up", event_name=event[:64], handler=handler, why=exc.message)
     else:
         log.error("handler failed", event_name=event[:64], handler=handler, exc_info=exc)
 

@@ -212,6 +212,8 @@ class RawConnection:
         except asyncio.CancelledError:
             self.close(CloseCode.GOING_AWAY, "the server stops")
             raise
+        except Disconnected:
+            pass  # the usual end of a handler that waits for a message, or for room
         except Exception as exc:  # noqa: BLE001  as above
             self._failed(exc)
         finally:

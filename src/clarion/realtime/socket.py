@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from clarion.errors import Disconnected, UsageError
+from clarion.errors import Disconnected, Invalid, UsageError
 from clarion.protocol import socketio
 from clarion.protocol.codes import CloseCode, Reason
 from clarion.protocol.socketio import PacketType
@@ -275,7 +275,13 @@ class Socket(Listening, Addressing["Socket"]):
                 self._hub.join(self, room)
 
     def leave(self, room: str) -> None:
-        """Leave a room; its own, too."""
+        """Leave a room; its own, too.
+
+        Raises:
+            Invalid: The name is no text, as for `join`.
+        """
+        if not isinstance(room, str):
+            raise Invalid(f"a room's name is text, not {type(room).__name__}")
         if self._state is _CONNECTED:
             self._hub.leave(self, room)
 
