@@ -160,13 +160,22 @@ class Subscription:
         """Go live where it stands, without what has waited: the next entry or the next check shows the gap."""
         self._waiting = None
 
-    def offer(self, epoch: str, entry: Entry, prepared: Any) -> bool:
-        """Deliver an entry if it is the next one. Returns False if something is missing before it."""
+    def offer(
+        self, epoch: str, entry: Entry, prepared: Any, behind: Position | None = None
+    ) -> bool:
+        """Deliver an entry if it is the next one. Returns False if something is missing before it.
+
+        Args:
+            epoch: Of the log.
+            entry: What happened.
+            prepared: As an event that is ready to send; None: made if it is needed.
+            behind: The position behind it, to be shared; None: made if it is needed.
+        """
         if epoch != self.at.epoch:
             return False
         match judge(self.at, entry):
             case Verdict.NEXT:
-                self._give(entry, prepared)
+                self.give(entry, prepared, behind or after(self.at, entry))
                 return True
             case Verdict.OLD:
                 return True
@@ -176,7 +185,7 @@ class Subscription:
     def take(self, entries: Sequence[Entry]) -> None:
         """Deliver entries that were read from the log behind this position."""
         for entry in entries:
-            self._give(entry, None)
+            self.give(entry, None, after(self.at, entry))
 
     def catch_up(self) -> None:
         """Send what was skipped, if the socket has room, and where the client stands then."""
@@ -196,9 +205,10 @@ class Subscription:
         self._waiting = None
         self.feed.lagging.pop(self, None)
 
-    def _give(self, entry: Entry, prepared: Any) -> None:
-        told = self.at.offset
-        self.position = after(self.at, entry)
+    def give(self, entry: Entry, prepared: Any, behind: Position) -> None:
+        """Deliver an entry that is the next one, or skip it."""
+        told = entry.offset - 1
+        self.position = behind
         if (
             self.filter is None
             and self._skipped is None
@@ -249,6 +259,8 @@ class Feed:
         self.lagging = lagging
         self.subscriptions: dict[str, Subscription] = {}
         self.receiver: Callable[[bytes], None] = lambda data: None
+        # Behind the newest entry that was delivered: the very object that all have who have had everything.
+        self._newest: Position | None = None
 
     def prepared(self, entry: Entry, told: int | None = None) -> Any:
         """The entry as an event that is ready to send, to clients who were told the offset `told` last; None: the one before."""
@@ -270,10 +282,19 @@ class Feed:
         behind: dict[Subscription, None] = {}
         for entry in entries if live else ():
             prepared = self.prepared(entry)
+            newest, now = self._newest, Position(epoch, entry.offset, entry.mark)
+            follows = (
+                newest is not None
+                and newest.epoch == epoch
+                and judge(newest, entry) is Verdict.NEXT
+            )
+            self._newest = now
             for subscription in live:
-                if subscription in behind:
+                if follows and subscription.position is newest:
+                    subscription.give(entry, prepared, now)  # judged once for all of them
+                elif subscription in behind:
                     subscription.keep(epoch, [entry], most)
-                elif not subscription.offer(epoch, entry, prepared):
+                elif not subscription.offer(epoch, entry, prepared, now):
                     behind[subscription] = None
                     subscription.wait()
                     subscription.keep(epoch, [entry], most)
