@@ -10,7 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from tests.soak.run import Outcome
-from tests.soak.verdict import DROPPED, TENTHS, Sample
+from tests.soak.verdict import TENTHS, Sample, first_judged
 
 
 class Theme(Struct, frozen=True):
@@ -40,14 +40,16 @@ class Panel(Struct, frozen=True):
 
 
 PANELS = (
-    Panel("Memory: resident, private", "MB", (("rss", 1e-6), ("uss", 1e-6))),
+    Panel("Memory from the system: resident, private", "MB", (("rss", 1e-6), ("uss", 1e-6))),
+    Panel("Memory in use, of malloc's", "MB", (("heap", 1e-6),)),
+    Panel("Blocks in use, of Python's own", "thousands", (("blocks", 1e-3),)),
     Panel("Processor time", "% of a core", (("cpu", 100.0),)),
-    Panel("Sessions", "", (("sessions", 1.0),)),
+    Panel("Events delivered", "thousands a second", (("heard_per_s", 1e-3),)),
+    Panel("Descriptors, sessions", "", (("files", 1.0), ("sessions", 1.0))),
     Panel("Rooms", "", (("rooms", 1.0),)),
     Panel("Tasks", "", (("tasks", 1.0),)),
     Panel("Timers in the wheel", "", (("timers", 1.0),)),
-    Panel("Descriptors", "", (("files", 1.0),)),
-    Panel("Bytes that wait to be sent", "KB", (("egress", 1e-3),)),
+    Panel("Bytes that wait to be sent", "MB", (("egress", 1e-6),)),
     Panel("Loop: late at most; an idle server beside it", "ms", (("lag_s", 1e3), ("idle_lag_s", 1e3))),
     Panel("Garbage collection: longest pause", "ms", (("gc_pause_s", 1e3),)),
 )  # fmt: skip
@@ -59,7 +61,7 @@ FONT = 'font-family="-apple-system, Segoe UI, Helvetica, Arial, sans-serif" font
 
 def draw(outcome: Outcome, theme: Theme = THEMES["light"]) -> str:
     """The picture."""
-    samples = _with_cpu(outcome.samples)
+    samples = _with_rates(outcome.samples)
     rows = -(-len(PANELS) // COLUMNS)
     total = TOP + rows * (HEAD + HEIGHT + FOOT)
     parts = [
@@ -78,7 +80,7 @@ def _panel(panel: Panel, samples: list[Sample], theme: Theme, x: int, y: int) ->
     peak = max(each.values[name] * by for each in samples for name, by in panel.lines)
     most = _round(peak)
     left, right, top, bottom = x + LABEL, x + PANEL, y + HEAD, y + HEAD + HEIGHT
-    shade = (right - left) * DROPPED / TENTHS
+    shade = (right - left) * first_judged(panel.lines[0][0]) / TENTHS
 
     def across(at: float) -> float:
         return left + (at - begin) / (end - begin) * (right - left)
@@ -108,18 +110,17 @@ def _line(points: str, ink: str) -> str:
     return f'<path d="M{points}" fill="none" stroke="{ink}" stroke-width="1.2"/>'
 
 
-def _with_cpu(samples: list[Sample]) -> list[Sample]:
-    """Samples with the share of a core that was used since the one before; the first has none and goes."""
-    return [
-        Sample(
-            now.at_s,
-            {
-                **now.values,
-                "cpu": (now.values["cpu_s"] - before.values["cpu_s"]) / (now.at_s - before.at_s),
-            },
-        )
-        for before, now in pairwise(samples)
-    ]
+def _with_rates(samples: list[Sample]) -> list[Sample]:
+    """Samples with what was used and done a second since the one before; the first has none and goes."""
+    found = []
+    for before, now in pairwise(samples):
+        passed, was, values = now.at_s - before.at_s, before.values, now.values
+        rates = {
+            "cpu": (values["cpu_s"] - was["cpu_s"]) / passed,
+            "heard_per_s": (values["heard"] - was["heard"]) / passed,
+        }
+        found.append(Sample(now.at_s, values | rates))
+    return found
 
 
 def _round(peak: float) -> float:
@@ -135,7 +136,7 @@ def _caption(outcome: Outcome) -> str:
     plan = outcome.plan
     return (
         f"{plan.seconds / 60:.0f} minutes, {plan.sockets:,} sockets, {plan.per_s:.0f} actions a second, "
-        f"{plan.replaced_per_min:.0%} of the sockets replaced each minute. The shaded fifth is not judged."
+        f"{plan.replaced_per_min:.0%} of the sockets replaced each minute. What is shaded is not judged."
     )
 
 
