@@ -4,11 +4,12 @@ from clarion.topics.asking import Ask
 from clarion.topics.batches import publish_many
 from clarion.topics.commands import Commands
 from clarion.topics.engine import TopicEngine
+from clarion.topics.handle import TopicHandle
 from clarion.topics.kinds import Granted, Kind, Kinds, Log, Read, SignedIn, Snapshot, Topic
 from clarion.topics.publishing import Call, Publish, PublishArgs, Published
 from clarion.topics.reading import Reader
 from clarion.topics.stream import Entry, Position
-from clarion.topics.topics import TopicHandle, Topics
+from clarion.topics.topics import Topics
 
 __all__ = [
     "Ask",

@@ -16,13 +16,14 @@ import msgspec
 from clarion.auth.principal import DEFAULT_TENANT, Principal
 from clarion.auth.rights import Declared
 from clarion.clock import Clock
-from clarion.errors import Conflict, Fault, Forbidden, Invalid, ServerError, UsageError
+from clarion.errors import Conflict, Fault, Invalid, ServerError, UsageError
 from clarion.settings import Limits
 from clarion.telemetry import get_logger, publications, spawn
 from clarion.topics.asking import Ask
 from clarion.topics.changes import REMOVE, Change, Guard, Item
 from clarion.topics.conflation import Conflator
 from clarion.topics.engine import TopicEngine
+from clarion.topics.handle import TopicHandle, store_of
 from clarion.topics.kinds import (
     Durability,
     Granted,
@@ -37,7 +38,7 @@ from clarion.topics.kinds import (
 from clarion.topics.owned import Owned
 from clarion.topics.patches import merge_patch
 from clarion.topics.publishing import Call, Publish, Published, change_of, current
-from clarion.topics.stores import Appended, Items, Keep, TopicStore, announces
+from clarion.topics.stores import Appended, Keep, TopicStore, announces
 from clarion.topics.stream import Entry
 
 _log = get_logger(__name__)
@@ -45,7 +46,6 @@ _log = get_logger(__name__)
 EXPIRE_S: Final = 0.5  # between two looks at what expires
 EXPIRED_AT_ONCE: Final = 1_000
 TRIM_S: Final = 60.0
-TRIES: Final = 16  # of compare and set: as many others may win
 LOG_SIZE: Final = 1_000
 LOG_AGE_S: Final = 3_600
 
@@ -159,7 +159,7 @@ class Topics:
             self._stores.append(found)
         return kind
 
-    def of(self, name: str, tenant: str = DEFAULT_TENANT) -> "TopicHandle":
+    def of(self, name: str, tenant: str = DEFAULT_TENANT) -> TopicHandle:
         """A topic to publish to and to read from as the application, whose rights are not asked.
 
         Raises:
@@ -254,7 +254,7 @@ class Topics:
         Raises:
             TooMany, StorageFull, Unavailable: See `TopicStore.append`.
         """
-        store = _store_of(kind)
+        store = store_of(kind)
         keep = Keep(kind.log_size, kind.log_age_s, kind.keys)
         appended = await store.append(topic, changes, keep)
         if appended.entries:
@@ -317,7 +317,7 @@ class Topics:
         await self.change(self._kinds.find(topic.kind), topic, changes)
 
     async def _renew(self, topic: Topic, keys: Sequence[str], expires_ms: int) -> int:
-        return await _store_of(self._kinds.find(topic.kind)).renew(topic, keys, expires_ms)
+        return await store_of(self._kinds.find(topic.kind)).renew(topic, keys, expires_ms)
 
     async def _expire_forever(self) -> None:
         pause_s = EXPIRE_S
@@ -335,110 +335,6 @@ class Topics:
         while True:
             await asyncio.sleep(TRIM_S)
             await self.trim()
-
-
-class TopicHandle:
-    """One topic, as the application uses it.
-
-    Args:
-        topics: Where it is.
-        topic: Its name.
-        kind: What it is.
-    """
-
-    def __init__(self, topics: Topics, topic: Topic, kind: Kind) -> None:
-        self._topics = topics
-        self.topic = topic
-        self.kind = kind
-
-    async def publish(self, event: str, data: Any = None, **more: Any) -> Published:
-        """Append to a stream. `more`: `id`, `tags`, see `Publish`.
-
-        Raises:
-            Invalid, TooLarge, Unavailable: It cannot be published.
-        """
-        return await self._append(Publish(event=event, data=data, **more))
-
-    async def set(self, key: str, data: Any, **more: Any) -> Published:
-        """Set an item of a map. `more`: `id`, `version`, `only`, `ttl_s`, `tags`, see `Publish`.
-
-        Raises:
-            Conflict: `only` did not hold.
-            Invalid, TooLarge, TooMany, Unavailable: It cannot be set.
-        """
-        return await self._append(Publish(key=key, data=data, **more))
-
-    async def remove(self, key: str, data: Any = None, **more: Any) -> Published:
-        """Remove an item of a map. `more`: `id`, `version`, `only`, see `Publish`.
-
-        Raises:
-            Conflict: `only` did not hold.
-            Unavailable: The store is not there now.
-        """
-        return await self._append(Publish(event=REMOVE, key=key, data=data, **more))
-
-    async def increment(self, key: str, by: float = 1) -> Any:
-        """Add to the number under a key, which begins at 0; returns the sum.
-
-        Raises:
-            Invalid: What is there is no number.
-            Conflict: Others changed it all the time.
-        """
-
-        def add(data: Any) -> Any:
-            if data is not None and (isinstance(data, bool) or not isinstance(data, int | float)):
-                raise Invalid(f"what is under {key!r} is no number")
-            return (data or 0) + by
-
-        return await self.update(key, add)
-
-    async def update(self, key: str, change: Any) -> Any:
-        """Set an item to what a function makes of its data (None: there is no item); returns that. The function may be called again.
-
-        Raises:
-            Conflict: Others changed it all the time.
-        """
-        for _ in range(TRIES):
-            item = await self.get(key)
-            data = change(None if item is None else item.data)
-            guard = Guard("absent") if item is None else Guard("at", item.offset)
-            done = await self.change(Change(event="set", key=key, data=data, guard=guard))
-            if done.outcomes[0].refused is None:
-                return data
-        raise Conflict(f"others changed {key!r} {TRIES} times meanwhile")
-
-    async def give(self, given: Publish) -> Published:
-        """Publish what has the form that clients send.
-
-        Raises:
-            Invalid, TooLarge, TooMany, Conflict, Unavailable: As `Topics.publish`.
-        """
-        return await self._append(given)
-
-    async def get(self, key: str) -> Item | None:
-        """The item under a key, or None."""
-        return (await _store_of(self.kind).get(self.topic, [key]))[0]
-
-    async def items(self, after: str = "", limit: int = 500) -> Items:
-        """Items of a map in the order of their keys, behind one."""
-        return await _store_of(self.kind).items(self.topic, after, limit)
-
-    async def change(self, *changes: Change) -> Appended:
-        """Make changes, all at one moment.
-
-        Raises:
-            TooMany, StorageFull, Unavailable: See `TopicStore.append`.
-        """
-        return await self._topics.change(self.kind, self.topic, changes)
-
-    async def _append(self, given: Publish) -> Published:
-        return await self._topics.append(self.kind, Call(self.topic), given)
-
-
-def _store_of(kind: Kind) -> TopicStore:
-    if not isinstance(kind.log, TopicStore):
-        raise Forbidden(f"topics of kind {kind.name} are changed in ways of their own")
-    return kind.log
 
 
 def _with_patches(appended: Appended) -> list[Entry]:
