@@ -85,6 +85,13 @@ async def test_a_wrong_number_of_arguments_is_the_clients_mistake(handler, args)
     assert logs == []
 
 
+async def test_who_takes_any_number_says_so():
+    """A client is told the fewest that are needed, also by a handler of all sockets."""
+    for handler, takes_socket in ((lambda a, *more: a, False), (lambda s, a, *more: a, True)):
+        (told,) = await answered(handler, takes_socket=takes_socket)
+        assert told["error"]["message"] == "this event takes 1 or more arguments, not 0"
+
+
 @pytest.mark.parametrize("is_async", [False, True])
 async def test_a_refusal_is_told_as_it_is(is_async):
     """A PeerError that a handler raises is the answer."""

@@ -47,7 +47,8 @@ class Listener:
         self.takes_socket = takes_socket
         least, most, self.takes_ack = _shape(handler)
         # Without the socket: what the client may send.
-        self.least, self.most = max(0, least - takes_socket), max(0, most - takes_socket)
+        self.least = max(0, least - takes_socket)
+        self.most = most if most == _MANY else max(0, most - takes_socket)
 
     @property
     def name(self) -> str:
