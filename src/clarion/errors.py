@@ -8,7 +8,8 @@
     │   ├── NotFound, MethodNotAllowed, UnknownEvent, UnknownNamespace, ConnectRefused
     │   ├── Conflict ── IdempotencyConflict, InProgress
     │   ├── Stale
-    │   └── RateLimited, TooMany ── TooManyConnections
+    │   ├── RateLimited, TooMany ── TooManyConnections
+    │   └── TooCostly
     ├── ServerError        ours: they may try again, as `retry` says
     │   ├── Unavailable ── Overloaded, UpstreamUnavailable, OutcomeUnknown
     │   ├── StorageFull, Internal
@@ -235,6 +236,12 @@ class TooManyConnections(TooMany):
     """This user holds as many connections as one may; `limit` says how many."""
 
     code, title = "too_many_connections", "Too many connections"
+
+
+class TooCostly(PeerError):
+    """Answering would take longer than one question may take: ask for less, or for something more particular."""
+
+    code, status, title = "too_costly", 422, "This costs too much"
 
 
 class ServerError(ClarionError):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from clarion.errors import Internal
+from clarion.errors import Internal, TooCostly
 from clarion.storage.postgres_errors import in_our_words
 from clarion.storage.sql import answers, columns, for_postgres
 from clarion.storage.store import Param, Procedure, R, Sql
@@ -39,7 +39,13 @@ class Statements:
         if sql.result is None:
             raise Internal(f"a statement that is fetched must name its result: {sql.text[:60]!r}")
         text, names = for_postgres(sql.text)
-        found = await self._db.fetch(text, *(params[name] for name in names))
+        within_s = sql.within_s or None
+        try:
+            found = await self._db.fetch(text, *(params[name] for name in names), timeout=within_s)
+        except TimeoutError as exc:
+            if within_s is None:
+                raise
+            raise TooCostly("the question takes longer than it may") from exc
         return [sql.result(*row) for row in found]
 
     async def execute(self, sql: Sql[Any], params: Mapping[str, Param]) -> int:

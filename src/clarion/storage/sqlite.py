@@ -17,7 +17,7 @@ import apsw
 import msgspec
 
 from clarion.clock import Clock
-from clarion.errors import Closed, Internal, Unavailable
+from clarion.errors import Closed, Internal, TooCostly, Unavailable
 from clarion.storage.core import DRIVER, Call, Core, Outcome, as_error, fetch
 from clarion.storage.sql import check_params, check_reads
 from clarion.storage.store import Param, Procedure, R, Sql
@@ -31,6 +31,7 @@ CHECKPOINT_PAGES = 4_000  # 16 MB of log, then the writer moves it into the data
 # While reads overlap without a pause there is always one that needs the log: past 64 MB they are held up for a moment.
 RESTART_PAGES = 4 * CHECKPOINT_PAGES
 READERS = 2  # threads; a reader is as fast as the page cache, more only contend for the interpreter
+LOOK_STEPS = 1_000  # of SQLite's machine (about 50 us) between two looks at a read's time
 BUSY_MS = 5_000  # for a lock that only a backup tool could hold
 
 _Future = asyncio.Future[Any]
@@ -218,11 +219,18 @@ class SqliteStore:
     def _read(self, sql: Sql[Any], params: dict[str, Param]) -> list[Any]:
         with self._reads_may_begin:
             db = self._readers.get()  # as many connections as threads: never waits
+        end = self._clock.monotonic() + sql.within_s
+        if sql.within_s:
+            db.set_progress_handler(lambda: self._clock.monotonic() > end, LOOK_STEPS)
         try:
             return fetch(db, sql, params)
+        except apsw.InterruptError as exc:
+            raise TooCostly("the question takes longer than it may") from exc
         except DRIVER as exc:
             raise as_error(exc, db) from exc
         finally:
+            if sql.within_s:
+                db.set_progress_handler(None)
             self._readers.put(db)
 
     # ── the writer thread ──

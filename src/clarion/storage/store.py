@@ -29,10 +29,12 @@ class Sql(msgspec.Struct, Generic[R], frozen=True):
     Args:
         text: SQL that both engines understand, with `:name` parameters and the markers of `sql.py`.
         result: Struct of a row, its fields in the order of the columns. None: the statement returns no rows.
+        within_s: A read that takes longer is given up (s): `TooCostly`. 0: as long as it takes. Not inside a transaction.
     """
 
     text: str
     result: type[R] | None = None
+    within_s: float = 0.0
 
 
 class Procedure(msgspec.Struct, frozen=True):
@@ -106,7 +108,11 @@ class Store(Protocol):
         ...
 
     async def fetch(self, sql: Sql[R], **params: Param) -> list[R]:
-        """Read (`SELECT …` or `WITH … SELECT`); sees everything that was answered before."""
+        """Read (`SELECT …` or `WITH … SELECT`); sees everything that was answered before.
+
+        Raises:
+            TooCostly: It took longer than `sql.within_s`.
+        """
         ...
 
     async def ping(self) -> None:
