@@ -34,6 +34,7 @@ from clarion.auth.tenants import FOREIGN, rooms_of_tenant, user_room
 from clarion.bus import LocalBus
 from clarion.clock import Clock, SystemClock
 from clarion.errors import ClarionError, SettingsError, Unauthenticated
+from clarion.features.search import Search
 from clarion.features.upstream import Caller, Routes
 from clarion.ids import Ids
 from clarion.jobs import Job, Queue, Worker
@@ -73,6 +74,7 @@ class App:
         blocks: Users who may not come in.
         kinds: Kinds of topics, with rows of their own; an application may add its own.
         topics: Topics: publishing, reading, and kinds that have no rows of their own.
+        search: Collections of documents, and asking for them.
         worker: Durable jobs.
         asgi: The whole as an ASGI application, for any ASGI server: API, pages, and sessions on both transports. Its lifespan opens the
             app and closes it. Mounted in another application it gets none: enter the app in that one's lifespan.
@@ -175,6 +177,7 @@ class App:
         await self._make_accounts(load_secrets(data_dir, ids))
         self._make_realtime()
         self._make_notifications()
+        self._make_search()
         self._make_upstream()
         self._make_jobs()
         if self._setup is not None:
@@ -282,6 +285,10 @@ class App:
         )
         self.commands.install(home)
 
+    def _make_search(self) -> None:
+        self.search = Search(self.store, self.settings.limits, self.clock)
+        self._closing.push_async_callback(self.search.close)
+
     def _make_upstream(self) -> None:
         settings = self.settings.upstream
         if not settings.url:
@@ -314,6 +321,7 @@ class App:
             await self.blocks.purge()
             await self.notifications.forget_keys()
             await self.inbox.trim()
+            await self.search.purge()
             await self.keys.flush()
             self._revocations.forget_past()
 
@@ -330,6 +338,7 @@ class App:
             inbox=self.inbox,
             topics=self.topics,
             engine=self.engine,
+            search=self.search,
             io=self.io,
             readiness=lambda: self._readiness,
             clock=self.clock,

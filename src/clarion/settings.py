@@ -188,6 +188,17 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     position_check_s: Annotated[
         float, _help("Between two comparisons of a subscriber's position with its log (s)", gt=0)
     ] = 25.0
+    # Search
+    search_collections: Annotated[int, _help("Collections of one tenant: 429 too_many", ge=1)] = 100
+    search_documents: Annotated[
+        int, _help("Documents of one collection: 429 too_many", ge=1, le=2**36)
+    ] = 1_000_000
+    search_document_bytes: Annotated[
+        int, _help("A document's data (bytes of JSON): 413", ge=1, le=1 << 20)
+    ] = 65_536
+    search_s: Annotated[
+        float, _help("For one query, and as long for its turn (s): 422 too_costly, 503", gt=0)
+    ] = 2.0
 
 
 class Auth(Struct, frozen=True, forbid_unknown_fields=True):

@@ -14,6 +14,7 @@ from clarion.auth import OneKey, TokenIssuer, TokenVerifier, secret_key, system
 from clarion.auth.tokens import ISSUER
 from clarion.bus import LocalBus
 from clarion.clock import ManualClock
+from clarion.features.search import Search
 from clarion.ids import Ids
 from clarion.notifications import Inbox, Notifications, inbox_kind
 from clarion.realtime import Server
@@ -67,6 +68,7 @@ class Site:
         self.notifications = Notifications(
             store, self.inbox, settings.limits, clock=self.clock, ids=self.ids
         )
+        self.search = Search(store, settings.limits, self.clock)
         self.io = Server(
             Realtime(), settings.limits, clock=self.clock, ids=self.ids, home="/clarion"
         )
@@ -81,6 +83,7 @@ class Site:
             inbox=self.inbox,
             topics=self.topics,
             engine=self.engine,
+            search=self.search,
             io=self.io,
             readiness=lambda: self.readiness,
             clock=self.clock,
@@ -119,6 +122,7 @@ class Site:
         assert answer.status_code == 202, answer.text
 
     async def close(self) -> None:
+        await self.search.close()
         await self.engine.close()
         self.hasher.close()
 

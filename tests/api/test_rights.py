@@ -27,6 +27,8 @@ SCOPES = {
     "reader": "topics:read",
     "publisher": "topics:publish",
     "usher": "topics:manage",
+    "finder": "search:read",
+    "filler": "search:write",
     "warden": "users:manage",
     "all": "*",
 }
@@ -82,6 +84,7 @@ def _walk(site: Site) -> Api:
         inbox=site.inbox,
         topics=site.topics,
         engine=site.engine,
+        search=site.search,
         io=site.io,
         readiness=lambda: site.readiness,
         web=Path("no-web"),
@@ -120,7 +123,12 @@ def _allows(row: list[str], caller: str) -> bool:
 
 
 def _path(door: Door) -> str:
-    path = door.template.replace("{id}", "x").replace("{room}", "x").replace("{topic}", "x")
+    path = (
+        door.template.replace("{id}", "x")
+        .replace("{room}", "x")
+        .replace("{topic}", "x")
+        .replace("{collection}", "x")
+    )
     return path.replace("{action}", "read").replace("{code}", "invalid")
 
 

@@ -56,6 +56,15 @@ def test_the_python_example_is_accepted(server: Server, tmp_path: Path) -> None:
     assert out.split()[1] == "fsync"
 
 
+def test_the_search_example_finds(server: Server, tmp_path: Path) -> None:
+    """It prints what it says; twice is the same."""
+    script = str(_at(server, "search.py", tmp_path))
+    for _ in range(2):
+        out = _run(sys.executable, script, CLARION_KEY=server.key("search:*"))
+        assert "['Rédhot boot', 'Red shoe']" in out
+        assert "{'title': ['Red ', 'shoe', '']}" in out
+
+
 def test_the_browser_example_sees_the_inbox_live(server: Server, tmp_path: Path) -> None:
     """It prints the unread count, then the notification that comes."""
     token = server.post(

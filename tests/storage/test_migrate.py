@@ -149,12 +149,12 @@ def test_what_is_pending() -> None:
 
 
 async def schema_of(engine: str, where: str) -> dict[str, list[tuple[str, str, bool]]]:
-    """Tables with their columns: name, type, whether it may be missing."""
+    """Tables with their columns: name, type, whether it may be missing. Those of FTS5 are none of ours."""
     if engine == "sqlite":
         db = apsw.Connection(where)
         rows = db.execute(
-            """SELECT m.name, c.name, lower(c.type), c."notnull" FROM sqlite_schema m JOIN pragma_table_info(m.name) c
-               WHERE m.type = 'table' ORDER BY m.name, c.cid"""
+            """SELECT m.name, c.name, lower(c.type), c."notnull" FROM pragma_table_list m JOIN pragma_table_info(m.name) c
+               WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%' ORDER BY m.name, c.cid"""
         ).fetchall()
         db.close()
     else:
@@ -178,8 +178,8 @@ async def keys_of(engine: str, where: str) -> dict[str, list[str]]:
     if engine == "sqlite":
         db = apsw.Connection(where)
         rows = db.execute(
-            """SELECT m.name, c.name FROM sqlite_schema m JOIN pragma_table_info(m.name) c
-               WHERE m.type = 'table' AND c.pk > 0 ORDER BY m.name, c.pk"""
+            """SELECT m.name, c.name FROM pragma_table_list m JOIN pragma_table_info(m.name) c
+               WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%' AND c.pk > 0 ORDER BY m.name, c.pk"""
         ).fetchall()
         db.close()
     else:

@@ -28,10 +28,12 @@ from clarion.api.routes import inbox as inbox_doors
 from clarion.api.routes import keys as keys_doors
 from clarion.api.routes import notifications as notifications_doors
 from clarion.api.routes import rooms as rooms_doors
+from clarion.api.routes import search as search_doors
 from clarion.api.routes import sockets as sockets_doors
 from clarion.api.routes import topics as topics_doors
 from clarion.api.routes.health import Readiness
 from clarion.clock import Clock
+from clarion.features.search import Search
 from clarion.ids import Ids
 from clarion.notifications import Inbox, Notifications
 from clarion.realtime import Server
@@ -52,6 +54,7 @@ def build_api(
     inbox: Inbox,
     topics: Topics,
     engine: TopicEngine,
+    search: Search,
     io: Server,
     readiness: Callable[[], Readiness],
     settings: Settings | None = None,
@@ -67,6 +70,7 @@ def build_api(
     rooms_doors.add(api, io)
     sockets_doors.add(api, io)
     topics_doors.add(api, topics, engine, settings.limits)
+    search_doors.add(api, search, settings.limits)
     keys_doors.add(api, keys)
     blocks_doors.add(api, blocks)
     health_doors.add(api, readiness, REGISTRY)
@@ -91,6 +95,7 @@ def build_http(
     inbox: Inbox,
     topics: Topics,
     engine: TopicEngine,
+    search: Search,
     io: Server,
     readiness: Callable[[], Readiness],
     clock: Clock,
@@ -110,6 +115,7 @@ def build_http(
         inbox: Everybody's inboxes.
         topics: Topics, published to and read.
         engine: Has the subscriptions.
+        search: Collections of documents.
         io: The Socket.IO server whose sockets the API speaks to.
         readiness: The newest state, without any waiting.
         clock: For limits and metrics.
@@ -132,6 +138,7 @@ def build_http(
         inbox=inbox,
         topics=topics,
         engine=engine,
+        search=search,
         io=io,
         readiness=readiness,
         settings=settings,

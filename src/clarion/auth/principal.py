@@ -25,6 +25,7 @@ class Principal(Struct, frozen=True, kw_only=True):
         scopes: What it may do, such as `notifications:send`; patterns as `rights.check` reads them.
         rooms: Patterns of rooms → actions (`join`).
         topics: Patterns of topics → actions (`subscribe`).
+        access: Tags of which a document needs one to be seen, if it has any.
         subscribe: Topics that a socket is subscribed to when it connects.
         expires_ms: When the credential ends (ms since 1970) and with it all that it opened; None: never by itself.
         token_id: The token's `jti`, or the key's id: names the credential in logs without giving it away.
@@ -37,6 +38,7 @@ class Principal(Struct, frozen=True, kw_only=True):
     scopes: frozenset[str] = frozenset()
     rooms: Capabilities = {}
     topics: Capabilities = {}
+    access: tuple[str, ...] = ()
     subscribe: tuple[str, ...] = ()
     expires_ms: int | None = None
     token_id: str | None = None

@@ -48,6 +48,10 @@ class Claims(Struct, frozen=True, omit_defaults=True):
         tuple[Annotated[str, Meta(min_length=1, max_length=255)], ...], Meta(max_length=100)
     ] = ()
     """Topics that a socket is subscribed to when it connects."""
+    access: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=128)], ...], Meta(max_length=100)
+    ] = ()
+    """Tags of which a document needs one to be seen, if it has any."""
     family: str | None = None
     """The login that the token comes from; only ours have it."""
 
@@ -117,6 +121,7 @@ class TokenVerifier:
             scopes=frozenset(claims.scope.split()),
             rooms=claims.rooms,
             topics=claims.topics,
+            access=claims.access,
             subscribe=claims.subscribe,
             expires_ms=expires_ms,
             token_id=claims.jti,

@@ -13,6 +13,7 @@
 from clarion.client.calls import Accepted, ApiError, Call, Emitted, Key, NewKey, Room, Socket
 from clarion.client.following import Change
 from clarion.client.http import AsyncClient, Client
+from clarion.client.search_calls import Collection, Document, FacetCount, Results, Written
 from clarion.client.subscription import Topic
 from clarion.client.topic_calls import (
     Block,
@@ -32,7 +33,10 @@ __all__ = [
     "Call",
     "Change",
     "Client",
+    "Collection",
+    "Document",
     "Emitted",
+    "FacetCount",
     "Item",
     "Key",
     "LostPublications",
@@ -40,8 +44,10 @@ __all__ = [
     "Occupancy",
     "Publication",
     "Published",
+    "Results",
     "Room",
     "Socket",
     "State",
     "Topic",
+    "Written",
 ]

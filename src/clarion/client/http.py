@@ -12,6 +12,7 @@ from clarion.client import calls
 from clarion.client.calls import Accepted, ApiError, Call
 from clarion.client.line import Line
 from clarion.client.realtime import AsyncRealtimeCalls, RealtimeCalls
+from clarion.client.search import AsyncSearchCalls, SearchCalls
 from clarion.client.subscription import Topic
 from clarion.client.topics import AsyncTopicCalls, TopicCalls
 from clarion.clock import pause
@@ -82,7 +83,7 @@ class _Base:
         return given or self._ids.token()
 
 
-class Client(_Base, RealtimeCalls, TopicCalls):
+class Client(_Base, RealtimeCalls, TopicCalls, SearchCalls):
     """The client for programs without an event loop. One may be shared by threads."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -148,7 +149,7 @@ class Client(_Base, RealtimeCalls, TopicCalls):
         self.close()
 
 
-class AsyncClient(_Base, AsyncRealtimeCalls, AsyncTopicCalls):
+class AsyncClient(_Base, AsyncRealtimeCalls, AsyncTopicCalls, AsyncSearchCalls):
     """The client for asyncio; with `app`, for an ASGI application in this process."""
 
     def __init__(self, *args: Any, app: Any = None, **options: Any) -> None:

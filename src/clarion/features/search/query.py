@@ -241,7 +241,7 @@ def number_of(kind: FieldType, given: Any, at: str) -> float:
     """
     if kind == "number":
         if isinstance(given, int | float) and not isinstance(given, bool) and abs(given) < 2**1023:
-            return float(given)
+            return float(given) + 0.0  # -0.0 is 0.0
         raise _wrong(at, "expected a number")
     try:
         at_time = datetime.fromisoformat(given)

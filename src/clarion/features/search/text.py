@@ -2,7 +2,7 @@
 
 A word is a run of letters, digits and marks of any script, without case and accents (Unicode's NFKD without combining marks, case folded). Han,
 kana and Thai, which have no spaces, are cut into single characters, so that a phrase finds them. Databases get the words, never the text:
-SQLite and PostgreSQL then find the same documents.
+SQLite and PostgreSQL then find the same documents. So a word has of ASCII nothing but a-z and 0-9: there is nothing left to be cut, folded or quoted.
 """
 
 import re
@@ -20,6 +20,8 @@ TERMS: Final = 32
 """Words, prefixes and phrases of one query's text."""
 
 _WORD: Final = re.compile(r"[^\W_]+")
+_OTHER: Final = re.compile(r"[^a-z0-9\x80-\U0010ffff]+")
+_ASCII: Final = re.compile(r"[\x00-\x7f]+")
 # Scripts without spaces between words.
 _SINGLE: Final = re.compile(
     "[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
@@ -88,6 +90,7 @@ def _add(terms: dict[Term, None], found: list[str]) -> None:
 def _folded(word: str) -> str:
     if word.isascii():
         return word.lower()[:WORD_LENGTH]
-    bare = unicodedata.normalize("NFKD", word.casefold())
+    # Once more after folding: U+2115 is an N without case, U+FDFA a whole sentence.
+    bare = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", word).casefold())
     kept = "".join(char for char in bare if not unicodedata.combining(char))
-    return (kept or word)[:WORD_LENGTH]
+    return (_OTHER.sub("", kept) or _ASCII.sub("", word))[:WORD_LENGTH]

@@ -1,0 +1,167 @@
+"""What both clients say of search."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from clarion.client import search_calls
+from clarion.client.calls import ApiError, Call
+from clarion.client.search_calls import Collection, Document, Results, Written
+
+T = TypeVar("T")
+
+
+class SearchCalls:
+    """The part of `Client` that speaks of search."""
+
+    def call(self, call: Call[T]) -> T:
+        """Make any call."""
+        raise NotImplementedError
+
+    def put_collection(
+        self, name: str, fields: Mapping[str, str], facets: Sequence[str] = ()
+    ) -> Collection:
+        """Make a collection, or change one.
+
+        Args:
+            name: Letters, digits, `.`, `_`, `-`.
+            fields: Field → `text`, `keyword`, `number`, `time` or `bool`; those of a collection with documents cannot change.
+            facets: Fields whose values can be counted.
+
+        Raises:
+            ApiError: `conflict`: there are documents with other fields.
+        """
+        return self.call(search_calls.put_collection(name, fields, facets))
+
+    def collection(self, name: str) -> Collection:
+        """A collection."""
+        return self.call(search_calls.collection(name))
+
+    def delete_collection(self, name: str) -> None:
+        """Remove a collection with all its documents."""
+        self.call(search_calls.delete_collection(name))
+
+    def put_document(
+        self,
+        collection: str,
+        id: str,
+        data: Mapping[str, Any],
+        *,
+        access: Sequence[str] = (),
+        version: int = 0,
+    ) -> Written:
+        """Put a document in place of what is there.
+
+        Args:
+            collection: Where.
+            id: Its name there.
+            data: JSON; members that are fields of the collection are searched.
+            access: Tags of which a reader needs one.
+            version: Written only if the stored one's is lower; 0: anyway.
+        """
+        return self.call(search_calls.put_document(collection, id, data, access, version))
+
+    def document(self, collection: str, id: str) -> Document:
+        """A document."""
+        return self.call(search_calls.document(collection, id))
+
+    def delete_document(self, collection: str, id: str) -> Written:
+        """Remove a document."""
+        return self.call(search_calls.delete_document(collection, id))
+
+    def write_documents(
+        self, collection: str, documents: Iterable[Mapping[str, Any]]
+    ) -> list[Written | ApiError]:
+        """Put and remove many, in calls of 1,000: dicts of `id` and `data` (`access`, `version`), or of `id` and `remove: True`.
+
+        Returns:
+            For each, in their order, what was written, or the error: what is wrong with one does not keep the others.
+        """
+        given, found = list(documents), list[Written | ApiError]()
+        for at in range(0, len(given), search_calls.BATCH):
+            call = search_calls.write_documents(collection, given[at : at + search_calls.BATCH])
+            found += search_calls.outcomes(self.call(call))
+        return found
+
+    def search(
+        self,
+        collection: str,
+        *,
+        text: str = "",
+        where: Mapping[str, Any] | None = None,
+        sort: Sequence[str] = (),
+        limit: int = 20,
+        cursor: str | None = None,
+        facets: Sequence[str] = (),
+        highlight: bool = False,
+    ) -> Results:
+        """A page of the documents that a query finds (docs/explanation/search.md); `next` of it is `cursor` of the one behind."""
+        given = search_calls.asked(text, where, sort, limit, cursor, facets, highlight)
+        return self.call(search_calls.search(collection, given))
+
+
+class AsyncSearchCalls:
+    """The same as coroutines."""
+
+    async def call(self, call: Call[T]) -> T:
+        """Make any call."""
+        raise NotImplementedError
+
+    async def put_collection(
+        self, name: str, fields: Mapping[str, str], facets: Sequence[str] = ()
+    ) -> Collection:
+        """As `SearchCalls.put_collection`."""
+        return await self.call(search_calls.put_collection(name, fields, facets))
+
+    async def collection(self, name: str) -> Collection:
+        """As `SearchCalls.collection`."""
+        return await self.call(search_calls.collection(name))
+
+    async def delete_collection(self, name: str) -> None:
+        """As `SearchCalls.delete_collection`."""
+        await self.call(search_calls.delete_collection(name))
+
+    async def put_document(
+        self,
+        collection: str,
+        id: str,
+        data: Mapping[str, Any],
+        *,
+        access: Sequence[str] = (),
+        version: int = 0,
+    ) -> Written:
+        """As `SearchCalls.put_document`."""
+        return await self.call(search_calls.put_document(collection, id, data, access, version))
+
+    async def document(self, collection: str, id: str) -> Document:
+        """As `SearchCalls.document`."""
+        return await self.call(search_calls.document(collection, id))
+
+    async def delete_document(self, collection: str, id: str) -> Written:
+        """As `SearchCalls.delete_document`."""
+        return await self.call(search_calls.delete_document(collection, id))
+
+    async def write_documents(
+        self, collection: str, documents: Iterable[Mapping[str, Any]]
+    ) -> list[Written | ApiError]:
+        """As `SearchCalls.write_documents`."""
+        given, found = list(documents), list[Written | ApiError]()
+        for at in range(0, len(given), search_calls.BATCH):
+            call = search_calls.write_documents(collection, given[at : at + search_calls.BATCH])
+            found += search_calls.outcomes(await self.call(call))
+        return found
+
+    async def search(
+        self,
+        collection: str,
+        *,
+        text: str = "",
+        where: Mapping[str, Any] | None = None,
+        sort: Sequence[str] = (),
+        limit: int = 20,
+        cursor: str | None = None,
+        facets: Sequence[str] = (),
+        highlight: bool = False,
+    ) -> Results:
+        """As `SearchCalls.search`."""
+        given = search_calls.asked(text, where, sort, limit, cursor, facets, highlight)
+        return await self.call(search_calls.search(collection, given))
