@@ -10,6 +10,7 @@ import pytest
 from clarion.auth.principal import Principal
 from clarion.errors import Conflict, Forbidden, Invalid, UsageError
 from clarion.ids import Ids
+from clarion.protocol.codes import CloseCode
 from clarion.settings import Limits
 from clarion.topics import Call, Granted, Publish, Published, SignedIn, Topic, Topics
 from clarion.topics.changes import state_after
@@ -436,9 +437,12 @@ async def test_a_kind_may_decide_which_topic_is_meant(house: House) -> None:
         return Topic(topic.tenant, topic.kind, f"{topic.name}/{params['query']}")
 
     watched: list[tuple[str, bool]] = []
-    kind = house.topics.add("found", "map", rights={"subscribe": SignedIn()}, open=open_query)
-    house.bench.kinds._kinds["found"] = msgspec.structs.replace(
-        kind, watched=lambda topic, begins: watched.append((topic.wire, begins))
+    house.topics.add(
+        "found",
+        "map",
+        rights={"subscribe": SignedIn()},
+        open=open_query,
+        watched=lambda topic, begins: watched.append((topic.wire, begins)),
     )
     one, two = house.socket("1"), house.socket("2")
     assert (await house.error(one, "subscribe", "found:all"))["code"] == "invalid"
@@ -449,6 +453,48 @@ async def test_a_kind_may_decide_which_topic_is_meant(house: House) -> None:
     await house.ask(one, "unsubscribe", "found:all/red")
     house.commands.disconnected(two)
     assert watched == [("found:all/red", True), ("found:all/red", False)]
+
+
+async def test_a_kind_is_told_when_a_subscription_begins_and_how_it_ends(house: House) -> None:
+    """With socket and `params`, before the log is read; what it raises is the answer. In the end: whether the client may come back."""
+    told: list[Any] = []
+
+    async def as_named(topic: Topic, _: Principal | None, params: Any) -> Topic:
+        return topic
+
+    def began(topic: Topic, socket: Any, who: Principal | None, params: Any) -> None:
+        if "no" in params:
+            raise Invalid("no")
+        told.append((topic.wire, socket.id, who and who.id, params))
+
+    kind = house.topics.add(
+        "door",
+        "map",
+        rights={"subscribe": SignedIn()},
+        open=as_named,
+        began=began,
+        ended=lambda topic, socket, who, may_return: told.append((socket.id, may_return)),
+    )
+    one, two, three = (house.socket(name) for name in "123")
+    assert (await house.error(one, "subscribe", "door:x", params={"no": 1}))["code"] == "invalid"
+    assert told == [("1", True)]
+    assert house.bench.engine.occupancy(Topic("default", "door", "x")).subscriptions == 0
+    for socket in (one, two, three):
+        await house.ask(socket, "subscribe", "door:x", params={"n": 1})
+    assert told[1:] == [("door:x", name, "ada", {"n": 1}) for name in "123"]
+    del told[:]
+    await house.ask(one, "subscribe", "door:x")
+    assert told == [("1", False), ("door:x", "1", "ada", {})]
+    await house.ask(one, "unsubscribe", "door:x")
+    house.commands.disconnected(two)
+    assert told[2:] == [("1", False), ("2", True)]
+    topic = Topic("default", kind.name, "x")
+    assert house.bench.engine.end_of_topic(topic, CloseCode.RESIZED) == 1
+    assert house.bench.engine.end_of_topic(topic, CloseCode.RESIZED) == 0
+    await house.ask(one, "subscribe", "door:x")
+    house.bench.engine.end_of_user("default", "ada")
+    assert told[4:] == [("3", True), ("door:x", "1", "ada", {}), ("1", False)]
+    assert [each["code"] for each in three.ended] == [3012]
 
 
 async def test_params_and_rewind_are_for_kinds_that_take_them(house: House) -> None:

@@ -14,6 +14,7 @@ export const codes = {
   rate: 3009,
   insufficient_state: 3010,
   unconfirmed: 3011,
+  resized: 3012,
   revoked: 3500,
   token_expired: 3501,
   unauthenticated: 3502,

@@ -57,6 +57,11 @@ class CloseCode(IntEnum):
         "unsubscribed",
         "The application does not say now whether this is still allowed: subscribe again with your position",
     )
+    RESIZED = (
+        3012,
+        "unsubscribed",
+        "The topic has grown too large for this way of following it: subscribe again, and get it by another one",
+    )
     # Stop.
     REVOKED = 3500, "close, unsubscribed", "The user, the token or the right was taken back"
     TOKEN_EXPIRED = 3501, "close, unsubscribed", "The token ran out and was not renewed: log in"

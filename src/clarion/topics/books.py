@@ -64,8 +64,13 @@ class Books:
         feed.subscriptions[sid] = subscription
         self._sockets.setdefault(sid, {})[feed.topic.wire] = subscription
 
-    def remove(self, subscription: Subscription) -> bool:
-        """End a subscription. Returns False if it had ended before."""
+    def remove(self, subscription: Subscription, *, may_return: bool = False) -> bool:
+        """End a subscription. Returns False if it had ended before.
+
+        Args:
+            subscription: Which.
+            may_return: Whether its client may come back to it, see `kinds.Ended`.
+        """
         if subscription.has_ended:
             return False
         subscription.end()
@@ -77,7 +82,7 @@ class Books:
             if feed.kind.watched is not None:
                 feed.kind.watched(feed.topic, False)
         if feed.kind.ended is not None:
-            feed.kind.ended(feed.topic, subscription.socket, subscription.principal)
+            feed.kind.ended(feed.topic, subscription.socket, subscription.principal, may_return)
         mine = self._sockets[sid]
         del mine[feed.topic.wire]
         if not mine:

@@ -170,10 +170,12 @@ class TopicEngine:
         )
         self._books.add(subscription)
         try:
+            if kind.began is not None:
+                kind.began(topic, socket, principal, wish.params or {})
             await self._bus.settle(channel(topic))
             answer = await self._read(subscription, wish)
         except BaseException:
-            self._books.remove(subscription)
+            self._books.remove(subscription, may_return=True)
             raise
         if subscription.has_ended:
             raise Conflict(
@@ -201,7 +203,7 @@ class TopicEngine:
     def leave(self, socket: Peer) -> None:
         """End all subscriptions of a socket that is gone."""
         for subscription in list(self._books.of(socket.id).values()):
-            self._books.remove(subscription)
+            self._books.remove(subscription, may_return=True)
 
     def occupancy(self, topic: Topic) -> Occupancy:
         """Who is subscribed to a topic on this node."""
@@ -220,6 +222,14 @@ class TopicEngine:
                 self._end(subscription, CloseCode.REVOKED)
                 ended += 1
         return ended
+
+    def end_of_topic(self, topic: Topic, code: CloseCode) -> int:
+        """End all subscriptions to a topic on this node; returns how many."""
+        feed = self._books.feeds.get(topic)
+        mine = [] if feed is None else list(feed.subscriptions.values())
+        for subscription in mine:
+            self._end(subscription, code)
+        return len(mine)
 
     async def page(self, socket: Peer, name: str, after: str) -> dict[str, Any]:
         """What follows a key in the state of a map that the socket is subscribed to: `{epoch, offset, mark, items, more}`.
@@ -354,7 +364,7 @@ class TopicEngine:
         return found if isinstance(found, Recovered) else found.reason
 
     def _end(self, subscription: Subscription, code: CloseCode) -> None:
-        if not self._books.remove(subscription):
+        if not self._books.remove(subscription, may_return=code is not CloseCode.REVOKED):
             return
         told = {
             "topic": subscription.feed.topic.wire,

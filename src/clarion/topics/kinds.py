@@ -99,6 +99,19 @@ Raises what the client is to be answered: `Invalid` for params, `NotFound`, `For
 """
 
 
+Began = Callable[[Topic, Any, Principal | None, Mapping[str, Any]], None]
+"""Takes the topic, the socket, its principal and the `params` of a subscription that has just begun; before its log is read.
+
+What it raises is what the client is answered; the subscription has ended then.
+"""
+
+Ended = Callable[[Topic, Any, Principal | None, bool], None]
+"""Takes the topic, the socket and its principal of a subscription that has ended, and whether the client may come back to it.
+
+False: it did not want it any longer, or has lost the right. True: it is gone, its log could not be read, or it was told to come back.
+"""
+
+
 SCOPES: Final[Mapping[str, str]] = {"subscribe": "topics:read", "publish": "topics:publish"}
 """What a back end's credential needs to do that with any topic of its tenant that is not somebody's own."""
 
@@ -120,7 +133,8 @@ class Kind(Struct, frozen=True, kw_only=True):
         publish: Takes what clients publish, a `publishing.Call` and a `publishing.Publish`, and gives a `publishing.Published`;
             None: it is appended to the log, which then is a `TopicStore`.
         watched: Called with a topic and True when this node's first subscription to it begins, False when its last ends.
-        ended: Called with a topic, the socket and its principal when a subscription ends.
+        began: Called when a subscription begins, see `Began`.
+        ended: Called when one ends, see `Ended`; in the same turn as `began`, where another one takes its place.
         conflate_s: At most one append in so many seconds (s), of each key the newest; 0: each publication at once.
     """
 
@@ -135,7 +149,8 @@ class Kind(Struct, frozen=True, kw_only=True):
     open: Open | None = None
     publish: "Callable[[Any, Any], Awaitable[Any]] | None" = None
     watched: Callable[[Topic, bool], None] | None = None
-    ended: Callable[[Topic, Any, Principal | None], None] | None = None
+    began: Began | None = None
+    ended: Ended | None = None
     conflate_s: float = 0.0
 
     def check(self, action: str, principal: Principal | None, topic: Topic) -> None:

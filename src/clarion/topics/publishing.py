@@ -70,6 +70,7 @@ class Published(Struct, frozen=True, rename={"durability": "class"}):
         mark: Of that.
         durability: (`class`) What the topic survives.
         dropped: Why nothing was written: `duplicate`: its id was here before; `older`: the key has a newer version.
+        ttl_s: When the item goes unless it is published again (s), where the kind says so.
     """
 
     topic: str
@@ -78,6 +79,7 @@ class Published(Struct, frozen=True, rename={"durability": "class"}):
     mark: int
     durability: Durability
     dropped: Literal["duplicate", "older"] | UnsetType = UNSET
+    ttl_s: float | UnsetType = UNSET
 
 
 class Call(Struct, frozen=True):

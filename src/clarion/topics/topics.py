@@ -8,7 +8,7 @@ The engine brings what was appended to the subscribers; a kind with rows of its 
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -25,7 +25,9 @@ from clarion.topics.conflation import Conflator
 from clarion.topics.engine import TopicEngine
 from clarion.topics.handle import TopicHandle, store_of
 from clarion.topics.kinds import (
+    Began,
     Durability,
+    Ended,
     Granted,
     Kind,
     Kinds,
@@ -116,6 +118,9 @@ class Topics:
         keys: int | None = None,
         open: Open | None = None,
         publish: Any = None,
+        watched: Callable[[Topic, bool], None] | None = None,
+        began: Began | None = None,
+        ended: Ended | None = None,
         conflate_s: float = 0.0,
         store: TopicStore | None = None,
     ) -> Kind:
@@ -131,6 +136,9 @@ class Topics:
             keys: Items that a map may have; None: `limits.topic_keys`.
             open: Decides about a subscription, see `kinds.Open`.
             publish: `async (call, publish) -> Published`, in place of appending what a client publishes as it is.
+            watched: Told when this node's first subscription to a topic begins (True), and when its last ends.
+            began: Told when a subscription begins, see `kinds.Began`.
+            ended: Told when one ends, see `kinds.Ended`.
             conflate_s: At most one append in so many seconds, of each key the newest.
             store: Where its topics are; None: the server's store for that durability.
 
@@ -152,6 +160,9 @@ class Topics:
             keys=self._limits.topic_keys if keys is None else keys,
             open=open,
             publish=publish,
+            watched=watched,
+            began=began,
+            ended=ended,
             conflate_s=conflate_s,
         )
         self._kinds.add(kind)

@@ -376,6 +376,14 @@ async def test_the_snapshot_is_the_first_page(store: TopicStore) -> None:
     }
 
 
+async def test_items_are_counted(store: TopicStore) -> None:
+    """Those of one topic; nothing that was removed."""
+    assert await store.count(MAP) == 0
+    await add(store, put("a", 1), put("b", 1), put("a", 2), remove("b"), put("c", 1))
+    await add(store, Change(event="said"), topic=STREAM)
+    assert (await store.count(MAP), await store.count(STREAM)) == (2, 0)
+
+
 async def test_an_empty_topic_that_nobody_uses_is_forgotten(
     store: TopicStore, clock: ManualClock
 ) -> None:

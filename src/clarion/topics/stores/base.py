@@ -89,6 +89,10 @@ class TopicStore(Log, Protocol):
         """The items under these keys."""
         ...
 
+    async def count(self, topic: Topic) -> int:
+        """How many items the state has, those included that are gone and keep their version."""
+        ...
+
     async def since(self, topic: Topic, at_ms: int) -> int:
         """The offset of the newest entry that was appended before a time (ms since 1970): what `read` goes on from."""
         ...

@@ -130,6 +130,10 @@ class MemoryStore:
         found = [self._of(topic).items.get(key) for key in keys]
         return [None if item is None or item.is_gone else item for item in found]
 
+    async def count(self, topic: Topic) -> int:
+        """How many items the state has."""
+        return len(self._of(topic).items)
+
     # ── writing ──
     async def append(self, topic: Topic, changes: Sequence[Change], keep: Keep) -> Appended:
         """Make changes, all at one moment.

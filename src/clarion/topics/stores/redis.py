@@ -143,6 +143,12 @@ class RedisStore:
         items = [None if raw is None else _item(raw) for raw in found]
         return [None if item is None or item.is_gone else item for item in items]
 
+    async def count(self, topic: Topic) -> int:
+        """How many items the state has."""
+        place = self._place(topic).items
+        found: int = await self._redis.call(place, "HLEN", place, is_write=False)
+        return found
+
     # ── writing ──
     async def append(self, topic: Topic, changes: Sequence[Change], keep: Keep) -> Appended:
         """Make changes, all at one moment.

@@ -133,6 +133,12 @@ class SqlStore:
                 found[row.key] = item_of(row)
         return [found.get(key) for key in keys]
 
+    async def count(self, topic: Topic) -> int:
+        """How many items the state has."""
+        tenant, name = name_of(topic)
+        found = await self._store.fetch(sql.HEAD, tenant=tenant, topic=name)
+        return found[0].items if found else 0
+
     # ── writing ──
     async def append(self, topic: Topic, changes: Sequence[Change], keep: Keep) -> Appended:
         """Make changes, all at one moment.
