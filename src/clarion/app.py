@@ -34,6 +34,7 @@ from clarion.auth.tenants import FOREIGN, rooms_of_tenant, user_room
 from clarion.bus import LocalBus
 from clarion.clock import Clock, SystemClock
 from clarion.errors import ClarionError, SettingsError, Unauthenticated
+from clarion.features.presence import Presence
 from clarion.features.search import Search
 from clarion.features.upstream import Caller, Routes
 from clarion.ids import Ids
@@ -75,6 +76,7 @@ class App:
         kinds: Kinds of topics, with rows of their own; an application may add its own.
         topics: Topics: publishing, reading, and kinds that have no rows of their own.
         search: Collections of documents, and asking for them.
+        presence: Who is where.
         worker: Durable jobs.
         asgi: The whole as an ASGI application, for any ASGI server: API, pages, and sessions on both transports. Its lifespan opens the
             app and closes it. Mounted in another application it gets none: enter the app in that one's lifespan.
@@ -93,6 +95,7 @@ class App:
         self.settings = settings
         self.clock = clock or SystemClock()
         self.ids = ids or Ids()
+        self.node = self.ids.node()
         self._readiness = Readiness(False, {"server": "starting"})
         self._not_serving: dict[str, str] = {"server": "starting"}
         self._closing = contextlib.AsyncExitStack()
@@ -178,6 +181,7 @@ class App:
         self._make_realtime()
         self._make_notifications()
         self._make_search()
+        self._make_presence()
         self._make_upstream()
         self._make_jobs()
         if self._setup is not None:
@@ -191,6 +195,8 @@ class App:
         self._closing.push_async_callback(self.engine.close)
         self.topics.start()
         self._closing.push_async_callback(self.topics.close)
+        await self.presence.start()
+        self._closing.push_async_callback(self.presence.close)
         self._closing.push_async_callback(self.commands.close)
         await self.worker.start()
         self._closing.push_async_callback(self.worker.close)
@@ -289,6 +295,19 @@ class App:
         self.search = Search(self.store, self.settings.limits, self.clock)
         self._closing.push_async_callback(self.search.close)
 
+    def _make_presence(self) -> None:
+        self.presence = Presence(
+            self.topics,
+            self.engine,
+            self.settings.presence,
+            node=self.node,
+            clock=self.clock,
+            ids=self.ids,
+        )
+        self.io.of(self.io.home).handle(
+            "disconnect", lambda socket, _: self.presence.disconnected(socket)
+        )
+
     def _make_upstream(self) -> None:
         settings = self.settings.upstream
         if not settings.url:
@@ -313,7 +332,7 @@ class App:
         routes.install_topics(self.topics)
 
     def _make_jobs(self) -> None:
-        queue = Queue(self.store, self.clock, self.ids, node=self.ids.node())
+        queue = Queue(self.store, self.clock, self.ids, node=self.node)
         self.worker = Worker(queue, self.clock, self.ids)
 
         async def purge(_: Job) -> None:
@@ -339,6 +358,7 @@ class App:
             topics=self.topics,
             engine=self.engine,
             search=self.search,
+            presence=self.presence,
             io=self.io,
             readiness=lambda: self._readiness,
             clock=self.clock,
@@ -418,6 +438,7 @@ class App:
         """Nobody new is let in from now on, and balancers are told."""
         self._not_serving = {"server": "stopping"}
         self._readiness = Readiness(False, self._not_serving)
+        self.presence.freeze()
         self.io.stop()
 
 

@@ -357,6 +357,39 @@ class Upstream(Struct, frozen=True, forbid_unknown_fields=True):
     answer_bytes: Annotated[int, _help("An answer's body (bytes)", ge=1)] = 4 << 20
 
 
+class Presence(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who is here: topics `presence:<room>`."""
+
+    open: Annotated[
+        list[str],
+        _help(
+            "Rooms that every signed-in user may watch and enter, whatever their token says: names, or patterns such as `page:*`"
+        ),
+    ] = []
+    tick_s: Annotated[
+        float, _help("Changes of a room are published together, so often (s)", ge=0.01, le=1)
+    ] = 0.25
+    grace_s: Annotated[
+        float, _help("Who comes back so soon after a broken connection was never away (s)", ge=0)
+    ] = 10.0
+    lease_s: Annotated[
+        float, _help("A process that has not been heard of for so long is dead (s)", gt=0)
+    ] = 15.0
+    full: Annotated[
+        int, _help("Users of a room above which its list is no longer sent to subscribers", ge=1)
+    ] = 500
+    changes: Annotated[
+        int, _help("Users of a room above which only their number is sent to subscribers", ge=1)
+    ] = 5_000
+    members: Annotated[int, _help("Users of a room: ack too_many", ge=1)] = 100_000
+    rooms: Annotated[int, _help("Rooms that one socket may be in: ack too_many", ge=1)] = 128
+    data_bytes: Annotated[
+        int, _help("What is said of a user in a room (bytes of JSON): ack too_large", ge=64)
+    ] = 4_096
+    log_size: Annotated[int, _help("Publications of a room that can be recovered", ge=1)] = 1_000
+    log_age_s: Annotated[int, _help("For how long (s)", ge=1)] = 3_600
+
+
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be set."""
 
@@ -387,6 +420,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     realtime: Realtime = Realtime()
     admin_ui: AdminUi = AdminUi()
     upstream: Upstream = Upstream()
+    presence: Presence = Presence()
     limits: Limits = Limits()
 
 
@@ -425,6 +459,7 @@ SECTIONS: Mapping[str, type[Struct]] = {
     "realtime": Realtime,
     "admin_ui": AdminUi,
     "upstream": Upstream,
+    "presence": Presence,
     "limits": Limits,
 }
 

@@ -120,6 +120,7 @@ upstream_requests = _counter(
     "result",
 )
 # ── Redis ──
+presence_devices = _gauge("presence_devices", "Connections of this process in presence rooms")
 bus_gaps = _counter("bus_gaps", "Channels between nodes that may have missed messages")
 redis_links_lost = _Tallies(
     "redis_links_lost", "Connections to Redis that ended, by the cause", "cause"

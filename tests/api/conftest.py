@@ -14,6 +14,7 @@ from clarion.auth import OneKey, TokenIssuer, TokenVerifier, secret_key, system
 from clarion.auth.tokens import ISSUER
 from clarion.bus import LocalBus
 from clarion.clock import ManualClock
+from clarion.features.presence import Presence
 from clarion.features.search import Search
 from clarion.ids import Ids
 from clarion.notifications import Inbox, Notifications, inbox_kind
@@ -64,6 +65,14 @@ class Site:
         )
         topic_store = MemoryStore(clock=self.clock, ids=self.ids)
         self.topics = Topics(self.engine, kinds, topic_store, settings.limits, clock=self.clock)
+        self.presence = Presence(
+            self.topics,
+            self.engine,
+            settings.presence,
+            node=self.ids.node(),
+            clock=self.clock,
+            ids=self.ids,
+        )
         self.inbox = Inbox(store, self.engine, clock=self.clock, ids=self.ids)
         self.notifications = Notifications(
             store, self.inbox, settings.limits, clock=self.clock, ids=self.ids
@@ -84,6 +93,7 @@ class Site:
             topics=self.topics,
             engine=self.engine,
             search=self.search,
+            presence=self.presence,
             io=self.io,
             readiness=lambda: self.readiness,
             clock=self.clock,

@@ -13,7 +13,7 @@ import pytest
 from clarion.api.application import build_api
 from clarion.api.layer import Api, Door
 from clarion.auth import Principal, TokenIssuer, secret_key, system
-from clarion.settings import Limits
+from clarion.settings import Limits, Presence
 from tests.api.conftest import AUDIENCE, SECRET, Site, bearer, client, opened
 
 TABLE: dict[str, list[str]] = tomllib.loads((Path(__file__).parent / "rights.toml").read_text())
@@ -71,7 +71,8 @@ class Callers:
 @pytest.fixture
 async def callers(tmp_path: Path) -> AsyncIterator[Callers]:
     limits = Limits(api_requests=1_000_000, login_tries=1_000_000)
-    async with opened(tmp_path, limits=limits) as site:
+    # Of users the room is asked: this one is open, tests/api/test_presence.py has the others.
+    async with opened(tmp_path, limits=limits, presence=Presence(open=["x"])) as site:
         yield Callers(site, _walk(site), await _credentials(site))
 
 
@@ -85,6 +86,7 @@ def _walk(site: Site) -> Api:
         topics=site.topics,
         engine=site.engine,
         search=site.search,
+        presence=site.presence,
         io=site.io,
         readiness=lambda: site.readiness,
         web=Path("no-web"),

@@ -27,12 +27,14 @@ from clarion.api.routes import health as health_doors
 from clarion.api.routes import inbox as inbox_doors
 from clarion.api.routes import keys as keys_doors
 from clarion.api.routes import notifications as notifications_doors
+from clarion.api.routes import presence as presence_doors
 from clarion.api.routes import rooms as rooms_doors
 from clarion.api.routes import search as search_doors
 from clarion.api.routes import sockets as sockets_doors
 from clarion.api.routes import topics as topics_doors
 from clarion.api.routes.health import Readiness
 from clarion.clock import Clock
+from clarion.features.presence import Presence
 from clarion.features.search import Search
 from clarion.ids import Ids
 from clarion.notifications import Inbox, Notifications
@@ -55,6 +57,7 @@ def build_api(
     topics: Topics,
     engine: TopicEngine,
     search: Search,
+    presence: Presence,
     io: Server,
     readiness: Callable[[], Readiness],
     settings: Settings | None = None,
@@ -71,6 +74,7 @@ def build_api(
     sockets_doors.add(api, io)
     topics_doors.add(api, topics, engine, settings.limits)
     search_doors.add(api, search, settings.limits)
+    presence_doors.add(api, presence, topics, settings.limits)
     keys_doors.add(api, keys)
     blocks_doors.add(api, blocks)
     health_doors.add(api, readiness, REGISTRY)
@@ -96,6 +100,7 @@ def build_http(
     topics: Topics,
     engine: TopicEngine,
     search: Search,
+    presence: Presence,
     io: Server,
     readiness: Callable[[], Readiness],
     clock: Clock,
@@ -116,6 +121,7 @@ def build_http(
         topics: Topics, published to and read.
         engine: Has the subscriptions.
         search: Collections of documents.
+        presence: Who is where.
         io: The Socket.IO server whose sockets the API speaks to.
         readiness: The newest state, without any waiting.
         clock: For limits and metrics.
@@ -139,6 +145,7 @@ def build_http(
         topics=topics,
         engine=engine,
         search=search,
+        presence=presence,
         io=io,
         readiness=readiness,
         settings=settings,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, runtime_checkab
 from msgspec import Struct
 
 from clarion.auth import rights
-from clarion.auth.capabilities import grants
+from clarion.auth.capabilities import grants, matches
 from clarion.auth.principal import Principal
 from clarion.errors import (
     Fault,
@@ -85,7 +85,19 @@ class Paged(Protocol):
 
 
 class Granted(Struct, frozen=True):
-    """Callers whose token grants the action on the topic: `topics: {"dashboard:*": ["subscribe"]}`."""
+    """Callers whose token grants the action on the topic: `topics: {"dashboard:*": ["subscribe"]}`.
+
+    Args:
+        open: Names of topics (behind the colon) on which every signed-in caller may; patterns as in tokens.
+    """
+
+    open: tuple[str, ...] = ()
+
+    def covers(self, action: str, principal: Principal, topic: Topic) -> bool:
+        """Whether the caller may."""
+        return grants(principal.topics, action, topic.wire) or any(
+            matches(pattern, topic.name) for pattern in self.open
+        )
 
 
 class SignedIn(Struct, frozen=True):
@@ -172,7 +184,7 @@ class Kind(Struct, frozen=True, kw_only=True):
                 raise Forbidden(f"nobody may {action} on topics of kind {self.name}")
             if isinstance(right, Ask) and not right.remembers(principal, action, topic):
                 raise _denied(action, topic)
-            if isinstance(right, Granted) and not grants(principal.topics, action, topic.wire):
+            if isinstance(right, Granted) and not right.covers(action, principal, topic):
                 raise Forbidden(f"the token does not grant {action} on {topic.wire}")
             return
         rights.check(right, principal)

@@ -1,0 +1,87 @@
+"""Who is in a room, over HTTP: by those who may, in their tenant, page by page."""
+
+from pathlib import Path
+from typing import Any
+
+import jwt
+
+from clarion.auth import Principal
+from clarion.settings import Presence
+from clarion.topics import Call, Publish
+from clarion.topics.kinds import Topic
+from tests.api.conftest import AUDIENCE, SECRET, Site, bearer, opened, problem
+from tests.topics.fakes import Socket
+
+
+def token(site: Site, *rooms: str, tenant: str = "default") -> dict[str, str]:
+    topics = {f"presence:{room}": ["subscribe"] for room in rooms}
+    ends = site.clock.now_ms() // 1000 + 900
+    claims = {"iss": "clarion", "aud": AUDIENCE, "sub": "eve", "tenant": tenant, "exp": ends}
+    return bearer(jwt.encode({**claims, "topics": topics}, SECRET.material, SECRET.algorithm))
+
+
+async def enter(site: Site, user: str, room: str, tenant: str = "default", **said: Any) -> None:
+    """Somebody is there, by a socket that this test makes up."""
+    rooms = site.presence.rooms
+    who = Principal(id=user, tenant=tenant)
+    call = Call(Topic(tenant, "presence", room), who, Socket(f"{tenant}-{user}"))
+    publishing = rooms.kind.publish
+    assert publishing is not None
+    done = publishing(call, Publish(event="enter", data=said))
+    waiting = done.send(None)  # what it waits for is written by the tick
+    assert waiting is not None
+    done.close()
+    await rooms.tick()
+
+
+async def test_a_room_is_read_page_by_page(site: Site) -> None:
+    """Users in the order of their ids, with what is published of them, their number, and the position to subscribe from."""
+    for user in ("cleo", "ann", "ben"):
+        await enter(site, user, "lobby", device="phone")
+    await enter(site, "dan", "lobby", tenant="acme")
+    headers = bearer(await site.key("topics:read"))
+    page = (await site.http.get("/v1/presence/lobby?limit=2", headers=headers)).json()
+    assert (page["room"], page["users"], page["offset"], page["next"]) == ("lobby", 3, 3, "ben")
+    assert [item["user"] for item in page["items"]] == ["ann", "ben"]
+    presence = page["items"][0]["presence"]
+    assert (presence["status"], [*presence["devices"].values()]) == (
+        "online",
+        [{"status": "online", "device": "phone"}],
+    )
+    rest = await site.http.get("/v1/presence/lobby?limit=2&after=ben", headers=headers)
+    assert [item["user"] for item in rest.json()["items"]] == ["cleo"]
+    assert "next" not in rest.json()
+    nobody = (await site.http.get("/v1/presence/empty", headers=headers)).json()
+    assert (nobody["users"], nobody["items"], nobody["offset"]) == (0, [], 0)
+
+
+async def test_users_see_the_rooms_that_their_token_names(site: Site) -> None:
+    await enter(site, "ann", "a/b")
+    seen = await site.http.get("/v1/presence/a%2Fb", headers=token(site, "a/b"))
+    assert seen.json()["users"] == 1
+    other = await site.http.get("/v1/presence/lobby", headers=token(site, "a/b"))
+    problem(other, 403, "forbidden")
+    elsewhere = await site.http.get("/v1/presence/a%2Fb", headers=token(site, "a/b", tenant="acme"))
+    assert elsewhere.json()["users"] == 0
+
+
+async def test_what_is_no_room_is_refused(site: Site) -> None:
+    headers = bearer(await site.key("topics:*"))
+    for room in ("x" * 247, "%C3%A9" * 130, "%00"):
+        problem(await site.http.get(f"/v1/presence/{room}", headers=headers), 404, "not_found")
+    many = await site.http.get("/v1/presence/a?limit=501", headers=headers)
+    problem(many, 422, "invalid")
+    body = {"event": "enter", "data": {}}
+    over_http = await site.http.post(
+        "/v1/topics/presence:a/publications", json=body, headers=headers
+    )
+    problem(over_http, 422, "invalid")
+
+
+async def test_rooms_can_be_open_to_everybody_signed_in(tmp_path: Path) -> None:
+    """`presence.open` names them; other rooms stay shut."""
+    async with opened(tmp_path, presence=Presence(open=["lobby", "page:*"])) as site:
+        headers = token(site)
+        for room, status in (("lobby", 200), ("page:x", 200), ("lobby2", 403), ("page:x:y", 403)):
+            answer = await site.http.get(f"/v1/presence/{room}", headers=headers)
+            assert answer.status_code == status
