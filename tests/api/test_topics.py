@@ -1,5 +1,6 @@
 """Topics over HTTP: published to one by one and in batches, read, counted; by those who may, in their tenant."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -242,6 +243,31 @@ async def test_kinds_with_a_will_of_their_own_take_a_batch_one_by_one(topics: Si
     assert [result["published"]["offset"] for result in results[2:]] == [1, 2]
     bug = [{"topic": "own:x", "event": "bug", "data": "bad"}]
     problem(await http.post("/v1/publications", json={"publications": bug}), 500, "internal")
+
+
+async def test_a_kind_that_queues_takes_a_batch_at_once_and_in_order(topics: Site) -> None:
+    """The first of a batch may wait for the last: all are in the kind's hands, in their order, before one is answered."""
+    taken: list[int] = []
+    all_there = asyncio.Event()
+
+    async def publish(call: Any, given: Any) -> Published:
+        taken.append(given.data)
+        if len(taken) == 20:
+            all_there.set()
+        await all_there.wait()
+        if given.data == 7:
+            raise Conflict("no")
+        return Published(call.topic.wire, "e", given.data, 0, "ephemeral")
+
+    rights = {"subscribe": SignedIn()}
+    topics.topics.add("own", "stream", rights=rights, publish=publish, queues=True)
+    http = await back_end(topics)
+    given = [{"topic": "own:x", "event": "e", "data": n} for n in range(20)]
+    results = (await http.post("/v1/publications", json={"publications": given})).json()["results"]
+    assert taken == list(range(20))
+    assert [each.get("published", {}).get("offset") for each in results] == [
+        None if n == 7 else n for n in range(20)
+    ]
 
 
 async def test_a_batch_is_refused_as_a_whole_where_it_is_none(tmp_path: Path) -> None:

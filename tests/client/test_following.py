@@ -7,6 +7,7 @@ import pytest
 
 from clarion.client.following import Change, Following, Gap, patched
 from clarion.ids import Ids
+from clarion.topics.growth import grown
 from clarion.topics.patches import merge_patch
 
 
@@ -43,6 +44,11 @@ class Server:
         if patch is None:
             return told
         return {**{k: v for k, v in told.items() if k != "data"}, "patch": patch}
+
+    def grow(self, key: str, by: dict[str, Any]) -> dict[str, Any]:
+        told = self._append(key, "append", by)
+        self.items[key] = grown(self.items[key][0], by), told["offset"]
+        return told
 
     def remove(self, key: str) -> dict[str, Any]:
         self.items.pop(key, None)
@@ -91,6 +97,8 @@ def test_any_interleaving_ends_in_the_servers_state(seed: int) -> None:
         key = "abcdefghij"[chance.below(10)]
         if key in server.items and chance.happens(0.25):
             waiting.append(server.remove(key))
+        elif isinstance(server.items.get(key, (0,))[0], dict) and chance.happens(0.4):
+            waiting.append(server.grow(key, {"add": {"t": [chance.below(99)], "n": None}}))
         else:
             data = {"n": chance.below(1_000), "same": "s" * 30, f"m{chance.below(3)}": 1}
             waiting.append(server.set(key, data if chance.happens(0.8) else chance.below(99)))

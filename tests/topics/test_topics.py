@@ -13,7 +13,7 @@ from clarion.ids import Ids
 from clarion.protocol.codes import CloseCode
 from clarion.settings import Limits
 from clarion.topics import Call, Granted, Publish, Published, SignedIn, Topic, Topics
-from clarion.topics.changes import state_after
+from clarion.topics.changes import Change, state_after
 from clarion.topics.commands import Commands
 from clarion.topics.patches import apply_patch
 from clarion.topics.stores import MemoryStore
@@ -567,3 +567,38 @@ async def test_without_a_store_for_it_nothing_is_durable(house: House) -> None:
     """A promise that nobody keeps is not made."""
     with pytest.raises(UsageError, match="durable"):
         house.topics.add("desk", "map", rights=ANYBODY, durability="durable")
+
+
+async def test_who_is_slow_gets_in_one_piece_what_an_item_has_grown_by(house: House) -> None:
+    """Appends to what it knows are joined; to what it was not told yet they make the value whole. It ends in the state of all."""
+    slow, quick = house.socket("slow"), house.socket("quick")
+    board = house.topics.of("board:x")
+    await board.set("a", {"t": [1, 2]})
+    readers = [Reader(await house.ask(each, "subscribe", "board:x")) for each in (slow, quick)]
+    slow.is_slow = True
+    await board.set("b", {"t": [7]})
+    for key, known in (("a", [1, 2]), ("b", [7])):
+        for n in (3, 4, 5):
+            known = [*known[1:], n]
+            grows = {"add": {"t": [n]}, "drop": 1}
+            await board.change(Change(event="append", key=key, data=grows, item={"t": known}))
+    await settle()
+    assert slow.got == []
+    slow.is_slow = False
+    for subscription in list(house.bench.engine._books.lagging):
+        subscription.catch_up()
+    told = [(data.key, data.event, data.data) for _, data in slow.got]
+    assert told == [
+        ("a", "append", {"add": {"t": [3, 4, 5]}, "drop": 3}),
+        ("b", "set", {"t": [5]}),
+    ]
+    states = [reader.take(each).state for reader, each in zip(readers, (slow, quick), strict=True)]
+    assert states[0] == states[1] == {"a": {"t": [4, 5]}, "b": {"t": [5]}}
+
+
+async def test_only_kinds_that_say_so_take_appends(house: House) -> None:
+    """To another map `append` is refused: nobody would know what it makes of the item. A stream may call its events what it likes."""
+    error = await house.error(house.socket(), "publish", "board:x", key="a", event="append", data=1)
+    assert (error["code"], error["errors"][0]["pointer"]) == ("invalid", "/event")
+    answer = await house.ask(house.socket(), "publish", "chat:x", event="append", data=1)
+    assert answer["offset"] == 1

@@ -53,6 +53,83 @@ test("the state comes, then each change with the item's whole value, though the 
   ]);
 });
 
+test("an item grows: columns lose what goes at both ends, and get what comes", async () => {
+  const { board, line, changes, flow, watch, values } = setup();
+  board.set("a", {
+    t: [1, 2, 3],
+    v: [
+      [10, 20, 30],
+      [0, null, 5],
+    ],
+    at: 3,
+    odd: true,
+  });
+  await watch();
+  const add = {
+    t: [3, 4],
+    v: [
+      [31, 40],
+      [5, 6],
+    ],
+    at: 4,
+    odd: null,
+  };
+  line.announce(board.grow("a", { add, pop: 1, drop: 2 }));
+  line.announce(board.grow("a", { add: { at: 5 } }));
+  await flow();
+  expect(values()).toEqual({
+    a: {
+      t: [3, 4],
+      v: [
+        [31, 40],
+        [5, 6],
+      ],
+      at: 5,
+    },
+  });
+  expect(changes.map(({ event, data }) => [event, data])).toEqual([
+    [
+      "append",
+      {
+        t: [3, 4],
+        v: [
+          [31, 40],
+          [5, 6],
+        ],
+        at: 4,
+      },
+    ],
+    [
+      "append",
+      {
+        t: [3, 4],
+        v: [
+          [31, 40],
+          [5, 6],
+        ],
+        at: 5,
+      },
+    ],
+  ]);
+});
+
+test("what grows while its page is missing has grown when the page comes", async () => {
+  const { board, line, flow, watch, values } = setup();
+  for (const key of "abcdefgh") board.set(key, { t: [1] });
+  const watching = watch();
+  await settle();
+  line.serve();
+  line.deliver();
+  await settle();
+  line.serve();
+  line.announce(board.grow("e", { add: { t: [2] } }));
+  line.announce(board.grow("h", { add: { t: [3] }, drop: 1 }));
+  while (line.deliver()) await settle();
+  await watching;
+  await flow();
+  expect(values()).toMatchObject({ d: { t: [1] }, e: { t: [1, 2] }, h: { t: [3] } });
+});
+
 test("a large state comes in pages; nothing that comes beside them is lost or undone", async () => {
   const { board, line, topic, snapshots, flow, watch, values } = setup();
   for (const key of "abcdefgh") board.set(key, { n: 0, same: "x".repeat(9) });

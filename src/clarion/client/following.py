@@ -10,7 +10,7 @@ class Change(Struct, frozen=True):
     """One change of a topic.
 
     Args:
-        event: What happened. `remove` took an item away, another event with a key set it; `snapshot`: the state is here as a whole,
+        event: What happened. `remove` took an item away, `append` let it grow, another event with a key set it; `snapshot`: the state is here as a whole,
             for the first time or anew, because what was missed is kept no longer.
         offset: Its number.
         data: With a key, the item's whole new value; of a removal, the reason.
@@ -44,8 +44,8 @@ class Following:
         self._offset = self._mark = 0
         # By key, the offset of its last change. While pages are missing, also of those that were removed.
         self._changed: dict[str, int] = {}
-        # Patches of what is on a page that is missing.
-        self._patches: dict[str, list[Mapping[str, Any]]] = {}
+        # Publications that say how something changes which is on a page that is missing.
+        self._differences: dict[str, list[Mapping[str, Any]]] = {}
 
     @property
     def since(self) -> dict[str, Any] | None:
@@ -74,7 +74,7 @@ class Following:
             return
         before = self._offset if answer["epoch"] == self._epoch else 0
         self.snapshot, self.next = answer.get("snapshot"), None
-        self.items, self._changed, self._patches = {}, {}, {}
+        self.items, self._changed, self._differences = {}, {}, {}
         self._epoch = answer["epoch"]
         self._move(answer)
         if isinstance(self.snapshot, dict) and isinstance(self.snapshot.get("items"), list):
@@ -91,14 +91,14 @@ class Following:
             if self._changed.get(key, 0) >= offset:
                 continue
             data = item["data"]
-            for later in self._patches.pop(key, ()):
+            for later in self._differences.pop(key, ()):
                 if later["offset"] > offset:
-                    data, offset = patched(data, later["patch"]), later["offset"]
+                    data, offset = _after(data, later), later["offset"]
             self.items[key], self._changed[key] = data, offset
         last = page["items"][-1]["key"] if page["items"] else None
         self.next = page.get("next", last) if page["more"] else None
         if self.next is None:
-            self._patches.clear()
+            self._differences.clear()
             self._changed = {key: at for key, at in self._changed.items() if key in self.items}
 
     def is_of_now(self, page: Mapping[str, Any]) -> bool:
@@ -130,16 +130,15 @@ class Following:
             return None
         if event == "remove":
             self.items.pop(key, None)
-            self._patches.pop(key, None)
+            self._differences.pop(key, None)
             self._note(key, offset)
             return Change(event, offset, told.get("data"), key)
-        if "patch" in told and key not in self.items:
+        if key not in self.items and ("patch" in told or event == "append"):
             if self.next is not None:
-                self._patches.setdefault(key, []).append(told)
+                self._differences.setdefault(key, []).append(told)
             return None
-        self._patches.pop(key, None)
-        is_patch = "patch" in told
-        data = patched(self.items[key], told["patch"]) if is_patch else told.get("data")
+        self._differences.pop(key, None)
+        data = _after(self.items.get(key), told)
         self.items[key], self._changed[key] = data, offset
         return Change(event, offset, data, key)
 
@@ -153,6 +152,16 @@ class Following:
         self._offset, self._mark = to["offset"], to["mark"]
 
 
+def _after(before: Any, told: Mapping[str, Any]) -> Any:
+    """An item's value after a publication that does not remove it."""
+    if "patch" in told:
+        return patched(before, told["patch"])
+    if told["event"] != "append":
+        return told.get("data")
+    by = told["data"]
+    return grown(before, by["add"], by.get("pop", 0), by.get("drop", 0))
+
+
 def patched(before: Any, patch: Any) -> Any:
     """What a merge patch makes of a value, which stays as it is (RFC 7396 §2)."""
     if not isinstance(patch, dict):
@@ -164,3 +173,22 @@ def patched(before: Any, patch: Any) -> Any:
         else:
             after[name] = patched(after.get(name), change)
     return after
+
+
+def grown(before: Any, add: Any, pop: int, drop: int) -> Any:
+    """What an append makes of a value, which stays as it is: a merge patch whose arrays are columns that grow (docs/reference/wire.md)."""
+    if isinstance(add, dict):
+        after = dict(before) if isinstance(before, dict) else {}
+        for name, more in add.items():
+            if more is None:
+                after.pop(name, None)
+            else:
+                after[name] = grown(after.get(name), more, pop, drop)
+        return after
+    if not isinstance(add, list):
+        return add
+    known = before if isinstance(before, list) else []
+    if add and isinstance(add[0], list):
+        columns = known or [[] for _ in add]
+        return [grown(old, new, pop, drop) for old, new in zip(columns, add, strict=True)]
+    return [*known[: len(known) - pop], *add][drop:]

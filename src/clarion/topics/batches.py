@@ -72,12 +72,7 @@ class _Batch:
                 outcomes[at] = exc
             return
         if self._kind.publish is not None or self._kind.conflate_s:
-            # What the kind makes of one may depend on the one before.
-            for at, each in self.items:
-                try:
-                    outcomes[at] = await self._topics.take(self._kind, self._call, each)
-                except (PeerError, ServerError) as exc:
-                    outcomes[at] = exc
+            await self._take(outcomes)
             return
         changes: list[tuple[int, PublishArgs, Change]] = []
         for at, each in self.items:
@@ -87,6 +82,21 @@ class _Batch:
                 outcomes[at] = exc
         if changes:
             await self._append(changes, outcomes)
+
+    async def _take(self, outcomes: list[Outcome | None]) -> None:
+        async def take(at: int, given: PublishArgs) -> None:
+            try:
+                outcomes[at] = await self._topics.take(self._kind, self._call, given)
+            except (PeerError, ServerError) as exc:
+                outcomes[at] = exc
+
+        if self._kind.queues:
+            # They queue in this order before they wait.
+            await asyncio.gather(*(take(at, each) for at, each in self.items))
+            return
+        # What the kind makes of one may depend on the one before.
+        for at, each in self.items:
+            await take(at, each)
 
     async def _append(
         self, changes: Sequence[tuple[int, PublishArgs, Change]], outcomes: list[Outcome | None]

@@ -11,13 +11,16 @@ Nothing here waits, stores or knows who subscribes.
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Annotated, Any, Final, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
+from clarion.topics.growth import grown
 from clarion.topics.stream import MARK_MODULUS, Entry, Position
 
 SET: Final = "set"
 REMOVE: Final = "remove"
-"""The event of an entry that takes its key out of the state. Every other event with a key sets it to the entry's data."""
+"""The event of an entry that takes its key out of the state."""
+APPEND: Final = "append"
+"""The event of an entry whose data is what its key's columns grow by, see `growth`. Every other event with a key sets it to the entry's data."""
 
 
 class Guard(Struct, frozen=True):
@@ -40,8 +43,9 @@ class Change(Struct, frozen=True, kw_only=True):
     """One change that somebody wants.
 
     Args:
-        event: What happened, for subscribers; with a key `remove` takes the item away, anything else sets it.
-        data: A JSON value; with a key, the item's new value.
+        event: What happened, for subscribers; with a key `remove` takes the item away, `append` lets it grow, anything else sets it.
+        data: A JSON value; with a key, the item's new value, or of an `append` what it grows by.
+        item: Of an `append`, the item's new value, which no entry has; its `guard` says which value has grown.
         key: Of the item; None: an entry of a stream.
         guard: What must hold of the key.
         version: The item's version from now on. Kept with `guard=newer(…)`, so that a late write is dropped, after a removal too.
@@ -58,6 +62,7 @@ class Change(Struct, frozen=True, kw_only=True):
     id: str = ""
     expires_ms: int | None = None
     tags: Mapping[str, str] | None = None
+    item: Any | UnsetType = UNSET
 
 
 class Item(Struct, frozen=True):
@@ -143,7 +148,8 @@ def advance(position: Position, change: Change, item: Item | None, draw: int, no
 def item_after(change: Change, offset: int, gone_until_ms: int) -> Item | None:
     """What a change with a key leaves under it; None: nothing."""
     if change.event != REMOVE:
-        return Item(change.data, offset, change.version, change.expires_ms, change.tags)
+        data = change.data if change.item is UNSET else change.item
+        return Item(data, offset, change.version, change.expires_ms, change.tags)
     if change.version:
         return Item(None, offset, change.version, gone_until_ms, is_gone=True)
     return None
@@ -161,6 +167,8 @@ def state_after(state: dict[str, Any], entries: Iterable[Entry]) -> dict[str, An
             continue
         if entry.event == REMOVE:
             state.pop(entry.key, None)
+        elif entry.event == APPEND:
+            state[entry.key] = grown(state.get(entry.key), entry.data)
         else:
             state[entry.key] = entry.data
     return state

@@ -144,6 +144,7 @@ class Kind(Struct, frozen=True, kw_only=True):
         open: Decides about a subscription; None: the topic as named, and no params.
         publish: Takes what clients publish, a `publishing.Call` and a `publishing.Publish`, and gives a `publishing.Published`;
             None: it is appended to the log, which then is a `TopicStore`.
+        queues: `publish` takes its place in the order before it waits: of a batch all may wait at once.
         watched: Called with a topic and True when this node's first subscription to it begins, False when its last ends.
         began: Called when a subscription begins, see `Began`.
         ended: Called when one ends, see `Ended`; in the same turn as `began`, where another one takes its place.
@@ -160,6 +161,7 @@ class Kind(Struct, frozen=True, kw_only=True):
     keys: int = 0
     open: Open | None = None
     publish: "Callable[[Any, Any], Awaitable[Any]] | None" = None
+    queues: bool = False
     watched: Callable[[Topic, bool], None] | None = None
     began: Began | None = None
     ended: Ended | None = None

@@ -4,7 +4,7 @@ A subscription takes entries in one of two ways: live, each entry goes to the so
 being read: entries are kept, and merged by offset when it goes live. Nothing here reads a log.
 
 A live one may skip: what its filter does not want; and, on a map, what a slow socket has no room for: of each key only the newest
-value waits then. What it sends after having skipped says `after` which offset the client has been told last.
+value waits then, or all that the item has grown by. What it sends after having skipped says `after` which offset the client has been told last.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,8 +14,9 @@ import msgspec
 
 from clarion.auth.principal import Principal
 from clarion.telemetry import publications_skipped
-from clarion.topics.changes import REMOVE
+from clarion.topics.changes import APPEND, REMOVE
 from clarion.topics.filters import Matches
+from clarion.topics.growth import grown, joined
 from clarion.topics.kinds import Kind, Topic
 from clarion.topics.stream import Entry, Position, Verdict, after, judge
 
@@ -76,6 +77,16 @@ def wanted(entry: Entry, matches: Matches) -> Entry | None:
     if entry.was is not None and entry.key is not None and matches(entry.was):
         return msgspec.structs.replace(entry, event=REMOVE, data={"reason": "filtered"}, patch=None)
     return None
+
+
+def together(first: Entry, second: Entry) -> Entry:
+    """The entry that stands for two of one key, the first of which is not sent."""
+    if second.event != APPEND:
+        return second
+    if first.event == APPEND:
+        return msgspec.structs.replace(second, data=joined(first.data, second.data))
+    whole = grown(first.data, second.data)
+    return msgspec.structs.replace(second, event=first.event, data=whole)
 
 
 class Subscription:
@@ -223,8 +234,9 @@ class Subscription:
         if shown is None:
             return
         if entry.key is not None and (self._skipped or self.socket.is_slow):
-            if entry.key in self._skipped:
+            if (before := self._skipped.get(entry.key)) is not None:
                 publications_skipped.inc()
+                shown = together(before, shown)
             self._skipped[entry.key] = shown
             return
         self._send(shown)

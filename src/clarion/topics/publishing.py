@@ -11,7 +11,7 @@ from clarion.errors import Fault, Invalid, TooLarge
 from clarion.settings import Limits
 from clarion.telemetry import limit_exceeded
 from clarion.topics.arguments import check_name
-from clarion.topics.changes import ABSENT, ANYWAY, PRESENT, REMOVE, SET, Change, Guard, Item
+from clarion.topics.changes import ABSENT, ANYWAY, APPEND, PRESENT, REMOVE, SET, Change, Guard, Item
 from clarion.topics.kinds import Durability, Topic
 from clarion.topics.live import Peer
 
@@ -108,6 +108,8 @@ def change_of(given: Publish, *, is_map: bool, limits: Limits, now_ms: int) -> C
         raise Invalid(faults=[Fault("", "version, if, ttl_s and owned are about a key")])
     if given.key is None and given.event == SET:
         raise Invalid(faults=[Fault("/event", "is missing")])
+    if given.key is not None and given.event == APPEND:
+        raise Invalid(faults=[Fault("/event", "items of this kind do not grow: set them")])
     if given.version and given.only is not None:
         raise Invalid(faults=[Fault("/if", "a version is a guard by itself")])
     if given.key is not None:

@@ -39,7 +39,7 @@ class Entry(Struct, frozen=True, omit_defaults=True):
         mark: The running sum up to it.
         prior: The mark before it, so that the edge of a trimmed log can be checked.
         event: What happened.
-        data: A JSON value; with a key, the item's new value.
+        data: A JSON value; with a key, the item's new value, or of an `append` what it grows by.
         key: Of the item of a map; None: an entry of a stream.
         tags: What subscribers may filter by; of a removal, those that the item had.
         was: The tags that the item had before, if they were others: who filters by them must hear that it left.

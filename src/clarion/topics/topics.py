@@ -20,7 +20,7 @@ from clarion.errors import Conflict, Fault, Invalid, ServerError, UsageError
 from clarion.settings import Limits
 from clarion.telemetry import get_logger, publications, spawn
 from clarion.topics.asking import Ask
-from clarion.topics.changes import REMOVE, Change, Guard, Item
+from clarion.topics.changes import APPEND, REMOVE, Change, Guard, Item
 from clarion.topics.conflation import Conflator
 from clarion.topics.engine import TopicEngine
 from clarion.topics.handle import TopicHandle, store_of
@@ -118,6 +118,7 @@ class Topics:
         keys: int | None = None,
         open: Open | None = None,
         publish: Any = None,
+        queues: bool = False,
         watched: Callable[[Topic, bool], None] | None = None,
         began: Began | None = None,
         ended: Ended | None = None,
@@ -136,6 +137,7 @@ class Topics:
             keys: Items that a map may have; None: `limits.topic_keys`.
             open: Decides about a subscription, see `kinds.Open`.
             publish: `async (call, publish) -> Published`, in place of appending what a client publishes as it is.
+            queues: `publish` takes its place in the order before it waits: of a batch all may wait at once.
             watched: Told when this node's first subscription to a topic begins (True), and when its last ends.
             began: Told when a subscription begins, see `kinds.Began`.
             ended: Told when one ends, see `kinds.Ended`.
@@ -146,9 +148,7 @@ class Topics:
             UndeclaredRight: It does not say who may subscribe.
             UsageError: The name is taken, or no name; or there is no store for durable topics.
         """
-        found = store or (self._durable if durability == "durable" else self._store)
-        if found is None:
-            raise UsageError(f"kind {name}: there is no store for durable topics here")
+        found = store or self.store(durability)
         kind = Kind(
             name=name,
             rights=rights,
@@ -160,15 +160,31 @@ class Topics:
             keys=self._limits.topic_keys if keys is None else keys,
             open=open,
             publish=publish,
+            queues=queues,
             watched=watched,
             began=began,
             ended=ended,
             conflate_s=conflate_s,
         )
         self._kinds.add(kind)
-        if not any(found is known for known in self._stores):
-            self._stores.append(found)
+        self._tidy(found)
         return kind
+
+    def store(self, durability: Durability = "recoverable") -> TopicStore:
+        """The server's store for topics of that durability, for a kind that writes there in ways of its own; what expires there, does.
+
+        Raises:
+            UsageError: There is none for durable topics here.
+        """
+        found = self._durable if durability == "durable" else self._store
+        if found is None:
+            raise UsageError("there is no store for durable topics here")
+        self._tidy(found)
+        return found
+
+    def _tidy(self, store: TopicStore) -> None:
+        if not any(store is known for known in self._stores):
+            self._stores.append(store)
 
     def of(self, name: str, tenant: str = DEFAULT_TENANT) -> TopicHandle:
         """A topic to publish to and to read from as the application, whose rights are not asked.
@@ -359,7 +375,7 @@ def _with_patches(appended: Appended) -> list[Entry]:
     for entry in appended.entries:
         item = before.get(entry.offset)
         patch = None
-        if item is not None and entry.event != REMOVE:
+        if item is not None and entry.event not in {REMOVE, APPEND}:
             patch = merge_patch(item.data, entry.data)
         entries.append(entry if patch is None else msgspec.structs.replace(entry, patch=patch))
     return entries

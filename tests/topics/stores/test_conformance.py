@@ -101,6 +101,23 @@ async def test_a_state_is_what_its_log_says(store: TopicStore) -> None:
     assert entries[3].data == "why"
 
 
+async def test_an_item_grows_and_the_log_has_only_what_came(store: TopicStore) -> None:
+    """An append's entry says the difference, the item is whole; whoever applies the log has the state, and the next guard sees the item."""
+    await add(store, put("a", {"t": [1, 2]}))
+    by = {"add": {"t": [3]}, "drop": 1}
+    for guard in (Guard("at", 1), Guard("at", 1)):
+        grows = Change(event="append", key="a", data=by, item={"t": [2, 3]}, guard=guard)
+        made = await add(store, grows)
+    assert made.outcomes[0].refused == "guard"
+    assert made.outcomes[0].item is not None
+    assert made.outcomes[0].item.data == {"t": [2, 3]}
+    entries = (await store.read(MAP, 0, 100)).entries
+    assert [(entry.event, entry.data) for entry in entries] == [
+        ("set", {"t": [1, 2]}), ("append", by),
+    ]  # fmt: skip
+    assert await state(store) == state_after({}, entries) == {"a": {"t": [2, 3]}}
+
+
 async def test_entries_tell_the_tags_that_an_item_had(store: TopicStore) -> None:
     """A subscriber that filters learns that an item left it: `was` has the former tags if they were others; a removal, its item's."""
     red, blue = {"team": "red"}, {"team": "blue"}

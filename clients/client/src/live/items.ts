@@ -26,7 +26,7 @@ export class Items {
   next: string | null = null;
   // Only while pages are missing, by key: what they might bring again, and what has to be done to what they bring.
   readonly #removed = new Map<string, number>();
-  readonly #patches = new Map<string, Publication[]>();
+  readonly #differences = new Map<string, Publication[]>();
 
   constructor(snapshot: ItemPage) {
     this.page(snapshot);
@@ -39,18 +39,18 @@ export class Items {
     if (key === undefined || (this.values.get(key)?.offset ?? 0) >= offset) return null;
     if (event === "remove") {
       this.values.delete(key);
-      this.#patches.delete(key);
+      this.#differences.delete(key);
       if (this.next !== null) this.#removed.set(key, offset);
       return { event, key, data: publication.data, offset };
     }
     const before = this.values.get(key);
-    if (publication.patch !== undefined && !before) {
-      // What it is a patch of is on a page that is missing.
-      if (this.next !== null) this.#patches.set(key, [...(this.#patches.get(key) ?? []), publication]);
+    if (!before && (publication.patch !== undefined || event === "append")) {
+      // What it is a change of is on a page that is missing.
+      if (this.next !== null) this.#differences.set(key, [...(this.#differences.get(key) ?? []), publication]);
       return null;
     }
-    this.#patches.delete(key);
-    const data = publication.patch === undefined ? publication.data : patched(before?.data, publication.patch);
+    this.#differences.delete(key);
+    const data = after(before?.data, publication);
     this.values.set(key, { data, offset });
     return { event, key, data, offset };
   }
@@ -62,16 +62,16 @@ export class Items {
     this.next = page.more && last !== undefined ? last : null;
     if (this.next !== null) return;
     this.#removed.clear();
-    this.#patches.clear();
+    this.#differences.clear();
   }
 
   #put({ key, data, offset }: WireItem): void {
     const known = this.values.get(key)?.offset ?? this.#removed.get(key) ?? 0;
     if (known >= offset) return;
-    const later = (this.#patches.get(key) ?? []).filter((publication) => publication.offset > offset);
-    this.#patches.delete(key);
+    const later = (this.#differences.get(key) ?? []).filter((publication) => publication.offset > offset);
+    this.#differences.delete(key);
     this.values.set(key, {
-      data: later.reduce((value, { patch }) => patched(value, patch), data),
+      data: later.reduce(after, data),
       offset: later.at(-1)?.offset ?? offset,
     });
   }
@@ -80,6 +80,32 @@ export class Items {
 /** The snapshot of a map, or null where it is something else. */
 export function itemsOf(snapshot: unknown): Items | null {
   return isItemPage(snapshot) ? new Items(snapshot) : null;
+}
+
+/** An item's value after a publication that does not remove it. */
+function after(before: unknown, { event, data, patch }: Publication): unknown {
+  if (patch !== undefined) return patched(before, patch);
+  return event === "append" && isObject(data) ? grown(before, data) : data;
+}
+
+/** What an append makes of a value, which stays as it is: a merge patch whose arrays are columns that grow. */
+export function grown(before: unknown, by: Readonly<Record<string, unknown>>): unknown {
+  const [pop, drop] = [Number(by["pop"] ?? 0), Number(by["drop"] ?? 0)];
+  const grow = (value: unknown, add: unknown): unknown => {
+    if (isObject(add)) {
+      const after: Record<string, unknown> = isObject(value) ? { ...value } : {};
+      for (const [name, more] of Object.entries(add)) {
+        if (more === null) delete after[name];
+        else after[name] = grow(after[name], more);
+      }
+      return after;
+    }
+    if (!Array.isArray(add)) return add;
+    const known: readonly unknown[] = Array.isArray(value) ? value : [];
+    if (Array.isArray(add[0])) return add.map((column, place) => grow(known[place], column));
+    return [...known.slice(0, known.length - pop), ...add].slice(drop);
+  };
+  return grow(before, by["add"]);
 }
 
 /** What a merge patch makes of a value, which stays as it is (RFC 7396 §2). */

@@ -3,7 +3,7 @@
  * all, the test decides. What it says has the shapes of the real one (docs/reference/wire.md).
  */
 
-import { patched } from "../../src/live/items.ts";
+import { grown, patched } from "../../src/live/items.ts";
 import type { OpenSocket, SocketHandlers } from "../../src/socket.ts";
 import type { Position, Told } from "../../src/wire.ts";
 import { isObject } from "../../src/wire.ts";
@@ -34,6 +34,12 @@ export class Board {
     this.items.set(key, { data, offset: entry.offset });
     const patch = before ? difference(before.data, data) : null;
     return patch ? { ...entry, patch } : entry;
+  }
+
+  grow(key: string, by: Readonly<Record<string, unknown>>): Entry {
+    const entry = this.#append(key, "append", by);
+    this.items.set(key, { data: grown(this.items.get(key)?.data, by), offset: entry.offset });
+    return entry;
   }
 
   remove(key: string): Entry {

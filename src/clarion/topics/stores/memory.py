@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
+from msgspec import UNSET
 
 from clarion.clock import Clock
 from clarion.errors import StorageFull
@@ -248,7 +249,7 @@ class MemoryStore:
     ) -> Entry:
         item = None if change.key is None else held.items.get(change.key)
         entry = advance(held.position, change, item, self._ids.mark(), now_ms)
-        size = len(_encode(change)) + OVERHEAD
+        size, whole = _sizes(change)
         held.position = after(held.position, entry)
         held.entries.append((entry, size))
         self._count(held, size)
@@ -256,7 +257,7 @@ class MemoryStore:
         if change.key is not None:
             gone_until_ms = now_ms + int(held.keep.age_s * 1000)
             after_it = item_after(change, entry.offset, gone_until_ms)
-            self._put(topic, held, change.key, after_it, size)
+            self._put(topic, held, change.key, after_it, whole)
         return entry
 
     def _put(self, topic: Topic, held: _Held, key: str, item: Item | None, size: int) -> None:
@@ -304,3 +305,12 @@ class MemoryStore:
                 break
             del held.ids[id]
         return count
+
+
+def _sizes(change: Change) -> tuple[int, int]:
+    """Bytes of the entry that a change becomes, and of the item that it leaves."""
+    if change.item is UNSET:
+        size = len(_encode(change)) + OVERHEAD
+        return size, size
+    entry = msgspec.structs.replace(change, item=UNSET)
+    return len(_encode(entry)) + OVERHEAD, len(_encode(change.item)) + OVERHEAD

@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from clarion.bus.redis import RedisClient
 from clarion.bus.scripts import Part, Script
@@ -261,6 +261,7 @@ class RedisStore:
             _encode(change.event),
             _encode(change.data),
             b"" if change.tags is None else _encode(change.tags),
+            b"" if change.item is UNSET else _encode(change.item),
         )
 
 

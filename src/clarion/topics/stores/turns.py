@@ -20,7 +20,7 @@ from clarion.storage import Store, Tx
 from clarion.storage import topics as sql
 from clarion.storage.transaction import refuse_inside, same
 from clarion.telemetry import spawn
-from clarion.topics.changes import Item, Outcome
+from clarion.topics.changes import APPEND, Item, Outcome
 from clarion.topics.kinds import Topic
 from clarion.topics.stores.base import REMEMBERED_MS, Keep
 from clarion.topics.stores.draft import Draft
@@ -229,7 +229,9 @@ async def _write(
             continue
         texts: dict[int, str] = {}
         for entry in draft.entries:
-            data = texts[entry.offset] = text_of(entry.data)
+            data = text_of(entry.data)
+            if entry.event != APPEND:
+                texts[entry.offset] = data
             marks = entry.offset, entry.mark, entry.prior
             tags = _tags(entry.tags), _tags(entry.was)
             entries.append(
@@ -239,7 +241,7 @@ async def _write(
             if item is None:
                 gone.append(sql.Key(*name, key))
                 continue
-            # An item whose entry is older was renewed.
+            # Not in an entry: an item that was renewed, or has grown.
             data = "null" if item.is_gone else texts.get(item.offset) or text_of(item.data)
             items.append(_item_row(name, key, item, data))
         ids += [

@@ -1,9 +1,9 @@
 -- Changes of a topic, all at one moment.
 -- ARGV from 5: size, age (ms), keys · of each change: its numbers "<draw> <draw of a removal> <guard> <its value> <version> <expires, ms>
--- <has a key>", key, id, event, data, tags.
+-- <has a key>", key, id, event, data, tags, the item's value where that is not the data, or ''.
 -- Returns epoch, offset, mark, entries, outcomes; {'keys'} if the state would have too many. Of a change: offset, mark, what became of it
 -- (0 made, 1 duplicate, 2 guard), the item that it met or ''.
-local FIRST, FIELDS = 8, 6
+local FIRST, FIELDS = 8, 7
 local most = tonumber(ARGV[7])
 local outcomes, has_ids = {}, false
 
@@ -49,7 +49,7 @@ local function holds(guard, value, item)
   return not item or item.version < value
 end
 
-local function make(numbers, key, id, event, data, tags)
+local function make(numbers, key, id, event, data, tags, whole)
   local draw, removal_draw, guard, value, version, expires, has_key = string.match(numbers, '^(%d+) (%d+) (%a+) (%d+) (%d+) (%d+) (%d)$')
   local duplicate = id ~= '' and known(id)
   if duplicate then
@@ -70,7 +70,7 @@ local function make(numbers, key, id, event, data, tags)
   end
   tags = log(event, data, key, item, tags, draw)
   if key and event ~= '"remove"' then
-    put(key, item, version, expires, '0', tags, data)
+    put(key, item, version, expires, '0', tags, whole ~= '' and whole or data)
   elseif key and version ~= '0' then
     -- Its version outlives it, so that late writes are known as such.
     put(key, item, version, int(now + age), '1', '', 'null')
