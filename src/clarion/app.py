@@ -194,6 +194,7 @@ class App:
         self.engine.start()
         self._closing.push_async_callback(self.engine.close)
         self.topics.start()
+        self.search.live.start()
         self._closing.push_async_callback(self.topics.close)
         await self.presence.start()
         self._closing.push_async_callback(self.presence.close)
@@ -269,10 +270,9 @@ class App:
         limits, clock, ids = self.settings.limits, self.clock, self.ids
         self.kinds = Kinds()
         self.kinds.add(inbox_kind(self.store))
+        self.bus = LocalBus()
         home = self.io.of(self.io.home)
-        self.engine = TopicEngine(
-            home.prepare, self.kinds, LocalBus(), limits, clock=clock, ids=ids
-        )
+        self.engine = TopicEngine(home.prepare, self.kinds, self.bus, limits, clock=clock, ids=ids)
         topic_store = MemoryStore(clock=clock, ids=ids)
         durable = SqlStore(self.store, clock=clock, ids=ids)
         self._closing.push_async_callback(durable.close)
@@ -292,7 +292,15 @@ class App:
         self.commands.install(home)
 
     def _make_search(self) -> None:
-        self.search = Search(self.store, self.settings.limits, self.clock)
+        self.search = Search(
+            self.store,
+            self.bus,
+            self.engine,
+            self.settings.limits,
+            clock=self.clock,
+            ids=self.ids,
+        )
+        self.kinds.add(self.search.live.kind)
         self._closing.push_async_callback(self.search.close)
 
     def _make_presence(self) -> None:
@@ -341,6 +349,7 @@ class App:
             await self.notifications.forget_keys()
             await self.inbox.trim()
             await self.search.purge()
+            await self.search.trim()
             await self.keys.flush()
             self._revocations.forget_past()
 

@@ -196,6 +196,29 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     search_document_bytes: Annotated[
         int, _help("A document's data (bytes of JSON): 413", ge=1, le=1 << 20)
     ] = 65_536
+    search_standing: Annotated[
+        int, _help("Different queries that this process keeps true: ack too_many, 429", ge=1)
+    ] = 100_000
+    search_unselective: Annotated[
+        int,
+        _help(
+            "Of these for one collection, how many may ask for nothing in particular: ack too_many",
+            ge=0,
+        ),
+    ] = 1_000
+    search_window_bytes: Annotated[
+        int, _help("Documents that a subscriber sees at once (bytes of JSON): too_costly", ge=1)
+    ] = 1 << 20
+    search_linger_s: Annotated[
+        float,
+        _help("A query is kept true for so long (s) after its last subscriber has left", ge=0),
+    ] = 60.0
+    search_changes: Annotated[
+        int, _help("Changes that the log of a collection keeps: the oldest go", ge=1)
+    ] = 10_000
+    search_changes_s: Annotated[
+        float, _help("For how long (s) it keeps them: older ones go", gt=0)
+    ] = 3_600.0
     search_s: Annotated[
         float, _help("For one query, and as long for its turn (s): 422 too_costly, 503", gt=0)
     ] = 2.0

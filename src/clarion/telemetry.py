@@ -119,6 +119,11 @@ upstream_requests = _counter(
     "What was sent to the application's endpoint: answered, failed, late, or refused because it is down",
     "result",
 )
+# ── search ──
+search_standing = _gauge("search_standing", "Queries that are kept true")
+search_fetches = _counter(
+    "search_fetches", "Windows of standing queries that were fetched from the database"
+)
 # ── Redis ──
 presence_devices = _gauge("presence_devices", "Connections of this process in presence rooms")
 bus_gaps = _counter("bus_gaps", "Channels between nodes that may have missed messages")

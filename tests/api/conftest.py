@@ -55,10 +55,11 @@ class Site:
         verifier = TokenVerifier({ISSUER: OneKey(SECRET)}, audience=AUDIENCE, leeway_s=0)
         kinds = Kinds()
         kinds.add(inbox_kind(store))
+        bus = LocalBus()
         self.engine = TopicEngine(
             lambda event, data: (event, data),
             kinds,
-            LocalBus(),
+            bus,
             settings.limits,
             clock=self.clock,
             ids=self.ids,
@@ -77,7 +78,10 @@ class Site:
         self.notifications = Notifications(
             store, self.inbox, settings.limits, clock=self.clock, ids=self.ids
         )
-        self.search = Search(store, settings.limits, self.clock)
+        self.search = Search(
+            store, bus, self.engine, settings.limits, clock=self.clock, ids=self.ids
+        )
+        kinds.add(self.search.live.kind)
         self.io = Server(
             Realtime(), settings.limits, clock=self.clock, ids=self.ids, home="/clarion"
         )

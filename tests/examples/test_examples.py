@@ -7,10 +7,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import jwt
 import pytest
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
+from clarion.client import Client
 from tests.support.server import Server, await_port, free_port, running
 
 ROOT = Path(__file__).parent.parent.parent
@@ -63,6 +65,50 @@ def test_the_search_example_finds(server: Server, tmp_path: Path) -> None:
         out = _run(sys.executable, script, CLARION_KEY=server.key("search:*"))
         assert "['Rédhot boot', 'Red shoe']" in out
         assert "{'title': ['Red ', 'shoe', '']}" in out
+
+
+def test_the_live_search_example_stays_true(tmp_path: Path) -> None:
+    """It prints what is there, then each change that its user may see: what enters, moves, leaves."""
+    secret = "the application's secret, 32 bytes or more"
+    login = {"CLARION_AUTH_JWT_SECRET": secret, "CLARION_AUTH_ISSUER": "app"}
+    with running(tmp_path, **login) as server:
+        key = server.key("search:*")
+        claims = {
+            "iss": "app",
+            "aud": "clarion",
+            "sub": "ann",
+            "exp": 2**33,
+            "topics": {"search:shoes": ["subscribe"]},
+            "access": ["team:red"],
+        }
+        token = jwt.encode(claims, secret, "HS256")
+        with Client(server.url, key=key) as clarion:
+            clarion.put_collection("shoes", {"title": "text", "price": "number"})
+            clarion.put_document("shoes", "a", {"title": "Red shoe", "price": 30})
+            (tmp_path / "node_modules").symlink_to(MODULES)
+            script = _at(server, "live_search.mjs", tmp_path)
+            process = subprocess.Popen(
+                ["node", str(script)],
+                env=os.environ | {"CLARION_TOKEN": token},
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            assert process.stdout is not None
+            try:
+                assert process.stdout.readline() == "Red shoe (1)\n"
+                boot = {"title": "Redder boot", "price": 20}
+                clarion.put_document("shoes", "hidden", boot, access=["team:blue"])
+                clarion.put_document("shoes", "b", boot, access=["team:red"])
+                assert process.stdout.readline() == "Redder boot, Red shoe (2)\n"
+                clarion.put_document("shoes", "a", {"title": "Red shoe", "price": 10})
+                assert process.stdout.readline() == "Red shoe, Redder boot (2)\n"
+                clarion.delete_document("shoes", "b")
+                assert process.stdout.readline() == "Red shoe (1)\n"
+                clarion.delete_collection("shoes")
+            finally:
+                process.kill()
+                process.wait()
+                process.stdout.close()
 
 
 def test_the_browser_example_sees_the_inbox_live(server: Server, tmp_path: Path) -> None:

@@ -116,6 +116,7 @@ class NewChange(Struct, frozen=True, array_like=True):
     access_before: str | None
     data: str | None
     access: str | None
+    version: int
     at_ms: int
 
 
@@ -129,6 +130,7 @@ class ChangeRow(Struct, frozen=True):
     access_before: str | None
     data: str | None
     access: str | None
+    version: int
     at_ms: int
 
 
@@ -169,9 +171,7 @@ ADD_COLLECTION = Sql(
        SELECT :tenant, COALESCE(MAX(collection), 0) + 1, :name, :fields, :facets, 0, 0, 0, CAST(:now_ms AS BIGINT), NULL
        FROM search_collection"""
 )
-CHANGE_COLLECTION = Sql(
-    f"UPDATE search_collection SET fields = :fields, facets = :facets WHERE {_NAMED}"
-)
+CHANGE_COLLECTION = Sql(f"UPDATE search_collection SET facets = :facets WHERE {_NAMED}")
 HIDE_COLLECTION = Sql(f"UPDATE search_collection SET deleted_ms = :now_ms WHERE {_NAMED}")
 
 # ── documents ──
@@ -253,8 +253,8 @@ APPEND = Procedure(
     "append_search_changes",
     NewChange,
     (
-        Sql("""INSERT INTO search_change (tenant, collection, off, id, before, access_before, data, access, at_ms)
-               SELECT r.tenant, r.collection, r.off, r.id, r.before, r.access_before, r.data, r.access, r.at_ms
+        Sql("""INSERT INTO search_change (tenant, collection, off, id, before, access_before, data, access, version, at_ms)
+               SELECT r.tenant, r.collection, r.off, r.id, r.before, r.access_before, r.data, r.access, r.version, r.at_ms
                FROM {rows r}"""),
     ),
 )
@@ -263,7 +263,7 @@ RAISE = Sql(
        WHERE tenant = :tenant AND collection = :collection"""
 )
 CHANGES = Sql(
-    """SELECT h.top, c.off, c.id, c.before, c.access_before, c.data, c.access, c.at_ms
+    """SELECT h.top, c.off, c.id, c.before, c.access_before, c.data, c.access, c.version, c.at_ms
        FROM search_collection h LEFT JOIN search_change c
          ON c.tenant = h.tenant AND c.collection = h.collection AND c.off > :after
        WHERE h.tenant = :tenant AND h.collection = :collection AND h.deleted_ms IS NULL

@@ -262,6 +262,12 @@ class TopicEngine:
         except ClarionError as exc:
             _log.warning("announcement lost", kind=topic.kind, error=exc.code)
 
+    def announce_here(self, topic: Topic, epoch: str, entries: Sequence[Entry]) -> None:
+        """Tell this node's subscribers alone: of a topic whose log each node keeps for itself, in an epoch of its own."""
+        publications.labels(topic.kind).inc(len(entries))
+        if (feed := self._books.feeds.get(topic)) is not None:
+            self._deliver(feed, epoch, entries)
+
     def recheck(self) -> None:
         """End the subscriptions whose credential has run out or whose right was taken back."""
         now_ms = self._clock.now_ms()
@@ -378,7 +384,10 @@ class TopicEngine:
 
     def _receive(self, feed: Feed, data: bytes) -> None:
         frame = _decode_frame(data)
-        behind = feed.deliver(frame.epoch, frame.entries, self._limits.recovery_publications)
+        self._deliver(feed, frame.epoch, frame.entries)
+
+    def _deliver(self, feed: Feed, epoch: str, entries: Sequence[Entry]) -> None:
+        behind = feed.deliver(epoch, entries, self._limits.recovery_publications)
         for subscription in behind:
             self._spawn(self._be_patient(subscription), name="topics: out of order")
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clarion.bus import LocalBus
 from clarion.clock import Clock, ManualClock, SystemClock
 from clarion.errors import TooCostly
 from clarion.features.search.collections import Definition
@@ -21,8 +22,10 @@ from clarion.features.search.matching import compile_query
 from clarion.features.search.order import orders, place_of
 from clarion.features.search.query import parse
 from clarion.features.search.search import Search
+from clarion.ids import Ids
 from clarion.settings import Limits
 from clarion.storage import open_store
+from clarion.topics import Kinds, TopicEngine
 from tests.features.search.strategies import CASES, FIELDS, documents, queries
 from tests.support.services import Postgres
 
@@ -50,7 +53,9 @@ async def opened(
         store = await open_store(url=where, data_dir=Path("unused"), clock=clock)
     else:
         store = await open_store(data_dir=where, clock=clock)
-    search = Search(store, Limits(**limits), clock)
+    bus, ids, given_limits = LocalBus(), Ids(), Limits(**limits)
+    engine = TopicEngine(lambda *event: event, Kinds(), bus, given_limits, clock=clock, ids=ids)
+    search = Search(store, bus, engine, given_limits, clock=clock, ids=ids)
     try:
         yield search
     finally:

@@ -1,6 +1,6 @@
 """Collections: which fields their documents have, of which types, and which of them are counted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Final
 
@@ -86,6 +86,10 @@ def check(given: Definition) -> None:
             raise Invalid(faults=[fault])
 
 
+Ended = Callable[[str, int], Awaitable[None]]
+"""Told, after the commit, which collection of which tenant is no more, by its number."""
+
+
 class Collections:
     """The collections of every tenant.
 
@@ -93,9 +97,11 @@ class Collections:
         store: Where they are.
         limits: `search_collections`.
         clock: Time of their making.
+        ended: Told which are no more.
     """
 
-    def __init__(self, store: Store, limits: Limits, clock: Clock) -> None:
+    def __init__(self, store: Store, limits: Limits, clock: Clock, ended: Ended) -> None:
+        self._ended = ended
         self._store = store
         self._limits = limits
         self._clock = clock
@@ -113,7 +119,10 @@ class Collections:
         for left in reversed(range(TRIES)):
             try:
                 async with self._store.transaction() as tx:
-                    return await self._put(tx, tenant, name, given, facets)
+                    made, replaced = await self._put(tx, tenant, name, given, facets)
+                if replaced is not None:
+                    await self._ended(tenant, replaced)
+                return made
             except Conflict as exc:
                 # Two made a collection at once; a refusal of ours has no cause.
                 if not left or exc.__cause__ is None:
@@ -143,14 +152,16 @@ class Collections:
         """
         now_ms = self._clock.now_ms()
         async with self._store.transaction() as tx:
-            gone = await tx.execute(sql.HIDE_COLLECTION, tenant=tenant, name=name, now_ms=now_ms)
-        if not gone:
-            raise _unknown(name)
+            gone = kept(tenant, name, await tx.fetch(sql.LOCK, tenant=tenant, name=name))
+            await tx.execute(sql.HIDE_COLLECTION, tenant=tenant, name=name, now_ms=now_ms)
+        await self._ended(tenant, gone.number)
 
     async def _put(
         self, tx: Tx, tenant: str, name: str, given: Definition, facets: Sequence[str]
-    ) -> Collection:
+    ) -> tuple[Collection, int | None]:
         found = await tx.fetch(sql.LOCK, tenant=tenant, name=name)
+        now_ms = self._clock.now_ms()
+        replaced: int | None = None
         texts = {"fields": _encode(given.fields).decode(), "facets": _encode(facets).decode()}
         if found:
             before = _collection(found[0])
@@ -159,8 +170,14 @@ class Collections:
                     "the fields of a collection with documents cannot be changed: make another one, and fill it",
                     current=before.fields,
                 )
-            await tx.execute(sql.CHANGE_COLLECTION, tenant=tenant, name=name, **texts)
-        else:
+            if before.fields == given.fields:
+                await tx.execute(
+                    sql.CHANGE_COLLECTION, tenant=tenant, name=name, facets=texts["facets"]
+                )
+            else:  # another collection: what was asked of the former one means nothing here
+                replaced = found[0].collection
+                await tx.execute(sql.HIDE_COLLECTION, tenant=tenant, name=name, now_ms=now_ms)
+        if not found:
             count = (await tx.fetch(sql.COUNT_COLLECTIONS, tenant=tenant))[0].number
             if count >= self._limits.search_collections:
                 limit_exceeded.labels("search_collections").inc()
@@ -168,9 +185,9 @@ class Collections:
                     f"there are {count} collections (limits.search_collections)",
                     limit=self._limits.search_collections,
                 )
-            now_ms = self._clock.now_ms()
+        if not found or replaced is not None:
             await tx.execute(sql.ADD_COLLECTION, tenant=tenant, name=name, now_ms=now_ms, **texts)
-        return _collection((await tx.fetch(sql.LOCK, tenant=tenant, name=name))[0])
+        return _collection((await tx.fetch(sql.LOCK, tenant=tenant, name=name))[0]), replaced
 
 
 def kept(tenant: str, name: str, rows: Sequence[sql.CollectionRow]) -> Kept:

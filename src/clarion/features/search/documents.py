@@ -86,6 +86,8 @@ class Change(Struct, frozen=True):
     id: str
     before: State | None
     after: State | None
+    prepared: Prepared | None = None
+    """`after`, where whoever has it saw it prepared."""
 
 
 class _Wish(Struct, frozen=True):
@@ -308,7 +310,7 @@ class _Draft:
         if before is None:
             self._next += 1
         self._documents += (after is not None) - (before is not None)
-        self.changes.append(Change(top + 1, wish.id, before, after))
+        self.changes.append(Change(top + 1, wish.id, before, after, wish.prepared))
         self._now[wish.id] = after, wish.prepared, top + 1
         return Written(wish.id, top + 1)
 
@@ -357,6 +359,7 @@ class _Draft:
             None if before is None else before.access,
             None if after is None else after.data,
             None if after is None else after.access,
+            0 if after is None else after.version,
             self._now_ms,
         )
 

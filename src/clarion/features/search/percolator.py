@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from clarion.errors import TooMany
-from clarion.features.search.document import Prepared
+from clarion.features.search.document import ACCESS, Prepared
 from clarion.features.search.intervals import Intervals
 from clarion.features.search.matching import Matches, compile_query
 from clarion.features.search.query import AllOf, AnyOf, Between, Clause, Has, Query
@@ -160,6 +160,8 @@ def _keys_of_term(term: Term) -> Iterator[list[Key]]:
 def _keys_of(clause: Clause) -> list[Key] | None:
     """Keys of which a matching document has one; None: that cannot be said."""
     match clause:
+        case Has(field) if field == ACCESS:
+            return None  # nearly everything has it
         case Has(field, values):
             return [("value", field, repr(value)) for value in values]
         case AllOf(parts):

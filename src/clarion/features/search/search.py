@@ -12,16 +12,20 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from clarion.bus import Bus
 from clarion.clock import Clock, as_datetime
 from clarion.errors import ClarionError, Fault, Invalid, NotFound
 from clarion.features.search.collections import Collections, Kept
-from clarion.features.search.documents import Change, Content, Writer, Written
+from clarion.features.search.documents import Content, Writer, Written
 from clarion.features.search.finding import Finder, Hit, Viewer, cursor_behind, seen_by
 from clarion.features.search.highlights import highlights
+from clarion.features.search.live import Live
 from clarion.features.search.query import Query, parse
+from clarion.ids import Ids
 from clarion.settings import Limits
 from clarion.storage import Param, Store
 from clarion.storage import search as sql
+from clarion.topics import TopicEngine
 
 SLICE: Final = 500  # rows of a table that are removed in one transaction
 _decode = msgspec.json.Decoder(float_hook=float).decode
@@ -86,19 +90,40 @@ class Search:
 
     Args:
         store: Where they are.
+        bus: Carries notices of changes.
+        engine: Has the subscribers.
         limits: `search_*`.
         clock: Time of changes.
+        ids: For the logs of standing queries.
     """
 
-    def __init__(self, store: Store, limits: Limits, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        bus: Bus,
+        engine: TopicEngine,
+        limits: Limits,
+        *,
+        clock: Clock,
+        ids: Ids,
+    ) -> None:
         self._store = store
-        self.collections = Collections(store, limits, clock)
-        self.finder = Finder(store, limits)
-        self._writer = Writer(store, self.collections, limits, clock, self._changed)
+        self._limits = limits
+        self._clock = clock
+        self.collections = Collections(store, limits, clock, self._ended)
+        self._finder = Finder(store, limits)
+        self.live = Live(
+            store, self.collections, self._finder, bus, engine, limits, clock=clock, ids=ids
+        )
+        self._writer = Writer(store, self.collections, limits, clock, self.live.changed)
+
+    async def _ended(self, tenant: str, number: int) -> None:
+        await self.live.ended(tenant, number)
 
     async def close(self) -> None:
         """Write what waits."""
         await self._writer.close()
+        await self.live.close()
 
     # ── documents ──
     async def put(self, tenant: str, collection: str, id: str, content: Content) -> Written:
@@ -173,10 +198,10 @@ class Search:
         kept = await self.collections.find(tenant, collection)
         asked, more = _read(given or {}, kept)
         query = seen_by(asked, viewer)
-        found = await self.finder.page(kept, query, more.cursor)
+        found = await self._finder.page(kept, query, more.cursor)
         facets: dict[str, list[Count]] = {}
         for field in dict.fromkeys(more.facets):
-            counts = await self.finder.counts(kept, query, field)
+            counts = await self._finder.counts(kept, query, field)
             facets[field] = [Count(value, count) for value, count in counts]
         return Results(
             [_document(hit, kept, asked, viewer, wants=more.highlight) for hit in found.hits],
@@ -204,8 +229,26 @@ class Search:
                 await tx.execute(sql.REMOVE_COLLECTION, **where)
         return count
 
-    async def _changed(self, kept: Kept, changes: Sequence[Change]) -> None:
-        pass
+    async def trim(self) -> int:
+        """Remove what the logs need not keep, in slices. For a periodic job; returns how many entries went."""
+        count, after = 0, 0
+        before = self._clock.now_ms() - int(self._limits.search_changes_s * 1000)
+        while some := await self._store.fetch(sql.NEXT_SLICE, after=after, n=SLICE):
+            for each in some:
+                gone = 1
+                while gone:
+                    async with self._store.transaction() as tx:
+                        gone = await tx.execute(
+                            sql.TRIM,
+                            tenant=each.tenant,
+                            collection=each.collection,
+                            slice=SLICE,
+                            upto=each.top - self._limits.search_changes,
+                            before=before,
+                        )
+                    count += gone
+            after = some[-1].collection
+        return count
 
 
 def _read(given: Any, kept: Kept) -> tuple[Query, _More]:
