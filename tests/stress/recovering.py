@@ -23,13 +23,15 @@ AT_ONCE = 7  # messages
 CUTS = 3  # of each in a round, at most
 AWAY_S = 0.05  # at most, as is the time between two cuts
 SETTINGS = {"recovery_s": 60.0}
+# Nobody comes too late for anything, however long it goes on.
+LIMITS = PLAIN | {"recovery_events": 1_000_000, "recovery_bytes": 1 << 30}
 
 
 async def recovery_storm(stress: Stress) -> str:
     """Everybody is cut off and comes back while messages come: as the same socket, with every message of its rooms once, in order."""
     chance, returns = stress.chance, 0
     spoken: Counter[str] = Counter()
-    async with stress.server(settings=SETTINGS, limits=PLAIN) as child:
+    async with stress.server(settings=SETTINGS, limits=LIMITS) as child:
         before = await counted(child)
         members: list[tuple[Client, str, list[str]]] = []
         for number in range(MEMBERS):
