@@ -11,7 +11,18 @@ from clarion.realtime.transports import run
 from tests.soak.churn import ENDS
 from tests.soak.picture import draw
 from tests.soak.run import Outcome, Plan, load, save, soak
-from tests.soak.verdict import GAUGES, GIVEN, Sample, growing, growth, kept, tenths, theil_sen
+from tests.soak.verdict import (
+    GAUGES,
+    GIVEN,
+    IN_USE,
+    MEMORY,
+    Sample,
+    growing,
+    growth,
+    kept,
+    tenths,
+    theil_sen,
+)
 
 MB = 1e6
 
@@ -74,9 +85,22 @@ def test_a_machine_that_others_use_for_half_of_the_run_makes_no_leak(seed: int) 
     assert growing(series(value)) == []
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_count_that_dips_until_near_the_end_is_none_that_grows(seed: int) -> None:
+    """As the tasks of clients on polling do while these get no turn: how many there are at most stays the same."""
+    chance = random.Random(seed)
+
+    def value(at: float) -> float:
+        return chance.randint(20, 182) if at < 2400 and chance.random() < 0.7 else 182.0
+
+    found = {each.split()[0] for each in growing(series(value))}
+    assert found.isdisjoint({*GAUGES} - {*MEMORY})
+    assert found.issuperset(IN_USE), "which does not dip because clients are late"
+
+
 def test_what_the_system_gave_may_go_up_once_what_is_in_use_may_not() -> None:
-    """A step in the first half, as after a burst, is named for blocks and counts, and is none of `rss` and `uss`."""
-    samples = series(lambda at: 80 * MB + 20 * MB * min(at, 1700) / 1700)
+    """A rise in the first half and a little more is named for blocks and counts, and is none of `rss` and `uss`."""
+    samples = series(lambda at: 80 * MB + 20 * MB * min(at, 2000) / 2000)
     assert {each.split()[0] for each in growing(samples)} == {*GAUGES} - {*GIVEN}
 
 

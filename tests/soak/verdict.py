@@ -1,13 +1,15 @@
 """Whether something grows: plateaus, not peaks, and no absolute times, so that a noisy machine neither hides a leak nor makes one.
 
-Two numbers stand for each tenth of a run: a gauge's minimum, what was needed at least, and its median. The first two tenths are left out:
-caches fill. Through the others goes the line of Theil and Sen, the median of the slopes of all pairs, which a few odd points do not
-turn. A leak lifts both lines. When something else takes the machine, a gauge has peaks, and the median rises; or dips, and the minimum
-rises when they end: so the lesser of the two counts. What it adds until the end of the run must be less than 5 % of the gauge's median.
+Of each tenth of a run a gauge's minimum counts, what was needed at least, and its median. The first two tenths are left out: caches fill.
+Through the others goes the line of Theil and Sen, the median of the slopes of all pairs, which a few odd points do not turn. A leak
+lifts both lines. When something else takes the machine, a gauge has peaks, and the median rises; or dips, and the minimum rises when
+they end: so the lesser of the two counts. What it adds until the end of the run must be less than 5 % of the gauge's median.
 
 What the system gave a process (`rss`, `uss`) is judged from the middle of the run on: it goes up in steps with what was needed at the
 worst moment so far, and the allocator gives little of it back; so it has no dips, and its minimum alone counts. What of it is in use (`blocks`, `heap`) is exact: when all clients have
-left it must be what it was after the warm-up. And every count must be exactly what it was before the first client came.
+left it must be what it was after the warm-up. And every count must be exactly what it was before the first client came; what is left
+for its trend to find are things that pile up and go with their clients. Since a count dips for as long as clients get no turn (on polling
+each holds two tasks of the server's while it waits, and none while it does not), its maximum must rise as well.
 """
 
 import statistics
@@ -26,7 +28,8 @@ FEW = {"egress": 65_536.0}
 FEW_OF_OTHERS = 8.0
 GIVEN = ("rss", "uss")
 IN_USE = ("blocks", "heap")
-GAUGES = (*GIVEN, *IN_USE, "files", "tasks", "timers", "sessions", "rooms", "egress")
+MEMORY = (*GIVEN, *IN_USE)
+GAUGES = (*MEMORY, "files", "tasks", "timers", "sessions", "rooms", "egress")
 
 
 class Sample(Struct, frozen=True):
@@ -72,11 +75,13 @@ def growth(samples: Sequence[Sample], name: str, share: float = GROWTH) -> tuple
     """By how much a gauge grows over the judged part of a run, and by how much it may."""
     part = (TENTHS - first_judged(name)) / TENTHS
     duration = samples[-1].at_s - samples[0].at_s
-    lows, middles = (tenths(samples, name, of) for of in (min, statistics.median))
-    slope = theil_sen(lows)
+    lows = tenths(samples, name, min)
+    slopes = [theil_sen(lows)]
     if name not in GIVEN:
-        slope = min(slope, theil_sen(middles))
-    grown = slope * duration * part
+        slopes.append(theil_sen(tenths(samples, name, statistics.median)))
+    if name not in MEMORY:
+        slopes.append(theil_sen(tenths(samples, name, max)))
+    grown = min(slopes) * duration * part
     allowed = share * statistics.median(value for _, value in lows)
     if name in GIVEN:
         # Of a shorter part the same slope is allowed.
