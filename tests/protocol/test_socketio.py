@@ -410,3 +410,11 @@ def test_the_vectors_are_what_was_captured() -> None:
             for frame in line["frames"]:
                 raw = base64.b64decode(frame["bytes_b64"])
                 assert frame.get("text", "").encode() == (raw if "text" in frame else b"")
+
+
+@pytest.mark.parametrize("first", [0x81, 0x82, 0x86, 0x87])
+def test_a_client_of_the_msgpack_parser_is_known_by_its_first_byte(first: int) -> None:
+    """A map of two to six keys, as its packets begin, is named as the wrong parser; any other binary message that nobody announced is not."""
+    with pytest.raises(ProtocolError) as caught:
+        Decoder(DecoderLimits()).add(bytes([first]) + b"\xa4type")
+    assert (caught.value.facts.get("name") == "wrong_parser") is (0x82 <= first <= 0x86)
