@@ -37,6 +37,26 @@ ACCEPTED = {
             "Expected `int`, got `float`": "1.0 is an integer to a schema, and a mistake to us",
         }.items()
     },
+    **{
+        (
+            f"{door}/v1/search/collections/{{collection}}{what}",
+            "positive_data_acceptance",
+            said,
+        ): reason
+        for door, what in (
+            ("POST ", "/query"),
+            ("PUT ", ""),
+            ("POST ", "/documents"),
+            ("PUT ", "/documents/{id}"),
+        )
+        for said, reason in {
+            "Expected `int`, got `float`": "1.0 is an integer to a schema, and a mistake to us",
+            "expected `next` of a page of the same query": "a cursor is known only to who gave it",
+            "not one of the collection's facets": "a collection's fields are data, not schema",
+            "expected a field of type keyword or bool": "as above",
+            "is not a query for this collection": "as above",
+        }.items()
+    },
 }
 
 CONFIG = {

@@ -79,7 +79,8 @@ class RemoteStore:
         return answer
 
     top, read, snapshot = map(_over_the_line, ("top", "read", "snapshot"))
-    items, page, get, since = map(_over_the_line, ("items", "page", "get", "since"))
+    items, page, get = map(_over_the_line, ("items", "page", "get"))
+    count, since = map(_over_the_line, ("count", "since"))
     append, renew, expire = map(_over_the_line, ("append", "renew", "expire"))
     trim, clear, close = map(_over_the_line, ("trim", "clear", "close"))
 

@@ -119,7 +119,7 @@ class Ask(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = {}
     sort: Annotated[
-        list[str],
+        list[Annotated[str, Meta(min_length=1)]],
         Meta(
             max_length=3,
             description="Fields, `-` before those that fall; then the ids. Without a value: last",
