@@ -311,6 +311,8 @@ class App:
             node=self.node,
             clock=self.clock,
             ids=self.ids,
+            folder=Path(self.settings.data_dir),
+            window_s=self.settings.limits.drain_s,
         )
         self.io.of(self.io.home).handle(
             "disconnect", lambda socket, _: self.presence.disconnected(socket)

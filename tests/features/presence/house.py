@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -44,7 +45,9 @@ class Shared:
 class Node:
     """A node, and the sockets on it."""
 
-    def __init__(self, shared: Shared, name: str, settings: Settings) -> None:
+    def __init__(
+        self, shared: Shared, name: str, settings: Settings, folder: Path | None = None
+    ) -> None:
         self.shared, self.clock, self.settings = shared, shared.clock, settings
         self.kinds = Kinds()
         ids = Ids.seeded(ord(name[0]))
@@ -54,8 +57,9 @@ class Node:
         )  # fmt: skip
         self.topics = Topics(self.engine, self.kinds, shared.store, LIMITS, clock=self.clock)
         self.presence = Presence(
-            self.topics, self.engine, settings, node=name, clock=self.clock, ids=ids
-        )
+            self.topics, self.engine, settings,
+            node=name, clock=self.clock, ids=ids, folder=folder,
+        )  # fmt: skip
         self.commands = Commands(
             self.engine, self.topics, lambda socket: self.who[socket.id], LIMITS, clock=self.clock
         )
@@ -69,6 +73,13 @@ class Node:
         self.clock.advance(seconds)
         await self.presence.rooms.tick()
         await settle()
+
+    async def beat(self, seconds: float = 0.0) -> None:
+        """Let time pass, and the node say that it lives and look after the others."""
+        self.clock.advance(seconds)
+        await self.topics.expire()
+        await self.presence.rooms.beat()
+        await self.tick()
 
     async def members(self, room: str = "lobby") -> dict[str, Any]:
         return {each.user: each.entry for each in (await self.presence.members(room)).members}
@@ -162,6 +173,8 @@ async def nodes(*names: str, **settings: Any) -> AsyncIterator[list[Node]]:
     """Nodes over one store and one bus."""
     shared = Shared()
     made = [Node(shared, name, Settings(**settings)) for name in names or ("aaaa",)]
+    for node in made:
+        await node.presence.rooms.begin()
     try:
         yield made
     finally:

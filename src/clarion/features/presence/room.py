@@ -144,6 +144,12 @@ class Room:
         self._say(user, person, said, now_ms)
         return device
 
+    def restore(self, user: str, person: Person, devices: Iterable[Device]) -> None:
+        """A user is here whose connections are all away, as a process before this one has saved it."""
+        self.people[user] = person
+        person.devices = {device.id: device for device in devices}
+        self._dirty[user] = None
+
     def update(self, user: str, device: Device, said: Said, now_ms: int) -> None:
         """A connection says something, or only that it is active."""
         if said.status is not UNSET:

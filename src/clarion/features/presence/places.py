@@ -1,0 +1,148 @@
+"""Where sockets are: each has a place in each room that it is in, which it loses with its connection, and gets back if it is quick."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from msgspec import Struct
+
+from clarion.clock import Clock
+from clarion.errors import TooMany
+from clarion.features.presence.agenda import Agenda
+from clarion.features.presence.arguments import Words, said_of
+from clarion.features.presence.room import Device, Person
+from clarion.features.presence.saved import SavedDevice, SavedPerson
+from clarion.ids import Ids
+from clarion.settings import Presence as Settings
+from clarion.telemetry import limit_exceeded, presence_devices
+from clarion.topics import Topic
+
+
+class Place(Struct, frozen=True):
+    """Where a socket is."""
+
+    topic: Topic
+    user: str
+    device: Device
+
+
+class Places:
+    """The places of this node's sockets.
+
+    Args:
+        agenda: Has the rooms.
+        settings: `grace_s`, `rooms`.
+        node: This process's name.
+        clock: For times.
+        ids: Names connections.
+    """
+
+    def __init__(
+        self, agenda: Agenda, settings: Settings, *, node: str, clock: Clock, ids: Ids
+    ) -> None:
+        self._agenda = agenda
+        self._settings = settings
+        self._node = node
+        self._clock = clock
+        self._ids = ids
+        # Socket → room → place. Invariant: a place is here <=> its device has that socket.
+        self._of: dict[str, dict[Topic, Place]] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._of.values()))
+
+    def find(self, socket_id: str, topic: Topic) -> Place | None:
+        """A socket's place in a room; None: it is not there."""
+        return self._of.get(socket_id, {}).get(topic)
+
+    def enter(self, topic: Topic, socket: Any, user: str, words: Words, *, via: str = "") -> None:
+        """Give a socket a place in a room, or let it say something if it has one.
+
+        Args:
+            topic: The room.
+            socket: Nothing happens if it is gone.
+            user: Whose it is.
+            words: What it says.
+            via: See `room.Device`.
+
+        Raises:
+            TooMany: The socket is in `presence.rooms` rooms, or its user 50 times in this one.
+        """
+        mine = self._of.get(socket.id, {})
+        place = mine.get(topic)
+        if place is not None:
+            place.device.via = via or place.device.via
+            self.say(place, words)
+            return
+        if not socket.connected:
+            return
+        if len(mine) >= self._settings.rooms:
+            limit_exceeded.labels("presence_rooms").inc()
+            raise TooMany(
+                f"this socket is in {self._settings.rooms} rooms (presence.rooms)",
+                limit=self._settings.rooms,
+            )
+        now_ms = self._clock.now_ms()
+        said, id = said_of(words, now_ms), self._node + self._ids.token(6)
+        device = self._agenda.room(topic).enter(user, id, socket.id, said, now_ms, via=via)
+        presence_devices.inc()
+        self._of.setdefault(socket.id, {})[topic] = Place(topic, user, device)
+        self._agenda.note(said.text_until_ms, topic, user, None)
+        self._agenda.mark(topic)
+
+    def say(self, place: Place, words: Words) -> None:
+        """A socket says something in a room."""
+        now_ms = self._clock.now_ms()
+        said = said_of(words, now_ms)
+        self._agenda.rooms[place.topic].update(place.user, place.device, said, now_ms)
+        self._agenda.note(said.text_until_ms, place.topic, place.user, None)
+        self._agenda.mark(place.topic)
+
+    def lose(self, place: Place, *, may_return: bool) -> None:
+        """Take a socket's place away: for good, or after a while unless its user comes back."""
+        mine = self._of[place.device.socket]
+        del mine[place.topic]
+        if not mine:
+            del self._of[place.device.socket]
+        presence_devices.dec()
+        # Who leaves may enter again before it is written: a subscription that takes another one's place does.
+        grace_ms = int(self._settings.grace_s * 1000) if may_return else 0
+        gone_ms = self._clock.now_ms() + grace_ms
+        self._agenda.rooms[place.topic].lose(place.device, gone_ms)
+        self._agenda.note(gone_ms, place.topic, place.user, place.device)
+
+    def disconnected(self, socket_id: str) -> None:
+        """A socket is gone."""
+        for place in list(self._of.get(socket_id, {}).values()):
+            self.lose(place, may_return=True)
+
+    # ── from one process to the next ──
+    def saved(self) -> Iterator[SavedPerson]:
+        """Everybody who is here."""
+        for topic, room in self._agenda.rooms.items():
+            for user, person in room.people.items():
+                devices = [SavedDevice(each.name, each.status) for each in person.devices.values()]
+                if devices:
+                    facts = {**person.facts, **person.said}
+                    yield SavedPerson(
+                        topic.tenant, topic.kind, topic.name, user, person.since_ms,
+                        person.active_ms, person.text_until_ms, facts, devices,
+                    )  # fmt: skip
+
+    def restore(self, people: Iterable[SavedPerson], window_s: float) -> None:
+        """Take over users whose connections ended with another process: they have so long (s), and the grace period, to come back."""
+        gone_ms = self._clock.now_ms() + int((window_s + self._settings.grace_s) * 1000)
+        for saved in people:
+            topic, user = saved.topic, saved.user
+            facts = {name: value for name, value in saved.facts.items() if value is not None}
+            devices = [
+                Device(self._node + self._ids.token(6), each.status, each.name, "", gone_ms=gone_ms)
+                for each in saved.devices
+            ]
+            person = Person(
+                saved.active_ms, saved.since_ms, facts=facts, text_until_ms=saved.text_until_ms
+            )
+            self._agenda.room(topic).restore(user, person, devices)
+            for device in devices:
+                self._agenda.note(gone_ms, topic, user, device)
+            self._agenda.note(saved.text_until_ms, topic, user, None)
+            self._agenda.mark(topic)
