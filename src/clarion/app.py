@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -34,6 +35,7 @@ from clarion.auth.tenants import FOREIGN, rooms_of_tenant, user_room
 from clarion.bus import LocalBus
 from clarion.clock import Clock, SystemClock
 from clarion.errors import ClarionError, SettingsError, Unauthenticated
+from clarion.features.activity import Streams, activity_kind, publish
 from clarion.features.presence import Presence
 from clarion.features.search import Search
 from clarion.features.upstream import Caller, Routes
@@ -75,6 +77,7 @@ class App:
         blocks: Users who may not come in.
         kinds: Kinds of topics, with rows of their own; an application may add its own.
         topics: Topics: publishing, reading, and kinds that have no rows of their own.
+        activity: Streams of activities.
         search: Collections of documents, and asking for them.
         presence: Who is where.
         worker: Durable jobs.
@@ -180,6 +183,7 @@ class App:
         await self._make_accounts(load_secrets(data_dir, ids))
         self._make_realtime()
         self._make_notifications()
+        self._make_activity()
         self._make_search()
         self._make_presence()
         self._make_upstream()
@@ -291,6 +295,12 @@ class App:
         )
         self.commands.install(home)
 
+    def _make_activity(self) -> None:
+        self.activity = Streams(
+            self.store, self.engine, self.settings.limits, clock=self.clock, ids=self.ids
+        )
+        self.kinds.add(activity_kind(self.store, partial(publish, self.activity)))
+
     def _make_search(self) -> None:
         self.search = Search(
             self.store,
@@ -350,6 +360,8 @@ class App:
             await self.blocks.purge()
             await self.notifications.forget_keys()
             await self.inbox.trim()
+            await self.activity.purge()
+            await self.activity.trim()
             await self.search.purge()
             await self.search.trim()
             await self.keys.flush()
@@ -368,6 +380,7 @@ class App:
             inbox=self.inbox,
             topics=self.topics,
             engine=self.engine,
+            activity=self.activity,
             search=self.search,
             presence=self.presence,
             io=self.io,

@@ -188,6 +188,10 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     position_check_s: Annotated[
         float, _help("Between two comparisons of a subscriber's position with its log (s)", gt=0)
     ] = 25.0
+    # Activity
+    activity_days: Annotated[
+        int, _help("Activities published longer ago (days; 0: none) are removed", ge=0, le=36_600)
+    ] = 366
     # Search
     search_collections: Annotated[int, _help("Collections of one tenant: 429 too_many", ge=1)] = 100
     search_documents: Annotated[

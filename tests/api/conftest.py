@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from clarion.auth import OneKey, TokenIssuer, TokenVerifier, secret_key, system
 from clarion.auth.tokens import ISSUER
 from clarion.bus import LocalBus
 from clarion.clock import ManualClock
+from clarion.features.activity import Streams, activity_kind, publish
 from clarion.features.presence import Presence
 from clarion.features.search import Search
 from clarion.ids import Ids
@@ -78,6 +80,8 @@ class Site:
         self.notifications = Notifications(
             store, self.inbox, settings.limits, clock=self.clock, ids=self.ids
         )
+        self.activity = Streams(store, self.engine, settings.limits, clock=self.clock, ids=self.ids)
+        kinds.add(activity_kind(store, partial(publish, self.activity)))
         self.search = Search(
             store, bus, self.engine, settings.limits, clock=self.clock, ids=self.ids
         )
@@ -96,6 +100,7 @@ class Site:
             inbox=self.inbox,
             topics=self.topics,
             engine=self.engine,
+            activity=self.activity,
             search=self.search,
             presence=self.presence,
             io=self.io,

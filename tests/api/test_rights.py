@@ -85,6 +85,7 @@ def _walk(site: Site) -> Api:
         inbox=site.inbox,
         topics=site.topics,
         engine=site.engine,
+        activity=site.activity,
         search=site.search,
         presence=site.presence,
         io=site.io,
@@ -130,6 +131,7 @@ def _path(door: Door) -> str:
         .replace("{room}", "x")
         .replace("{topic}", "x")
         .replace("{collection}", "x")
+        .replace("{stream}", "x" * 247)
     )
     return path.replace("{action}", "read").replace("{code}", "invalid")
 

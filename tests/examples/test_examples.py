@@ -58,6 +58,17 @@ def test_the_python_example_is_accepted(server: Server, tmp_path: Path) -> None:
     assert out.split()[1] == "fsync"
 
 
+def test_the_activity_example_tells_who_did_what(server: Server, tmp_path: Path) -> None:
+    """It prints what it says; twice is the same."""
+    script = str(_at(server, "activity.py", tmp_path))
+    for _ in range(2):
+        out = _run(sys.executable, script, CLARION_KEY=server.key("topics:*"))
+        assert sorted(out.splitlines()) == [
+            "ann like photo:17 {'name': 'Ann Lee'}",
+            "bob comment photo:17 {}",
+        ]
+
+
 def test_the_search_example_finds(server: Server, tmp_path: Path) -> None:
     """It prints what it says; twice is the same."""
     script = str(_at(server, "search.py", tmp_path))

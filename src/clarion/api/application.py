@@ -20,6 +20,7 @@ from clarion.api.layer import TEMPLATE, Api
 from clarion.api.limits import RateLimits
 from clarion.api.openapi import document
 from clarion.api.pages.front_end import FOLDER
+from clarion.api.routes import activity as activity_doors
 from clarion.api.routes import auth as auth_doors
 from clarion.api.routes import blocks as blocks_doors
 from clarion.api.routes import emit as emit_doors
@@ -34,6 +35,7 @@ from clarion.api.routes import sockets as sockets_doors
 from clarion.api.routes import topics as topics_doors
 from clarion.api.routes.health import Readiness
 from clarion.clock import Clock
+from clarion.features.activity import Streams
 from clarion.features.presence import Presence
 from clarion.features.search import Search
 from clarion.ids import Ids
@@ -56,6 +58,7 @@ def build_api(
     inbox: Inbox,
     topics: Topics,
     engine: TopicEngine,
+    activity: Streams,
     search: Search,
     presence: Presence,
     io: Server,
@@ -73,6 +76,7 @@ def build_api(
     rooms_doors.add(api, io)
     sockets_doors.add(api, io)
     topics_doors.add(api, topics, engine, settings.limits)
+    activity_doors.add(api, activity, topics, settings.limits)
     search_doors.add(api, search, settings.limits)
     presence_doors.add(api, presence, topics, settings.limits)
     keys_doors.add(api, keys)
@@ -99,6 +103,7 @@ def build_http(
     inbox: Inbox,
     topics: Topics,
     engine: TopicEngine,
+    activity: Streams,
     search: Search,
     presence: Presence,
     io: Server,
@@ -120,6 +125,7 @@ def build_http(
         inbox: Everybody's inboxes.
         topics: Topics, published to and read.
         engine: Has the subscriptions.
+        activity: Streams of activities.
         search: Collections of documents.
         presence: Who is where.
         io: The Socket.IO server whose sockets the API speaks to.
@@ -144,6 +150,7 @@ def build_http(
         inbox=inbox,
         topics=topics,
         engine=engine,
+        activity=activity,
         search=search,
         presence=presence,
         io=io,

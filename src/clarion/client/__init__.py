@@ -10,6 +10,7 @@
 `AsyncClient` has the same methods as coroutines, and `topic`, which follows one. Errors are the server's, by name: `exc.code == "rate_limited"`.
 """
 
+from clarion.client.activity_calls import Activity, ActivityPage, ActivityWritten
 from clarion.client.calls import Accepted, ApiError, Call, Emitted, Key, NewKey, Room, Socket
 from clarion.client.following import Change
 from clarion.client.http import AsyncClient, Client
@@ -27,6 +28,9 @@ from clarion.client.topic_calls import (
 
 __all__ = [
     "Accepted",
+    "Activity",
+    "ActivityPage",
+    "ActivityWritten",
     "ApiError",
     "AsyncClient",
     "Block",

@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from clarion.client import calls
+from clarion.client.activity import ActivityCalls, AsyncActivityCalls
 from clarion.client.calls import Accepted, ApiError, Call
 from clarion.client.line import Line
 from clarion.client.realtime import AsyncRealtimeCalls, RealtimeCalls
@@ -83,7 +84,7 @@ class _Base:
         return given or self._ids.token()
 
 
-class Client(_Base, RealtimeCalls, TopicCalls, SearchCalls):
+class Client(_Base, RealtimeCalls, TopicCalls, ActivityCalls, SearchCalls):
     """The client for programs without an event loop. One may be shared by threads."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -149,7 +150,7 @@ class Client(_Base, RealtimeCalls, TopicCalls, SearchCalls):
         self.close()
 
 
-class AsyncClient(_Base, AsyncRealtimeCalls, AsyncTopicCalls, AsyncSearchCalls):
+class AsyncClient(_Base, AsyncRealtimeCalls, AsyncTopicCalls, AsyncActivityCalls, AsyncSearchCalls):
     """The client for asyncio; with `app`, for an ASGI application in this process."""
 
     def __init__(self, *args: Any, app: Any = None, **options: Any) -> None:

@@ -13,7 +13,8 @@ BATCH = 1_000  # publications of one call
 class Published(msgspec.Struct, frozen=True, rename={"durability": "class"}):
     """Where a publication stands. `durability` is what the topic survives: `ephemeral`, `recoverable`, `durable`.
 
-    `dropped` says why nothing was written: `duplicate`: its id was here before; `older`: the key has a newer version.
+    `dropped` says why nothing was written: `duplicate`: its id was here before; `older`: the key has a newer version; `same`: it is so already.
+    `key` is that of the item, where the kind gives it.
     """
 
     topic: str
@@ -22,6 +23,7 @@ class Published(msgspec.Struct, frozen=True, rename={"durability": "class"}):
     mark: int
     durability: str
     dropped: str | None = None
+    key: str | None = None
 
 
 class Item(msgspec.Struct, frozen=True):

@@ -69,8 +69,9 @@ class Published(Struct, frozen=True, rename={"durability": "class"}):
         offset: Of the publication; of the first one for `duplicate`, of the newest for `older`.
         mark: Of that.
         durability: (`class`) What the topic survives.
-        dropped: Why nothing was written: `duplicate`: its id was here before; `older`: the key has a newer version.
+        dropped: Why nothing was written: `duplicate`: its id was here before; `older`: the key has a newer version; `same`: it is so already.
         ttl_s: When the item goes unless it is published again (s), where the kind says so.
+        key: Of the item that was written, where the kind gives it.
     """
 
     topic: str
@@ -78,8 +79,9 @@ class Published(Struct, frozen=True, rename={"durability": "class"}):
     offset: int
     mark: int
     durability: Durability
-    dropped: Literal["duplicate", "older"] | UnsetType = UNSET
+    dropped: Literal["duplicate", "older", "same"] | UnsetType = UNSET
     ttl_s: float | UnsetType = UNSET
+    key: str | UnsetType = UNSET
 
 
 class Call(Struct, frozen=True):

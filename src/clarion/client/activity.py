@@ -1,0 +1,124 @@
+"""What both clients say of activity."""
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any, TypeVar
+
+from clarion.client import activity_calls
+from clarion.client.activity_calls import Activity, ActivityPage, ActivityWritten
+from clarion.client.calls import Call
+
+T = TypeVar("T")
+
+
+class ActivityCalls:
+    """The part of `Client` that speaks of activity."""
+
+    def call(self, call: Call[T]) -> T:
+        """Make any call."""
+        raise NotImplementedError
+
+    def add_activity(
+        self,
+        stream: str,
+        actor: str,
+        verb: str,
+        object: str,
+        *,
+        target: str | None = None,
+        data: Mapping[str, Any] | None = None,
+        foreign_id: str | None = None,
+        published: str | None = None,
+    ) -> ActivityWritten:
+        """Add an activity to a stream.
+
+        Args:
+            stream: Without `activity:`.
+            actor: Who.
+            verb: Did what.
+            object: To what.
+            target: Where, or for whom.
+            data: Whatever else is to be shown.
+            foreign_id: Its name in the application: adding it again changes what is there; without one a call is not tried again by itself.
+            published: When (RFC 3339); None: now.
+        """
+        given = activity_calls.activity(actor, verb, object, target, data, foreign_id, published)
+        return self.call(activity_calls.add(stream, given))
+
+    def activity_page(
+        self, stream: str, *, cursor: str | None = None, limit: int = 50
+    ) -> ActivityPage:
+        """A page of a stream, newest first."""
+        return self.call(activity_calls.page(stream, cursor, limit))
+
+    def activities(self, stream: str) -> Iterator[Activity]:
+        """All of a stream, newest first, page by page."""
+        cursor: str | None = None
+        while True:
+            found = self.activity_page(stream, cursor=cursor, limit=100)
+            yield from found.items
+            if (cursor := found.next) is None:
+                return
+
+    def activity(self, stream: str, id: str) -> Activity:
+        """An activity."""
+        return self.call(activity_calls.get(stream, id))
+
+    def edit_activity(self, stream: str, id: str, **given: Any) -> ActivityWritten:
+        """Say something else in an activity's place: `verb`, `object`, `target`, `data`; None takes the last two away."""
+        return self.call(activity_calls.edit(stream, id, given))
+
+    def remove_activity(self, stream: str, id: str) -> ActivityWritten:
+        """Remove an activity."""
+        return self.call(activity_calls.remove(stream, id))
+
+
+class AsyncActivityCalls:
+    """The same as coroutines."""
+
+    async def call(self, call: Call[T]) -> T:
+        """Make any call."""
+        raise NotImplementedError
+
+    async def add_activity(
+        self,
+        stream: str,
+        actor: str,
+        verb: str,
+        object: str,
+        *,
+        target: str | None = None,
+        data: Mapping[str, Any] | None = None,
+        foreign_id: str | None = None,
+        published: str | None = None,
+    ) -> ActivityWritten:
+        """As `ActivityCalls.add_activity`."""
+        given = activity_calls.activity(actor, verb, object, target, data, foreign_id, published)
+        return await self.call(activity_calls.add(stream, given))
+
+    async def activity_page(
+        self, stream: str, *, cursor: str | None = None, limit: int = 50
+    ) -> ActivityPage:
+        """As `ActivityCalls.activity_page`."""
+        return await self.call(activity_calls.page(stream, cursor, limit))
+
+    async def activities(self, stream: str) -> AsyncIterator[Activity]:
+        """As `ActivityCalls.activities`."""
+        cursor: str | None = None
+        while True:
+            found = await self.activity_page(stream, cursor=cursor, limit=100)
+            for each in found.items:
+                yield each
+            if (cursor := found.next) is None:
+                return
+
+    async def activity(self, stream: str, id: str) -> Activity:
+        """As `ActivityCalls.activity`."""
+        return await self.call(activity_calls.get(stream, id))
+
+    async def edit_activity(self, stream: str, id: str, **given: Any) -> ActivityWritten:
+        """As `ActivityCalls.edit_activity`."""
+        return await self.call(activity_calls.edit(stream, id, given))
+
+    async def remove_activity(self, stream: str, id: str) -> ActivityWritten:
+        """As `ActivityCalls.remove_activity`."""
+        return await self.call(activity_calls.remove(stream, id))

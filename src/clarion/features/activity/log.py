@@ -1,0 +1,91 @@
+"""The log behind the topic `activity:<stream>`, and its state: the newest activities."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+from clarion.features.activity.activity import activity_of, wire
+from clarion.features.activity.changes import WINDOW, data_of
+from clarion.storage import Store
+from clarion.storage import activity as sql
+from clarion.topics.kinds import Granted, Kind, Read, Snapshot, Topic
+from clarion.topics.publishing import Call, Publish, Published
+from clarion.topics.stream import Entry, Position
+
+KIND: Final = "activity"
+LOG_SIZE: Final = 1_000  # entries that a log keeps …
+LOG_AGE_S: Final = 7 * 24 * 3600  # … and for how long
+NOTHING: Final = Position(sql.FIRST_EPOCH, 0, 0)
+"""Of a stream that nobody has ever written to: its log is empty, not lost."""
+NEWEST_MS: Final = 2**53 - 1
+"""A time behind all others."""
+
+
+def activity_kind(store: Store, publish: Callable[[Call, Publish], Awaitable[Published]]) -> Kind:
+    """The kind `activity`: who may read and write, the token says."""
+    return Kind(
+        name=KIND,
+        rights={"subscribe": Granted(), "publish": Granted()},
+        log=ActivityLog(store),
+        durability="durable",
+        log_size=LOG_SIZE,
+        log_age_s=LOG_AGE_S,
+        publish=publish,
+    )
+
+
+def topic_of(tenant: str, stream: str) -> Topic:
+    """A stream as a topic."""
+    return Topic(tenant, KIND, stream)
+
+
+class ActivityLog:
+    """Reads what the procedures of this package have written."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def top(self, topics: Sequence[Topic]) -> list[Position]:
+        """The newest position of each stream."""
+        found: dict[Topic, Position] = {}
+        by_tenant: dict[str, list[str]] = {}
+        for topic in topics:
+            by_tenant.setdefault(topic.tenant, []).append(topic.name)
+        for tenant, streams in by_tenant.items():
+            for at in range(0, len(streams), sql.TOPS_AT_ONCE):
+                some = streams[at : at + sql.TOPS_AT_ONCE]
+                names = some + [""] * (sql.TOPS_AT_ONCE - len(some))
+                asked = {f"stream_{i}": name for i, name in enumerate(names)}
+                for row in await self._store.fetch(sql.TOPS, tenant=tenant, **asked):
+                    found[topic_of(tenant, row.stream)] = Position(row.epoch, row.top, row.mark)
+        return [found.get(topic, NOTHING) for topic in topics]
+
+    async def read(self, topic: Topic, after: int, limit: int) -> Read:
+        """At most `limit` entries behind an offset, and the top."""
+        rows = await self._store.fetch(
+            sql.CHANGES, tenant=topic.tenant, stream=topic.name, after=after, n=limit
+        )
+        if not rows:
+            return Read(NOTHING, [])
+        entries = [
+            Entry(row.off, row.mark, row.prior, row.event, data_of(row), at_ms=row.at_ms)
+            for row in rows
+            if row.off is not None
+        ]
+        return Read(Position(rows[0].epoch, rows[0].top, rows[0].top_mark), entries)
+
+    async def snapshot(self, topic: Topic) -> Snapshot:
+        """The window `{items, more}` and its position."""
+        rows = await self._store.fetch(
+            sql.PAGE,
+            tenant=topic.tenant,
+            stream=topic.name,
+            before_ms=NEWEST_MS,
+            before_id="",
+            n=WINDOW,
+        )
+        if not rows:
+            return Snapshot(NOTHING, {"items": [], "more": False})
+        head = rows[0]
+        items = [wire(activity_of(row.id, row)) for row in rows if row.id is not None]
+        state: dict[str, Any] = {"items": items, "more": head.items > WINDOW}
+        return Snapshot(Position(head.epoch, head.top, head.head_mark), state)

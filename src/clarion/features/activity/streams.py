@@ -1,0 +1,432 @@
+"""Streams of activities: adding, editing, removing, reading, and forgetting what is old.
+
+Each change is one commit: the activity, and an entry of the stream's log. Subscribers are told after it. Adding an activity again that
+has the same `foreign_id` changes it; what is so already changes nothing and leaves no trace.
+"""
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET
+
+from clarion.auth import rights
+from clarion.auth.principal import Principal
+from clarion.clock import Clock
+from clarion.errors import Fault, Forbidden, Invalid, NotFound, TooLarge
+from clarion.features.activity.activity import (
+    Activity,
+    Body,
+    Edit,
+    NewActivity,
+    Page,
+    Written,
+    activity_of,
+    body_of,
+)
+from clarion.features.activity.changes import WINDOW, data_of
+from clarion.features.activity.log import LOG_AGE_S, LOG_SIZE, NEWEST_MS, NOTHING, topic_of
+from clarion.ids import Ids
+from clarion.settings import Limits
+from clarion.storage import Store, Tx
+from clarion.storage import activity as sql
+from clarion.telemetry import limit_exceeded
+from clarion.topics import TopicEngine
+from clarion.topics.kinds import SCOPES
+from clarion.topics.stream import MARK_MODULUS, Entry, Position
+
+PAGE: Final = 50  # activities of a page, unless asked otherwise
+PAGE_MAX: Final = 100
+AHEAD_MS: Final = 24 * 3_600_000  # clocks differ, and so do time zones that somebody forgot
+EXPIRED_AT_ONCE: Final = 500  # activities of one transaction
+TRIM_STREAMS: Final = 500  # logs that are trimmed in one transaction
+DAY_MS: Final = 24 * 3_600_000
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+class Streams:
+    """Everybody's streams. A caller is whoever acts; None is the application itself. That they may is checked at the door.
+
+    Args:
+        store: Where they are.
+        engine: Tells subscribers of changes.
+        limits: `publication_bytes`, `activity_days`.
+        clock: Time of changes.
+        ids: For ids, and for the marks of the logs.
+    """
+
+    def __init__(
+        self, store: Store, engine: TopicEngine, limits: Limits, *, clock: Clock, ids: Ids
+    ) -> None:
+        self._store = store
+        self._engine = engine
+        self._limits = limits
+        self._clock = clock
+        self._ids = ids
+
+    # ── changing ──
+    async def add(
+        self, tenant: str, stream: str, given: NewActivity, caller: Principal | None = None
+    ) -> Written:
+        """Add an activity; one whose `foreign_id` is there already is changed, and keeps its id and its time.
+
+        Users' foreign ids are names among their own, those of back ends and the application are names among all theirs.
+
+        Raises:
+            Invalid: No actor, or a time before 1970 or more than a day ahead.
+            Forbidden: A user names somebody else as the actor.
+            TooLarge: It has more than `limits.publication_bytes`.
+            StorageFull, Unavailable, OutcomeUnknown: Of the store.
+        """
+        now_ms = self._clock.now_ms()
+        body = self._text(
+            Body(_actor(given, caller), given.verb, given.object, given.target, given.data)
+        )
+        published_ms = now_ms if given.published is UNSET else _ms(given.published, now_ms)
+        foreign_id = "" if given.foreign_id is UNSET else given.foreign_id
+        owner = caller.id if caller is not None and _is_bound(caller) else ""
+        if foreign_id:
+            there = await self._store.fetch(
+                sql.FIND_FOREIGN, tenant=tenant, stream=stream, foreign_id=foreign_id, owner=owner
+            )
+            if there and there[0].body == body:
+                return await self._same(tenant, stream, there[0])
+        row = sql.Addition(
+            tenant,
+            stream,
+            self._ids.ordered(now_ms),
+            foreign_id,
+            owner,
+            published_ms,
+            body,
+            self._ids.mark(),
+            now_ms,
+        )
+        added: sql.Added = (await self._store.apply(sql.ADD, [row]))[0]
+        kept = sql.ActivityRow(added.id, added.published_ms, foreign_id, body, now_ms)
+        entry = Entry(
+            added.off,
+            added.mark,
+            added.prior,
+            added.event,
+            _data(added.event, added.id, kept, added.items),
+            at_ms=now_ms,
+        )
+        return await self._written(tenant, stream, added.epoch, entry, kept)
+
+    async def edit(
+        self, tenant: str, stream: str, id: str, given: Edit, caller: Principal | None = None
+    ) -> Written:
+        """Say something else in an activity's place; actor, time and `foreign_id` stay.
+
+        Raises:
+            NotFound: There is none.
+            Forbidden: A user is not its actor.
+            TooLarge: It has more than `limits.publication_bytes` then.
+            StorageFull, Unavailable, OutcomeUnknown: Of the store.
+        """
+        async with self._store.transaction() as tx:
+            head = await self._lock(tx, tenant, stream)
+            row = await self._owned(tx, tenant, stream, id, caller)
+            body = self._text(_edited(body_of(row.body), given))
+            if body == row.body:
+                return _unchanged(head, row)
+            now_ms = self._clock.now_ms()
+            await tx.execute(
+                sql.CHANGE, tenant=tenant, stream=stream, id=id, body=body, now_ms=now_ms
+            )
+            kept = msgspec.structs.replace(row, body=body, updated_ms=now_ms)
+            entry = await self._append(tx, tenant, stream, head, "changed", id, kept, head.items)
+        return await self._written(tenant, stream, head.epoch, entry, kept)
+
+    async def remove(
+        self, tenant: str, stream: str, id: str, caller: Principal | None = None
+    ) -> Written:
+        """Remove an activity.
+
+        Raises:
+            NotFound: There is none.
+            Forbidden: A user is not its actor.
+            StorageFull, Unavailable, OutcomeUnknown: Of the store.
+        """
+        of: dict[str, Any] = {"tenant": tenant, "stream": stream}
+        async with self._store.transaction() as tx:
+            head = await self._lock(tx, tenant, stream)
+            row = await self._owned(tx, tenant, stream, id, caller)
+            await tx.execute(sql.REMOVE, **of, id=id)
+            entered = await tx.fetch(
+                sql.ENTERED, **of, last=WINDOW - 1, gone_ms=row.published_ms, gone_id=id
+            )
+            carried = entered[0] if entered else None
+            entry = await self._append(
+                tx, tenant, stream, head, "removed", id, carried, head.items - 1
+            )
+        return await self._written(tenant, stream, head.epoch, entry, row)
+
+    # ── reading ──
+    async def page(
+        self, tenant: str, stream: str, cursor: str | None = None, limit: int = PAGE
+    ) -> Page:
+        """Activities, newest first.
+
+        Args:
+            tenant: Whose stream.
+            stream: Its name.
+            cursor: `next` of the page before; None: the first page.
+            limit: Activities of the page, 1 to 100.
+
+        Raises:
+            Invalid: The cursor is none of ours, or the limit out of range.
+        """
+        before_ms, before_id = (NEWEST_MS, "") if cursor is None else _place(cursor)
+        if not 1 <= limit <= PAGE_MAX:
+            raise Invalid(faults=[Fault("?limit", f"1 to {PAGE_MAX}")])
+        rows = await self._store.fetch(
+            sql.PAGE,
+            tenant=tenant,
+            stream=stream,
+            before_ms=before_ms,
+            before_id=before_id,
+            n=limit + 1,
+        )
+        if not rows:
+            return Page([], None, NOTHING)
+        head, shown = rows[0], rows[:limit]
+        return Page(
+            [activity_of(row.id, row) for row in shown if row.id is not None],
+            f"{shown[-1].published_ms}.{shown[-1].id}" if len(rows) > limit else None,
+            Position(head.epoch, head.top, head.head_mark),
+        )
+
+    async def get(self, tenant: str, stream: str, id: str) -> Activity:
+        """An activity.
+
+        Raises:
+            NotFound: There is none.
+        """
+        return activity_of(id, await _find(self._store, tenant, stream, id))
+
+    # ── housekeeping ──
+    async def purge(self) -> int:
+        """Remove activities that are older than `limits.activity_days`, a slice of one stream at a time; returns how many. For a periodic job."""
+        days = self._limits.activity_days
+        if not days:
+            return 0
+        before, count = self._clock.now_ms() - days * DAY_MS, 0
+        while old := await self._store.fetch(sql.OLD, before=before):
+            count += await self._expire(old[0].tenant, old[0].stream, before)
+        return count
+
+    async def trim(self) -> int:
+        """Remove what the logs need not keep: beyond the newest 1,000 entries, or older than 7 days.
+
+        For a periodic job. Returns how many entries were removed.
+        """
+        removed = 0
+        after = {"tenant": "", "stream": ""}
+        before = self._clock.now_ms() - LOG_AGE_S * 1000
+        while some := await self._store.fetch(sql.NEXT_SLICE, **after, n=TRIM_STREAMS):
+            last = some[-1]
+            async with self._store.transaction() as tx:
+                removed += await tx.execute(
+                    sql.TRIM,
+                    **after,
+                    last_tenant=last.tenant,
+                    last_stream=last.stream,
+                    before=before,
+                    keep=LOG_SIZE,
+                )
+            after = {"tenant": last.tenant, "stream": last.stream}
+        return removed
+
+    async def _expire(self, tenant: str, stream: str, before: int) -> int:
+        of: dict[str, Any] = {"tenant": tenant, "stream": stream}
+        async with self._store.transaction() as tx:
+            head = await self._lock(tx, tenant, stream)
+            bounds = await tx.fetch(sql.BOUND, **of, before=before, n=EXPIRED_AT_ONCE)
+            if not bounds:
+                return 0  # another node was quicker
+            upto = bounds[0]
+            gone = await tx.execute(
+                sql.REMOVE_UPTO, **of, upto_ms=upto.published_ms, upto_id=upto.id
+            )
+            row = sql.ActivityRow("", upto.published_ms, "", "", 0)
+            entry = await self._append(
+                tx, tenant, stream, head, "expired", upto.id, row, head.items - gone
+            )
+        await self._engine.announce(topic_of(tenant, stream), head.epoch, [entry])
+        return gone
+
+    # ── parts ──
+    def _text(self, body: Body) -> str:
+        most = self._limits.publication_bytes
+        try:
+            data = _encode(body)
+        except (TypeError, ValueError, RecursionError) as exc:
+            raise Invalid(
+                f"the activity is not JSON: {exc}", faults=[Fault("", "not JSON")]
+            ) from exc
+        if len(data) > most:
+            limit_exceeded.labels("publication_bytes").inc()
+            raise TooLarge(
+                f"an activity has at most {most} bytes (limits.publication_bytes)",
+                limit=most,
+                size=len(data),
+            )
+        return data.decode()
+
+    async def _lock(self, tx: Tx, tenant: str, stream: str) -> sql.Head:
+        heads = await tx.fetch(sql.LOCK, tenant=tenant, stream=stream)
+        if not heads:
+            raise _unknown()
+        return heads[0]
+
+    async def _owned(
+        self, tx: Tx, tenant: str, stream: str, id: str, caller: Principal | None
+    ) -> sql.ActivityRow:
+        row = await _find(tx, tenant, stream, id)
+        _check_owner(row, caller)
+        return row
+
+    async def _append(
+        self,
+        tx: Tx,
+        tenant: str,
+        stream: str,
+        head: sql.Head,
+        event: sql.Event,
+        id: str,
+        carried: sql.ActivityRow | None,
+        items: int,
+    ) -> Entry:
+        offset, mark = head.top + 1, (head.mark + self._ids.mark()) % MARK_MODULUS
+        kept = carried or sql.ActivityRow("", 0, "", "", 0)
+        of: dict[str, Any] = {"tenant": tenant, "stream": stream, "off": offset, "mark": mark}
+        now_ms = self._clock.now_ms()
+        await tx.execute(
+            sql.APPEND,
+            **of,
+            prior=head.mark,
+            event=event,
+            id=id,
+            carried=kept.id,
+            published_ms=kept.published_ms,
+            foreign_id=kept.foreign_id,
+            body=kept.body,
+            updated_ms=kept.updated_ms,
+            items=items,
+            now_ms=now_ms,
+        )
+        await tx.execute(sql.RAISE, **of, items=items)
+        data = _data(event, id, kept, items)
+        return Entry(offset, mark, head.mark, event, data, at_ms=now_ms)
+
+    async def _same(self, tenant: str, stream: str, row: sql.ActivityRow) -> Written:
+        head = (await self._store.fetch(sql.HEAD, tenant=tenant, stream=stream))[0]
+        return _unchanged(head, row)
+
+    async def _written(
+        self, tenant: str, stream: str, epoch: str, entry: Entry, row: sql.ActivityRow
+    ) -> Written:
+        await self._engine.announce(topic_of(tenant, stream), epoch, [entry])
+        return Written(
+            activity=activity_of(row.id, row),
+            event=entry.event,  # type: ignore[arg-type]  # one of ours
+            epoch=epoch,
+            offset=entry.offset,
+            mark=entry.mark,
+        )
+
+
+class _Change(msgspec.Struct, frozen=True):
+    """An entry as it is about to be stored."""
+
+    event: sql.Event
+    id: str
+    carried: str
+    published_ms: int
+    foreign_id: str
+    body: str
+    updated_ms: int
+    items: int
+
+
+def _data(event: sql.Event, id: str, row: sql.ActivityRow, items: int) -> dict[str, Any]:
+    return data_of(
+        _Change(
+            event, id, row.id, row.published_ms, row.foreign_id, row.body, row.updated_ms, items
+        )
+    )
+
+
+def _unchanged(head: sql.Head, row: sql.ActivityRow) -> Written:
+    return Written(
+        activity=activity_of(row.id, row),
+        event="changed",
+        epoch=head.epoch,
+        offset=head.top,
+        mark=head.mark,
+        dropped="same",
+    )
+
+
+def _is_bound(caller: Principal | None) -> bool:
+    """Whether somebody may speak only for themselves: who has not the scope to publish everywhere."""
+    return caller is not None and not rights.holds(caller.scopes, SCOPES["publish"])
+
+
+def _actor(given: NewActivity, caller: Principal | None) -> str:
+    if given.actor is not UNSET:
+        if caller is not None and _is_bound(caller) and given.actor != caller.id:
+            raise Forbidden("you are the actor of what you add")
+        return given.actor
+    if caller is None or not _is_bound(caller):
+        raise Invalid(faults=[Fault("/actor", "is missing")])
+    return caller.id
+
+
+def _check_owner(row: sql.ActivityRow, caller: Principal | None) -> None:
+    if caller is not None and _is_bound(caller) and body_of(row.body).actor != caller.id:
+        raise Forbidden("this activity is somebody else's")
+
+
+def _edited(body: Body, given: Edit) -> Body:
+    def either(new: Any, old: Any) -> Any:
+        if new is UNSET:
+            return old
+        return UNSET if new is None else new
+
+    return Body(
+        body.actor,
+        either(given.verb, body.verb),
+        either(given.object, body.object),
+        either(given.target, body.target),
+        either(given.data, body.data),
+    )
+
+
+def _ms(published: Any, now_ms: int) -> int:
+    ms = int(published.timestamp() * 1000)
+    if not 0 <= ms <= now_ms + AHEAD_MS:
+        detail = "expected a time from 1970 on, at most a day ahead"
+        raise Invalid(faults=[Fault("/published", detail)])
+    return ms
+
+
+def _place(cursor: str) -> tuple[int, str]:
+    ms, dot, id = cursor.partition(".")
+    if not (ms.isascii() and ms.isdigit() and len(ms) <= 15 and dot and 0 < len(id) <= 64):
+        raise Invalid(
+            "the cursor is not one that a page has given", faults=[Fault("?cursor", "unknown")]
+        )
+    return int(ms), id
+
+
+async def _find(where: Store | Tx, tenant: str, stream: str, id: str) -> sql.ActivityRow:
+    found = await where.fetch(sql.FIND, tenant=tenant, stream=stream, id=id)
+    if not found:
+        raise _unknown()
+    return found[0]
+
+
+def _unknown() -> NotFound:
+    return NotFound("there is no such activity in this stream")
