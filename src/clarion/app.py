@@ -36,6 +36,7 @@ from clarion.bus import LocalBus
 from clarion.clock import Clock, SystemClock
 from clarion.errors import ClarionError, SettingsError, Unauthenticated
 from clarion.features.activity import Streams, activity_kind, publish
+from clarion.features.dashboard import Dashboards
 from clarion.features.presence import Presence
 from clarion.features.search import Search
 from clarion.features.upstream import Caller, Routes
@@ -80,6 +81,7 @@ class App:
         activity: Streams of activities.
         search: Collections of documents, and asking for them.
         presence: Who is where.
+        dashboards: Dashboards, and what their widgets show.
         worker: Durable jobs.
         asgi: The whole as an ASGI application, for any ASGI server: API, pages, and sessions on both transports. Its lifespan opens the
             app and closes it. Mounted in another application it gets none: enter the app in that one's lifespan.
@@ -186,6 +188,7 @@ class App:
         self._make_activity()
         self._make_search()
         self._make_presence()
+        self._make_dashboards()
         self._make_upstream()
         self._make_jobs()
         if self._setup is not None:
@@ -202,6 +205,7 @@ class App:
         self._closing.push_async_callback(self.topics.close)
         await self.presence.start()
         self._closing.push_async_callback(self.presence.close)
+        self._closing.push_async_callback(self.dashboards.close)
         self._closing.push_async_callback(self.commands.close)
         await self.worker.start()
         self._closing.push_async_callback(self.worker.close)
@@ -301,6 +305,17 @@ class App:
         )
         self.kinds.add(activity_kind(self.store, partial(publish, self.activity)))
 
+    def _make_dashboards(self) -> None:
+        settings = self.settings
+        self.dashboards = Dashboards(
+            self.store,
+            self.topics,
+            self.engine,
+            settings.dashboards,
+            settings.limits,
+            clock=self.clock,
+        )
+
     def _make_search(self) -> None:
         self.search = Search(
             self.store,
@@ -383,6 +398,7 @@ class App:
             activity=self.activity,
             search=self.search,
             presence=self.presence,
+            dashboards=self.dashboards,
             io=self.io,
             readiness=lambda: self._readiness,
             clock=self.clock,

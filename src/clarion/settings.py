@@ -192,6 +192,10 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     activity_days: Annotated[
         int, _help("Activities published longer ago (days; 0: none) are removed", ge=0, le=36_600)
     ] = 366
+    # Dashboards
+    dashboards: Annotated[int, _help("Dashboards of one tenant: 429 too_many", ge=1)] = 1_000
+    dashboard_widgets: Annotated[int, _help("Widgets of one dashboard: 422", ge=1, le=400)] = 100
+    dashboard_rows: Annotated[int, _help("Rows of a table: ack invalid, 422", ge=1)] = 500
     # Search
     search_collections: Annotated[int, _help("Collections of one tenant: 429 too_many", ge=1)] = 100
     search_documents: Annotated[
@@ -417,6 +421,28 @@ class Presence(Struct, frozen=True, forbid_unknown_fields=True):
     log_age_s: Annotated[int, _help("For how long (s)", ge=1)] = 3_600
 
 
+class Dashboards(Struct, frozen=True, forbid_unknown_fields=True):
+    """Dashboards: topics `dashboard:<id>`."""
+
+    conflate_s: Annotated[
+        float,
+        _help("What widgets are given is gathered, and written so often (s)", ge=0.05, le=60),
+    ] = 0.5
+    log_size: Annotated[int, _help("Publications of a dashboard that can be recovered", ge=1)] = (
+        1_000
+    )
+    log_age_s: Annotated[int, _help("For how long (s)", ge=1)] = 3_600
+    points_raw: Annotated[
+        int, _help("Points that a chart keeps as they were given", ge=1, le=10_000)
+    ] = 600
+    points_10s: Annotated[
+        int, _help("Points that it keeps of 10 s each (360: an hour)", ge=1, le=10_000)
+    ] = 360
+    points_1m: Annotated[
+        int, _help("Points that it keeps of a minute each (1,440: a day)", ge=1, le=10_000)
+    ] = 1_440
+
+
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be set."""
 
@@ -448,6 +474,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     admin_ui: AdminUi = AdminUi()
     upstream: Upstream = Upstream()
     presence: Presence = Presence()
+    dashboards: Dashboards = Dashboards()
     limits: Limits = Limits()
 
 
@@ -487,6 +514,7 @@ SECTIONS: Mapping[str, type[Struct]] = {
     "admin_ui": AdminUi,
     "upstream": Upstream,
     "presence": Presence,
+    "dashboards": Dashboards,
     "limits": Limits,
 }
 

@@ -16,6 +16,7 @@ from clarion.auth.tokens import ISSUER
 from clarion.bus import LocalBus
 from clarion.clock import ManualClock
 from clarion.features.activity import Streams, activity_kind, publish
+from clarion.features.dashboard import Dashboards
 from clarion.features.presence import Presence
 from clarion.features.search import Search
 from clarion.ids import Ids
@@ -86,6 +87,14 @@ class Site:
             store, bus, self.engine, settings.limits, clock=self.clock, ids=self.ids
         )
         kinds.add(self.search.live.kind)
+        self.dashboards = Dashboards(
+            store,
+            self.topics,
+            self.engine,
+            settings.dashboards,
+            settings.limits,
+            clock=self.clock,
+        )
         self.io = Server(
             Realtime(), settings.limits, clock=self.clock, ids=self.ids, home="/clarion"
         )
@@ -103,6 +112,7 @@ class Site:
             activity=self.activity,
             search=self.search,
             presence=self.presence,
+            dashboards=self.dashboards,
             io=self.io,
             readiness=lambda: self.readiness,
             clock=self.clock,
@@ -141,6 +151,7 @@ class Site:
         assert answer.status_code == 202, answer.text
 
     async def close(self) -> None:
+        await self.dashboards.close()
         await self.search.close()
         await self.engine.close()
         self.hasher.close()

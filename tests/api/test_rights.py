@@ -27,6 +27,8 @@ SCOPES = {
     "reader": "topics:read",
     "publisher": "topics:publish",
     "usher": "topics:manage",
+    "analyst": "dashboards:read",
+    "designer": "dashboards:write",
     "finder": "search:read",
     "filler": "search:write",
     "warden": "users:manage",
@@ -88,6 +90,7 @@ def _walk(site: Site) -> Api:
         activity=site.activity,
         search=site.search,
         presence=site.presence,
+        dashboards=site.dashboards,
         io=site.io,
         readiness=lambda: site.readiness,
         web=Path("no-web"),
@@ -132,6 +135,7 @@ def _path(door: Door) -> str:
         .replace("{topic}", "x")
         .replace("{collection}", "x")
         .replace("{stream}", "x" * 247)
+        .replace("{widget}", "x")
     )
     return path.replace("{action}", "read").replace("{code}", "invalid")
 

@@ -23,6 +23,7 @@ from clarion.api.pages.front_end import FOLDER
 from clarion.api.routes import activity as activity_doors
 from clarion.api.routes import auth as auth_doors
 from clarion.api.routes import blocks as blocks_doors
+from clarion.api.routes import dashboards as dashboards_doors
 from clarion.api.routes import emit as emit_doors
 from clarion.api.routes import health as health_doors
 from clarion.api.routes import inbox as inbox_doors
@@ -36,6 +37,7 @@ from clarion.api.routes import topics as topics_doors
 from clarion.api.routes.health import Readiness
 from clarion.clock import Clock
 from clarion.features.activity import Streams
+from clarion.features.dashboard import Dashboards
 from clarion.features.presence import Presence
 from clarion.features.search import Search
 from clarion.ids import Ids
@@ -61,6 +63,7 @@ def build_api(
     activity: Streams,
     search: Search,
     presence: Presence,
+    dashboards: Dashboards,
     io: Server,
     readiness: Callable[[], Readiness],
     settings: Settings | None = None,
@@ -79,6 +82,7 @@ def build_api(
     activity_doors.add(api, activity, topics, settings.limits)
     search_doors.add(api, search, settings.limits)
     presence_doors.add(api, presence, topics, settings.limits)
+    dashboards_doors.add(api, dashboards)
     keys_doors.add(api, keys)
     blocks_doors.add(api, blocks)
     health_doors.add(api, readiness, REGISTRY)
@@ -106,6 +110,7 @@ def build_http(
     activity: Streams,
     search: Search,
     presence: Presence,
+    dashboards: Dashboards,
     io: Server,
     readiness: Callable[[], Readiness],
     clock: Clock,
@@ -128,6 +133,7 @@ def build_http(
         activity: Streams of activities.
         search: Collections of documents.
         presence: Who is where.
+        dashboards: What they show, and what their widgets are given.
         io: The Socket.IO server whose sockets the API speaks to.
         readiness: The newest state, without any waiting.
         clock: For limits and metrics.
@@ -153,6 +159,7 @@ def build_http(
         activity=activity,
         search=search,
         presence=presence,
+        dashboards=dashboards,
         io=io,
         readiness=readiness,
         settings=settings,

@@ -12,6 +12,7 @@
 
 from clarion.client.activity_calls import Activity, ActivityPage, ActivityWritten
 from clarion.client.calls import Accepted, ApiError, Call, Emitted, Key, NewKey, Room, Socket
+from clarion.client.dashboard_calls import Dashboard, Points
 from clarion.client.following import Change
 from clarion.client.http import AsyncClient, Client
 from clarion.client.search_calls import Collection, Document, FacetCount, Results, Written
@@ -38,6 +39,7 @@ __all__ = [
     "Change",
     "Client",
     "Collection",
+    "Dashboard",
     "Document",
     "Emitted",
     "FacetCount",
@@ -46,6 +48,7 @@ __all__ = [
     "LostPublications",
     "NewKey",
     "Occupancy",
+    "Points",
     "Publication",
     "Published",
     "Results",

@@ -11,6 +11,7 @@ import httpx
 from clarion.client import calls
 from clarion.client.activity import ActivityCalls, AsyncActivityCalls
 from clarion.client.calls import Accepted, ApiError, Call
+from clarion.client.dashboards import AsyncDashboardCalls, DashboardCalls
 from clarion.client.line import Line
 from clarion.client.realtime import AsyncRealtimeCalls, RealtimeCalls
 from clarion.client.search import AsyncSearchCalls, SearchCalls
@@ -84,7 +85,7 @@ class _Base:
         return given or self._ids.token()
 
 
-class Client(_Base, RealtimeCalls, TopicCalls, ActivityCalls, SearchCalls):
+class Client(_Base, RealtimeCalls, TopicCalls, ActivityCalls, DashboardCalls, SearchCalls):
     """The client for programs without an event loop. One may be shared by threads."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -150,7 +151,14 @@ class Client(_Base, RealtimeCalls, TopicCalls, ActivityCalls, SearchCalls):
         self.close()
 
 
-class AsyncClient(_Base, AsyncRealtimeCalls, AsyncTopicCalls, AsyncActivityCalls, AsyncSearchCalls):
+class AsyncClient(
+    _Base,
+    AsyncRealtimeCalls,
+    AsyncTopicCalls,
+    AsyncActivityCalls,
+    AsyncDashboardCalls,
+    AsyncSearchCalls,
+):
     """The client for asyncio; with `app`, for an ASGI application in this process."""
 
     def __init__(self, *args: Any, app: Any = None, **options: Any) -> None:

@@ -45,7 +45,8 @@ class Change(Struct, frozen=True, kw_only=True):
     Args:
         event: What happened, for subscribers; with a key `remove` takes the item away, `append` lets it grow, anything else sets it.
         data: A JSON value; with a key, the item's new value, or of an `append` what it grows by.
-        item: Of an `append`, the item's new value, which no entry has; its `guard` says which value has grown.
+        item: The item's new value where that is not the data: of an `append`, whose `guard` says which value has grown; or where an item keeps
+            more than its subscribers see.
         key: Of the item; None: an entry of a stream.
         guard: What must hold of the key.
         version: The item's version from now on. Kept with `guard=newer(…)`, so that a late write is dropped, after a removal too.

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
+from msgspec import UNSET
 
 from clarion.auth.principal import DEFAULT_TENANT, Principal
 from clarion.auth.rights import Declared
@@ -20,7 +21,7 @@ from clarion.errors import Conflict, Fault, Invalid, ServerError, UsageError
 from clarion.settings import Limits
 from clarion.telemetry import get_logger, publications, spawn
 from clarion.topics.asking import Ask
-from clarion.topics.changes import APPEND, REMOVE, Change, Guard, Item
+from clarion.topics.changes import REMOVE, Change, Guard, Item
 from clarion.topics.conflation import Conflator
 from clarion.topics.engine import TopicEngine
 from clarion.topics.handle import TopicHandle, store_of
@@ -285,7 +286,8 @@ class Topics:
         keep = Keep(kind.log_size, kind.log_age_s, kind.keys)
         appended = await store.append(topic, changes, keep)
         if appended.entries:
-            entries = _with_patches(appended) if kind.shape == "map" else appended.entries
+            is_map = kind.shape == "map"
+            entries = _with_patches(changes, appended) if is_map else appended.entries
             await self._announce(store, topic, appended.position.epoch, entries)
         return appended
 
@@ -364,18 +366,22 @@ class Topics:
             await self.trim()
 
 
-def _with_patches(appended: Appended) -> list[Entry]:
+def _with_patches(changes: Sequence[Change], appended: Appended) -> list[Entry]:
     """The new entries, with a merge patch where that is smaller than the value."""
     before: dict[int, Item] = {
         outcome.offset: outcome.item
-        for outcome in appended.outcomes
-        if outcome.refused is None and outcome.item is not None and not outcome.item.is_gone
+        for change, outcome in zip(changes, appended.outcomes, strict=True)
+        # Where the item is more than the entry says, a patch of it would say nothing to who has the entries.
+        if change.item is UNSET
+        and outcome.refused is None
+        and outcome.item is not None
+        and not outcome.item.is_gone
     }
     entries = []
     for entry in appended.entries:
         item = before.get(entry.offset)
         patch = None
-        if item is not None and entry.event not in {REMOVE, APPEND}:
+        if item is not None and entry.event != REMOVE:
             patch = merge_patch(item.data, entry.data)
         entries.append(entry if patch is None else msgspec.structs.replace(entry, patch=patch))
     return entries

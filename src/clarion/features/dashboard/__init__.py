@@ -1,0 +1,41 @@
+"""Dashboards: widgets whose numbers, charts and tables are given or fetched once, and shown to everybody who watches."""
+
+from clarion.features.dashboard.dashboards import Dashboards
+from clarion.features.dashboard.definition import (
+    DASHBOARD_ID,
+    WIDGET_ID,
+    Bar,
+    Column,
+    Definition,
+    Gauge,
+    Line,
+    Note,
+    Place,
+    Series,
+    Stat,
+    Status,
+    Table,
+    Widget,
+)
+from clarion.features.dashboard.definitions import Dashboard
+from clarion.features.dashboard.widgets import Resolution
+
+__all__ = [
+    "DASHBOARD_ID",
+    "WIDGET_ID",
+    "Bar",
+    "Column",
+    "Dashboard",
+    "Dashboards",
+    "Definition",
+    "Gauge",
+    "Line",
+    "Note",
+    "Place",
+    "Resolution",
+    "Series",
+    "Stat",
+    "Status",
+    "Table",
+    "Widget",
+]

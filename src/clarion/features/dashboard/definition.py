@@ -1,0 +1,165 @@
+"""What a dashboard is: its widgets, what each shows, and where it stands. Structs that an HTTP body and a Python call share; checked here."""
+
+from collections.abc import Iterator
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta, Struct
+
+from clarion.errors import Fault, Invalid
+
+DASHBOARD_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$(?!\n)"
+WIDGET_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$(?!\n)"
+DEFINITION: Final = "definition"
+"""The key of the topic's map that has the definition; every other key is a widget's."""
+WINDOW_S: Final = 86_400.0
+LINES: Final = 16
+COLUMNS: Final = 32
+
+Text = Annotated[str, Meta(max_length=200)]
+RollUp = Literal["avg", "min", "max", "sum", "last"]
+
+
+class Place(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a widget stands in the grid, and how large it is there (cells)."""
+
+    x: Annotated[int, Meta(ge=0, le=100)]
+    y: Annotated[int, Meta(ge=0, le=10_000)]
+    w: Annotated[int, Meta(ge=1, le=100)]
+    h: Annotated[int, Meta(ge=1, le=100)]
+
+
+class _Widget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
+    id: Annotated[str, Meta(pattern=WIDGET_ID)]
+    title: Text = ""
+    place: Place | None = None
+
+
+class _Number(_Widget, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    unit: Text = ""
+    decimals: Annotated[int, Meta(ge=0, le=10)] | None = None
+
+
+class Stat(_Number, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="stat"):
+    """One number, and how it came about.
+
+    Args:
+        trend_s: How far back its trend goes (s).
+    """
+
+    trend_s: Annotated[float, Meta(ge=10, le=WINDOW_S)] = 3_600.0
+
+
+class Gauge(_Number, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="gauge"):
+    """One number between two others."""
+
+    min: float = 0.0
+    max: float = 100.0
+
+
+class Line(Struct, frozen=True, forbid_unknown_fields=True):
+    """One line of a chart."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=200)]
+    color: Annotated[str, Meta(pattern=r"^#[0-9a-fA-F]{6}$(?!\n)")] | None = None
+
+
+class Series(_Number, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="series"):
+    """Numbers over time.
+
+    Args:
+        lines: One for each column of the points.
+        window_s: How much time it shows (s); it also says how far apart its points are: some 300 are shown.
+        roll_up: What becomes of the points of one step.
+    """
+
+    lines: Annotated[list[Line], Meta(min_length=1, max_length=LINES)]
+    window_s: Annotated[float, Meta(ge=10, le=WINDOW_S)] = 3_600.0
+    roll_up: RollUp = "avg"
+
+
+class Bar(_Number, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="bar"):
+    """A number for each of some names."""
+
+
+class Column(Struct, frozen=True, forbid_unknown_fields=True):
+    """A column of a table: the member of its rows, and what stands above it."""
+
+    id: Annotated[str, Meta(min_length=1, max_length=64)]
+    title: Text = ""
+
+
+class Table(_Widget, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="table"):
+    """Rows by key.
+
+    Args:
+        columns: What of the rows is shown, and in which order.
+        sort: The column by which they are sorted, `-` before it: falling. None: by their keys.
+    """
+
+    columns: Annotated[list[Column], Meta(min_length=1, max_length=COLUMNS)]
+    sort: Annotated[str, Meta(max_length=65)] | None = None
+
+
+class Note(_Widget, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="text"):
+    """A text; pages show it as it is, never as HTML."""
+
+
+class Status(_Widget, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="status"):
+    """The state of each of some things: `ok`, `warn`, `error`, `unknown`."""
+
+
+Widget = Stat | Gauge | Series | Bar | Table | Note | Status
+
+
+class Definition(Struct, frozen=True, forbid_unknown_fields=True):
+    """A dashboard.
+
+    Args:
+        title: For people.
+        widgets: What it shows; at most `limits.dashboard_widgets`.
+        columns: Cells in a row of its grid.
+    """
+
+    title: Text = ""
+    widgets: list[Widget] = []
+    columns: Annotated[int, Meta(ge=1, le=100)] = 12
+
+    def find(self, id: str) -> Widget | None:
+        """A widget."""
+        return next((widget for widget in self.widgets if widget.id == id), None)
+
+
+def check(given: Definition, widgets: int) -> None:
+    """Refuse what its form allows, and what yet means nothing.
+
+    Raises:
+        Invalid: Too many widgets, two of one id, a gauge without room, a sort by a column that is not there.
+    """
+    faults = list(_faults(given, widgets))
+    if faults:
+        raise Invalid("this is no dashboard", faults=faults[:20])
+
+
+def _faults(given: Definition, widgets: int) -> Iterator[Fault]:
+    if len(given.widgets) > widgets:
+        yield Fault("/widgets", f"at most {widgets} (limits.dashboard_widgets)")
+        return
+    seen: dict[str, None] = {}
+    for i, widget in enumerate(given.widgets):
+        at = f"/widgets/{i}"
+        if widget.id in seen or widget.id == DEFINITION:
+            yield Fault(f"{at}/id", "is taken")
+        seen[widget.id] = None
+        if widget.place is not None and widget.place.x + widget.place.w > given.columns:
+            yield Fault(f"{at}/place", f"the grid has {given.columns} columns")
+        match widget:
+            case Gauge() if widget.min >= widget.max:
+                yield Fault(f"{at}/max", "must be above min")
+            case Table():
+                ids = [column.id for column in widget.columns]
+                if len({*ids}) < len(ids):
+                    yield Fault(f"{at}/columns", "two have the same id")
+                if widget.sort is not None and widget.sort.removeprefix("-") not in ids:
+                    yield Fault(f"{at}/sort", "is none of the columns")
+            case _:
+                pass

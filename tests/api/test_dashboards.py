@@ -1,0 +1,119 @@
+"""Dashboards over HTTP: made, changed by whoever has read them, given data, read; by those who may, in their tenant."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.api.conftest import Site, problem
+from tests.api.test_topics import back_end, user
+
+AT = "/v1/dashboards/sales"
+PUSH = "/v1/topics/dashboard:sales/publications"
+WIDGETS: list[dict[str, Any]] = [
+    {"type": "stat", "id": "visitors", "place": {"x": 0, "y": 0, "w": 3, "h": 2}},
+    {"type": "series", "id": "orders", "lines": [{"name": "web"}], "window_s": 60},
+]
+DEFINITION = {"title": "Sales", "widgets": WIDGETS}
+
+
+@pytest.fixture
+async def http(site: Site) -> httpx.AsyncClient:
+    """A back end, and a dashboard."""
+    http = await back_end(site, "dashboards:*", "topics:*")
+    assert (await http.put(AT, json=DEFINITION)).status_code == 200
+    return http
+
+
+async def test_a_dashboard_is_made_and_changed_by_whoever_has_read_it(
+    http: httpx.AsyncClient,
+) -> None:
+    """Each change has a version and a tag; who comes with an old one is refused, and who reads again what has not changed gets 304."""
+    read = await http.get(AT)
+    body = read.json()
+    assert (body["id"], body["version"], body["definition"]["title"]) == ("sales", 1, "Sales")
+    assert (await http.get(AT, headers={"if-none-match": read.headers["etag"]})).status_code == 304
+    condition = {"if-match": read.headers["etag"]}
+    more = await http.put(AT, json={**DEFINITION, "title": "More"}, headers=condition)
+    assert (more.json()["version"], more.headers["etag"] != read.headers["etag"]) == (2, True)
+    problem(await http.put(AT, json=DEFINITION, headers=condition), 412, "stale")
+    problem(await http.delete(AT, headers=condition), 412, "stale")
+    problem(
+        await http.put("/v1/dashboards/new", json=DEFINITION, headers={"if-match": "*"}),
+        412,
+        "stale",
+    )
+    page = (await http.get("/v1/dashboards", params={"limit": 1})).json()
+    assert ([each["id"] for each in page["items"]], page["more"]) == (["sales"], False)
+    deleted = await http.delete(AT, headers={"if-match": more.headers["etag"]})
+    assert deleted.status_code == 204
+    problem(await http.get(AT), 404, "not_found")
+    problem(await http.delete(AT), 404, "not_found")
+
+
+async def test_widgets_are_given_data_over_http(site: Site, http: httpx.AsyncClient) -> None:
+    """One by one and in batches; the topic's state has what is shown, and the kept points are read in any resolution."""
+    now_ms = site.clock.now_ms()
+    published = await http.post(PUSH, json={"key": "visitors", "data": 42})
+    assert (published.status_code, published.json()["class"]) == (200, "recoverable")
+    points = {"t": [now_ms + n for n in range(100)], "v": [[n % 7 for n in range(100)]]}
+    given = [
+        {"topic": "dashboard:sales", "event": "append", "key": "orders", "data": points},
+        {"topic": "dashboard:sales", "event": "increment", "key": "visitors", "data": "x"},
+        {"topic": "dashboard:sales", "event": "increment", "key": "visitors"},
+    ]
+    results = (await http.post("/v1/publications", json={"publications": given})).json()["results"]
+    assert [each.get("error", {}).get("code") for each in results] == [None, "invalid", None]
+    items = (await http.get("/v1/topics/dashboard:sales")).json()["snapshot"]["items"]
+    shown = {item["key"]: item["data"] for item in items}
+    assert shown.keys() == {"definition", "orders", "visitors"}
+    assert (shown["visitors"]["value"], set(shown["orders"])) == (43, {"t", "v", "step_ms", "at"})
+    at = f"{AT}/widgets/orders/points"
+    assert (await http.get(at)).json() == points
+    assert len((await http.get(at, params={"points": 20})).json()["t"]) == 20
+    assert len((await http.get(at, params={"resolution": "1m"})).json()["t"]) in {1, 2}
+    problem(await http.get(at, params={"resolution": "1h"}), 422, "invalid")
+    problem(await http.get(f"{AT}/widgets/visitors/points"), 404, "not_found")
+    problem(await http.get("/v1/dashboards/none/widgets/x/points"), 404, "not_found")
+    log = (await http.get(PUSH)).json()
+    assert [item["event"] for item in log["items"]] == ["set", "set", "set", "append"]
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        ({"widgets": [{"type": "pie", "id": "x"}]}, "/widgets/0/type"),
+        ({"widgets": [{"type": "stat", "id": "x/y"}]}, "/widgets/0/id"),
+        ({"widgets": [{"type": "stat", "id": "x", "colour": 1}]}, "/widgets/0/colour"),
+        ({"widgets": [{"type": "series", "id": "x", "lines": []}]}, "/widgets/0/lines"),
+        ({"widgets": [{"type": "series", "id": "x", "lines": [{"name": "a"}] * 17}]}, "/widgets/0/lines"),
+        ({"widgets": [{"type": "series", "id": "x", "lines": [{"name": "a"}], "window_s": 1e9}]}, "/widgets/0/window_s"),
+        ({"widgets": [WIDGETS[0], WIDGETS[0]]}, "/widgets/1/id"),
+        ({"widgets": [{**WIDGETS[0], "place": {"x": 11, "y": 0, "w": 2, "h": 1}}]}, "/widgets/0/place"),
+        ({"title": "x" * 201}, "/title"),
+    ],
+)  # fmt: skip
+async def test_what_is_no_dashboard_is_refused_with_its_place(
+    http: httpx.AsyncClient, change: dict[str, Any], pointer: str
+) -> None:
+    answer = problem(await http.put(AT, json={**DEFINITION, **change}), 422, "invalid")
+    assert answer["errors"][0]["pointer"] == pointer
+    assert (await http.get(AT)).json()["version"] == 1
+
+
+async def test_a_user_reads_what_their_token_lets_them_watch(
+    site: Site, http: httpx.AsyncClient
+) -> None:
+    """The dashboards that it names, in its tenant; nobody changes one without the scope."""
+    mine = {"dashboard:sales": ["subscribe"]}
+    ann, eve = user(site, topics=mine), user(site, topics={"dashboard:x": ["subscribe"]})
+    stranger = user(site, tenant="elsewhere", topics=mine)
+    assert (await ann.get(AT)).json()["definition"]["title"] == "Sales"
+    assert (await ann.get(f"{AT}/widgets/orders/points")).json() == {"t": [], "v": []}
+    for at in (AT, f"{AT}/widgets/orders/points"):
+        problem(await eve.get(at), 403, "forbidden")
+        problem(await stranger.get(at), 404, "not_found")
+    problem(await ann.put(AT, json=DEFINITION), 403, "forbidden")
+    problem(await ann.delete(AT), 403, "forbidden")
+    problem(await ann.post(PUSH, json={"key": "visitors", "data": 1}), 403, "forbidden")
+    problem(await ann.get("/v1/dashboards"), 403, "forbidden")

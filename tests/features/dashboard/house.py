@@ -1,0 +1,131 @@
+"""A node with dashboards: its topics in memory, its definitions on SQLite, and sockets that watch."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from clarion.auth.principal import Principal
+from clarion.bus import LocalBus
+from clarion.clock import ManualClock
+from clarion.features.dashboard import Dashboards
+from clarion.ids import Ids
+from clarion.settings import Dashboards as DashboardSettings
+from clarion.settings import Limits
+from clarion.storage import Store, open_store
+from clarion.topics import Kinds, TopicEngine, Topics
+from clarion.topics.changes import state_after
+from clarion.topics.commands import Commands
+from clarion.topics.patches import apply_patch
+from clarion.topics.stores import MemoryStore
+from clarion.topics.stream import Entry
+from tests.topics.fakes import Socket, settle
+
+LIMITS = Limits(
+    topics=20, publication_bytes=2_000, commands_per_s=10_000, dashboards=3, dashboard_rows=5
+)
+SETTINGS = DashboardSettings(conflate_s=0.05)
+ADA = Principal(id="ada", topics={"dashboard:*": ("subscribe", "publish")})
+
+
+class Node:
+    """One process: what it shares with others is given."""
+
+    def __init__(
+        self,
+        store: Store,
+        kept: MemoryStore,
+        bus: LocalBus,
+        clock: ManualClock,
+        settings: DashboardSettings = SETTINGS,
+        **more: Any,
+    ) -> None:
+        self.clock = clock
+        kinds = Kinds()
+        self.engine = TopicEngine(
+            lambda event, data: (event, data), kinds, bus, LIMITS, clock=clock, ids=Ids.seeded(3)
+        )
+        self.topics = Topics(self.engine, kinds, kept, LIMITS, clock=clock)
+        self.dashboards = Dashboards(
+            store, self.topics, self.engine, settings, LIMITS, clock=clock, **more
+        )
+        self.commands = Commands(self.engine, self.topics, lambda _: ADA, LIMITS, clock=clock)
+
+    def socket(self, id: str = "s") -> Socket:
+        made = Socket(id)
+        self.commands.connected(made)
+        return made
+
+    async def ask(self, socket: Socket, command: str, topic: str, **more: Any) -> Any:
+        answer = await self.commands.run(socket, command, {"topic": topic, **more})
+        value = msgspec.json.decode(msgspec.json.encode(answer.value))
+        if answer.then is not None:
+            answer.then()
+        await settle()
+        return value
+
+    async def error(self, socket: Socket, command: str, topic: str, **more: Any) -> Any:
+        answer = await self.ask(socket, command, topic, **more)
+        assert list(answer) == ["error"], answer
+        return answer["error"]
+
+    async def watch(self, topic: str, id: str = "s") -> "Viewer":
+        socket = self.socket(id)
+        return Viewer(socket, await self.ask(socket, "subscribe", topic))
+
+    async def close(self) -> None:
+        await self.dashboards.close()
+        await self.topics.close()
+        await self.engine.close()
+
+
+class Viewer:
+    """What a page makes of what it is sent, by the rules of the wire."""
+
+    def __init__(self, socket: Socket, answer: Any) -> None:
+        assert "error" not in answer, answer
+        self.socket = socket
+        self.offset: int = answer["offset"]
+        self.items: dict[str, Any] = {
+            item["key"]: item["data"] for item in answer["snapshot"]["items"]
+        }
+        self.events: list[tuple[str, str]] = []
+
+    async def look(self) -> dict[str, Any]:
+        """What it shows once everything has come."""
+        await settle()
+        got, self.socket.got = self.socket.got, []
+        for event, data in got:
+            if event != "publication":
+                self.events.append((event, data))
+                continue
+            assert (data.offset - 1 if data.after is None else data.after) == self.offset
+            self.offset = data.offset
+            if not data.event:
+                continue
+            self.events.append((data.event, data.key))
+            value = data.data
+            if data.patch is not None:
+                value = apply_patch(self.items[data.key], data.patch)
+            entry = Entry(data.offset, data.mark, 0, data.event, value, key=data.key)
+            self.items = state_after(self.items, [entry])
+        return self.items
+
+
+@asynccontextmanager
+async def nodes(
+    folder: Path, count: int = 1, settings: DashboardSettings = SETTINGS, **more: Any
+) -> AsyncIterator[list[Node]]:
+    """Nodes of one server: they share the database, the topics' store and the bus."""
+    clock = ManualClock()
+    store = await open_store(data_dir=folder / "data", clock=clock)
+    kept, bus = MemoryStore(clock=clock, ids=Ids.seeded(4)), LocalBus()
+    made = [Node(store, kept, bus, clock, settings, **more) for _ in range(count)]
+    try:
+        yield made
+    finally:
+        for node in made:
+            await node.close()
+        await store.close()
