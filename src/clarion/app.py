@@ -42,7 +42,7 @@ from clarion.features.search import Search
 from clarion.features.upstream import Caller, Routes
 from clarion.ids import Ids
 from clarion.jobs import Job, Queue, Worker
-from clarion.notifications import Inbox, Notifications, inbox_kind
+from clarion.notifications import Inbox, Notifications, NotifyingTriggers, inbox_kind
 from clarion.outbound import Outbound
 from clarion.realtime import Namespace, Server, Socket
 from clarion.realtime.admin import instrument
@@ -72,6 +72,7 @@ class App:
     Attributes:
         io: The Socket.IO server; an application adds its handlers here. `/` is its own, `io.home` is Clarion's.
         notifications: Sends notifications.
+        triggers: Takes what kinds of topics want people to be told of.
         inbox: Everybody's inbox.
         accounts: Clarion's own logins.
         keys: API keys.
@@ -201,7 +202,7 @@ class App:
         self.engine.start()
         self._closing.push_async_callback(self.engine.close)
         self.topics.start()
-        self.search.live.start()
+        await self.search.start()
         self._closing.push_async_callback(self.topics.close)
         await self.presence.start()
         self._closing.push_async_callback(self.presence.close)
@@ -289,6 +290,7 @@ class App:
         )
         self.inbox = Inbox(self.store, self.engine, clock=clock, ids=ids)
         self.notifications = Notifications(self.store, self.inbox, limits, clock=clock, ids=ids)
+        self.triggers = NotifyingTriggers(self.notifications)
         self.commands = Commands(
             self.engine,
             self.topics,
@@ -324,6 +326,7 @@ class App:
             self.settings.limits,
             clock=self.clock,
             ids=self.ids,
+            triggers=self.triggers,
         )
         self.kinds.add(self.search.live.kind)
         self._closing.push_async_callback(self.search.close)

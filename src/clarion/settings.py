@@ -204,6 +204,9 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     search_document_bytes: Annotated[
         int, _help("A document's data (bytes of JSON): 413", ge=1, le=1 << 20)
     ] = 65_536
+    search_saved: Annotated[int, _help("Saved searches of one collection: 429 too_many", ge=1)] = (
+        10_000
+    )
     search_standing: Annotated[
         int, _help("Different queries that this process keeps true: ack too_many, 429", ge=1)
     ] = 100_000

@@ -124,6 +124,9 @@ search_standing = _gauge("search_standing", "Queries that are kept true")
 search_fetches = _counter(
     "search_fetches", "Windows of standing queries that were fetched from the database"
 )
+search_handed = _counter(
+    "search_handed", "Documents that began to match a saved search: handed, refused", "result"
+)
 # ── Redis ──
 presence_devices = _gauge("presence_devices", "Connections of this process in presence rooms")
 bus_gaps = _counter("bus_gaps", "Channels between nodes that may have missed messages")

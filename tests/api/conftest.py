@@ -26,6 +26,7 @@ from clarion.settings import Auth, Limits, Realtime, Settings
 from clarion.storage import Store, open_store
 from clarion.topics import Kinds, TopicEngine, Topics
 from clarion.topics.stores import MemoryStore
+from tests.support.triggers import NotedTriggers
 
 PASSWORD = "correct horse battery"
 AUDIENCE = "clarion"
@@ -83,8 +84,15 @@ class Site:
         )
         self.activity = Streams(store, self.engine, settings.limits, clock=self.clock, ids=self.ids)
         kinds.add(activity_kind(store, partial(publish, self.activity)))
+        self.triggers = NotedTriggers()
         self.search = Search(
-            store, bus, self.engine, settings.limits, clock=self.clock, ids=self.ids
+            store,
+            bus,
+            self.engine,
+            settings.limits,
+            clock=self.clock,
+            ids=self.ids,
+            triggers=self.triggers,
         )
         kinds.add(self.search.live.kind)
         self.dashboards = Dashboards(

@@ -136,6 +136,7 @@ def _path(door: Door) -> str:
         .replace("{collection}", "x")
         .replace("{stream}", "x" * 247)
         .replace("{widget}", "x")
+        .replace("{name}", "x")
     )
     return path.replace("{action}", "read").replace("{code}", "invalid")
 

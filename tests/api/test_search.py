@@ -1,13 +1,17 @@
 """Search over HTTP: collections, documents one by one and in batches, and asking for them; by those who may, in their tenant."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from clarion.auth import Principal
+from clarion.notifications import Message
 from clarion.settings import Limits
 from tests.api.conftest import Site, opened, problem
+from tests.api.live import lively
 from tests.api.test_topics import back_end, user
 
 AT = "/v1/search/collections/shoes"
@@ -213,3 +217,31 @@ async def test_each_limit_is_named(tmp_path: Path) -> None:
         assert problem(await http.post(f"{AT}/documents", json=batch), 422, "invalid")["limit"] == 3
         long = await http.put(f"{AT}/documents/{'x' * 256}", json={"data": {}})
         assert long.status_code in {404, 422}
+
+
+async def test_a_saved_search_notifies_of_what_begins_to_match(tmp_path: Path) -> None:
+    """Through the whole server: the notification is in the inbox, with what was found; what is none is refused where it is saved."""
+    async with lively(tmp_path) as live:
+        http = await live.back_end(scopes=["search:*", "notifications:send"])
+        await http.put(AT, json=DEFINITION)
+        at = f"{AT}/saved/ann%2Fred"
+        ann = {"id": "ann", "name": "Ann"}
+        wrong = {"query": {"text": "red"}, "trigger": {"recipients": [ann]}}
+        pointer = problem(await http.put(at, json=wrong), 422, "invalid")["errors"][0]["pointer"]
+        assert pointer == "/trigger/title"
+        wrong["trigger"]["title"] = "A red shoe"
+        assert (await http.put(at, json=wrong)).json()["name"] == "ann/red"
+        assert (await http.get(at)).json()["query"] == {"text": "red"}
+        assert (await http.get(f"{AT}/saved")).json()["more"] is False
+        await http.put(f"{AT}/documents/a", json={"data": {"title": "red"}})
+        items: list[Message] = []
+        async with asyncio.timeout(10):
+            while not items:
+                items = (await live.app.inbox.page(Principal(id="ann"))).items
+        [message] = items
+        assert (message.title, message.data) == (
+            "A red shoe",
+            {"search": {"collection": "shoes", "name": "ann/red", "id": "a"}},
+        )
+        assert (await http.delete(at)).status_code == 204
+        problem(await http.delete(at), 404, "not_found")

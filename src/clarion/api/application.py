@@ -81,6 +81,7 @@ def build_api(
     topics_doors.add(api, topics, engine, settings.limits)
     activity_doors.add(api, activity, topics, settings.limits)
     search_doors.add(api, search, settings.limits)
+    search_doors.add_saved(api, search)
     presence_doors.add(api, presence, topics, settings.limits)
     dashboards_doors.add(api, dashboards)
     keys_doors.add(api, keys)

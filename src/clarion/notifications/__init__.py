@@ -5,6 +5,7 @@ from clarion.notifications.log import inbox_kind
 from clarion.notifications.messages import ChangedAll, InboxPage, Message
 from clarion.notifications.notifications import Accepted, CreateNotification, Notifications
 from clarion.notifications.recipients import Recipient, UserId
+from clarion.notifications.triggers import NotifyingTriggers
 
 __all__ = [
     "Accepted",
@@ -14,6 +15,7 @@ __all__ = [
     "InboxPage",
     "Message",
     "Notifications",
+    "NotifyingTriggers",
     "Recipient",
     "UserId",
     "inbox_kind",

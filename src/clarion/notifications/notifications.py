@@ -108,7 +108,12 @@ class Notifications:
             IdempotencyConflict: The key was used with another body.
             OutcomeUnknown: The write had begun and its end was not seen: repeat it with the same key.
         """
-        people = self._check(body, idempotency_key)
+        if idempotency_key is not None and not _KEY.fullmatch(idempotency_key):
+            raise Invalid(
+                "an Idempotency-Key is 1 to 255 printable ASCII characters",
+                faults=[Fault("Idempotency-Key", "not 1 to 255 printable ASCII characters")],
+            )
+        people = self.check(body)
         for _ in range(_TRIES):
             answer, rows = self._rows(caller, body, people, idempotency_key or "")
             outcomes: list[Outcome] = await self._store.apply(ACCEPT, rows)
@@ -145,12 +150,12 @@ class Notifications:
             if some < _SLICE:
                 return removed
 
-    def _check(self, body: CreateNotification, key: str | None) -> list[Named]:
-        if key is not None and not _KEY.fullmatch(key):
-            raise Invalid(
-                "an Idempotency-Key is 1 to 255 printable ASCII characters",
-                faults=[Fault("Idempotency-Key", "not 1 to 255 printable ASCII characters")],
-            )
+    def check(self, body: CreateNotification) -> list[Named]:
+        """Refuse what can never be sent. Returns its recipients, each once; whether they are known is not looked at.
+
+        Raises:
+            Invalid: There are too many recipients, or a member is too large or too deep.
+        """
         if len(body.recipients) > self._limits.recipients:
             raise Invalid(
                 f"{len(body.recipients)} recipients exceed limits.recipients = {self._limits.recipients}",

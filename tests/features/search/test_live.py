@@ -24,6 +24,7 @@ from clarion.topics import Kinds, TopicEngine
 from clarion.topics.arguments import SubscribeArgs
 from clarion.topics.stream import Position
 from tests.features.search.strategies import FIELDS, documents, queries
+from tests.support.triggers import NotedTriggers
 from tests.topics.fakes import Socket
 
 GRANT = {"search:*": ("subscribe",)}
@@ -36,12 +37,15 @@ class Site:
     """A search over a store, an engine, and sockets that note what they get."""
 
     def __init__(self, store: Any, limits: Limits) -> None:
-        self.clock, self.store = ManualClock(), store
+        self.clock, self.store, self.limits = ManualClock(), store, limits
         kinds, bus = Kinds(), LocalBus()
         self.engine = TopicEngine(
             lambda event, data: (event, data), kinds, bus, limits, clock=self.clock, ids=Ids.seeded(1)
         )  # fmt: skip
-        self.search = Search(store, bus, self.engine, limits, clock=self.clock, ids=Ids.seeded(2))
+        self.triggers = NotedTriggers()
+        self.search = Search(
+            store, bus, self.engine, limits, clock=self.clock, ids=Ids.seeded(2), triggers=self.triggers
+        )  # fmt: skip
         kinds.add(self.search.live.kind)
         self._numbers = itertools.count()
 

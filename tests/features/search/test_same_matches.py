@@ -29,6 +29,7 @@ from clarion.storage import open_store
 from clarion.topics import Kinds, TopicEngine
 from tests.features.search.strategies import CASES, FIELDS, documents, queries
 from tests.support.services import Postgres
+from tests.support.triggers import NotedTriggers
 
 DEFINITION = Definition(FIELDS, ["state", "ok"])
 CORPUS = st.dictionaries(
@@ -56,7 +57,9 @@ async def opened(
         store = await open_store(data_dir=where, clock=clock)
     bus, ids, given_limits = LocalBus(), Ids(), Limits(**limits)
     engine = TopicEngine(lambda *event: event, Kinds(), bus, given_limits, clock=clock, ids=ids)
-    search = Search(store, bus, engine, given_limits, clock=clock, ids=ids)
+    search = Search(
+        store, bus, engine, given_limits, clock=clock, ids=ids, triggers=NotedTriggers()
+    )
     try:
         yield search
     finally:

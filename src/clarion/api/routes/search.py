@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from clarion.api.layer import READS, WRITES, Api
 from clarion.api.limits import PerCaller
 from clarion.auth.principal import Principal
-from clarion.auth.rights import ByItem, Right
+from clarion.auth.rights import AllOf, ByItem, Right
 from clarion.errors import ClarionError, Conflict, Fault, Invalid, NotFound, TooCostly, TooMany
 from clarion.features.search import (
     COLLECTION_NAME,
@@ -21,6 +21,8 @@ from clarion.features.search import (
     Definition,
     Document,
     Results,
+    SavedSearch,
+    SaveSearch,
     Search,
     Written,
     viewer_of,
@@ -28,6 +30,7 @@ from clarion.features.search import (
 from clarion.settings import Limits
 from clarion.telemetry import limit_exceeded
 
+_SAVE = AllOf(Right("search:write"), Right("notifications:send"))
 _READ, _WRITE, _ASK = Right("search:read"), Right("search:write"), ByItem("search:read")
 
 CollectionName = Annotated[
@@ -54,6 +57,34 @@ class DocumentPath(Struct, frozen=True):
 
     collection: CollectionName
     id: DocumentId
+
+
+class SavedPath(Struct, frozen=True):
+    """Names a saved search."""
+
+    collection: CollectionName
+    name: Annotated[
+        str,
+        Meta(
+            pattern=r"^[^\x00-\x1f\x7f-\x9f]+$(?!\n)",
+            max_length=128,
+            description="The saved search's name in its collection",
+        ),
+    ]
+
+
+class SavedQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which saved searches."""
+
+    after: Annotated[str, Meta(max_length=128, description="Behind this name")] | UnsetType = UNSET
+    limit: Annotated[int, Meta(ge=1, le=100, description="Saved searches of a page")] = 100
+
+
+class SavedPage(Struct, frozen=True):
+    """Saved searches in the order of their names."""
+
+    items: list[SavedSearch]
+    more: Annotated[bool, Meta(description="There are further ones, behind the last one's name")]
 
 
 class CollectionsQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -297,6 +328,66 @@ def add(api: Api, search: Search, limits: Limits) -> None:
         if body.cursor is not UNSET:
             given["cursor"] = body.cursor
         return await search.query(caller.tenant, path.collection, given, viewer)
+
+
+def add_saved(api: Api, search: Search) -> None:
+    """Open the doors of saved searches."""
+
+    @api.route(
+        "GET",
+        "/v1/search/collections/{collection}/saved",
+        right=_READ,
+        limit=PerCaller(),
+        errors=(*READS, NotFound),
+    )
+    async def list_saved_searches(
+        caller: Principal, path: CollectionPath, query: SavedQuery
+    ) -> SavedPage:
+        """Page through a collection's saved searches."""
+        after = "" if query.after is UNSET else query.after
+        items, more = await search.saved.list(caller.tenant, path.collection, after, query.limit)
+        return SavedPage(list(items), more)
+
+    @api.route(
+        "PUT",
+        "/v1/search/collections/{collection}/saved/{name:path}",
+        right=_SAVE,
+        limit=PerCaller(),
+        errors=(*WRITES, NotFound, TooMany),
+        example=SaveSearch(
+            {"text": "red shoe", "where": {"price": {"lt": 50}}},
+            {"recipients": ["ann"], "title": "A red shoe below 50"},
+        ),
+    )
+    async def put_saved_search(caller: Principal, path: SavedPath, body: SaveSearch) -> SavedSearch:
+        """Save a search: from now on each document that begins to match sends the notification.
+
+        `trigger` is what `POST /v1/notifications` takes; its `data` gets `search: {collection, name, id}`. With `access` it sees no more than a reader with these tags.
+        """
+        return await search.saved.put(caller.tenant, path.collection, path.name, body)
+
+    @api.route(
+        "GET",
+        "/v1/search/collections/{collection}/saved/{name:path}",
+        right=_READ,
+        limit=PerCaller(),
+        errors=(*READS, NotFound),
+    )
+    async def get_saved_search(caller: Principal, path: SavedPath) -> SavedSearch:
+        """Read a saved search."""
+        return await search.saved.get(caller.tenant, path.collection, path.name)
+
+    @api.route(
+        "DELETE",
+        "/v1/search/collections/{collection}/saved/{name:path}",
+        right=_WRITE,
+        limit=PerCaller(),
+        status=204,
+        errors=(*WRITES, NotFound),
+    )
+    async def delete_saved_search(caller: Principal, path: SavedPath) -> None:
+        """Remove a saved search."""
+        await search.saved.remove(caller.tenant, path.collection, path.name)
 
 
 def _result(outcome: Written | ClarionError) -> DocumentResult:

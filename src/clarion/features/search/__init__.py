@@ -2,6 +2,7 @@
 
 from clarion.features.search.collections import COLLECTION_NAME, Collection, Definition
 from clarion.features.search.documents import Content, Written
+from clarion.features.search.saved import SavedSearch, SaveSearch
 from clarion.features.search.search import Count, Document, Results, Search
 from clarion.features.search.viewers import viewer_of
 
@@ -13,6 +14,8 @@ __all__ = [
     "Definition",
     "Document",
     "Results",
+    "SaveSearch",
+    "SavedSearch",
     "Search",
     "Written",
     "viewer_of",

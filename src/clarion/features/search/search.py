@@ -21,11 +21,14 @@ from clarion.features.search.finding import Finder, Hit, Viewer, cursor_behind, 
 from clarion.features.search.highlights import highlights
 from clarion.features.search.live import Live
 from clarion.features.search.query import Query, parse
+from clarion.features.search.saved import Saved
 from clarion.ids import Ids
 from clarion.settings import Limits
 from clarion.storage import Param, Store
+from clarion.storage import saved_searches as saved_sql
 from clarion.storage import search as sql
 from clarion.topics import TopicEngine
+from clarion.topics.triggers import Triggers
 
 SLICE: Final = 500  # rows of a table that are removed in one transaction
 _decode = msgspec.json.Decoder(float_hook=float).decode
@@ -95,6 +98,7 @@ class Search:
         limits: `search_*`.
         clock: Time of changes.
         ids: For the logs of standing queries.
+        triggers: What saved searches find is handed to.
     """
 
     def __init__(
@@ -106,6 +110,7 @@ class Search:
         *,
         clock: Clock,
         ids: Ids,
+        triggers: Triggers,
     ) -> None:
         self._store = store
         self._limits = limits
@@ -115,14 +120,21 @@ class Search:
         self.live = Live(
             store, self.collections, self._finder, bus, engine, limits, clock=clock, ids=ids
         )
+        self.saved = Saved(store, self.collections, bus, limits, clock, triggers)
         self._writer = Writer(store, self.collections, limits, clock, self.live.changed)
 
     async def _ended(self, tenant: str, number: int) -> None:
         await self.live.ended(tenant, number)
 
+    async def start(self) -> None:
+        """Begin to look for what was saved, and to forget queries that nobody is subscribed to."""
+        await self.saved.start()
+        self.live.start()
+
     async def close(self) -> None:
         """Write what waits."""
         await self._writer.close()
+        await self.saved.close()
         await self.live.close()
 
     # ── documents ──
@@ -225,6 +237,8 @@ class Search:
                     await tx.apply(sql.REMOVE, keys)
                 count += len(keys)
             async with self._store.transaction() as tx:
+                await tx.execute(saved_sql.FORGET, **where)
+                await tx.execute(saved_sql.END, **where)
                 await tx.execute(sql.FORGET_CHANGES, **where)
                 await tx.execute(sql.REMOVE_COLLECTION, **where)
         return count

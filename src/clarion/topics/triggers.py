@@ -1,0 +1,46 @@
+"""Triggers: what a kind of topic asks for when somebody is to hear of something who may not be looking, such as a document that begins to match.
+
+A kind knows nothing of notifications: `app.py` gives it what does. Whoever hands the same trigger on twice does so under the same key, with which it has its effect once.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+
+class Trigger(Struct, frozen=True):
+    """Something has happened, and somebody is to be told.
+
+    Args:
+        tenant: Whose.
+        source: The kind that it comes from, such as `search`.
+        key: Names this happening, within the source: the same if it is handed on again; 1 to 255 printable ASCII characters.
+        notification: Whom to tell what, as `POST /v1/notifications` takes it.
+        about: What has happened; the notification's `data` gets it under the source's name.
+    """
+
+    tenant: str
+    source: str
+    key: str
+    notification: Mapping[str, Any]
+    about: Mapping[str, Any]
+
+
+class Triggers(Protocol):
+    """Takes triggers."""
+
+    def check(self, notification: Mapping[str, Any]) -> None:
+        """Look at what is to be handed on later, while whoever asks for it is there to hear of it.
+
+        Raises:
+            Invalid: It is no notification; pointers begin at it.
+        """
+
+    async def hand(self, trigger: Trigger) -> None:
+        """Hand a trigger on, at least once; returns when it cannot be lost any more.
+
+        Raises:
+            PeerError: It will never be possible: pass it over.
+            ServerError: It is not possible now: try again.
+        """
