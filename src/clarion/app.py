@@ -35,7 +35,7 @@ from clarion.auth.tenants import FOREIGN, rooms_of_tenant, user_room
 from clarion.bus import LocalBus
 from clarion.clock import Clock, SystemClock
 from clarion.errors import ClarionError, SettingsError, Unauthenticated
-from clarion.features.activity import Streams, activity_kind, publish
+from clarion.features.activity import Streams, Timelines, activity_kind, publish
 from clarion.features.dashboard import Dashboards
 from clarion.features.presence import Presence
 from clarion.features.search import Search
@@ -80,6 +80,7 @@ class App:
         kinds: Kinds of topics, with rows of their own; an application may add its own.
         topics: Topics: publishing, reading, and kinds that have no rows of their own.
         activity: Streams of activities.
+        timelines: Which streams users follow, and what these have.
         search: Collections of documents, and asking for them.
         presence: Who is where.
         dashboards: Dashboards, and what their widgets show.
@@ -306,6 +307,7 @@ class App:
             self.store, self.engine, self.settings.limits, clock=self.clock, ids=self.ids
         )
         self.kinds.add(activity_kind(self.store, partial(publish, self.activity)))
+        self.timelines = Timelines(self.store, self.settings.limits, self.clock)
 
     def _make_dashboards(self) -> None:
         settings = self.settings
@@ -399,6 +401,7 @@ class App:
             topics=self.topics,
             engine=self.engine,
             activity=self.activity,
+            timelines=self.timelines,
             search=self.search,
             presence=self.presence,
             dashboards=self.dashboards,

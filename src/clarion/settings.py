@@ -192,6 +192,9 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     activity_days: Annotated[
         int, _help("Activities published longer ago (days; 0: none) are removed", ge=0, le=36_600)
     ] = 366
+    activity_follows: Annotated[
+        int, _help("Streams of activities that one user follows: 429 too_many", ge=1, le=100_000)
+    ] = 2_000
     # Dashboards
     dashboards: Annotated[int, _help("Dashboards of one tenant: 429 too_many", ge=1)] = 1_000
     dashboard_widgets: Annotated[int, _help("Widgets of one dashboard: 422", ge=1, le=400)] = 100

@@ -15,7 +15,7 @@ from clarion.auth import OneKey, TokenIssuer, TokenVerifier, secret_key, system
 from clarion.auth.tokens import ISSUER
 from clarion.bus import LocalBus
 from clarion.clock import ManualClock
-from clarion.features.activity import Streams, activity_kind, publish
+from clarion.features.activity import Streams, Timelines, activity_kind, publish
 from clarion.features.dashboard import Dashboards
 from clarion.features.presence import Presence
 from clarion.features.search import Search
@@ -85,6 +85,7 @@ class Site:
         self.activity = Streams(store, self.engine, settings.limits, clock=self.clock, ids=self.ids)
         kinds.add(activity_kind(store, partial(publish, self.activity)))
         self.triggers = NotedTriggers()
+        self.timelines = Timelines(store, settings.limits, self.clock)
         self.search = Search(
             store,
             bus,
@@ -118,6 +119,7 @@ class Site:
             topics=self.topics,
             engine=self.engine,
             activity=self.activity,
+            timelines=self.timelines,
             search=self.search,
             presence=self.presence,
             dashboards=self.dashboards,

@@ -88,6 +88,7 @@ def _walk(site: Site) -> Api:
         topics=site.topics,
         engine=site.engine,
         activity=site.activity,
+        timelines=site.timelines,
         search=site.search,
         presence=site.presence,
         dashboards=site.dashboards,

@@ -38,3 +38,12 @@ async def test_a_stream_is_written_and_read(clarion: AsyncClient) -> None:
     with pytest.raises(ApiError) as caught:
         await clarion.activity("user:a/b", made.activity.id)
     assert caught.value.code == "not_found"
+
+
+async def test_users_are_let_follow(clarion: AsyncClient) -> None:
+    """Twice is once; names with a slash lead nowhere else."""
+    first = await clarion.follow("a/nn", "user:b/ob")
+    assert first.stream == "user:b/ob"
+    assert await clarion.follow("a/nn", "user:b/ob") == first
+    await clarion.unfollow("a/nn", "user:b/ob")
+    await clarion.unfollow("a/nn", "user:b/ob")

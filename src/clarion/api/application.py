@@ -33,10 +33,11 @@ from clarion.api.routes import presence as presence_doors
 from clarion.api.routes import rooms as rooms_doors
 from clarion.api.routes import search as search_doors
 from clarion.api.routes import sockets as sockets_doors
+from clarion.api.routes import timelines as timelines_doors
 from clarion.api.routes import topics as topics_doors
 from clarion.api.routes.health import Readiness
 from clarion.clock import Clock
-from clarion.features.activity import Streams
+from clarion.features.activity import Streams, Timelines
 from clarion.features.dashboard import Dashboards
 from clarion.features.presence import Presence
 from clarion.features.search import Search
@@ -61,6 +62,7 @@ def build_api(
     topics: Topics,
     engine: TopicEngine,
     activity: Streams,
+    timelines: Timelines,
     search: Search,
     presence: Presence,
     dashboards: Dashboards,
@@ -80,6 +82,7 @@ def build_api(
     sockets_doors.add(api, io)
     topics_doors.add(api, topics, engine, settings.limits)
     activity_doors.add(api, activity, topics, settings.limits)
+    timelines_doors.add(api, timelines, topics, settings.limits)
     search_doors.add(api, search, settings.limits)
     search_doors.add_saved(api, search)
     presence_doors.add(api, presence, topics, settings.limits)
@@ -109,6 +112,7 @@ def build_http(
     topics: Topics,
     engine: TopicEngine,
     activity: Streams,
+    timelines: Timelines,
     search: Search,
     presence: Presence,
     dashboards: Dashboards,
@@ -132,6 +136,7 @@ def build_http(
         topics: Topics, published to and read.
         engine: Has the subscriptions.
         activity: Streams of activities.
+        timelines: What users follow.
         search: Collections of documents.
         presence: Who is where.
         dashboards: What they show, and what their widgets are given.
@@ -158,6 +163,7 @@ def build_http(
         topics=topics,
         engine=engine,
         activity=activity,
+        timelines=timelines,
         search=search,
         presence=presence,
         dashboards=dashboards,

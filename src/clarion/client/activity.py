@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, TypeVar
 
 from clarion.client import activity_calls
-from clarion.client.activity_calls import Activity, ActivityPage, ActivityWritten
+from clarion.client.activity_calls import Activity, ActivityPage, ActivityWritten, Follow
 from clarion.client.calls import Call
 
 T = TypeVar("T")
@@ -71,6 +71,14 @@ class ActivityCalls:
         """Remove an activity."""
         return self.call(activity_calls.remove(stream, id))
 
+    def follow(self, user: str, stream: str) -> Follow:
+        """Let a user follow a stream: what is in it is in their timeline, as far as their token lets them read it."""
+        return self.call(activity_calls.follow(user, stream))
+
+    def unfollow(self, user: str, stream: str) -> None:
+        """Let a user follow a stream no longer."""
+        self.call(activity_calls.unfollow(user, stream))
+
 
 class AsyncActivityCalls:
     """The same as coroutines."""
@@ -122,3 +130,11 @@ class AsyncActivityCalls:
     async def remove_activity(self, stream: str, id: str) -> ActivityWritten:
         """As `ActivityCalls.remove_activity`."""
         return await self.call(activity_calls.remove(stream, id))
+
+    async def follow(self, user: str, stream: str) -> Follow:
+        """As `ActivityCalls.follow`."""
+        return await self.call(activity_calls.follow(user, stream))
+
+    async def unfollow(self, user: str, stream: str) -> None:
+        """As `ActivityCalls.unfollow`."""
+        await self.call(activity_calls.unfollow(user, stream))

@@ -22,6 +22,13 @@ class Activity(msgspec.Struct, frozen=True, kw_only=True):
     updated: str
 
 
+class Follow(msgspec.Struct, frozen=True):
+    """A stream that a user follows, and since when (RFC 3339)."""
+
+    stream: str
+    since: str
+
+
 class ActivityPage(msgspec.Struct, frozen=True):
     """A page of a stream, newest first; `next` is the `cursor` of the page behind."""
 
@@ -88,6 +95,20 @@ def edit(stream: str, id: str, given: Mapping[str, Any]) -> Call[ActivityWritten
 def remove(stream: str, id: str) -> Call[ActivityWritten]:
     """`DELETE /v1/activity/{stream}/activities/{id}`."""
     return Call("DELETE", _one(stream, id), ActivityWritten, is_repeatable=False)
+
+
+def follow(user: str, stream: str) -> Call[Follow]:
+    """`PUT /v1/users/{id}/follows/{stream}`."""
+    return Call("PUT", _follow(user, stream), Follow)
+
+
+def unfollow(user: str, stream: str) -> Call[dict[str, Any]]:
+    """`DELETE /v1/users/{id}/follows/{stream}`."""
+    return Call("DELETE", _follow(user, stream), dict)
+
+
+def _follow(user: str, stream: str) -> str:
+    return f"/v1/{place('users', user)}/{place('follows', stream)}"
 
 
 def _at(stream: str) -> str:

@@ -194,6 +194,11 @@ PAGE = Sql(
         WHERE h.tenant = :tenant AND h.stream = :stream ORDER BY p.published_ms DESC, p.id DESC""",
     PageRow,
 )
+BELOW = Sql(
+    f"""SELECT {_SAYS} FROM activity WHERE {_OF} AND (published_ms, id) < (:before_ms, :before_id)
+        ORDER BY published_ms DESC, id DESC LIMIT :n""",
+    ActivityRow,
+)
 FIND = Sql(f"SELECT {_SAYS} FROM activity WHERE {_OF} AND id = :id", ActivityRow)
 FIND_FOREIGN = Sql(
     f"""SELECT {_SAYS} FROM activity

@@ -177,7 +177,7 @@ class Streams:
         Raises:
             Invalid: The cursor is none of ours, or the limit out of range.
         """
-        before_ms, before_id = (NEWEST_MS, "") if cursor is None else _place(cursor)
+        before_ms, before_id = (NEWEST_MS, "") if cursor is None else place_of(cursor)
         if not 1 <= limit <= PAGE_MAX:
             raise Invalid(faults=[Fault("?limit", f"1 to {PAGE_MAX}")])
         rows = await self._store.fetch(
@@ -412,7 +412,12 @@ def _ms(published: Any, now_ms: int) -> int:
     return ms
 
 
-def _place(cursor: str) -> tuple[int, str]:
+def place_of(cursor: str) -> tuple[int, str]:
+    """The place that a page's `next` names: time (ms) and id.
+
+    Raises:
+        Invalid: It is none of ours.
+    """
     ms, dot, id = cursor.partition(".")
     if not (ms.isascii() and ms.isdigit() and len(ms) <= 15 and dot and 0 < len(id) <= 64):
         raise Invalid(
