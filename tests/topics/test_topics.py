@@ -16,6 +16,7 @@ from clarion.topics import Call, Granted, Publish, Published, SignedIn, Topic, T
 from clarion.topics.changes import Change, state_after
 from clarion.topics.commands import Commands
 from clarion.topics.patches import apply_patch
+from clarion.topics.reading import Reader as Reading
 from clarion.topics.stores import MemoryStore
 from clarion.topics.stream import Entry
 from tests.topics.fakes import Bench, Socket, settle
@@ -147,6 +148,10 @@ async def test_a_stream_has_events_and_no_state(house: House) -> None:
         ("chat:x", {"data": 1}, "invalid", "/event"),
         ("chat:x", {"event": "said", "version": 1}, "invalid", ""),
         ("chat:x", {"event": "e" * 256}, "invalid", "/event"),
+        ("chat:x", {"event": "said", "id": "\ud83d"}, "invalid", "/id"),
+        ("chat:x", {"event": "said", "tags": {"a": "\ud83d"}}, "invalid", "/tags"),
+        ("chat:x", {"event": "said", "tags": {"\0": "a"}}, "invalid", "/tags"),
+        ("chat:*", {"event": "said"}, "invalid", None),
         ("nothing:x", {"event": "said"}, "not_found", None),
         ("sum:open-1", {"event": "said"}, "forbidden", None),
         ("inbox", {"event": "said"}, "invalid", None),
@@ -317,6 +322,54 @@ async def test_pages_of_a_filtered_state_lead_on(
             break
         page = await house.ask(socket, "page", "board:x", after=page["next"])
     assert found == [["a"], [], ["e"]]
+
+
+async def test_a_page_of_large_items_fits_into_an_ack(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the subscriber would be closed as slow, again and again. It has one item at least, so that paging ends."""
+    monkeypatch.setattr("clarion.topics.stores.base.PAGE_BYTES", 120)
+    board, socket = house.topics.of("board:x"), house.socket()
+    for key, size in {"a": 10, "b": 10, "c": 190, "d": 10, "e": 10}.items():
+        await board.set(key, "x" * size)
+    page, found = (await house.ask(socket, "subscribe", "board:x"))["snapshot"], []
+    while True:
+        found.append([item["key"] for item in page["items"]])
+        if not page["more"]:
+            break
+        page = await house.ask(socket, "page", "board:x", after=page["next"])
+    assert found == [["a", "b"], ["c"], ["d", "e"]]
+
+
+async def test_what_is_rewound_and_what_is_read_of_a_log_fit_into_an_answer(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest that fit, and the oldest, with the news that there are more; one at least."""
+    monkeypatch.setattr("clarion.topics.answers.ANSWER_BYTES", 400)
+    chat, socket = house.topics.of("chat:x"), house.socket()
+    for size in (10, 10, 190, 190):
+        await chat.publish("said", "x" * size)
+    answer = await house.ask(socket, "subscribe", "chat:x", rewind={"count": 10})
+    assert [each["offset"] for each in answer["publications"]] == [4]
+    reader, after, read = Reading(house.bench.kinds, 255), 0, []
+    while True:
+        page = await reader.history(ADA, "chat:x", after, None, 10)
+        read.append([entry.offset for entry in page.entries])
+        if not page.has_more:
+            break
+        after = page.entries[-1].offset
+    assert read == [[1, 2], [3], [4]]
+
+
+async def test_what_is_rewound_passes_the_filter(house: House) -> None:
+    """Like everything else that a subscriber with a filter gets."""
+    chat, socket = house.topics.of("chat:x"), house.socket()
+    for tags in (RED, BLUE, None, RED):
+        await chat.publish("said", 1, tags=tags)
+    answer = await house.ask(socket, "subscribe", "chat:x", filter=RED, rewind={"count": 10})
+    assert [(each["offset"], each.get("after")) for each in answer["publications"]] == [
+        (1, None), (4, 1),
+    ]  # fmt: skip
 
 
 RED, BLUE = {"team": "red"}, {"team": "blue"}

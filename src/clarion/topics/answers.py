@@ -1,6 +1,6 @@
 """What a client is told when it has subscribed: where it stands now, and what brings it there."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -11,8 +11,9 @@ from clarion.topics.kinds import Durability, Kind, Snapshot, Topic
 from clarion.topics.live import publication, wanted
 from clarion.topics.stream import Entry, Position, Reason, Recovered
 
-# A recovery larger than this is replaced by a snapshot: an ack must fit into a socket's queue (limits.egress_hard_bytes).
-RECOVERY_BYTES = 1 << 20
+# Of entries, about: an ack must fit into a socket's queue (limits.egress_hard_bytes). A larger recovery is replaced by a snapshot.
+ANSWER_BYTES = 1 << 20
+_encode = msgspec.json.Encoder().encode
 
 
 class LogInfo(Struct, frozen=True):
@@ -47,7 +48,7 @@ def recovered(
 ) -> Subscribed | None:
     """Everything that was missed behind the offset `since`; None if it is more than fits."""
     missed = shown(topic, since, found.entries, matches)
-    if len(msgspec.json.encode(missed)) > RECOVERY_BYTES:
+    if len(_encode(missed)) > ANSWER_BYTES:
         return None
     return _subscribed(kind, topic, found.position, recovered=True, publications=missed)
 
@@ -66,10 +67,24 @@ def anew(
     )
 
 
-def rewound(answer: Subscribed, topic: Topic, entries: Sequence[Entry]) -> Subscribed:
-    """The answer, with entries that came before its position."""
-    first = entries[0].offset - 1 if entries else answer.offset
-    return msgspec.structs.replace(answer, publications=shown(topic, first, entries, None))
+def rewound(
+    answer: Subscribed, topic: Topic, entries: Sequence[Entry], matches: Matches | None
+) -> Subscribed:
+    """The answer, with the newest of these entries, which came before its position, as far as they fit."""
+    some = entries[len(entries) - fitting(reversed(entries)) :]
+    first = some[0].offset - 1 if some else answer.offset
+    return msgspec.structs.replace(answer, publications=shown(topic, first, some, matches))
+
+
+def fitting(entries: Iterable[Entry]) -> int:
+    """How many of these entries, from the first on, fit into one answer; of several at least one."""
+    count = size = 0
+    for entry in entries:
+        size += len(_encode(entry))
+        if count and size > ANSWER_BYTES:
+            break
+        count += 1
+    return count
 
 
 def shown(

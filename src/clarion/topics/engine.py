@@ -341,7 +341,7 @@ class TopicEngine:
             answer = answers.anew(kind, topic, snapshot, reason, matches)
             if wish.rewind is not None:
                 entries = await self._rewind(kind, topic, wish.rewind, snapshot.position)
-                answer = answers.rewound(answer, topic, entries)
+                answer = answers.rewound(answer, topic, entries, matches)
         subscription.position = answer.position
         return answer
 

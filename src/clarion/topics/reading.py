@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from clarion.auth.principal import Principal
 from clarion.errors import Fault, Invalid
+from clarion.topics.answers import fitting
 from clarion.topics.arguments import check_name
 from clarion.topics.kinds import Kind, Kinds, Paged, Snapshot, Timed, Topic, parse
 from clarion.topics.stream import Entry, Position
@@ -112,7 +113,7 @@ class Reader:
             name: The topic.
             after: Entries behind this offset; None: all that are kept.
             since_ms: Entries that are not older (ms since 1970).
-            limit: At most so many, the oldest first.
+            limit: At most so many, the oldest first, and as many as fit into one answer.
 
         Raises:
             Invalid, NotFound, Forbidden: There is no such topic for them, or it does not know times.
@@ -125,7 +126,7 @@ class Reader:
                 raise Invalid(faults=[Fault("?since_ms", "this topic does not know when")])
             begin = max(begin, await kind.log.since(topic, since_ms))
         read = await kind.log.read(topic, begin, limit)
-        entries = read.entries
+        entries = read.entries[: fitting(read.entries)]
         next_offset = entries[0].offset if entries else read.top.offset + 1
         last = entries[-1].offset if entries else read.top.offset
         return History(

@@ -6,6 +6,7 @@ A store knows the five guards, dedupes by `id`, trims, and nothing else; what a 
 from collections.abc import Sequence
 from typing import Any, Final, Protocol, runtime_checkable
 
+import msgspec
 from msgspec import Struct
 
 from clarion.topics.changes import Change, Item, Outcome
@@ -19,6 +20,9 @@ REMEMBERED: Final = 10_000
 
 PAGE: Final = 500
 """Items of a page of a state."""
+PAGE_BYTES: Final = 1 << 20
+"""Of them, about: an ack must fit into a socket's queue (`limits.egress_hard_bytes`)."""
+_encode: Final = msgspec.json.Encoder().encode
 
 
 class Keep(Struct, frozen=True):
@@ -137,12 +141,18 @@ def announces(store: object) -> bool:
 def page_of(items: Items) -> dict[str, Any]:
     """A page as subscribers get it: `{items: [{key, data, offset, tags?}], more, next?}`; with `more`, what follows begins after `next`.
 
-    A filter may take items out of it, so that its last item says nothing.
+    It has at most `PAGE_BYTES`, but one item at least. A filter may take items out of it, so that its last item says nothing.
     """
-    shown = [
-        {"key": key, "data": item.data, "offset": item.offset}
-        | ({} if item.tags is None else {"tags": item.tags})
-        for key, item in items.items
-    ]
-    page: dict[str, Any] = {"items": shown, "more": items.more}
-    return {**page, "next": items.items[-1][0]} if items.more else page
+    shown: list[dict[str, Any]] = []
+    size = 0
+    for key, item in items.items:
+        one = {"key": key, "data": item.data, "offset": item.offset}
+        if item.tags is not None:
+            one["tags"] = item.tags
+        size += len(_encode(one))
+        if shown and size > PAGE_BYTES:
+            break
+        shown.append(one)
+    more = items.more or len(shown) < len(items.items)
+    page: dict[str, Any] = {"items": shown, "more": more}
+    return {**page, "next": shown[-1]["key"]} if more else page
