@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from clarion.auth import Principal
-from clarion.errors import ClarionError, Forbidden, Unauthenticated, Unavailable
+from clarion.errors import ClarionError, Conflict, Forbidden, Unauthenticated, Unavailable
 from clarion.telemetry import spawn
 from clarion.topics import Ask, Publish, PublishArgs, Reader, Topic, publish_many
 from clarion.topics.arguments import SubscribeArgs
@@ -206,6 +206,24 @@ async def test_who_leaves_while_the_application_is_asked_is_not_subscribed() -> 
     house.app.gate.set()
     await refusal(asking)
     assert house.bench.engine.occupancy(ROOM).subscriptions == 0
+
+
+async def test_an_unsubscribe_while_the_application_is_asked_calls_the_subscription_off() -> None:
+    """Of that topic, of that socket, and of no other; what is asked for afterwards counts again."""
+    house, socket, other = House(), Socket("a"), Socket("o")
+    house.app.gate = asyncio.Event()
+    asking = [
+        spawn(house.subscribe(ANN, each), name="subscribes") for each in (socket, other, socket)
+    ]
+    await settle(lambda: house.app.count == 1)
+    house.bench.engine.unsubscribe(socket, "room:y")
+    house.bench.engine.unsubscribe(socket, ROOM.wire)
+    asking.append(spawn(house.subscribe(ANN, socket), name="subscribes"))
+    await settle()
+    house.app.gate.set()
+    ended = await asyncio.gather(*asking, return_exceptions=True)
+    assert [type(each) for each in ended] == [Conflict, type(None), Conflict, type(None)]
+    assert house.bench.engine.occupancy(ROOM).subscriptions == 2
 
 
 async def test_whoever_is_in_is_asked_about_again() -> None:

@@ -146,8 +146,9 @@ async def test_what_no_topic_or_room_can_be_called_is_refused_by_every_command(
         assert (error["code"], error["errors"][0]["pointer"]) == ("invalid", f"/{member}")
 
 
-async def test_a_topic_without_a_kind_is_invalid_an_unknown_kind_is_not_found(desk: Desk) -> None:
+async def test_what_names_no_topic_is_invalid_an_unknown_kind_is_not_found(desk: Desk) -> None:
     assert (await desk.error("subscribe", {"topic": "ada"}))["code"] == "invalid"
+    assert (await desk.error("subscribe", {"topic": "sum:*"}))["code"] == "invalid"
     assert (await desk.error("subscribe", {"topic": "no:ada"}))["code"] == "not_found"
 
 

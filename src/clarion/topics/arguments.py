@@ -83,15 +83,24 @@ def check_name(member: str, name: str, limit: int) -> None:
     Raises:
         Invalid: It is one of those.
     """
-    if _UNFIT.search(name):
-        raise Invalid(
-            "a name has neither control characters nor half characters",
-            faults=[Fault(f"/{member}", "a control character, or half a character")],
-        )
+    check_text(member, name)
     if len(name.encode()) > limit:
         limit_exceeded.labels("name_bytes").inc()
         raise Invalid(
             f"a name has at most {limit} bytes of UTF-8 (limits.name_bytes)",
             faults=[Fault(f"/{member}", f"at most {limit} bytes")],
             limit=limit,
+        )
+
+
+def check_text(member: str, text: str) -> None:
+    """Refuse a name that has control characters, or halves of surrogate pairs.
+
+    Raises:
+        Invalid: It has.
+    """
+    if _UNFIT.search(text):
+        raise Invalid(
+            "a name has neither control characters nor half characters",
+            faults=[Fault(f"/{member}", "a control character, or half a character")],
         )

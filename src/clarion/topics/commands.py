@@ -247,9 +247,8 @@ class Commands:
     async def _subscribe(self, caller: Caller, principal: Principal, args: SubscribeArgs) -> Answer:
         check_name("topic", args.topic, self._limits.name_bytes)
         if args.token is not None:
-            principal = await self._with_token(principal, args.topic, args.token)
-            if caller.socket.id not in self._callers:
-                raise Conflict("the socket is gone")
+            with self._engine.deciding(caller.socket, args.topic):
+                principal = await self._with_token(principal, args.topic, args.token)
         answer, subscription = await self._engine.subscribe(caller.socket, principal, args)
         return Answer(answer, lambda: self._engine.go(subscription))
 

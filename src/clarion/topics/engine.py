@@ -7,7 +7,8 @@ cannot tell, the subscription ends with 3010 and the client comes back with its 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -73,6 +74,16 @@ class Occupancy(Struct, frozen=True):
     users: int
 
 
+class _Undecided:
+    """A wish to subscribe to what has this name, before there is a subscription."""
+
+    __slots__ = ("is_called_off", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.is_called_off = False
+
+
 class TopicEngine:
     """Subscriptions of this node's sockets.
 
@@ -106,6 +117,8 @@ class TopicEngine:
         self._books = Books(bus, prepare, self._receive)
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._ending = Ending()
+        # By socket. Nothing empty stays.
+        self._undecided: dict[str, list[_Undecided]] = {}
         bus.on_gap(self._on_gap)
 
     def start(self) -> None:
@@ -147,13 +160,12 @@ class TopicEngine:
         """
         topic = asked = parse("" if principal is None else principal.tenant, wish.topic)
         kind = self._kinds.find(topic.kind)
-        await kind.admit("subscribe", principal, topic)
         matches = None if wish.filter is None else compile_filter(wish.filter)
-        check_wish(kind, wish)
-        if kind.open is not None:
-            topic = await kind.open(topic, principal, wish.params or {})
-        if not socket.connected:  # it may have left while something was waited for
-            raise Conflict("the socket is gone")
+        with self.deciding(socket, wish.topic):
+            await kind.admit("subscribe", principal, topic)
+            check_wish(kind, wish)
+            if kind.open is not None:
+                topic = await kind.open(topic, principal, wish.params or {})
         name, mine = topic.wire, self._books.of(socket.id)
         if name not in mine and len(mine) >= self._limits.topics:
             limit_exceeded.labels("topics").inc()
@@ -185,6 +197,25 @@ class TopicEngine:
             self._ending.add(subscription, principal.expires_ms)
         return answer, subscription
 
+    @contextmanager
+    def deciding(self, socket: Peer, name: str) -> Iterator[None]:
+        """While something is waited for before a subscription begins: an `unsubscribe` that comes then calls it off.
+
+        Raises:
+            Conflict: It did, or the socket has gone.
+        """
+        undecided = _Undecided(name)
+        mine = self._undecided.setdefault(socket.id, [])
+        mine.append(undecided)
+        try:
+            yield
+        finally:
+            mine.remove(undecided)
+            if not mine:
+                del self._undecided[socket.id]
+        if undecided.is_called_off or not socket.connected:
+            raise Conflict("an unsubscribe or the end of the socket came between")
+
     def go(self, subscription: Subscription) -> None:
         """Deliver what has waited, and from now on what comes."""
         if not subscription.has_ended and not subscription.go():
@@ -195,13 +226,17 @@ class TopicEngine:
         socket.deliver(self._prepare(event, data))
 
     def unsubscribe(self, socket: Peer, name: str) -> None:
-        """End a subscription at the socket's wish; nothing happens if there is none."""
+        """End a subscription at the socket's wish, or call off one that is being decided about; nothing happens if there is neither."""
+        for undecided in self._undecided.get(socket.id, ()):
+            undecided.is_called_off |= undecided.name == name
         subscription = self._books.of(socket.id).get(name)
         if subscription is not None:
             self._books.remove(subscription)
 
     def leave(self, socket: Peer) -> None:
         """End all subscriptions of a socket that is gone."""
+        for undecided in self._undecided.get(socket.id, ()):
+            undecided.is_called_off = True
         for subscription in list(self._books.of(socket.id).values()):
             self._books.remove(subscription, may_return=True)
 

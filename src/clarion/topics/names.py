@@ -22,9 +22,11 @@ def parse(tenant: str, text: str) -> Topic:
     """Take `kind:name` apart.
 
     Raises:
-        Invalid: It is not of that form.
+        Invalid: It is not of that form, or a pattern: those stand in tokens, and name no topic.
     """
     kind, colon, name = text.partition(":")
     if not kind or not colon or not name:
         raise Invalid(f"{text!r} is not a topic: topics are named kind:name, such as inbox:ada")
+    if "*" in text:
+        raise Invalid(f"{text!r} is a pattern: a topic's name has no *")
     return Topic(tenant, kind, name)

@@ -10,7 +10,7 @@ from clarion.auth.principal import Principal
 from clarion.errors import Fault, Invalid, TooLarge
 from clarion.settings import Limits
 from clarion.telemetry import limit_exceeded
-from clarion.topics.arguments import check_name
+from clarion.topics.arguments import check_name, check_text
 from clarion.topics.changes import ABSENT, ANYWAY, APPEND, PRESENT, REMOVE, SET, Change, Guard, Item
 from clarion.topics.kinds import Durability, Topic
 from clarion.topics.live import Peer
@@ -117,6 +117,10 @@ def change_of(given: Publish, *, is_map: bool, limits: Limits, now_ms: int) -> C
     if given.key is not None:
         check_name("key", given.key, limits.name_bytes)
     check_name("event", given.event, limits.event_name_bytes)
+    check_text("id", given.id)
+    for name, value in (given.tags or {}).items():
+        check_text("tags", name)
+        check_text("tags", value)
     _check_size(given.data, limits.publication_bytes)
     return Change(
         event=given.event,
