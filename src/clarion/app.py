@@ -335,6 +335,7 @@ class App:
 
     def _make_presence(self) -> None:
         self.presence = Presence(
+            self.store,
             self.topics,
             self.engine,
             self.settings.presence,
@@ -344,9 +345,9 @@ class App:
             folder=Path(self.settings.data_dir),
             window_s=self.settings.limits.drain_s,
         )
-        self.io.of(self.io.home).handle(
-            "disconnect", lambda socket, _: self.presence.disconnected(socket)
-        )
+        home = self.io.of(self.io.home)
+        home.on("connection", lambda socket: self.presence.connected(socket, _principal_of(socket)))
+        home.handle("disconnect", lambda socket, _: self.presence.disconnected(socket))
 
     def _make_upstream(self) -> None:
         settings = self.settings.upstream
@@ -384,6 +385,7 @@ class App:
             await self.activity.trim()
             await self.search.purge()
             await self.search.trim()
+            await self.presence.purge()
             await self.keys.flush()
             self._revocations.forget_past()
 

@@ -425,6 +425,16 @@ class Presence(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 4_096
     log_size: Annotated[int, _help("Publications of a room that can be recovered", ge=1)] = 1_000
     log_age_s: Annotated[int, _help("For how long (s)", ge=1)] = 3_600
+    seen_s: Annotated[
+        float,
+        _help(
+            "When users were here is written so often (s): after a kill it is known so exactly",
+            ge=1,
+        ),
+    ] = 60.0
+    seen_keep_days: Annotated[
+        int, _help("For how long it is known when a user was here last (days)", ge=1)
+    ] = 400
 
 
 class Dashboards(Struct, frozen=True, forbid_unknown_fields=True):

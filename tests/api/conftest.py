@@ -71,6 +71,7 @@ class Site:
         topic_store = MemoryStore(clock=self.clock, ids=self.ids)
         self.topics = Topics(self.engine, kinds, topic_store, settings.limits, clock=self.clock)
         self.presence = Presence(
+            store,
             self.topics,
             self.engine,
             settings.presence,

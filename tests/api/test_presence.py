@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import jwt
+import pytest
 
 from clarion.auth import Principal
 from clarion.settings import Presence
@@ -31,7 +32,7 @@ async def enter(site: Site, user: str, room: str, tenant: str = "default", **sai
     waiting = done.send(None)  # what it waits for is written by the tick
     assert waiting is not None
     done.close()
-    await rooms.tick()
+    await site.presence.tick()
 
 
 async def test_a_room_is_read_page_by_page(site: Site) -> None:
@@ -53,6 +54,41 @@ async def test_a_room_is_read_page_by_page(site: Site) -> None:
     assert "next" not in rest.json()
     nobody = (await site.http.get("/v1/presence/empty", headers=headers)).json()
     assert (nobody["users"], nobody["items"], nobody["offset"]) == (0, [], 0)
+
+
+async def test_the_status_of_many_users_is_one_call(site: Site) -> None:
+    """In the order that was asked for: who is connected, on what, since when; who was never here is offline."""
+    site.presence.connected(Socket("s1"), Principal(id="ann"))
+    site.presence.connected(Socket("s2"), Principal(id="ann", tenant="acme"))
+    await site.presence.tick()
+    headers = bearer(await site.key("presence:read"))
+    body = {"users": ["ben", "ann"]}
+    answer = await site.http.post("/v1/presence/status", json=body, headers=headers)
+    nothing = {"data": None, "text": None, "text_until": None}
+    never = {"connected_since": None, "last_active": None, "last_seen": None}
+    ann = answer.json()["items"][1]
+    assert (
+        answer.json()["items"][0]
+        == {"user": "ben", "status": "offline", "devices": []} | nothing | never
+    )
+    assert ann.pop("connected_since") == ann.pop("last_active") == ann.pop("last_seen")
+    assert (
+        ann
+        == {"user": "ann", "status": "online", "devices": [{"status": "online", "device": ""}]}
+        | nothing
+    )
+    theirs = await site.http.post("/v1/presence/status", json=body, headers=token(site))
+    assert theirs.json()["items"][1]["status"] == "online"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"users": []}, {"users": ["x"] * 1_001}, {"users": [""]}, {"users": ["a\nb"]}, {"users": ["x" * 256]}, {"users": [5]}, {"users": ["a"], "more": 1}],
+)  # fmt: skip
+async def test_a_question_that_is_none_is_refused(site: Site, body: Any) -> None:
+    headers = bearer(await site.key("presence:read"))
+    answer = await site.http.post("/v1/presence/status", json=body, headers=headers)
+    problem(answer, 422, "invalid")
 
 
 async def test_users_see_the_rooms_that_their_token_names(site: Site) -> None:

@@ -31,6 +31,7 @@ SCOPES = {
     "designer": "dashboards:write",
     "finder": "search:read",
     "filler": "search:write",
+    "seer": "presence:read",
     "warden": "users:manage",
     "all": "*",
 }

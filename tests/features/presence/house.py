@@ -12,6 +12,7 @@ from clarion.auth.principal import Principal
 from clarion.bus import LocalBus
 from clarion.clock import ManualClock
 from clarion.features.presence import Presence
+from clarion.features.presence.sizes import ROOM
 from clarion.ids import Ids
 from clarion.settings import Limits
 from clarion.settings import Presence as Settings
@@ -24,6 +25,8 @@ from clarion.topics.patches import apply_patch
 from clarion.topics.stores import MemoryStore
 from clarion.topics.stream import Entry
 from clarion.topics.topics import Topics
+from tests.support.memory_store import Disk
+from tests.support.memory_store import MemoryStore as Database
 from tests.topics.fakes import Socket, settle
 
 GRANTS = {"presence:*": ("subscribe", "publish")}
@@ -40,6 +43,24 @@ class Shared:
     def __init__(self) -> None:
         self.clock, self.bus = ManualClock(), LocalBus()
         self.store = MemoryStore(clock=self.clock, ids=Ids.seeded(4))
+        self.disk = Disk()
+        self.database = Database(self.disk, self.clock, Ids.seeded(5), latency_s=(0, 0))
+
+    def count_calls(self) -> list[tuple[str, int]]:
+        """Procedures that run from now on, and over how many rows."""
+        calls: list[tuple[str, int]] = []
+        real = self.database.apply
+
+        async def apply(procedure: Any, rows: Any) -> Any:
+            calls.append((procedure.name, len(rows)))
+            return await real(procedure, rows)
+
+        self.database.apply = apply  # type: ignore[method-assign]
+        return calls
+
+    async def close(self) -> None:
+        await self.database.close()
+        self.disk.close()
 
 
 class Node:
@@ -57,7 +78,7 @@ class Node:
         )  # fmt: skip
         self.topics = Topics(self.engine, self.kinds, shared.store, LIMITS, clock=self.clock)
         self.presence = Presence(
-            self.topics, self.engine, settings,
+            shared.database, self.topics, self.engine, settings,
             node=name, clock=self.clock, ids=ids, folder=folder,
         )  # fmt: skip
         self.commands = Commands(
@@ -71,18 +92,25 @@ class Node:
     async def tick(self, seconds: float = 0.0) -> None:
         """Let time pass, and the node do then what it has to."""
         self.clock.advance(seconds)
-        await self.presence.rooms.tick()
+        await self.presence.tick()
         await settle()
 
     async def beat(self, seconds: float = 0.0) -> None:
         """Let time pass, and the node say that it lives and look after the others."""
         self.clock.advance(seconds)
         await self.topics.expire()
-        await self.presence.rooms.beat()
+        await self.presence.beat()
         await self.tick()
 
     async def members(self, room: str = "lobby") -> dict[str, Any]:
         return {each.user: each.entry for each in (await self.presence.members(room)).members}
+
+    @property
+    def in_rooms(self) -> int:
+        """How many places in rooms this node's sockets have, and how many rooms it keeps."""
+        places = sum(len(self.presence.places.of(socket)) for socket in self.who)
+        rooms = sum(topic.kind == ROOM for topic in self.presence._agenda.rooms)
+        return places + rooms
 
     async def close(self) -> None:
         await self.presence.close()
@@ -101,6 +129,7 @@ class Client:
         self.socket = Socket(f"s{Client.made}")
         node.who[self.socket.id] = who
         node.commands.connected(self.socket)
+        node.presence.connected(self.socket, who)
         self.state: dict[str, Any] = {}
 
     async def ask(self, command: str, topic: str = "presence:lobby", **more: Any) -> Any:
@@ -174,9 +203,10 @@ async def nodes(*names: str, **settings: Any) -> AsyncIterator[list[Node]]:
     shared = Shared()
     made = [Node(shared, name, Settings(**settings)) for name in names or ("aaaa",)]
     for node in made:
-        await node.presence.rooms.begin()
+        await node.presence.begin()
     try:
         yield made
     finally:
         for node in made:
             await node.close()
+        await shared.close()

@@ -211,7 +211,7 @@ async def test_whatever_happens_everybody_sees_who_is_there(seed: int) -> None:
         expected: dict[str, list[str]] = {}
         for client in there:
             expected.setdefault(client.node.who[client.socket.id].id, []).append(
-                client.node.presence.rooms.places._node
+                client.node.presence.places._node
             )
         for each in alive:
             found = {

@@ -32,8 +32,9 @@ class Process:
         finally:
             self.node.presence.freeze()
             for socket_id in list(self.node.who):
-                self.node.presence.rooms.places.disconnected(socket_id)
+                self.node.presence.places.disconnected(socket_id)
             await self.node.close()
+            await self.node.shared.close()
 
 
 async def test_a_planned_restart_is_no_mass_leave(tmp_path: Path) -> None:

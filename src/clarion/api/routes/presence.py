@@ -1,6 +1,6 @@
-"""`/v1/presence`: who is in a room.
+"""`/v1/presence`: who is in a room, and how users are.
 
-A back end needs a scope; a user what their token lists under `topics`, as on a socket.
+A back end needs a scope; a user, for a room, what their token lists under `topics`, as on a socket.
 """
 
 from typing import Annotated, Any
@@ -12,9 +12,13 @@ from clarion.api.limits import PerCaller
 from clarion.auth.principal import Principal
 from clarion.auth.rights import ByItem
 from clarion.errors import NotFound
-from clarion.features.presence import Presence
+from clarion.features.presence import Presence, UserStatus
 from clarion.settings import Limits
 from clarion.topics import Reader, Topics
+
+UserName = Annotated[
+    str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$(?!\n)")
+]
 
 
 class RoomPath(Struct, frozen=True):
@@ -66,9 +70,36 @@ class MemberPage(Struct, frozen=True):
     ] = UNSET
 
 
+class StatusQuestion(Struct, frozen=True, forbid_unknown_fields=True):
+    """About whom."""
+
+    users: Annotated[list[UserName], Meta(min_length=1, max_length=1_000, description="Their ids")]
+
+
+class StatusAnswer(Struct, frozen=True):
+    """How each of them is, in their order."""
+
+    items: list[UserStatus]
+
+
 def add(api: Api, presence: Presence, topics: Topics, limits: Limits) -> None:
     """Open the doors of presence."""
     reader = Reader(topics.kinds, limits.name_bytes)
+
+    @api.route(
+        "POST",
+        "/v1/presence/status",
+        right=ByItem("presence:read"),
+        limit=PerCaller(),
+        errors=READS,
+        example=StatusQuestion(users=["ann", "ben"]),
+    )
+    async def get_status(caller: Principal, body: StatusQuestion) -> StatusAnswer:
+        """Ask how users are, up to 1,000 in one call: online or not, on what devices, connected since when, when last active, when last seen.
+
+        Whoever was never here is offline.
+        """
+        return StatusAnswer(await presence.status(body.users, caller.tenant))
 
     @api.route(
         "GET",

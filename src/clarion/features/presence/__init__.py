@@ -2,5 +2,6 @@
 
 from clarion.features.presence.presence import Presence
 from clarion.features.presence.rooms import Member, Members
+from clarion.features.presence.statuses import DeviceStatus, UserStatus
 
-__all__ = ["Member", "Members", "Presence"]
+__all__ = ["DeviceStatus", "Member", "Members", "Presence", "UserStatus"]

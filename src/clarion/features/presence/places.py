@@ -1,7 +1,7 @@
 """Where sockets are: each has a place in each room that it is in, which it loses with its connection, and gets back if it is quick."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -15,6 +15,9 @@ from clarion.ids import Ids
 from clarion.settings import Presence as Settings
 from clarion.telemetry import limit_exceeded, presence_devices
 from clarion.topics import Topic
+
+EVERYBODY: Final = "presence-users"
+"""The kind of the rooms that every user who is connected is in."""
 
 
 class Place(Struct, frozen=True):
@@ -50,6 +53,16 @@ class Places:
     def __len__(self) -> int:
         return sum(map(len, self._of.values()))
 
+    def everywhere(self, socket_id: str) -> Place | None:
+        """A socket's place among all users; None: it is gone, or no user's."""
+        mine = self._of.get(socket_id, {})
+        return next((place for topic, place in mine.items() if topic.kind == EVERYBODY), None)
+
+    def of(self, socket_id: str) -> list[Place]:
+        """A socket's places in rooms."""
+        mine = self._of.get(socket_id, {})
+        return [place for topic, place in mine.items() if topic.kind != EVERYBODY]
+
     def find(self, socket_id: str, topic: Topic) -> Place | None:
         """A socket's place in a room; None: it is not there."""
         return self._of.get(socket_id, {}).get(topic)
@@ -75,7 +88,8 @@ class Places:
             return
         if not socket.connected:
             return
-        if len(mine) >= self._settings.rooms:
+        is_room = topic.kind != EVERYBODY
+        if is_room and len(self.of(socket.id)) >= self._settings.rooms:
             limit_exceeded.labels("presence_rooms").inc()
             raise TooMany(
                 f"this socket is in {self._settings.rooms} rooms (presence.rooms)",
@@ -84,7 +98,7 @@ class Places:
         now_ms = self._clock.now_ms()
         said, id = said_of(words, now_ms), self._node + self._ids.token(6)
         device = self._agenda.room(topic).enter(user, id, socket.id, said, now_ms, via=via)
-        presence_devices.inc()
+        presence_devices.inc(is_room)
         self._of.setdefault(socket.id, {})[topic] = Place(topic, user, device)
         self._agenda.note(said.text_until_ms, topic, user, None)
         self._agenda.mark(topic)
@@ -103,7 +117,7 @@ class Places:
         del mine[place.topic]
         if not mine:
             del self._of[place.device.socket]
-        presence_devices.dec()
+        presence_devices.dec(place.topic.kind != EVERYBODY)
         # Who leaves may enter again before it is written: a subscription that takes another one's place does.
         grace_ms = int(self._settings.grace_s * 1000) if may_return else 0
         gone_ms = self._clock.now_ms() + grace_ms

@@ -1,38 +1,53 @@
 """Presence as an application and the doors use it."""
 
+import asyncio
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from clarion.auth.principal import DEFAULT_TENANT
+from clarion.auth.principal import DEFAULT_TENANT, Principal
 from clarion.clock import Clock
+from clarion.errors import ServerError
+from clarion.features.presence.agenda import Agenda
+from clarion.features.presence.leases import Leases
+from clarion.features.presence.places import EVERYBODY, Places
+from clarion.features.presence.room import Room
 from clarion.features.presence.rooms import Members, Rooms
 from clarion.features.presence.saved import save, take
 from clarion.features.presence.sizes import ROOM
+from clarion.features.presence.statuses import Statuses, UserStatus
+from clarion.features.presence.users import Users
+from clarion.features.presence.writer import Writer
 from clarion.ids import Ids
 from clarion.settings import Presence as Settings
-from clarion.topics import Topic, TopicEngine, Topics
-from clarion.topics.stores import TopicStore
+from clarion.storage import Store
+from clarion.telemetry import get_logger, spawn
+from clarion.topics import Position, Topic, TopicEngine, Topics
 
-PAGE = 500
+_log = get_logger(__name__)
+
+PAGE: Final = 500
+AT_ONCE: Final = 1_000  # users whose status is read together
 
 
 class Presence:
     """Who is where.
 
     Args:
+        store: Where is written what outlives connections.
         topics: Where rooms are published.
         engine: Ends subscriptions that a room has outgrown.
         settings: Times and limits.
-        node: This process's name among its peers.
+        node: This process's name among its peers: 4 characters.
         clock: For times and grace.
         ids: Names connections.
-        store: Where rooms are kept; None: where the server's topics are.
-        folder: Where they are saved for the next process; None: the store outlives this one.
+        folder: Where rooms are saved for the next process; None: nowhere.
         window_s: How long a planned restart takes clients away (s).
     """
 
     def __init__(
         self,
+        store: Store,
         topics: Topics,
         engine: TopicEngine,
         settings: Settings,
@@ -40,35 +55,102 @@ class Presence:
         node: str,
         clock: Clock,
         ids: Ids,
-        store: TopicStore | None = None,
         folder: Path | None = None,
         window_s: float = 10.0,
     ) -> None:
         self._clock = clock
         self._folder = folder
         self._window_s = window_s
-        self.rooms = Rooms(topics, engine, settings, node=node, clock=clock, ids=ids, store=store)
+        self._leases = Leases(
+            topics.store(), node, settings, clock, clean=self._clean, revive=self._revive
+        )
+        self._agenda = Agenda(node, settings.tick_s, clock, self._write)
+        self.places = Places(self._agenda, settings, node=node, clock=clock, ids=ids)
+        self.users = Users(topics, self._agenda, self.places, settings, store, clock)
+        self.rooms = Rooms(
+            topics,
+            engine,
+            settings,
+            agenda=self._agenda,
+            leases=self._leases,
+            places=self.places,
+            active=self.users.active,
+        )
+        self._writers = {
+            ROOM: self.rooms.writer,
+            EVERYBODY: Writer(topics, self.users.kind, self._leases),
+        }
+        self._statuses = Statuses(self.users, clock)
+        self._tasks: list[asyncio.Task[None]] = []
 
+    # ── life ──
     async def start(self) -> None:
         """Begin to publish; who was here before a planned restart is here."""
         if self._folder is not None:
-            self.rooms.places.restore(take(self._folder, self._clock.now_ms()), self._window_s)
-        await self.rooms.start()
+            self.places.restore(take(self._folder, self._clock.now_ms()), self._window_s)
+        await self.begin()
+        self._agenda.start()
+        for work in (
+            self.rooms.sizes.look_forever(),
+            self._beat_forever(),
+            self.users.seen.flush_forever(),
+        ):
+            self._tasks.append(spawn(work, name="presence"))
+
+    async def begin(self) -> None:
+        """Take a lease, and write what was restored: a part of `start`."""
+        await self._leases.begin()
+        await self.tick()
 
     def freeze(self) -> None:
-        """The server is about to stop: whose connection ends now has not left."""
-        self.rooms.freeze()
+        """The server is about to stop: who goes now goes because of that, and is not published as gone."""
+        self._agenda.freeze()
 
     async def close(self) -> None:
-        """End every task, and leave what is here to the next process."""
-        await self.rooms.close(self._window_s)
+        """End every task, and leave what is here to other nodes or to the next process; who waits for a publication is told nothing."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._agenda.close()
+        for last in (self.users.seen.flush(), self._leases.end(self._window_s)):
+            try:
+                await last
+            except ServerError as exc:
+                _log.warning("presence could not say good-bye", error=exc.code)
         if self._folder is not None:
-            save(self._folder, self._clock.now_ms(), self.rooms.places.saved())
+            save(self._folder, self._clock.now_ms(), self.places.saved())
+
+    async def tick(self) -> None:
+        """Write what is to be written now."""
+        await self._agenda.tick()
+
+    async def beat(self) -> None:
+        """Say that this node lives, and look after the others.
+
+        Raises:
+            Unavailable: The store is not there now.
+        """
+        await self._leases.beat()
+
+    async def purge(self) -> None:
+        """Forget when users were here who have not been for long (`presence.seen_keep_days`).
+
+        Raises:
+            Unavailable: The database is not there now.
+        """
+        await self.users.seen.purge()
+
+    # ── sockets ──
+    def connected(self, socket: Any, principal: Principal | None) -> None:
+        """A socket has come: its user, if it has one, is online."""
+        self.users.connected(socket, principal)
 
     def disconnected(self, socket: Any) -> None:
         """A socket is gone."""
-        self.rooms.places.disconnected(socket.id)
+        self.users.disconnected(socket.id)
+        self.places.disconnected(socket.id)
 
+    # ── reading ──
     async def members(
         self, room: str, tenant: str = DEFAULT_TENANT, *, after: str = "", limit: int = PAGE
     ) -> Members:
@@ -84,3 +166,39 @@ class Presence:
             Unavailable: It cannot be read now.
         """
         return await self.rooms.members(Topic(tenant, ROOM, room), after, limit)
+
+    async def status(self, users: Sequence[str], tenant: str = DEFAULT_TENANT) -> list[UserStatus]:
+        """How users are, in their order: connected or not, since when, on what, and when they were last here.
+
+        Args:
+            users: Their ids; of any number a thousand are read at a time.
+            tenant: Whose.
+
+        Raises:
+            Invalid: A name that cannot be.
+            Unavailable: It cannot be read now.
+        """
+        found: list[UserStatus] = []
+        for at in range(0, len(users), AT_ONCE):
+            found += await self._statuses.find(tenant, users[at : at + AT_ONCE])
+        return found
+
+    # ── writing, and other nodes ──
+    async def _write(self, topic: Topic, room: Room | None) -> Position:
+        return await self._writers[topic.kind].write(topic, room)
+
+    async def _clean(self, node: str, topic: Topic) -> None:
+        await self._writers[topic.kind].clean(node, topic)
+
+    def _revive(self) -> None:
+        for topic, room in self._agenda.rooms.items():
+            room.assert_all()
+            self._agenda.mark(topic)
+
+    async def _beat_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._leases.beat_s)
+            try:
+                await self.beat()
+            except ServerError as exc:
+                _log.warning("presence lease not renewed", error=exc.code)

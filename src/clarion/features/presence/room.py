@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, Literal
 
+import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from clarion.clock import as_datetime
@@ -24,6 +25,9 @@ STRONGER: Final[Mapping[str, int]] = {"dnd": 3, "online": 2, "away": 1, "idle": 
 """Of a user's connections the strongest status counts: who is active anywhere is online, who wants no disturbance nowhere has it."""
 
 DEVICES: Final = 50  # of one user in one room on one node, as sessions_per_user
+
+# Floats are read by Python: see protocol.jsontext.
+_decode = msgspec.json.Decoder(float_hook=float).decode
 
 Entry = dict[str, Any]
 """What is published of a user: `{status, since, last_active, devices: {id: {status, device?}}, data?, text?, text_until?}`."""
@@ -298,6 +302,11 @@ def without(entry: Entry, node: str) -> Entry | None:
 def facts_of(entry: Entry) -> dict[str, Any]:
     """What an entry says of the user beside connections."""
     return {name: entry[name] for name in ("data", "text", "text_until") if name in entry}
+
+
+def copied(value: Any) -> Any:
+    """A JSON value that may be changed without changing the one given: a store's values are its own."""
+    return _decode(msgspec.json.encode(value))
 
 
 def is_same(one: Entry, other: Entry) -> bool:

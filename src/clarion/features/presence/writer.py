@@ -59,10 +59,12 @@ class Writer:
         topics: Where they are.
         kind: Which.
         leases: Notes them for the case that this node dies.
-        tell: Called after each write that changed something.
+        tell: Called after each write that changed something; None: nobody wants to know.
     """
 
-    def __init__(self, topics: Topics, kind: Kind, leases: Leases, tell: Tell) -> None:
+    def __init__(
+        self, topics: Topics, kind: Kind, leases: Leases, tell: Tell | None = None
+    ) -> None:
         assert isinstance(kind.log, TopicStore)
         self._topics = topics
         self._kind = kind
@@ -88,7 +90,8 @@ class Writer:
                 await self._leases.release(topic)
         if news.at is None:
             return (await self._store.top([topic]))[0]
-        await self._tell(topic, news, news.at)
+        if self._tell is not None:
+            await self._tell(topic, news, news.at)
         return news.at
 
     async def clean(self, node: str, topic: Topic) -> None:
@@ -110,7 +113,7 @@ class Writer:
                     if outcome.refused is not None and outcome.item is not None
                 }
             more, after = page.more, page.items[-1][0] if page.items else ""
-        if news.at is not None:
+        if news.at is not None and self._tell is not None:
             await self._tell(topic, news, news.at)
 
     async def _write_changes(
