@@ -207,6 +207,7 @@ class App:
         self._closing.push_async_callback(self.topics.close)
         await self.presence.start()
         self._closing.push_async_callback(self.presence.close)
+        self.dashboards.start()
         self._closing.push_async_callback(self.dashboards.close)
         self._closing.push_async_callback(self.commands.close)
         await self.worker.start()
@@ -311,13 +312,27 @@ class App:
 
     def _make_dashboards(self) -> None:
         settings = self.settings
+        networks = settings.dashboards.source_networks
+        try:
+            outbound = Outbound(
+                self.clock,
+                allow_private=networks,
+                allow_http=bool(networks),
+                ports=settings.dashboards.source_ports or None,
+            )
+        except ValueError as exc:
+            raise SettingsError(f"dashboards.source_networks: {exc}") from exc
+        self._closing.push_async_callback(outbound.close)
         self.dashboards = Dashboards(
             self.store,
             self.topics,
             self.engine,
             settings.dashboards,
             settings.limits,
+            outbound=outbound,
+            node=self.node,
             clock=self.clock,
+            ids=self.ids,
         )
 
     def _make_search(self) -> None:
@@ -381,6 +396,7 @@ class App:
             await self.blocks.purge()
             await self.notifications.forget_keys()
             await self.inbox.trim()
+            await self.dashboards.purge()
             await self.activity.purge()
             await self.activity.trim()
             await self.search.purge()

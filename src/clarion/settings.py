@@ -457,6 +457,25 @@ class Dashboards(Struct, frozen=True, forbid_unknown_fields=True):
     points_1m: Annotated[
         int, _help("Points that it keeps of a minute each (1,440: a day)", ge=1, le=10_000)
     ] = 1_440
+    lease_s: Annotated[
+        float,
+        _help(
+            "After a process that asked sources has died, another takes over (s)", ge=0.3, le=300
+        ),
+    ] = 15.0
+    source_timeout_s: Annotated[float, _help("For a source's answer (s)", gt=0, le=60)] = 10.0
+    source_concurrency: Annotated[
+        int, _help("Sources that this process asks at the same time", ge=1, le=1_000)
+    ] = 32
+    source_networks: Annotated[
+        list[str],
+        _help(
+            "Networks that are not public in which sources may be (`10.1.2.0/24`); with any of them, `http://` is allowed"
+        ),
+    ] = []
+    source_ports: Annotated[
+        list[int], _help("Ports on which sources may be asked; empty: 443 and 8443")
+    ] = []
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):

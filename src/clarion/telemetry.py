@@ -119,6 +119,8 @@ upstream_requests = _counter(
     "What was sent to the application's endpoint: answered, failed, late, or refused because it is down",
     "result",
 )
+# ── dashboards ──
+dashboard_polls = _counter("dashboard_polls", "Questions to the sources of widgets", "result")
 # ── search ──
 search_standing = _gauge("search_standing", "Queries that are kept true")
 search_fetches = _counter(

@@ -21,6 +21,7 @@ from clarion.features.presence import Presence
 from clarion.features.search import Search
 from clarion.ids import Ids
 from clarion.notifications import Inbox, Notifications, inbox_kind
+from clarion.outbound import Outbound
 from clarion.realtime import Server
 from clarion.settings import Auth, Limits, Realtime, Settings
 from clarion.storage import Store, open_store
@@ -103,7 +104,10 @@ class Site:
             self.engine,
             settings.dashboards,
             settings.limits,
+            outbound=Outbound(self.clock),
+            node=self.ids.node(),
             clock=self.clock,
+            ids=self.ids,
         )
         self.io = Server(
             Realtime(), settings.limits, clock=self.clock, ids=self.ids, home="/clarion"

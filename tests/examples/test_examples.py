@@ -29,7 +29,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def _at(server: Server, name: str, folder: Path) -> Path:
     """The example, with the address of this test's server."""
-    copy = folder / name
+    copy = folder / Path(name).name
     copy.write_text((EXAMPLES / name).read_text().replace("http://127.0.0.1:8000", server.url))
     return copy
 
@@ -120,6 +120,39 @@ def test_the_live_search_example_stays_true(tmp_path: Path) -> None:
                 process.kill()
                 process.wait()
                 process.stdout.close()
+
+
+def test_the_dashboard_example_is_watched(tmp_path: Path) -> None:
+    """The viewer prints what is there, what is given, and what the source answers: itself."""
+    (tmp_path / "examples").symlink_to(EXAMPLES)
+    with running(tmp_path, "--app", "examples.dashboard.server:setup") as server:
+        key = server.key("dashboards:*", "topics:*")
+        (tmp_path / "node_modules").symlink_to(MODULES)
+        script = str(_at(server, "dashboard/back_end.py", tmp_path))
+        out = _run(sys.executable, script, CLARION_KEY=key)
+        assert out.splitlines() == ["orders [[3], [1]]", "visitors 1"]
+        process = subprocess.Popen(
+            ["node", str(_at(server, "dashboard/watch.mjs", tmp_path))],
+            env=os.environ | {"CLARION_TOKEN": key},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        try:
+            first = [process.stdout.readline() for _ in range(4)]
+            assert sorted(first) == [
+                "Orders a minute: 3, 1\n",
+                "Sales: 3 widgets\n",
+                "Visitors: 1\n",
+                "Watching now: 1\n",
+            ]
+            _run(sys.executable, script, CLARION_KEY=key)
+            more = sorted(process.stdout.readline() for _ in range(2))
+            assert more == ["Orders a minute: 3, 1\n", "Visitors: 2\n"]
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
 
 
 def test_the_browser_example_sees_the_inbox_live(server: Server, tmp_path: Path) -> None:

@@ -88,6 +88,14 @@ class Outbound:
             network_backend=_Dialler(resolver or resolve, parse_networks(allow_private)),
         )
 
+    def check(self, url: str) -> None:
+        """Refuse a URL that is going to be called, before it is: what can be said of it without its name being looked up.
+
+        Raises:
+            OutboundRefused: See `addresses.check_url`.
+        """
+        check_url(url, ports=self._ports, allow_http=self._allow_http)
+
     async def request(
         self,
         method: str,

@@ -9,9 +9,10 @@ import msgspec
 
 from clarion.auth.principal import Principal
 from clarion.bus import LocalBus
-from clarion.clock import ManualClock
+from clarion.clock import Clock, ManualClock
 from clarion.features.dashboard import Dashboards
 from clarion.ids import Ids
+from clarion.outbound import Outbound
 from clarion.settings import Dashboards as DashboardSettings
 from clarion.settings import Limits
 from clarion.storage import Store, open_store
@@ -38,9 +39,11 @@ class Node:
         store: Store,
         kept: MemoryStore,
         bus: LocalBus,
-        clock: ManualClock,
+        clock: Clock,
         settings: DashboardSettings = SETTINGS,
-        **more: Any,
+        *,
+        node: str = "one",
+        outbound: Outbound | None = None,
     ) -> None:
         self.clock = clock
         kinds = Kinds()
@@ -49,8 +52,17 @@ class Node:
         )
         self.topics = Topics(self.engine, kinds, kept, LIMITS, clock=clock)
         self.dashboards = Dashboards(
-            store, self.topics, self.engine, settings, LIMITS, clock=clock, **more
+            store,
+            self.topics,
+            self.engine,
+            settings,
+            LIMITS,
+            outbound=outbound or Outbound(clock),
+            node=node,
+            clock=clock,
+            ids=Ids.seeded(5),
         )
+        self.dashboards.start()
         self.commands = Commands(self.engine, self.topics, lambda _: ADA, LIMITS, clock=clock)
 
     def socket(self, id: str = "s") -> Socket:
@@ -116,13 +128,17 @@ class Viewer:
 
 @asynccontextmanager
 async def nodes(
-    folder: Path, count: int = 1, settings: DashboardSettings = SETTINGS, **more: Any
+    folder: Path,
+    count: int = 1,
+    settings: DashboardSettings = SETTINGS,
+    clock: Clock | None = None,
+    **more: Any,
 ) -> AsyncIterator[list[Node]]:
     """Nodes of one server: they share the database, the topics' store and the bus."""
-    clock = ManualClock()
+    clock = clock or ManualClock()
     store = await open_store(data_dir=folder / "data", clock=clock)
     kept, bus = MemoryStore(clock=clock, ids=Ids.seeded(4)), LocalBus()
-    made = [Node(store, kept, bus, clock, settings, **more) for _ in range(count)]
+    made = [Node(store, kept, bus, clock, settings, node=f"n{n}", **more) for n in range(count)]
     try:
         yield made
     finally:

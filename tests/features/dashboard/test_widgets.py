@@ -65,13 +65,25 @@ def test_what_viewers_are_told_makes_of_what_they_had_what_they_would_get_afresh
     seen: Any = None
     now = NOW
     for _ in range(data.draw(st.integers(1, 12))):
-        event = data.draw(st.sampled_from(["set", "append", "increment"]))
+        event = data.draw(st.sampled_from(["set", "append", "increment", "pulled", "stale"]))
         now += data.draw(st.integers(0, 30_000))
         match widget, event:
-            case Series(), "set" | "append":
+            case _, "stale":
+                since = data.draw(st.none() | st.just(now))
+                given_data: Any = {"since": since, "code": data.draw(st.sampled_from("ab"))}
+            case Series(), "pulled" if (
+                state is not None and "t" in state and data.draw(st.booleans())
+            ):
+                # As a source of a window gives it: some go, the newest are others.
+                drop = data.draw(st.integers(0, len(state["t"])))
+                rest = {name: state[name] for name in ("t", "v")}
+                given_data = {"t": rest["t"][drop:], "v": [column[drop:] for column in rest["v"]]}
+                if given_data["t"]:
+                    given_data["v"][0][-1] = data.draw(numbers)
+            case Series(), "set" | "append" | "pulled":
                 ahead, v = data.draw(columns)
                 times = [now + sum(ahead[: i + 1]) for i in range(len(ahead))]
-                given_data: Any = {"t": times, "v": v}
+                given_data = {"t": times, "v": v}
                 now = times[-1] if times else now
             case Stat() | Gauge(), _:
                 given_data = data.draw(numbers)

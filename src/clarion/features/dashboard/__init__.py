@@ -12,17 +12,21 @@ from clarion.features.dashboard.definition import (
     Note,
     Place,
     Series,
+    Source,
     Stat,
     Status,
     Table,
     Widget,
+    viewed,
 )
 from clarion.features.dashboard.definitions import Dashboard
+from clarion.features.dashboard.sources import Asked
 from clarion.features.dashboard.widgets import Resolution
 
 __all__ = [
     "DASHBOARD_ID",
     "WIDGET_ID",
+    "Asked",
     "Bar",
     "Column",
     "Dashboard",
@@ -34,8 +38,10 @@ __all__ = [
     "Place",
     "Resolution",
     "Series",
+    "Source",
     "Stat",
     "Status",
     "Table",
     "Widget",
+    "viewed",
 ]

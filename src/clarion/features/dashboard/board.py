@@ -14,7 +14,7 @@ from msgspec import UNSET, Struct
 
 from clarion.clock import Clock
 from clarion.errors import Conflict, NotFound, PeerError
-from clarion.features.dashboard.definition import DEFINITION, Definition
+from clarion.features.dashboard.definition import DEFINITION, Definition, as_viewed
 from clarion.features.dashboard.definitions import Dashboard, Definitions
 from clarion.features.dashboard.gathering import Gathering, Given
 from clarion.features.dashboard.widgets import HIDDEN, Bounds, State, apply, fitted, shown
@@ -59,7 +59,9 @@ class Shown:
     async def page(self, topic: Topic, after: str) -> Snapshot:
         """The page of items that follows a key."""
         found = await self._store.page(topic, after)
-        items = [{**item, "data": shown(item["data"])} for item in found.state["items"]]
+        items = [
+            {**item, "data": _viewed(item["key"], item["data"])} for item in found.state["items"]
+        ]
         return Snapshot(found.position, {**found.state, "items": items})
 
 
@@ -305,8 +307,17 @@ def _defined(dashboard: Dashboard) -> Change:
     data = {**about, **msgspec.to_builtins(dashboard.definition)}
     version = dashboard.version
     return Change(
-        event=SET, key=DEFINITION, data=data, version=version, guard=Guard("newer", version)
+        event=SET,
+        key=DEFINITION,
+        data=as_viewed(data),
+        item=data,
+        version=version,
+        guard=Guard("newer", version),
     )
+
+
+def _viewed(key: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    return as_viewed(data) if key == DEFINITION else shown(data)
 
 
 def _change(

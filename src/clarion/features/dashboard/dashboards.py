@@ -4,7 +4,7 @@ await app.dashboards.put("sales", Definition("Sales", [Stat(id="visitors")]))
 await app.dashboards.set("sales", "visitors", 42)
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -16,9 +16,14 @@ from clarion.features.dashboard.board import Boards, Shown
 from clarion.features.dashboard.definition import DEFINITION, Definition, Series
 from clarion.features.dashboard.definitions import Dashboard, Definitions, Matches
 from clarion.features.dashboard.downsampling import fewer
+from clarion.features.dashboard.pulling import Pulling
 from clarion.features.dashboard.rolls import Columns
+from clarion.features.dashboard.sources import F, Sources
 from clarion.features.dashboard.values import wrong
 from clarion.features.dashboard.widgets import Bounds, Resolution, points_of
+from clarion.ids import Ids
+from clarion.jobs import Leases
+from clarion.outbound import Outbound
 from clarion.protocol.codes import CloseCode
 from clarion.settings import Dashboards as Settings
 from clarion.settings import Limits
@@ -44,7 +49,10 @@ class Dashboards:
         engine: Ends subscriptions to dashboards that are gone.
         settings: How much is kept, and the tick.
         limits: `dashboard*`, `publication_bytes`.
+        outbound: Asks the addresses that widgets are fetched from.
+        node: Names this process in leases.
         clock: The time.
+        ids: Spreads what would happen at once.
     """
 
     def __init__(
@@ -55,9 +63,15 @@ class Dashboards:
         settings: Settings,
         limits: Limits,
         *,
+        outbound: Outbound,
+        node: str,
         clock: Clock,
+        ids: Ids,
     ) -> None:
-        self.definitions = Definitions(store, limits, clock)
+        self._sources = Sources(
+            outbound, timeout_s=settings.source_timeout_s, most_bytes=limits.publication_bytes
+        )
+        self.definitions = Definitions(store, limits, clock, self._sources.check)
         self._engine = engine
         self._limits = limits
         kept = topics.store()
@@ -73,6 +87,7 @@ class Dashboards:
             open=self._open,
             publish=self._publish,
             queues=True,
+            watched=self._watched,
         )
         topics.kinds.add(kind)
         points: Mapping[Resolution, int] = {
@@ -87,10 +102,44 @@ class Dashboards:
             conflate_s=settings.conflate_s,
             clock=clock,
         )
+        self._leases = Leases(store, clock, node=node)
+        self._pulling = Pulling(
+            self._boards, self._sources, self._leases, settings, clock=clock, ids=ids
+        )
+
+    def start(self) -> None:
+        """Begin to ask sources."""
+        self._pulling.start()
 
     async def close(self) -> None:
-        """Write what waits."""
+        """Ask no more, and write what waits."""
+        await self._pulling.close()
         await self._boards.close()
+
+    async def purge(self) -> None:
+        """Remove what nodes have left behind that are long gone.
+
+        Raises:
+            Unavailable, StorageFull, OutcomeUnknown: Of the store.
+        """
+        await self._leases.forget()
+
+    def source(self, name: str) -> Callable[[F], F]:
+        """Make an async function known that widgets are fetched from (`"source": {"function": name}`); see `sources.Function`.
+
+            @app.dashboards.source("orders_today")
+            async def orders_today(asked):
+                return await database.count_orders(asked.params["shop"])
+
+        Raises:
+            UsageError: The name is taken, or none; or the function is not async.
+        """
+
+        def add(function: F) -> F:
+            self._sources.add(name, function)
+            return function
+
+        return add
 
     # ── what they show ──
     async def put(
@@ -112,6 +161,7 @@ class Dashboards:
         now, before = await self.definitions.put(tenant, id, given, matches)
         if before is not None and now.version != before.version:
             await self._boards.redefine(_topic(tenant, id), now)
+            self._pulling.look_at(_topic(tenant, id))
         return now
 
     async def find(self, id: str, tenant: str = DEFAULT_TENANT) -> Dashboard:
@@ -206,6 +256,9 @@ class Dashboards:
             raise Invalid(faults=[Fault("/params", "a dashboard takes none")])
         await self._boards.definition(topic)
         return topic
+
+    def _watched(self, topic: Topic, is_watched: bool) -> None:
+        self._pulling.watched(topic, is_watched)
 
     async def _publish(self, call: Call, given: Publish) -> Published:
         return await self._give(call.topic, given)

@@ -1,9 +1,10 @@
 """What a dashboard is: its widgets, what each shows, and where it stands. Structs that an HTTP body and a Python call share; checked here."""
 
-from collections.abc import Iterator
-from typing import Annotated, Final, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Final, Literal
 
-from msgspec import Meta, Struct
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from clarion.errors import Fault, Invalid
 
@@ -28,10 +29,29 @@ class Place(Struct, frozen=True, forbid_unknown_fields=True):
     h: Annotated[int, Meta(ge=1, le=100)]
 
 
+class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Where what a widget shows is fetched, while somebody watches: a function of the application, or an address that answers with JSON.
+
+    Args:
+        every_s: From one answer to the next question (s).
+        function: The name of a Python function (`app.dashboards.source`).
+        params: What it is asked with.
+        url: Is asked with GET. Viewers see nothing of it.
+        pointer: Which part of its answer is meant (RFC 6901); '': the whole.
+    """
+
+    every_s: Annotated[float, Meta(ge=0.2, le=WINDOW_S)] = 10.0
+    function: Annotated[str, Meta(pattern=WIDGET_ID)] | None = None
+    params: dict[str, Any] = {}
+    url: Annotated[str, Meta(min_length=1, max_length=2_000)] | None = None
+    pointer: Annotated[str, Meta(max_length=200, pattern=r"^(/|$)")] = ""
+
+
 class _Widget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
     id: Annotated[str, Meta(pattern=WIDGET_ID)]
     title: Text = ""
     place: Place | None = None
+    source: Source | UnsetType = UNSET
 
 
 class _Number(_Widget, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -129,6 +149,22 @@ class Definition(Struct, frozen=True, forbid_unknown_fields=True):
         return next((widget for widget in self.widgets if widget.id == id), None)
 
 
+def as_viewed(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """A definition (as JSON) as viewers see it: where something is fetched is nothing of theirs."""
+    widgets = [
+        {**widget, "source": {"every_s": widget["source"].get("every_s", Source().every_s)}}
+        if "source" in widget
+        else widget
+        for widget in definition["widgets"]
+    ]
+    return {**definition, "widgets": widgets}
+
+
+def viewed(definition: Definition) -> Definition:
+    """A definition as viewers see it."""
+    return msgspec.convert(as_viewed(msgspec.to_builtins(definition)), Definition)
+
+
 def check(given: Definition, widgets: int) -> None:
     """Refuse what its form allows, and what yet means nothing.
 
@@ -152,6 +188,11 @@ def _faults(given: Definition, widgets: int) -> Iterator[Fault]:
         seen[widget.id] = None
         if widget.place is not None and widget.place.x + widget.place.w > given.columns:
             yield Fault(f"{at}/place", f"the grid has {given.columns} columns")
+        if widget.source is not UNSET:
+            if (widget.source.function is None) == (widget.source.url is None):
+                yield Fault(f"{at}/source", "expected either a function or a url")
+            elif widget.source.params and widget.source.function is None:
+                yield Fault(f"{at}/source/params", "only a function takes them")
         match widget:
             case Gauge() if widget.min >= widget.max:
                 yield Fault(f"{at}/max", "must be above min")

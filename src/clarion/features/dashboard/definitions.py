@@ -54,10 +54,14 @@ class Definitions:
         store: Where they are.
         limits: `dashboards`, `dashboard_widgets`.
         clock: Time of changes.
+        check: Refuses definitions that cannot be served here.
     """
 
-    def __init__(self, store: Store, limits: Limits, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, limits: Limits, clock: Clock, check: Callable[[Definition], None]
+    ) -> None:
         self._store = store
+        self._check = check
         self._limits = limits
         self._clock = clock
 
@@ -83,12 +87,13 @@ class Definitions:
         """Make a dashboard, or change one; what it is now and what it was.
 
         Raises:
-            Invalid, TooLarge: See `definition.check`; or it is too long as a text.
+            Invalid, TooLarge: See `definition.check`; it cannot be served here; or it is too long as a text.
             TooMany: The tenant has `limits.dashboards`.
             Stale: It is not what `matches` expects.
         """
         text = _text(given)
         check(given, self._limits.dashboard_widgets)
+        self._check(given)
         if len(text) > BYTES:
             raise TooLarge("a dashboard's definition is too long", limit=BYTES, size=len(text))
         for left in reversed(range(TRIES)):

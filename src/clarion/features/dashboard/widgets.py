@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from clarion.errors import Fault, Invalid
 from clarion.features.dashboard import values
@@ -37,6 +37,10 @@ from clarion.topics.growth import growth
 from clarion.topics.patches import merge_patch
 
 HIDDEN: Final = "_"
+STALE: Final = "stale"
+"""The member that says since when (ms) its source gives nothing, and why (`{since, code}`); also the event that puts it there."""
+PULLED: Final = "pulled"
+"""The event of what a source has given."""
 REMEMBERED_MS: Final = 300_000
 REMEMBERED: Final = 1_000
 State = Mapping[str, Any]
@@ -91,7 +95,7 @@ def apply(
     Args:
         widget: What it is about.
         state: What the widget has; None: nothing yet. Stays as it is.
-        event: `set`, `append`, `increment`.
+        event: `set`, `append`, `increment`, `pulled`, `stale`.
         data: As the widget's type wants it.
         id: Of the publication.
         now_ms: The time.
@@ -100,6 +104,8 @@ def apply(
     Raises:
         Invalid: It cannot be done with this widget, or with what it has; `faults` says where.
     """
+    if event == STALE:
+        return _stale(state, data, now_ms)
     # What is told by its own times, or sets, may come twice; what adds may not.
     adds = event == "increment" or (
         event == "append" and isinstance(data, dict) and "t" not in data
@@ -107,14 +113,65 @@ def apply(
     ids = _ids(state)
     if state is not None and adds and id and ids.get(id, 0) > now_ms - REMEMBERED_MS:
         return Step(state, is_duplicate=True)
-    step = _apply(widget, state, event, data, now_ms, bounds)
+    had = _valued(state)
+    if event == PULLED:
+        step = _pulled(widget, had, data, now_ms, bounds)
+    else:
+        step = _apply(widget, had, event, data, now_ms, bounds)
+    if step.is_duplicate and state is not None and (event != PULLED or STALE not in state):
+        return Step(state, is_duplicate=True)
     if adds and id:
         young = [(known, at) for known, at in ids.items() if at > now_ms - REMEMBERED_MS]
         ids = dict([*young, (id, now_ms)][-REMEMBERED:])
-    if not ids or step.is_duplicate:
-        return step
-    hidden = {**step.state.get(HIDDEN, {}), "ids": ids}
-    return Step({**step.state, HIDDEN: hidden}, step.difference)
+    after, difference = step.state, step.difference
+    if ids:
+        after = {**after, HIDDEN: {**after.get(HIDDEN, {}), "ids": ids}}
+    if state is not None and STALE in state:
+        # It gives something again, be it what it gave before.
+        if step.is_duplicate:
+            difference = growth({STALE: None})
+        elif difference is not None:
+            difference = {**difference, "add": {**difference["add"], STALE: None}}
+    return Step(after, difference)
+
+
+def _valued(state: State | None) -> State | None:
+    """What a widget has apart from what is said about it; None: no value yet."""
+    if state is None or "at" not in state:
+        return None
+    return {name: value for name, value in state.items() if name != STALE}
+
+
+def _stale(state: State | None, data: Mapping[str, Any], now_ms: int) -> Step:
+    """Its source gives nothing: since the time of `data`, or else for as long as anything is known."""
+    known = {} if state is None else state
+    before = known.get(STALE, {})
+    if before.get("code") == data["code"] and state is not None:
+        return Step(state, is_duplicate=True)
+    since = before.get("since") or data.get("since") or known.get("at") or now_ms
+    told = {"since": since, "code": data["code"]}
+    difference = None if state is None else growth({STALE: told})
+    return Step({**known, STALE: told}, difference)
+
+
+def _pulled(widget: Widget, state: State | None, data: Any, now_ms: int, bounds: Bounds) -> Step:
+    """What a source gives is what there is; of a chart also the numbers of now, one for each line."""
+    if isinstance(widget, Series):
+        if isinstance(data, list):
+            data = {"v": [[number] for number in data]}
+        elif not isinstance(data, dict):
+            data = {"v": [[data]]}
+        if "t" not in data:
+            return _apply(widget, state, "append", data, now_ms, bounds)
+    step = _apply(widget, state, "set", data, now_ms, bounds)
+    if state is not None and _told(step.state) == _told(state):
+        return Step(state, is_duplicate=True)
+    return step
+
+
+def _told(state: State) -> dict[str, Any]:
+    """What a widget says, apart from when it was given it."""
+    return {name: value for name, value in shown(state).items() if name != "at"}
 
 
 def _ids(state: State | None) -> dict[str, int]:
@@ -135,7 +192,7 @@ def _apply(
             return _increment(widget, state, data, now_ms)
         case Series(), "set":
             t, v = values.points(data, len(widget.lines), now_ms)
-            return Step(_series(widget, t, v, now_ms, bounds))
+            return _replaced(state, _series(widget, t, v, now_ms, bounds))
         case Series(), "append":
             return _append(widget, state, data, now_ms, bounds)
         case Bar(), "set":
@@ -155,8 +212,11 @@ def _apply(
 
 def fitted(widget: Widget, before: Widget, state: State, bounds: Bounds) -> State | None:
     """What a widget has whose definition was changed; None: that is of no use to it any more."""
-    if type(widget) is not type(before):
+    had = _valued(state)
+    if type(widget) is not type(before) or had is None:
         return None
+    if STALE in state and (widget.source is UNSET or widget.source != before.source):
+        state = had
     match widget, before:
         case Series(), Series():
             if len(widget.lines) != len(before.lines):
@@ -259,6 +319,25 @@ def _series(widget: Series, t: Sequence[int], v: Columns, now_ms: int, bounds: B
     }
     hidden: dict[str, Any] = {"n": roll.n, **rolls}
     return {"t": roll.t, "v": roll.v, "step_ms": rule.step_ms, "at": now_ms, HIDDEN: hidden}
+
+
+def _replaced(state: State | None, after: State) -> Step:
+    """A chart's points in place of those before; viewers are told what is another, where most are the same."""
+    if state is None or not after["t"] or after["t"][0] not in state["t"]:
+        return Step(after)
+    t, v = state["t"], state["v"]
+    drop = t.index(after["t"][0])
+    same = 0
+    for old, new in zip(range(drop, len(t)), range(len(after["t"])), strict=False):
+        if t[old] != after["t"][new] or any(
+            had[old] != has[new] for had, has in zip(v, after["v"], strict=True)
+        ):
+            break
+        same += 1
+    if 2 * same < len(after["t"]):
+        return Step(after)
+    add = {"t": after["t"][same:], "v": [column[same:] for column in after["v"]], "at": after["at"]}
+    return Step(after, growth(add, len(t) - drop - same, drop))
 
 
 def _has(raw: Mapping[str, Any], t: Sequence[int], v: Columns) -> bool:
