@@ -1,9 +1,11 @@
 """Topics in this process's memory: a bounded log and a state each. What they hold ends with the process, and their epochs say so."""
 
 import heapq
+from base64 import urlsafe_b64encode
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
+from hashlib import blake2b
 from typing import Final
 
 import msgspec
@@ -38,6 +40,8 @@ from clarion.topics.stores.draft import check_keys
 from clarion.topics.stream import Entry, Position, after
 
 OVERHEAD: Final = 400  # bytes of an entry or item beyond its data, as measured
+OVERHEAD_TOPIC: Final = 1_500  # of a topic
+DROPPED: Final = 10_000  # topics that were dropped, of which that is known
 BUDGET: Final = 256 << 20
 _encode = msgspec.json.Encoder().encode
 
@@ -73,6 +77,9 @@ class MemoryStore:
         self._ids = ids
         self._budget = budget
         self._held: dict[Topic, _Held] = {}
+        # How often topics were dropped, the latest last, and what makes epochs of that.
+        self._dropped: dict[Topic, int] = {}
+        self._secret = ids.token(24).encode()
         self._bytes = 0
         # When an item may be due. One that was changed since is met there, and passed over.
         self._due: list[tuple[int, str, int, Topic]] = []
@@ -128,7 +135,8 @@ class MemoryStore:
 
     async def get(self, topic: Topic, keys: Sequence[str]) -> list[Item | None]:
         """The items under these keys."""
-        found = [self._of(topic).items.get(key) for key in keys]
+        held = self._of(topic)
+        found = [held.items.get(key) for key in keys]
         return [None if item is None or item.is_gone else item for item in found]
 
     async def count(self, topic: Topic) -> int:
@@ -146,6 +154,9 @@ class MemoryStore:
         now_ms = self._clock.now_ms()
         held = self._of(topic)
         self._check(held, changes, keep)
+        if topic not in self._held:
+            self._held[topic] = held
+            self._count(held, OVERHEAD_TOPIC)
         held.keep = keep
         entries: list[Entry] = []
         outcomes = [self._make(topic, held, change, entries, now_ms) for change in changes]
@@ -191,13 +202,12 @@ class MemoryStore:
             count += self._shorten(held, now_ms)
             idle = now_ms - held.used_ms > max(held.keep.age_s * 1000, REMEMBERED_MS)
             if idle and not held.entries and not held.items:
-                del self._held[topic]
+                self._drop(topic)
         return count
 
     async def clear(self, topic: Topic) -> Position:
         """Forget log and state; the topic goes on in a new epoch."""
-        if (held := self._held.pop(topic, None)) is not None:
-            self._bytes -= held.bytes
+        self._drop(topic)
         return self._of(topic).position
 
     async def close(self) -> None:
@@ -208,12 +218,27 @@ class MemoryStore:
 
     # ── one topic ──
     def _of(self, topic: Topic) -> _Held:
+        """The topic as it is; nothing is kept of one that nobody has written to, whoever asks for it."""
         now_ms = self._clock.now_ms()
         held = self._held.get(topic)
         if held is None:
-            held = self._held[topic] = _Held(self._ids.token(9), now_ms)
+            return _Held(self._epoch_of(topic), now_ms)
         held.used_ms = now_ms
         return held
+
+    def _epoch_of(self, topic: Topic) -> str:
+        """The epoch in which a topic begins: the same however often it is asked for, another one after it was dropped."""
+        what = f"{topic.tenant}|{topic.wire}|{self._dropped.get(topic, 0)}".encode()
+        return urlsafe_b64encode(blake2b(what, key=self._secret, digest_size=9).digest()).decode()
+
+    def _drop(self, topic: Topic) -> None:
+        if (held := self._held.pop(topic, None)) is not None:
+            self._bytes -= held.bytes
+        self._dropped[topic] = self._dropped.pop(topic, 0) + 1
+        if (
+            len(self._dropped) > DROPPED
+        ):  # forgotten for good, it would begin as before: then marks tell its lives apart
+            del self._dropped[next(iter(self._dropped))]
 
     def _check(self, held: _Held, changes: Sequence[Change], keep: Keep) -> None:
         check_keys(changes, held.items, len(held.items), keep)
