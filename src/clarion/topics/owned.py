@@ -5,7 +5,7 @@ has changed it since.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from clarion.clock import Clock
@@ -17,7 +17,7 @@ from clarion.topics.kinds import Topic
 _log = get_logger(__name__)
 
 Remove = Callable[[Topic, Mapping[str, int]], Awaitable[None]]
-Renew = Callable[[Topic, Sequence[str], int], Awaitable[int]]
+Renew = Callable[[Topic, Mapping[str, int], int], Awaitable[Mapping[str, int]]]
 
 
 class Owned:
@@ -25,7 +25,7 @@ class Owned:
 
     Args:
         remove: Removes keys that are still as the entries with these offsets made them.
-        renew: Puts off the end of keys.
+        renew: Puts off the end of keys that are still as these entries made them; returns those.
         limits: `owned_s`: how long an item outlives a node that died.
         clock: For the end.
     """
@@ -62,13 +62,20 @@ class Owned:
 
     async def renew(self) -> None:
         """Put off the end of everything that is owned here."""
-        for mine in list(self._of.values()):
+        for sid, mine in list(self._of.items()):
             for topic, keys in list(mine.items()):
                 expires_ms = self._clock.now_ms() + int(self._limits.owned_s * 1000)
+                asked = dict(keys)
                 try:
-                    await self._renew(topic, list(keys), expires_ms)
+                    still = await self._renew(topic, asked, expires_ms)
                 except ServerError as exc:
                     _log.warning("owned items not renewed", error=exc.code)
+                    continue
+                # Somebody has changed the others, on another node perhaps: they are nobody's here.
+                for key in asked.keys() - still.keys():
+                    if self._of.get(sid, {}).get(topic, {}).get(key) == asked[key]:
+                        del self._owner[topic, key]
+                        self._forget(sid, topic, key)
 
     async def close(self) -> None:
         """Wait for the removals that were begun."""

@@ -263,9 +263,8 @@ class Topics:
         if outcome.refused == "guard" and change.guard.kind != "newer":
             raise Conflict("the key is not as `if` wants it", current=current(outcome.item))
         if outcome.refused is None and change.key is not None:
-            self._owned.note(
-                call.socket if given.owned else None, call.topic, change.key, outcome.offset
-            )
+            owner = call.socket if given.owned and change.event != REMOVE else None
+            self._owned.note(owner, call.topic, change.key, outcome.offset)
         dropped = {"duplicate": "duplicate", "guard": "older"}.get(outcome.refused or "")
         return Published(
             call.topic.wire,
@@ -345,8 +344,18 @@ class Topics:
         ]
         await self.change(self._kinds.find(topic.kind), topic, changes)
 
-    async def _renew(self, topic: Topic, keys: Sequence[str], expires_ms: int) -> int:
-        return await store_of(self._kinds.find(topic.kind)).renew(topic, keys, expires_ms)
+    async def _renew(
+        self, topic: Topic, keys: Mapping[str, int], expires_ms: int
+    ) -> dict[str, int]:
+        store, asked = store_of(self._kinds.find(topic.kind)), list(keys)
+        found = dict(zip(asked, await store.get(topic, asked), strict=True))
+        still = {
+            key: item.offset
+            for key, item in found.items()
+            if item is not None and item.offset == keys[key]
+        }
+        await store.renew(topic, list(still), expires_ms)
+        return still
 
     async def _expire_forever(self) -> None:
         pause_s = EXPIRE_S
