@@ -64,12 +64,16 @@ def test_a_filter_takes_what_it_says(
         ({"any": [{"team": "red"}, {}]}, "/filter/any/1"),
         ({"any": [{"any": [{"any": [{"any": [{"a": "1"}]}]}]}]}, "/filter/any/0/any/0/any/0/any/0"),
         ({"team": ["x"] * (CLAUSES + 1)}, "/filter/team"),
+        ({"t" * 256: "x"}, "/filter"),
+        ({"team": ["x", "x" * 129]}, "/filter/team"),
+        ({"team": {"not": "x" * 129}}, "/filter/team/not"),
+        ({"team": {"starts": "x" * 129}}, "/filter/team"),
         ({str(i): "x" for i in range(CLAUSES + 1)}, f"/filter/{CLAUSES}"),
         ({str(i): {"starts": "x"} for i in range(CLAUSES + 1)}, f"/filter/{CLAUSES}"),
     ],
 )
 def test_what_is_no_filter_is_refused_and_the_fault_points_at_it(given: Any, pointer: str) -> None:
-    """Among it what would cost too much: too many conditions, nested too deep."""
+    """Among it what would cost too much: too many conditions, nested too deep, texts that no tag has: each subscription would keep a megabyte."""
     with pytest.raises(Invalid) as refused:
         compile_filter(given)
     assert [fault.pointer for fault in refused.value.faults] == [pointer]

@@ -8,16 +8,18 @@ import msgspec
 import pytest
 
 from clarion.auth.principal import Principal
-from clarion.errors import Conflict, Forbidden, Invalid, UsageError
+from clarion.errors import Conflict, Forbidden, Invalid, TooLarge, TooMany, UsageError
 from clarion.ids import Ids
 from clarion.protocol.codes import CloseCode
+from clarion.protocol.jsontext import is_plain
 from clarion.settings import Limits
+from clarion.telemetry import spawn
 from clarion.topics import Call, Granted, Publish, Published, SignedIn, Topic, Topics
 from clarion.topics.changes import Change, state_after
 from clarion.topics.commands import Commands
 from clarion.topics.patches import apply_patch
 from clarion.topics.reading import Reader as Reading
-from clarion.topics.stores import MemoryStore
+from clarion.topics.stores import Appended, MemoryStore
 from clarion.topics.stream import Entry
 from tests.topics.fakes import Bench, Socket, settle
 
@@ -262,6 +264,28 @@ async def test_what_is_owned_lasts_as_long_as_its_socket_and_not_much_longer_tha
     assert await house.topics.expire() == 1
 
 
+async def test_what_somebody_else_has_changed_is_not_renewed(house: House) -> None:
+    """Whoever changed it, on another node too, said when it goes; and the socket's books do not grow with what it no longer has."""
+    socket, board = house.socket(), house.topics.of("board:x")
+    for key in "abc":
+        await house.ask(socket, "publish", "board:x", key=key, owned=True)
+    soon_ms = house.bench.clock.now_ms() + 500
+    await board.change(
+        Change(event="set", key="a", data=1, expires_ms=soon_ms), Change(event="remove", key="b")
+    )
+    await house.ask(socket, "publish", "board:x", event="remove", key="d", owned=True)
+    house.bench.clock.advance(0.4)
+    await house.topics.renew()
+    house.bench.clock.advance(0.2)
+    assert await house.topics.expire() == 1
+    assert [key for key, _ in (await board.items()).items] == ["c"]
+    answer = await house.ask(house.socket("2"), "subscribe", "board:x")
+    house.commands.disconnected(socket)
+    await settle()
+    now = await house.ask(house.socket("3"), "subscribe", "board:x")
+    assert now["offset"] == answer["offset"] + 1, "only what it still owned is removed"
+
+
 async def test_only_a_socket_can_own(house: House) -> None:
     with pytest.raises(Invalid, match="only a socket"):
         await house.topics.publish(ADA, "board:x", Publish(key="a", owned=True))
@@ -441,6 +465,92 @@ async def test_conflation_writes_the_newest_of_each_key_once_a_tick(house: House
     assert reader.take(socket).state == {"a": 18, "b": 19, "c": 1}
     with pytest.raises(Conflict):
         await house.topics.publish(ADA, "fast:x", Publish(key="c", only="absent"))
+
+
+async def test_one_key_too_many_costs_only_its_publisher_the_change(house: House) -> None:
+    """What waits for the same tick is appended all the same."""
+    kind = house.topics.add("few", "map", rights=ANYBODY, keys=1, conflate_s=0.05)
+    few = house.topics.of("few:x")
+    await few.set("a", 1)
+    done = await asyncio.gather(
+        few.set("a", 2), few.set("b", 1), few.set("a", 3, only="present"), return_exceptions=True
+    )
+    assert [each.offset if isinstance(each, Published) else type(each) for each in done] == [
+        2, TooMany, 3,
+    ]  # fmt: skip
+    assert kind.keys == len((await few.items()).items)
+
+
+async def test_what_waits_for_a_tick_is_appended_at_the_end(house: House) -> None:
+    """And what is being appended then is finished, not given up: every publisher has an answer."""
+    gate, store = asyncio.Event(), Held(clock=house.bench.clock, ids=Ids.seeded(5))
+    store.gate = gate
+    house.topics.add("slow", "map", rights=ANYBODY, store=store, conflate_s=60)
+    slow = house.topics.of("slow:x")
+    first = spawn(slow.set("a", 1), name="publishes")
+    await settle(lambda: store.asked == 1)
+    second = spawn(slow.set("a", 2), name="publishes")
+    await settle()
+    closing = spawn(house.topics.close(), name="closes")
+    await settle()
+    gate.set()
+    await closing
+    assert [(await first).offset, (await second).offset] == [1, 2]
+
+
+class Held(MemoryStore):
+    """A store that is slow to append."""
+
+    gate: asyncio.Event
+    asked = 0
+
+    async def append(self, *given: Any) -> Appended:
+        self.asked += 1
+        await self.gate.wait()
+        return await super().append(*given)
+
+
+def nested(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize("data", [nested(25), 10**20, [-(2**53)]])
+async def test_what_no_client_could_be_sent_is_not_taken(house: House, data: Any) -> None:
+    """A value that fits into a publication, and not into a state with all that is around it, would keep everybody from subscribing."""
+    socket = house.socket()
+    error = await house.error(socket, "publish", "board:x", key="a", data=data)
+    assert (error["code"], error["errors"][0]["pointer"]) == ("invalid", "/data")
+    await house.ask(socket, "publish", "board:x", key="a", data=nested(24))
+    assert is_plain([await house.ask(socket, "subscribe", "board:x")], 1)
+
+
+async def test_an_application_may_go_on_changing_what_it_gave_and_got(house: House) -> None:
+    """The topic has a value of its own; else the difference would be sent as none."""
+    board, socket = house.topics.of("board:x"), house.socket()
+    reader = Reader(await house.ask(socket, "subscribe", "board:x"))
+    mine = {"title": "a long title", "n": 1}
+    await board.set("a", mine)
+    mine["n"] = 2
+    await board.set("a", mine)
+    await settle()
+    assert reader.take(socket).state == {"a": {"title": "a long title", "n": 2}}
+
+    def count(data: Any) -> Any:
+        data["n"] += 1
+        return data
+
+    await board.update("a", count)
+    item = await board.get("a")
+    assert item is not None
+    item.data["n"] = 9
+    (await board.items()).items[0][1].data["n"] = 9
+    await settle()
+    assert reader.take(socket).state == {"a": {"title": "a long title", "n": 3}}
+    with pytest.raises(TooLarge):
+        await board.update("a", lambda _: "x" * 300)
 
 
 async def test_an_application_reads_and_changes_topics_in_python(house: House) -> None:

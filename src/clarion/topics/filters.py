@@ -19,6 +19,9 @@ Matches = Callable[[Mapping[str, str]], bool]
 CLAUSES: Final = 64
 """Conditions and values of one filter: what is checked for each publication is bounded."""
 DEPTH: Final = 4
+TAG_CHARS: Final = 255
+VALUE_CHARS: Final = 128
+"""Of the name and of the value of a tag: a filter that asks for more asks for what nothing has."""
 _ANY: Final = "any"
 
 
@@ -40,6 +43,8 @@ class _Compiler:
             raise _wrong(at, "expected an object with at least one condition")
         if depth == 0:
             raise _wrong(at, f"filters are nested at most {DEPTH} deep")
+        if any(len(tag) > TAG_CHARS for tag in given):
+            raise _wrong(at, f"a tag's name has at most {TAG_CHARS} characters")
         parts = [
             self._any(wanted, f"{at}/{tag}", depth)
             if tag == _ANY
@@ -63,7 +68,7 @@ class _Compiler:
                 values = self._values(value, f"{at}/not")
                 return lambda tags: tags.get(tag) not in values
             if how == "starts" and isinstance(value, str):
-                self._count(1, at)
+                self._values(value, at)
                 return lambda tags: tags.get(tag, "").startswith(value) and tag in tags
             raise _wrong(at, "expected `not` with a text or a list, or `starts` with a text")
         values = self._values(wanted, at)
@@ -73,13 +78,12 @@ class _Compiler:
         found = given if isinstance(given, list) else [given]
         if not found or not all(isinstance(each, str) for each in found):
             raise _wrong(at, "expected a text, or a list of texts")
-        self._count(len(found), at)
-        return frozenset(found)
-
-    def _count(self, clauses: int, at: str) -> None:
-        self._left -= clauses
+        self._left -= len(found)
         if self._left < 0:
             raise _wrong(at, f"a filter has at most {CLAUSES} conditions and values")
+        if any(len(each) > VALUE_CHARS for each in found):
+            raise _wrong(at, f"a tag's value has at most {VALUE_CHARS} characters")
+        return frozenset(found)
 
 
 def _wrong(at: str, detail: str) -> Invalid:

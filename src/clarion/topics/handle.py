@@ -1,15 +1,19 @@
 """One topic, as an application changes and reads it in Python: rights are not asked, limits hold."""
 
 from collections.abc import Sequence
-from typing import Any, Final, Protocol
+from copy import deepcopy
+from typing import Any, Final, Protocol, TypeVar
+
+import msgspec
 
 from clarion.errors import Conflict, Forbidden, Invalid
-from clarion.topics.changes import REMOVE, Change, Guard, Item
+from clarion.topics.changes import REMOVE, Change, Item
 from clarion.topics.kinds import Kind, Topic
-from clarion.topics.publishing import Call, Publish, Published
+from clarion.topics.publishing import At, Call, Publish, Published
 from clarion.topics.stores import Appended, Items, TopicStore
 
 TRIES: Final = 16  # of compare and set: as many others may win
+ItemOrNone = TypeVar("ItemOrNone", bound=Item | None)
 
 
 class Home(Protocol):
@@ -84,14 +88,16 @@ class TopicHandle:
 
         Raises:
             Conflict: Others changed it all the time.
+            Invalid, TooLarge, TooMany, Unavailable: It cannot be set.
         """
         for _ in range(TRIES):
             item = await self.get(key)
             data = change(None if item is None else item.data)
-            guard = Guard("absent") if item is None else Guard("at", item.offset)
-            done = await self.change(Change(event="set", key=key, data=data, guard=guard))
-            if done.outcomes[0].refused is None:
-                return data
+            try:
+                await self.set(key, data, only="absent" if item is None else At(item.offset))
+            except Conflict:
+                continue
+            return data
         raise Conflict(f"others changed {key!r} {TRIES} times meanwhile")
 
     async def give(self, given: Publish) -> Published:
@@ -104,11 +110,13 @@ class TopicHandle:
 
     async def get(self, key: str) -> Item | None:
         """The item under a key, or None."""
-        return (await store_of(self.kind).get(self.topic, [key]))[0]
+        return own((await store_of(self.kind).get(self.topic, [key]))[0])
 
     async def items(self, after: str = "", limit: int = 500) -> Items:
         """Items of a map in the order of their keys, behind one."""
-        return await store_of(self.kind).items(self.topic, after, limit)
+        found = await store_of(self.kind).items(self.topic, after, limit)
+        mine = [(key, own(item)) for key, item in found.items]
+        return msgspec.structs.replace(found, items=mine)
 
     async def change(self, *changes: Change) -> Appended:
         """Make changes, all at one moment.
@@ -120,6 +128,13 @@ class TopicHandle:
 
     async def _append(self, given: Publish) -> Published:
         return await self._topics.append(self.kind, Call(self.topic), given)
+
+
+def own(item: ItemOrNone) -> ItemOrNone:
+    """An item whose data may be changed without changing the topic's."""
+    if item is None:
+        return item
+    return msgspec.structs.replace(item, data=deepcopy(item.data))
 
 
 def store_of(kind: Kind) -> TopicStore:

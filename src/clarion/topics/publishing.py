@@ -8,18 +8,24 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from clarion.auth.principal import Principal
 from clarion.errors import Fault, Invalid, TooLarge
+from clarion.protocol import jsontext
 from clarion.settings import Limits
 from clarion.telemetry import limit_exceeded
 from clarion.topics.arguments import check_name, check_text
 from clarion.topics.changes import ABSENT, ANYWAY, APPEND, PRESENT, REMOVE, SET, Change, Guard, Item
+from clarion.topics.filters import TAG_CHARS, VALUE_CHARS
 from clarion.topics.kinds import Durability, Topic
 from clarion.topics.live import Peer
 
 TAGS: Final = 16
-TAG_BYTES: Final = 128
 ID_BYTES: Final = 128
-Name = Annotated[str, Meta(min_length=1, max_length=255)]
-Tag = Annotated[str, Meta(max_length=TAG_BYTES)]
+AROUND: Final = 8
+"""Levels that an answer may put around the data of a publication: the ack, its snapshot, the items of that, one item, a kind's own."""
+_encode: Final = msgspec.json.Encoder().encode
+# Floats are read by Python: see protocol.jsontext.
+_decode: Final = msgspec.json.Decoder(float_hook=float).decode
+Name = Annotated[str, Meta(min_length=1, max_length=TAG_CHARS)]
+Tag = Annotated[str, Meta(max_length=VALUE_CHARS)]
 
 
 class At(Struct, frozen=True, forbid_unknown_fields=True):
@@ -96,7 +102,7 @@ def change_of(given: Publish, *, is_map: bool, limits: Limits, now_ms: int) -> C
     """The change that a publication asks for.
 
     Raises:
-        Invalid: A map without a key, a stream with one, a guard without a key, names that cannot be.
+        Invalid: A map without a key, a stream with one, a guard without a key, names that cannot be, data that no client can be sent.
         TooLarge: The data has more than `limits.publication_bytes`.
     """
     if is_map != (given.key is not None):
@@ -121,10 +127,9 @@ def change_of(given: Publish, *, is_map: bool, limits: Limits, now_ms: int) -> C
     for name, value in (given.tags or {}).items():
         check_text("tags", name)
         check_text("tags", value)
-    _check_size(given.data, limits.publication_bytes)
     return Change(
         event=given.event,
-        data=given.data,
+        data=_json(given.data, limits.publication_bytes),
         key=given.key,
         guard=_guard(given),
         version=given.version,
@@ -163,15 +168,22 @@ def _expires_ms(given: Publish, limits: Limits, now_ms: int) -> int | None:
     return None if given.ttl_s is None else now_ms + int(given.ttl_s * 1000)
 
 
-def _check_size(data: Any, limit: int) -> None:
+def _json(data: Any, limit: int) -> Any:
+    """The data as its readers will have it: a value of its own, so that an application may go on changing what it gave."""
     try:
-        size = len(msgspec.json.encode(data))
+        text = _encode(data)
     except (TypeError, ValueError, RecursionError) as exc:
         raise Invalid(f"the data is not JSON: {exc}", faults=[Fault("/data", "not JSON")]) from exc
-    if size > limit:
+    if len(text) > limit:
         limit_exceeded.labels("publication_bytes").inc()
         raise TooLarge(
             f"a publication's data has at most {limit} bytes (limits.publication_bytes)",
             limit=limit,
-            size=size,
+            size=len(text),
         )
+    value = _decode(text)
+    if not jsontext.is_plain([value], AROUND):
+        levels = jsontext.MAX_DEPTH - AROUND
+        detail = f"more than {levels} levels of arrays and objects, or a whole number beyond 2^53"
+        raise Invalid(f"the data has {detail}", faults=[Fault("/data", detail)])
+    return value
