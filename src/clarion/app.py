@@ -17,6 +17,7 @@ from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 from clarion.accounts import (
+    REVOKED,
     Accounts,
     Authenticator,
     Blocks,
@@ -26,15 +27,21 @@ from clarion.accounts import (
     Opened,
     Revocations,
     Secrets,
+    Shared,
     load_secrets,
+    teller,
     trusted_issuers,
 )
 from clarion.api import Readiness, as_local, build_http
 from clarion.auth import DEFAULT_TENANT, Principal, TokenIssuer, TokenVerifier, secret_key
 from clarion.auth.tenants import FOREIGN, rooms_of_tenant, user_room
-from clarion.bus import LocalBus
+from clarion.bus import Bus, LocalBus
+from clarion.bus.nodes import MISSED, Nodes
+from clarion.bus.redis import RedisClient
+from clarion.bus.redis_bus import RedisBus
+from clarion.bus.registry import Registry, identity
 from clarion.clock import Clock, SystemClock
-from clarion.errors import ClarionError, SettingsError, Unauthenticated
+from clarion.errors import ClarionError, SettingsError, Unauthenticated, Unavailable
 from clarion.features.activity import Streams, Timelines, activity_kind, publish
 from clarion.features.dashboard import Dashboards
 from clarion.features.presence import Presence
@@ -50,11 +57,14 @@ from clarion.realtime.transports import HttpServer, settle_memory
 from clarion.realtime.transports.asgi import Receive, Scope, Send
 from clarion.settings import Settings
 from clarion.storage import open_store
+from clarion.storage.server import name_of
 from clarion.telemetry import get_logger, spawn
-from clarion.topics import Commands, Kinds, TopicEngine, Topics
+from clarion.topics import Commands, Kinds, Subscriptions, TopicEngine, Topics
 from clarion.topics.arguments import convert
+from clarion.topics.books import channel
 from clarion.topics.publishing import PublishArgs, Published
-from clarion.topics.stores import MemoryStore, SqlStore
+from clarion.topics.stores import MemoryStore, SqlStore, TopicStore
+from clarion.topics.stores.redis import RedisStore
 
 _log = get_logger(__name__)
 
@@ -81,6 +91,8 @@ class App:
         topics: Topics: publishing, reading, and kinds that have no rows of their own.
         activity: Streams of activities.
         timelines: Which streams users follow, and what these have.
+        subscriptions: Counts and ends subscriptions, on all processes of the server.
+        nodes: The processes that form the server; alone without `redis_url`.
         search: Collections of documents, and asking for them.
         presence: Who is where.
         dashboards: Dashboards, and what their widgets show.
@@ -115,6 +127,7 @@ class App:
 
         Raises:
             SettingsError: Something about the settings, the data folder or the application's setup is wrong.
+            Unavailable: The database or Redis cannot be reached.
         """
         try:
             await self._start()
@@ -180,11 +193,18 @@ class App:
 
     # ── making, from the ground up ──
     async def _start(self) -> None:
-        settings, clock, ids = self.settings, self.clock, self.ids
+        settings, clock = self.settings, self.clock
         data_dir = Path(settings.data_dir)
-        self.store = await open_store(url=settings.database_url, data_dir=data_dir, clock=clock)
+        self.store = await open_store(
+            url=settings.database_url,
+            data_dir=data_dir,
+            clock=clock,
+            is_alone=not settings.redis_url,
+        )
         self._closing.push_async_callback(self.store.close)
-        await self._make_accounts(load_secrets(data_dir, ids))
+        secrets = self._secrets(data_dir)
+        await self._make_nodes(secrets)
+        await self._make_accounts(secrets)
         self._make_realtime()
         self._make_notifications()
         self._make_activity()
@@ -198,6 +218,10 @@ class App:
             if isinstance(outcome, Awaitable):
                 await outcome
         self._make_http()
+        await self.nodes.start()
+        self._closing.push_async_callback(self.nodes.close)
+        if self.settings.redis_url:  # what was told before this process could hear
+            self._shared.look_again(None)
         self.opened.start()
         self._closing.push_async_callback(self.opened.close)
         self.engine.start()
@@ -216,6 +240,42 @@ class App:
         self._closing.callback(probing.cancel)
         self._closing.push_async_callback(self.io.close)
 
+    def _secrets(self, data_dir: Path) -> Secrets:
+        found, given = load_secrets(data_dir, self.ids), self.settings.auth.token_secret
+        return Secrets(given) if given else found
+
+    async def _make_nodes(self, secrets: Secrets) -> None:
+        """What this process shares with others: nothing without `redis_url`."""
+        settings, clock, ids = self.settings, self.clock, self.ids
+        self.bus: Bus
+        self._topic_store: TopicStore
+        if not settings.redis_url:
+            self.bus = LocalBus()
+            self.nodes = Nodes(self.node, self.bus, ids=ids)
+            self._topic_store = MemoryStore(clock=clock, ids=ids)
+            return
+        prefix = settings.redis_prefix
+        redis = RedisClient(settings.redis_url, ids=ids)
+        self._closing.push_async_callback(redis.close)
+        self.bus = bus = RedisBus(settings.redis_url, ids=ids, prefix=prefix)
+        self._closing.push_async_callback(bus.close)
+        try:
+            await bus.start()
+        except Unavailable as exc:
+            raise Unavailable(f"redis_url: {exc.message}") from exc
+        # Where the application has its own login, nothing is signed here.
+        signs = "" if settings.auth.is_external else secrets.token_secret
+        database = await name_of(self.store, ids.token(12))
+        registry = Registry(redis, self.node, identity(database, signs), prefix=prefix)
+        self.nodes = Nodes(self.node, bus, ids=ids, registry=registry)
+        self._topic_store = RedisStore(
+            redis,
+            clock=clock,
+            ids=ids,
+            prefix=prefix,
+            channel=lambda topic: bus.name_of(channel(topic)),
+        )
+
     async def _make_accounts(self, secrets: Secrets) -> None:
         auth, clock, ids = self.settings.auth, self.clock, self.ids
         outbound = Outbound(clock)
@@ -230,12 +290,18 @@ class App:
             if isinstance(keys, KeySet):
                 self._closing.push_async_callback(keys.close)
         self.opened = Opened(clock)
-        revocations = Revocations(self.store, clock, self.opened.revoked)
+        revocations = Revocations(
+            self.store, clock, self.opened.revoked, tell=teller(self.nodes.tell)
+        )
         await revocations.load()
         self.blocks = Blocks(self.store, revocations, clock)
         await self.blocks.load()
         self.keys = Keys(self.store, revocations, clock=clock, ids=ids)
         self._closing.push_async_callback(self.keys.flush)
+        self._shared = shared = Shared(revocations, self.blocks, self.keys, self.opened)
+        self._closing.push_async_callback(shared.close)
+        self.nodes.on(REVOKED, shared.hear)
+        self.nodes.on(MISSED, shared.look_again)
         hasher = Hasher(self.settings.limits.hashes_queued, ids)
         self._closing.callback(hasher.close)
         self.accounts = Accounts(
@@ -281,15 +347,14 @@ class App:
         limits, clock, ids = self.settings.limits, self.clock, self.ids
         self.kinds = Kinds()
         self.kinds.add(inbox_kind(self.store))
-        self.bus = LocalBus()
         home = self.io.of(self.io.home)
         self.engine = TopicEngine(home.prepare, self.kinds, self.bus, limits, clock=clock, ids=ids)
-        topic_store = MemoryStore(clock=clock, ids=ids)
         durable = SqlStore(self.store, clock=clock, ids=ids)
         self._closing.push_async_callback(durable.close)
         self.topics = Topics(
-            self.engine, self.kinds, topic_store, limits, clock=clock, durable=durable
+            self.engine, self.kinds, self._topic_store, limits, clock=clock, durable=durable
         )
+        self.subscriptions = Subscriptions(self.engine, self.nodes)
         self.inbox = Inbox(self.store, self.engine, clock=clock, ids=ids)
         self.notifications = Notifications(self.store, self.inbox, limits, clock=clock, ids=ids)
         self.triggers = NotifyingTriggers(self.notifications)
@@ -357,7 +422,8 @@ class App:
             node=self.node,
             clock=self.clock,
             ids=self.ids,
-            folder=Path(self.settings.data_dir),
+            # Rooms in Redis outlive this process.
+            folder=None if self.settings.redis_url else Path(self.settings.data_dir),
             window_s=self.settings.limits.drain_s,
         )
         home = self.io.of(self.io.home)
@@ -417,7 +483,7 @@ class App:
             notifications=self.notifications,
             inbox=self.inbox,
             topics=self.topics,
-            engine=self.engine,
+            subscriptions=self.subscriptions,
             activity=self.activity,
             timelines=self.timelines,
             search=self.search,
@@ -525,7 +591,7 @@ class _Asgi:
         await receive()  # lifespan.startup
         try:
             await self._app.__aenter__()
-        except SettingsError as exc:
+        except (SettingsError, Unavailable) as exc:
             await send({"type": "lifespan.startup.failed", "message": str(exc)})
             return
         try:

@@ -251,6 +251,12 @@ class Auth(Struct, frozen=True, forbid_unknown_fields=True):
     issuer: Annotated[
         str, _help("`iss` that a token must carry; needed with the application's own login")
     ] = ""
+    token_secret: Annotated[
+        str,
+        _help(
+            "Signs Clarion's own access tokens (32 bytes or more); empty: made once, in `data_dir`. Processes that form one server need the same"
+        ),
+    ] = ""
     audience: Annotated[str, _help("`aud` that a token must carry")] = "clarion"
     open_namespaces: Annotated[
         list[str],
@@ -488,8 +494,18 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     )
     database_url: Annotated[str, _help("`postgresql://…`; empty: SQLite in `data_dir`")] = ""
     redis_url: Annotated[
-        str, _help("`redis://…`: kept for the day when several nodes form one server")
+        str,
+        _help(
+            "`redis://…`, `rediss://…` or `unix:///path`: topics are kept there, and processes that share it form one server"
+        ),
     ] = ""
+    redis_prefix: Annotated[
+        str,
+        _help(
+            "Before the names of all keys and channels in Redis; each server has one of its own",
+            pattern="^[^{}]+$",
+        ),
+    ] = "clarion"
     public_url: Annotated[
         str, _help("Where people reach this server; for links, and an allowed origin")
     ] = ""
@@ -540,7 +556,14 @@ class Field(Struct, frozen=True):
     @property
     def is_secret(self) -> bool:
         """Whether its value must not be shown."""
-        return self.name in {"jwt_secret", "redis_url", "database_url", "password", "secret"}
+        return self.name in {
+            "jwt_secret",
+            "token_secret",
+            "redis_url",
+            "database_url",
+            "password",
+            "secret",
+        }
 
 
 SECTIONS: Mapping[str, type[Struct]] = {

@@ -131,6 +131,7 @@ search_handed = _counter(
 )
 # ── Redis ──
 presence_devices = _gauge("presence_devices", "Connections of this process in presence rooms")
+nodes_silent = _counter("nodes_silent", "Processes that did not answer a question in time")
 bus_gaps = _counter("bus_gaps", "Channels between nodes that may have missed messages")
 redis_links_lost = _Tallies(
     "redis_links_lost", "Connections to Redis that ended, by the cause", "cause"

@@ -14,6 +14,7 @@ from clarion.api import Readiness, as_local, build_http
 from clarion.auth import OneKey, TokenIssuer, TokenVerifier, secret_key, system
 from clarion.auth.tokens import ISSUER
 from clarion.bus import LocalBus
+from clarion.bus.nodes import Nodes
 from clarion.clock import ManualClock
 from clarion.features.activity import Streams, Timelines, activity_kind, publish
 from clarion.features.dashboard import Dashboards
@@ -25,7 +26,7 @@ from clarion.outbound import Outbound
 from clarion.realtime import Server
 from clarion.settings import Auth, Limits, Realtime, Settings
 from clarion.storage import Store, open_store
-from clarion.topics import Kinds, TopicEngine, Topics
+from clarion.topics import Kinds, Subscriptions, TopicEngine, Topics
 from clarion.topics.stores import MemoryStore
 from tests.support.triggers import NotedTriggers
 
@@ -69,6 +70,8 @@ class Site:
             clock=self.clock,
             ids=self.ids,
         )
+        nodes = Nodes(self.ids.node(), bus, ids=self.ids)
+        self.subscriptions = Subscriptions(self.engine, nodes)
         topic_store = MemoryStore(clock=self.clock, ids=self.ids)
         self.topics = Topics(self.engine, kinds, topic_store, settings.limits, clock=self.clock)
         self.presence = Presence(
@@ -122,7 +125,7 @@ class Site:
             notifications=self.notifications,
             inbox=self.inbox,
             topics=self.topics,
-            engine=self.engine,
+            subscriptions=self.subscriptions,
             activity=self.activity,
             timelines=self.timelines,
             search=self.search,

@@ -87,7 +87,7 @@ def _walk(site: Site) -> Api:
         notifications=site.notifications,
         inbox=site.inbox,
         topics=site.topics,
-        engine=site.engine,
+        subscriptions=site.subscriptions,
         activity=site.activity,
         timelines=site.timelines,
         search=site.search,

@@ -339,7 +339,7 @@ async def test_subscribers_are_counted(topics: Site) -> None:
         await topics.engine.subscribe(Socket(str(n)), principal, SubscribeArgs("board:x"))
     http = await back_end(topics)
     counted = (await http.get("/v1/topics/board:x/occupancy")).json()
-    assert counted == {"topic": "board:x", "subscriptions": 3, "users": 2}
+    assert counted == {"topic": "board:x", "subscriptions": 3, "users": 2, "complete": True}
 
 
 async def test_a_users_subscriptions_are_ended(topics: Site) -> None:

@@ -145,8 +145,16 @@ def test_probes_answer(demo: Server) -> None:
 def test_former_names_are_said_at_the_start(tmp_path: Path) -> None:
     """A `CLARION_*` value wins, and the log says so."""
     with running(
-        tmp_path, RATE_LIMIT_MAX_REQUESTS="50", CLARION_LIMITS_API_REQUESTS="70", REDIS_HOST="cache"
+        tmp_path, RATE_LIMIT_MAX_REQUESTS="50", CLARION_LIMITS_API_REQUESTS="70"
     ) as server:
         assert "CLARION_LIMITS_API_REQUESTS, which wins over RATE_LIMIT_MAX_REQUESTS" in server.log
-        assert "redis_url is taken from REDIS_HOST" in server.log
-        assert "not connect to it" in server.log
+
+
+def test_a_redis_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
+    """In one line that names the setting; where the value came from is said before it."""
+    env = {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": "1", "CLARION_PORT": "0"}
+    done = clarion("serve", env=env | {"CLARION_DATA_DIR": str(tmp_path / "data")})
+    assert done.returncode == 1
+    assert "redis_url is taken from REDIS_HOST" in done.stderr
+    assert "clarion: redis_url: no answer from Redis at 127.0.0.1:1" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -239,14 +239,18 @@ def _no_long_wait_for_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_no_long_wait_for_the_lock")
 async def test_a_second_server_on_the_same_database_is_refused(postgres: Postgres) -> None:
-    """Without Redis two servers would not hear of each other's writes; where they may share, they can."""
+    """Without Redis two servers would not hear of each other's writes; those that share it can only stand beside each other."""
     url = await postgres.new_database()
     first = await opened(url)
-    with pytest.raises(SettingsError, match="another Clarion server uses this database"):
-        await opened(url)
-    beside = await opened(url, is_alone=False)
-    await beside.close()
+    for is_alone in (True, False):
+        with pytest.raises(SettingsError, match="another Clarion server uses this database"):
+            await opened(url, is_alone=is_alone)
     await first.close()
+    one, other = await opened(url, is_alone=False), await opened(url, is_alone=False)
+    with pytest.raises(SettingsError, match="redis_url"):
+        await opened(url)
+    await one.close()
+    await other.close()
     await (await opened(url)).close()
 
 

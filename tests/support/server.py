@@ -140,6 +140,10 @@ class Server:
         """POST JSON, as `token`."""
         return self._http.post(path, json=body, headers=_bearer(token) | headers)
 
+    def put(self, path: str, body: Any, *, token: str = "") -> httpx.Response:
+        """PUT JSON, as `token`."""
+        return self._http.put(path, json=body, headers=_bearer(token))
+
     def get(self, path: str, *, token: str = "", **headers: str) -> httpx.Response:
         """GET, as `token`."""
         return self._http.get(path, headers=_bearer(token) | headers)

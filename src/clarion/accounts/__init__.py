@@ -19,8 +19,10 @@ from clarion.accounts.keys import Keys
 from clarion.accounts.opened import Opened
 from clarion.accounts.revocations import Revocations
 from clarion.accounts.secrets import Secrets, load_secrets
+from clarion.accounts.shared import REVOKED, Shared, teller
 
 __all__ = [
+    "REVOKED",
     "Accounts",
     "ApiKeyInfo",
     "Authenticator",
@@ -38,8 +40,10 @@ __all__ = [
     "RefreshToken",
     "Revocations",
     "Secrets",
+    "Shared",
     "SignedIn",
     "User",
     "load_secrets",
+    "teller",
     "trusted_issuers",
 ]

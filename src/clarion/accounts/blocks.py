@@ -57,7 +57,9 @@ class Blocks:
         self._clock = clock
 
     async def load(self) -> None:
-        """Learn of who was blocked before this start."""
+        """Learn of who was blocked, or let in again, before this start or elsewhere."""
+        self._revocations.blocks_are_read()
+        stored: dict[tuple[str, str], int | None] = {}
         after_tenant = after_id = ""
         while True:
             page = await self._store.fetch(
@@ -66,11 +68,11 @@ class Blocks:
                 after_id=after_id,
                 now_ms=self._clock.now_ms(),
             )
-            for row in page:
-                self._revocations.block(row.tenant, row.id, row.until_ms)
+            stored |= {(row.tenant, row.id): row.until_ms for row in page}
             if not page:
-                return
+                break
             after_tenant, after_id = page[-1].tenant, page[-1].id
+        self._revocations.replace_blocks(stored)
 
     async def put(self, caller: Principal, user: str, new: NewBlock) -> Block:
         """Block a user of the caller's tenant, and end what they have opened; one who is blocked is from now on as given.

@@ -5,7 +5,7 @@ revoked still ends in time. When a key was last used is noted in memory and writ
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from clarion.accounts.forms import ApiKeyInfo, NewApiKey
 from clarion.accounts.revocations import KEY_KEPT_MS, Revocations
@@ -92,6 +92,14 @@ class Keys:
         # Not to be cancelled half-way: the row would be gone, and what came in with the key would live on.
         if not await asyncio.shield(spawn(end(), name="end key")):
             raise NotFound("there is no such key")
+
+    async def recheck(self, principals: Iterable[Principal]) -> None:
+        """End what was opened with keys that are gone: another process has revoked them, and it was not heard."""
+        for tenant, key_id in {(each.tenant, each.id): None for each in principals}:
+            if not await self._store.fetch(rows.FIND, id=key_id):
+                self._cache.pop(key_id, None)
+                revoked = Revoked(tenant=tenant, kind="key", id=key_id)
+                self._revocations.hear(revoked, self._clock.now_ms() + KEY_KEPT_MS)
 
     async def verify(self, credential: str) -> Principal:
         """Whose key this is.

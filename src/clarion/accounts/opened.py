@@ -80,6 +80,10 @@ class Opened:
             if revoked.ends(self._entries[ticket][0]):
                 self._end(ticket, Blocked() if revoked.is_blocked else _ended())
 
+    def principals(self, kind: str) -> list[Principal]:
+        """Who has something open: users, or keys."""
+        return [who for who, _ in self._entries.values() if who.kind == kind]
+
     def expire(self) -> None:
         """End what has expired by now."""
         now_ms = self._clock.now_ms()

@@ -47,7 +47,7 @@ from clarion.realtime import Server
 from clarion.realtime.transports.application import leads_to
 from clarion.settings import Settings
 from clarion.telemetry import REGISTRY
-from clarion.topics import TopicEngine, Topics
+from clarion.topics import Subscriptions, Topics
 
 PREFLIGHT_S = 600  # how long a browser may remember what it was allowed (s)
 
@@ -60,7 +60,7 @@ def build_api(
     notifications: Notifications,
     inbox: Inbox,
     topics: Topics,
-    engine: TopicEngine,
+    subscriptions: Subscriptions,
     activity: Streams,
     timelines: Timelines,
     search: Search,
@@ -80,7 +80,7 @@ def build_api(
     emit_doors.add(api, io)
     rooms_doors.add(api, io)
     sockets_doors.add(api, io)
-    topics_doors.add(api, topics, engine, settings.limits)
+    topics_doors.add(api, topics, subscriptions, settings.limits)
     activity_doors.add(api, activity, topics, settings.limits)
     timelines_doors.add(api, timelines, topics, settings.limits)
     search_doors.add(api, search, settings.limits)
@@ -110,7 +110,7 @@ def build_http(
     notifications: Notifications,
     inbox: Inbox,
     topics: Topics,
-    engine: TopicEngine,
+    subscriptions: Subscriptions,
     activity: Streams,
     timelines: Timelines,
     search: Search,
@@ -134,7 +134,7 @@ def build_http(
         notifications: Accepts notifications.
         inbox: Everybody's inboxes.
         topics: Topics, published to and read.
-        engine: Has the subscriptions.
+        subscriptions: Counts and ends those of all processes.
         activity: Streams of activities.
         timelines: What users follow.
         search: Collections of documents.
@@ -161,7 +161,7 @@ def build_http(
         notifications=notifications,
         inbox=inbox,
         topics=topics,
-        engine=engine,
+        subscriptions=subscriptions,
         activity=activity,
         timelines=timelines,
         search=search,

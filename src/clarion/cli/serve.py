@@ -47,10 +47,6 @@ async def _serve(loaded: Loaded, setup: Setup | None) -> None:
     settings = loaded.settings
     for note in loaded.notes:
         _log.info("setting", note=note)
-    if settings.redis_url:
-        _log.warning(
-            "redis_url is set, but this version runs as one node and does not connect to it"
-        )
     build_info.labels(__version__).set(1)
     # First: a taken port must not cost more than a line.
     sockets = listen(settings.host, settings.port)

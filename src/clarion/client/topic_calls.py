@@ -69,10 +69,11 @@ class PublicationPage(msgspec.Struct, frozen=True):
 
 
 class Occupancy(msgspec.Struct, frozen=True):
-    """Subscriptions to a topic on the process that answered, and of how many callers they are."""
+    """Subscriptions to a topic, and of how many callers they are; `complete` is False where a process did not answer in time."""
 
     subscriptions: int
     users: int
+    complete: bool = True
 
 
 class Block(msgspec.Struct, frozen=True):

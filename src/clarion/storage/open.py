@@ -42,8 +42,8 @@ async def open_store(
         migrations: Folder of the numbered files.
         contract: Apply `contract` migrations, too: only when no node of the former version runs any more.
         idle_s: A transaction without a statement for this long is rolled back.
-        is_alone: Refuse to share a PostgreSQL database with another server: without Redis neither would hear of the other's
-            writes. SQLite is never shared.
+        is_alone: Refuse to share a PostgreSQL database with another process: without Redis neither would hear of the other's
+            writes. False: shared with those that say the same. SQLite is never shared.
 
     Raises:
         SettingsError: The folder cannot be written, another server uses the data, the driver of PostgreSQL is not installed, or

@@ -1,4 +1,4 @@
-"""One server per PostgreSQL database, as the lock file does for SQLite.
+"""One server per PostgreSQL database, as the lock file does for SQLite; processes that form one server hold the lock together.
 
 The lock is held by a session: it goes with the process however that ends, and with the connection when that breaks. Then it is
 taken again; if another server has it by then, this one says that it is not ready.
@@ -33,10 +33,16 @@ _SETTINGS = {
 
 
 class ServerLock:
-    """Held from `take` to `close`."""
+    """Held from `take` to `close`.
 
-    def __init__(self, url: str) -> None:
+    Args:
+        url: The database.
+        is_shared: Whether others may hold it, too, who say so.
+    """
+
+    def __init__(self, url: str, *, is_shared: bool = False) -> None:
         self._url = url
+        self._statement = f"SELECT pg_advisory_lock{'_shared' if is_shared else ''}($1)"
         self._db: _Connection | None = None
         self._again: asyncio.Task[None] | None = None
         self._is_closed = False
@@ -49,10 +55,12 @@ class ServerLock:
         """
         db = await asyncpg.connect(self._url, timeout=WAIT_S * 2, server_settings=_SETTINGS)
         try:
-            await db.execute("SELECT pg_advisory_lock($1)", KEY)
+            await db.execute(self._statement, KEY)
         except asyncpg.LockNotAvailableError as exc:
             await db.close(timeout=WAIT_S)
-            raise SettingsError("another Clarion server uses this database") from exc
+            raise SettingsError(
+                "another Clarion server uses this database; processes that form one server all need redis_url"
+            ) from exc
         except BaseException:
             db.terminate()
             raise

@@ -39,11 +39,10 @@ async def open_postgres(
         Unavailable: It cannot be reached, or refuses us.
     """
     async with contextlib.AsyncExitStack() as release:
-        lock = ServerLock(url)
+        lock = ServerLock(url, is_shared=not is_alone)
         release.push_async_callback(lock.close)
         try:
-            if is_alone:
-                await lock.take()
+            await lock.take()
             await _migrate(url, clock, migrations, contract=contract)
             pool = await asyncpg.create_pool(
                 url,

@@ -9,6 +9,7 @@ from clarion.topics.kinds import Granted, Kind, Kinds, Log, Read, SignedIn, Snap
 from clarion.topics.publishing import Call, Publish, PublishArgs, Published
 from clarion.topics.reading import Reader
 from clarion.topics.stream import Entry, Position
+from clarion.topics.subscriptions import Subscriptions
 from clarion.topics.topics import Topics
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Reader",
     "SignedIn",
     "Snapshot",
+    "Subscriptions",
     "Topic",
     "TopicEngine",
     "TopicHandle",

@@ -243,9 +243,16 @@ class TopicEngine:
     def occupancy(self, topic: Topic) -> Occupancy:
         """Who is subscribed to a topic on this node."""
         feed = self._books.feeds.get(topic)
-        mine = [] if feed is None else list(feed.subscriptions.values())
-        users = {each.principal.key for each in mine if each.principal is not None}
-        return Occupancy(len(mine), len(users))
+        count = 0 if feed is None else len(feed.subscriptions)
+        return Occupancy(count, len(self.users(topic)))
+
+    def users(self, topic: Topic) -> list[tuple[str, str, str]]:
+        """Whose the subscriptions to a topic on this node are: the keys of principals."""
+        feed = self._books.feeds.get(topic)
+        mine = [] if feed is None else feed.subscriptions.values()
+        return list(
+            dict.fromkeys(each.principal.key for each in mine if each.principal is not None)
+        )
 
     def end_of_user(self, tenant: str, user: str, name: str | None = None) -> int:
         """End a user's subscriptions to a topic (None: to all) on this node, with 3500; returns how many."""

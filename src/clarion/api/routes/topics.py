@@ -18,7 +18,7 @@ from clarion.clock import as_datetime
 from clarion.errors import ClarionError, Conflict, Fault, Invalid, TooMany
 from clarion.settings import Limits
 from clarion.telemetry import limit_exceeded
-from clarion.topics import Entry, Publish, PublishArgs, Published, Reader, TopicEngine, Topics
+from clarion.topics import Entry, Publish, PublishArgs, Published, Reader, Subscriptions, Topics
 from clarion.topics.batches import publish_many
 from clarion.topics.kinds import Durability
 
@@ -117,8 +117,16 @@ class TopicOccupancy(Struct, frozen=True):
     """Who is subscribed, in numbers."""
 
     topic: str
-    subscriptions: Annotated[int, Meta(description="On this process")]
-    users: Annotated[int, Meta(description="Callers whose they are")]
+    subscriptions: Annotated[int, Meta(description="On all processes that answered")]
+    users: Annotated[
+        int,
+        Meta(
+            description="Callers whose they are; with more than 1,000 on one process each counts its own"
+        ),
+    ]
+    complete: Annotated[
+        bool, Meta(description="False: a process did not answer within two seconds")
+    ]
 
 
 class Batch(Struct, frozen=True, forbid_unknown_fields=True):
@@ -160,7 +168,7 @@ class Unsubscribed(Struct, frozen=True):
     subscriptions: int
 
 
-def add(api: Api, topics: Topics, engine: TopicEngine, limits: Limits) -> None:
+def add(api: Api, topics: Topics, subscriptions: Subscriptions, limits: Limits) -> None:
     """Open the doors of topics."""
     reader = Reader(topics.kinds, limits.name_bytes)
 
@@ -245,15 +253,18 @@ def add(api: Api, topics: Topics, engine: TopicEngine, limits: Limits) -> None:
         "/v1/topics/{topic:path}/occupancy",
         right=_READ,
         limit=PerCaller(),
+        errors=READS,
     )
     async def get_occupancy(caller: Principal, path: TopicPath) -> TopicOccupancy:
-        """Count who is subscribed to a topic on this process.
+        """Count who is subscribed to a topic.
 
         Who may subscribe may count.
         """
         topic, _ = await reader.find(caller, path.topic)
-        found = engine.occupancy(topic)
-        return TopicOccupancy(topic.wire, found.subscriptions, found.users)
+        found = await subscriptions.occupancy(topic)
+        return TopicOccupancy(
+            topic.wire, found.subscriptions, found.users, complete=found.is_complete
+        )
 
     @api.route("GET", "/v1/topics/{topic:path}", right=_READ, limit=PerCaller(), errors=READS)
     async def get_topic(caller: Principal, path: TopicPath, query: StateQuery) -> Reply[TopicState]:
@@ -278,18 +289,21 @@ def add(api: Api, topics: Topics, engine: TopicEngine, limits: Limits) -> None:
         "/v1/users/{id:path}/unsubscribe",
         right=_MANAGE,
         limit=PerCaller(),
+        errors=READS,
         example=Unsubscribe(topic="board:x"),
     )
     async def unsubscribe_user(
         caller: Principal, path: UserPath, body: Unsubscribe
     ) -> Unsubscribed:
-        """End a user's subscriptions on this process, to one topic or to all.
+        """End a user's subscriptions, to one topic or to all.
 
         Their clients are told `unsubscribed` with code 3500, after which ours do not come back by themselves. A user whose token grants
-        the topic can subscribe again: to keep them out take the right away, or block them.
+        the topic can subscribe again: to keep them out take the right away, or block them. After a 503 a process did not
+        answer, and theirs may live on there: repeat it.
         """
         topic = None if body.topic is UNSET else body.topic
-        return Unsubscribed(engine.end_of_user(caller.tenant, path.id, topic))
+        ended = await subscriptions.end_of_user(caller.tenant, path.id, topic)
+        return Unsubscribed(ended)
 
 
 def _result(outcome: Published | ClarionError) -> Result:

@@ -106,7 +106,7 @@ class RedisStore:
             Unavailable: Redis is not there now. Likewise of all that follows.
         """
         calls = [(self._place(topic).keys, self._args(topic)) for topic in topics]
-        replies = await self._redis.run_many(_TOP, calls)
+        replies = await self._redis.run_many(_TOP, calls, is_write=False)
         return [_position(_known(reply)) for reply in replies]
 
     async def read(self, topic: Topic, after: int, limit: int) -> Read:

@@ -1,0 +1,114 @@
+"""Which processes are there: each has a lease in Redis, which it renews while it lives.
+
+Only processes of one server may stand side by side: same database, same secret. Otherwise tokens of one would be refused by the other, and what
+one stores the other would never see; so the first that is there says what the server is, and one that is another is not let in.
+"""
+
+import hashlib
+from typing import Any, Final
+
+from msgspec import Struct
+
+from clarion.bus.redis import RedisClient
+from clarion.bus.scripts import Part, Script
+from clarion.errors import SettingsError
+
+LEASE_S: Final = 15.0
+BEAT_S: Final = 5.0  # between two renewals: two may fail
+
+# Times are those of Redis: here nothing but leases is compared.
+_LOOK: Final = Script(
+    """local leases, server = KEYS[1], KEYS[2]
+local node, lease, database, secret = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', leases, '-inf', now)
+if node ~= '' then
+  if redis.call('ZCARD', leases) == 0 then redis.call('HSET', server, 'database', database, 'secret', secret) end
+  local found = redis.call('HMGET', server, 'database', 'secret')
+  if found[1] ~= database then return 'database' end
+  if found[2] ~= secret then return 'secret' end
+  redis.call('ZADD', leases, now + lease, node)
+end
+return redis.call('ZRANGE', leases, 0, -1)"""
+)
+_OTHER: Final = {
+    "database": "another database: processes that share a Redis need the same database_url (PostgreSQL)",
+    "secret": "another auth.token_secret: tokens of one process would be refused by the other",
+}
+
+
+class Identity(Struct, frozen=True):
+    """What all processes of a server have in common.
+
+    Args:
+        database: Names the database.
+        secret: A digest of what signs access tokens.
+    """
+
+    database: str
+    secret: str
+
+
+def identity(database: str, secret: str) -> Identity:
+    """What is told of a server: of its secret ('' if it has none) only a digest."""
+    digest = hashlib.sha256(secret.encode()).hexdigest()[:32] if secret else ""
+    return Identity(database, digest)
+
+
+class Registry:
+    """The leases.
+
+    Args:
+        redis: Where they are.
+        node: This process's name.
+        identity: Of its server.
+        prefix: Of all keys.
+    """
+
+    def __init__(
+        self, redis: RedisClient, node: str, identity: Identity, *, prefix: str = "clarion"
+    ) -> None:
+        self._redis = redis
+        self._node = node
+        self._identity = identity
+        self._keys = [f"{prefix}:{{nodes}}:{name}".encode() for name in ("leases", "server")]
+
+    async def beat(self) -> list[str]:
+        """Take a lease, or renew it; returns who is there.
+
+        Raises:
+            SettingsError: Processes of another server are there.
+            Unavailable: Redis does not answer now.
+        """
+        reply = await self._look(self._node)
+        if isinstance(reply, bytes):
+            raise SettingsError(
+                f"redis_url: processes that run there now have {_OTHER[reply.decode()]}; or give this server a redis_prefix of its own"
+            )
+        return [name.decode() for name in reply]
+
+    async def living(self) -> list[str]:
+        """Who is there.
+
+        Raises:
+            Unavailable: Redis does not answer now.
+        """
+        return [name.decode() for name in await self._look("")]
+
+    async def leave(self) -> None:
+        """Give the lease back.
+
+        Raises:
+            Unavailable: Redis does not answer now.
+        """
+        await self._redis.call(self._keys[0], "ZREM", self._keys[0], self._node)
+
+    async def _look(self, node: str) -> Any:
+        args: list[Part] = [
+            node,
+            int(LEASE_S * 1000),
+            self._identity.database,
+            self._identity.secret,
+        ]
+        return await self._redis.run(_LOOK, self._keys, args)
