@@ -1,6 +1,7 @@
 """The same documents are found on SQLite, on PostgreSQL, and by the query as a function; in the same order."""
 
 import asyncio
+import base64
 import contextlib
 import itertools
 from collections.abc import AsyncIterator
@@ -8,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clarion.bus import LocalBus
 from clarion.clock import Clock, ManualClock, SystemClock
-from clarion.errors import TooCostly
+from clarion.errors import Invalid, TooCostly
 from clarion.features.search.collections import Definition
 from clarion.features.search.document import prepare
 from clarion.features.search.documents import Content, Written
@@ -129,6 +131,39 @@ def test_three_ways_of_searching_agree(engine: str, tmp_path: Path, postgres: Po
             examples()
         finally:
             runner.run(opening.__aexit__(None, None, None))
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+async def test_a_cursor_that_was_made_up_is_refused_by_name(
+    engine: str, tmp_path: Path, postgres: Postgres
+) -> None:
+    """Whoever has one can make others of it: of values of other types, or that no database has; no question is asked with these."""
+    where = tmp_path if engine == "sqlite" else await postgres.new_database()
+    async with opened(where) as search:
+        await search.collections.put("t", "c", DEFINITION)
+        given = [(str(n), Content({"price": n, "state": "x"})) for n in range(3)]
+        await search.write("t", "c", given)
+        query = {"sort": ["price", "state"], "limit": 1}
+        cursor = (await search.query("t", "c", query)).next
+        assert isinstance(cursor, str)
+        whose, values = msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=="))
+        assert values == [0.0, "x", "0"]
+        for wrong in (
+            [whose, ["0", "x", "0"]],
+            [whose, [0.0, 1.0, "0"]],
+            [whose, [0.0, "x", None]],
+            [whose, [0.0, "x\0", "0"]],
+            [whose, [0.0, "x", "\0"]],
+            [whose, [0.0, "0"]],
+            [whose, []],
+            ["other", values],
+        ):
+            made = base64.urlsafe_b64encode(msgspec.json.encode(wrong)).decode()
+            with pytest.raises(Invalid) as refused:
+                await search.query("t", "c", {**query, "cursor": made})
+            assert refused.value.faults[0].pointer == "/cursor"
+        moved = base64.urlsafe_b64encode(msgspec.json.encode([whose, [None, "x", "0"]])).decode()
+        assert (await search.query("t", "c", {**query, "cursor": moved})).items == []
 
 
 @contextlib.asynccontextmanager

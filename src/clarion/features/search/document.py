@@ -1,6 +1,7 @@
-"""A document as search sees it: checked against its collection's fields, its words with their places."""
+"""A document as search sees it: checked against its collection's fields, its texts cut into words."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, Final
 
 from msgspec import Struct
@@ -12,14 +13,12 @@ from clarion.features.search.text import words
 VALUES: Final = 100
 """Values of a field of type keyword."""
 WORDS: Final = 20_000
-GAP: Final = 100
-"""Between the places of two fields' words: no phrase goes across."""
 ACCESS: Final = ""
 """The field that has a document's access tags; EVERYBODY where it has none. No collection has a field of that name."""
 EVERYBODY: Final = ""
 WORD_BYTES: Final = 512 * 1024
 """All words of a document together (UTF-8): what PostgreSQL holds in one index entry, and some room."""
-_BETWEEN_FIELDS: Final = "\ue000"
+_BETWEEN_FIELDS: Final = " \ue000 "
 
 
 class Prepared(Struct, frozen=True):
@@ -28,24 +27,14 @@ class Prepared(Struct, frozen=True):
     Args:
         id: Its name in the collection.
         values: Of the fields that are not text: sorted, each once. Numbers and times are floats.
-        places: Of each word of its text fields, where it stands.
+        words: Of its text fields, each once.
+        spoken: The same in their order, a space before and behind each; between two fields stands something that is no word.
     """
 
     id: str
     values: Mapping[str, tuple[Value, ...]]
-    places: Mapping[str, Sequence[int]]
-
-    @property
-    def spoken(self) -> str:
-        """Its words in their order, a space before and behind each; between two fields stands something that is no word."""
-        placed = sorted((place, word) for word, places in self.places.items() for place in places)
-        said, last = [""], 0
-        for place, word in placed:
-            if place > last + 1:
-                said.append(_BETWEEN_FIELDS)
-            said.append(word)
-            last = place
-        return " ".join([*said, ""])
+    words: Mapping[str, None]
+    spoken: str
 
 
 def prepare(
@@ -53,15 +42,24 @@ def prepare(
     data: Mapping[str, Any],
     fields: Mapping[str, FieldType],
     access: Sequence[str] = (),
+    *,
+    texts: bool = True,
 ) -> Prepared:
     """Check a document and cut its texts into words. Members that are no fields are kept for reading, and not searched.
+
+    Args:
+        id: Its name.
+        data: What was put.
+        fields: Those of its collection.
+        access: Its access tags.
+        texts: False: only the values are wanted; long texts take most of the time.
 
     Raises:
         Invalid: A field's value is not of its type; the faults point into `data`.
     """
     values: dict[str, tuple[Value, ...]] = {ACCESS: tuple(sorted({*access})) or (EVERYBODY,)}
-    places: dict[str, list[int]] = {}
-    place = size = 0
+    said: list[list[str]] = []
+    size = count = 0
     for field, kind in fields.items():
         given = data.get(field)
         if given is None:
@@ -76,15 +74,18 @@ def prepare(
             continue
         if not isinstance(given, str):
             raise Invalid(faults=[Fault(at, "expected a text")])
-        for word in words(given):
-            size += len(word.encode("utf-8", "surrogatepass"))
-            places.setdefault(word, []).append(place)
-            place += 1
-        place += GAP
+        if not texts or not (found := words(given)):
+            continue
+        said.append(found)
+        size += sum(len(word.encode("utf-8", "surrogatepass")) for word in found)
+        count += len(found)
         if size > WORD_BYTES:
             raise Invalid(
                 faults=[Fault(at, f"at most {WORD_BYTES:,} bytes of words in a document")]
             )
-        if place > WORDS:
+        if count > WORDS:
             raise Invalid(faults=[Fault(at, f"at most {WORDS:,} words in a document")])
-    return Prepared(id, values, places)
+    spoken = _BETWEEN_FIELDS.join(map(" ".join, said))
+    return Prepared(
+        id, values, dict.fromkeys(chain.from_iterable(said)), f" {spoken} " if spoken else ""
+    )

@@ -33,7 +33,7 @@ from clarion.telemetry import limit_exceeded, spawn
 
 TAGS: Final = 32
 TOGETHER: Final = 1_000  # documents of one transaction
-PAUSE: Final = 32  # documents are prepared in one go; then others have a turn
+PAUSE: Final = 32 * 1024  # bytes of documents are prepared in one go; then others have a turn
 TRIES: Final = 3  # of writing to a collection that is made anew meanwhile
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -148,13 +148,17 @@ class Writer:
         for _ in range(TRIES):
             found = await self._collections.find(tenant, name)
             outcomes: list[Written | ClarionError | _Wish] = []
-            for n, (id, content) in enumerate(given):
-                if n % PAUSE == PAUSE - 1:
-                    await asyncio.sleep(0)
+            size = 0
+            for id, content in given:
                 try:
-                    outcomes.append(self._wish(found, id, content))
+                    outcomes.append(wish := self._wish(found, id, content))
                 except (Invalid, TooLarge) as exc:
                     outcomes.append(exc)
+                else:
+                    size += len(wish.data) + 1024
+                if size >= PAUSE:
+                    size = 0
+                    await asyncio.sleep(0)
             wishes = [each for each in outcomes if isinstance(each, _Wish)]
             written = await self._take(found, wishes) if wishes else []
             if written is None:
@@ -333,7 +337,7 @@ class _Draft:
                 )
             )  # fmt: skip
             values += _values(tenant, number, after.doc, prepared)
-            if prepared.places:
+            if prepared.spoken:
                 texts.append(sql.NewText(tenant, number, after.doc, prepared.spoken))
         await tx.apply(sql.PUT, documents)
         await tx.apply(sql.ADD_VALUES, values)

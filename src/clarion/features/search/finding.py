@@ -14,6 +14,7 @@ from clarion.features.search.collections import Kept
 from clarion.features.search.document import ACCESS, EVERYBODY, Prepared, prepare
 from clarion.features.search.order import orders, place_of, values_of
 from clarion.features.search.query import (
+    STRANGE,
     AllOf,
     AnyOf,
     Between,
@@ -27,7 +28,7 @@ from clarion.features.search.query import (
 )
 from clarion.settings import Limits
 from clarion.storage import Store
-from clarion.storage.search_questions import CountRow, Question
+from clarion.storage.search_questions import CountRow, Order, Question
 from clarion.telemetry import limit_exceeded
 
 FACET_VALUES: Final = 50
@@ -102,7 +103,7 @@ class Finder:
         """
         question = self._question(kept, query)
         order = orders(query, kept.fields)
-        after = None if cursor is None else _read_cursor(cursor, query, len(order) + 1)
+        after = None if cursor is None else _read_cursor(cursor, query, order)
         n = limit or query.limit
         asked = question.page(order, after, n + 1)
         async with self._turn():
@@ -163,14 +164,19 @@ def cursor_behind(hit: Hit, kept: Kept, query: Query) -> str:
     return base64.urlsafe_b64encode(body).rstrip(b"=").decode()
 
 
-def _read_cursor(cursor: str, query: Query, size: int) -> list[Any]:
+def _read_cursor(cursor: str, query: Query, order: Sequence[Order]) -> list[Any]:
     try:
         body = base64.urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4))
         whose, values = msgspec.json.decode(body, type=tuple[str, list[str | float | bool | None]])
     except (ValueError, RecursionError) as exc:
         raise _no_cursor() from exc
-    if whose != digest(query) or len(values) != size or not isinstance(values[-1], str):
+    # Whoever has a cursor can make another one of it.
+    are_texts = [*(each.is_text for each in order), True]
+    if whose != digest(query) or len(values) != len(are_texts) or values[-1] is None:
         raise _no_cursor()
+    for value, is_text in zip(values, are_texts, strict=True):
+        if value is not None and (isinstance(value, str) != is_text or STRANGE.search(str(value))):
+            raise _no_cursor()
     return values
 
 
@@ -202,7 +208,7 @@ def _hit(
 ) -> Hit:
     read: Mapping[str, Any] = _decode(data)
     tags = msgspec.json.decode(access, type=list[str])
-    prepared = prepare(id, read, kept.fields, tags)
+    prepared = prepare(id, read, kept.fields, tags, texts=False)
     return Hit(id, dict(read), version, offset, changed_ms, tags, prepared)
 
 

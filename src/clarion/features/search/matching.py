@@ -52,20 +52,12 @@ def _between(range: Between) -> Matches:
 
 
 def _term(term: Term) -> Matches:
-    first, *rest = term.words
+    first = term.words[0]
     match term.kind:
         case "word":
-            return lambda document: first in document.places
+            return lambda document: first in document.words
         case "prefix":
-            return lambda document: any(word.startswith(first) for word in document.places)
+            return lambda document: any(word.startswith(first) for word in document.words)
         case _:
-            return lambda document: _has_phrase(document, first, rest)
-
-
-def _has_phrase(document: Prepared, first: str, rest: list[str]) -> bool:
-    begins = set(document.places.get(first, ()))
-    for behind, word in enumerate(rest, 1):
-        if not begins:
-            return False
-        begins &= {place - behind for place in document.places.get(word, ())}
-    return bool(begins)
+            said = f" {' '.join(term.words)} "
+            return lambda document: first in document.words and said in document.spoken

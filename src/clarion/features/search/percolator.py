@@ -117,11 +117,11 @@ class Percolator:
         for field, values in document.values.items():
             for value in values:
                 yield "value", field, repr(value)
-        for word in document.places:
+        for word in document.words:
             yield "word", word
         if self._prefix_lengths:
             cut = {
-                word[:n] for word in document.places for n in self._prefix_lengths if n <= len(word)
+                word[:n] for word in document.words for n in self._prefix_lengths if n <= len(word)
             }
             for prefix in cut:
                 yield "prefix", prefix

@@ -7,6 +7,7 @@ Everything in it is bounded, so that no query costs more than its budget before 
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
@@ -28,6 +29,8 @@ TEXT_LENGTH: Final = 1_000
 VALUE_LENGTH: Final = 512
 _RANGE: Final = {"gt", "gte", "lt", "lte"}
 _ORDERED: Final = ("number", "time")
+# What PostgreSQL has no text for, and what is none (half of a UTF-16 pair).
+STRANGE: Final = re.compile("[\x00\ud800-\udfff]")
 
 Value = str | float | bool
 
@@ -222,9 +225,11 @@ def value_of(kind: FieldType, given: Any, at: str) -> Value:
     """
     match kind:
         case "keyword":
-            if isinstance(given, str) and len(given) <= VALUE_LENGTH:
-                return given
-            raise _wrong(at, f"expected a text of at most {VALUE_LENGTH} characters")
+            if not isinstance(given, str) or len(given) > VALUE_LENGTH:
+                raise _wrong(at, f"expected a text of at most {VALUE_LENGTH} characters")
+            if STRANGE.search(given):
+                raise _wrong(at, "a text may not contain U+0000 nor half a character")
+            return given
         case "bool":
             if isinstance(given, bool):
                 return given

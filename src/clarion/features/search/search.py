@@ -5,6 +5,7 @@ await app.search.put("default", "shoes", "s1", Content({"title": "Red shoe", "pr
 page = await app.search.query("default", "shoes", {"text": "red", "where": {"price": {"lt": 50}}})
 """
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final
@@ -215,8 +216,13 @@ class Search:
         for field in dict.fromkeys(more.facets):
             counts = await self._finder.counts(kept, query, field)
             facets[field] = [Count(value, count) for value, count in counts]
+        items = []
+        for hit in found.hits:
+            items.append(_document(hit, kept, asked, viewer, wants=more.highlight))
+            if more.highlight:  # a long text takes tens of milliseconds
+                await asyncio.sleep(0)
         return Results(
-            [_document(hit, kept, asked, viewer, wants=more.highlight) for hit in found.hits],
+            items,
             found.total,
             found.offset,
             next=cursor_behind(found.hits[-1], kept, query) if found.more else UNSET,

@@ -18,6 +18,8 @@ WORD_LENGTH: Final = 64
 """Characters of a word; what is longer is cut there."""
 TERMS: Final = 32
 """Words, prefixes and phrases of one query's text."""
+TERM_WORDS: Final = 64
+"""Words of all of these together."""
 
 _WORD: Final = re.compile(r"[^\W_]+")
 _OTHER: Final = re.compile(r"[^a-z0-9\x80-\U0010ffff]+")
@@ -78,6 +80,8 @@ def parse_text(text: str) -> tuple[Term, ...]:
     if not terms or len(terms) > TERMS:
         detail = f"expected 1 to {TERMS} words, prefixes and phrases"
         raise Invalid(faults=[Fault("/text", detail)])
+    if sum(len(term.words) for term in terms) > TERM_WORDS:
+        raise Invalid(faults=[Fault("/text", f"expected at most {TERM_WORDS} words in all")])
     return tuple(sorted(terms))
 
 
