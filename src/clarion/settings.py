@@ -213,6 +213,9 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     search_standing: Annotated[
         int, _help("Different queries that this process keeps true: ack too_many, 429", ge=1)
     ] = 100_000
+    search_standing_caller: Annotated[
+        int, _help("Of these, how many one caller may have begun: ack too_many, 429", ge=1)
+    ] = 256
     search_unselective: Annotated[
         int,
         _help(
@@ -223,6 +226,13 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     search_window_bytes: Annotated[
         int, _help("Documents that a subscriber sees at once (bytes of JSON): too_costly", ge=1)
     ] = 1 << 20
+    search_windows_bytes: Annotated[
+        int,
+        _help(
+            "Documents that all of these keep together (bytes of JSON; memory takes some times as many): ack too_many, 429",
+            ge=1,
+        ),
+    ] = 128 << 20
     search_linger_s: Annotated[
         float,
         _help("A query is kept true for so long (s) after its last subscriber has left", ge=0),

@@ -15,7 +15,7 @@ from clarion.auth.principal import Principal
 from clarion.bus import LocalBus
 from clarion.clock import ManualClock
 from clarion.errors import Forbidden, Invalid, NotFound, TooCostly, TooMany
-from clarion.features.search import Content, Definition, Search, live
+from clarion.features.search import Content, Definition, Search, live, standing
 from clarion.features.search.window import state_after
 from clarion.ids import Ids
 from clarion.settings import Limits
@@ -339,3 +339,91 @@ async def test_a_query_is_kept_for_a_while_and_then_forgotten(tmp_path: Path) ->
                 await asyncio.sleep(0.05)
         await site.put("x", {"title": "a"})
         await one.agrees()
+
+
+async def test_nobody_takes_the_others_room(tmp_path: Path) -> None:
+    """One caller may begin so many; what they look at no longer makes room at once, for themselves and for the others."""
+    limits = {"search_standing": 4, "search_standing_caller": 2, "search_unselective": 1}
+    async with opened(tmp_path, **limits, search_linger_s=1e6) as site:
+        one = await site.subscribe(RED, {"text": "a"})
+        two = await site.subscribe(RED, {"limit": 1})
+        with pytest.raises(TooMany, match="search_standing_caller"):
+            await site.subscribe(RED, {"text": "c"})
+        site.engine.leave(one.socket)
+        three = await site.subscribe(RED, {"text": "c"})
+        site.engine.leave(two.socket)
+        everything = await site.subscribe(ANN, {"limit": 2})  # in place of the idle one
+        ann = await site.subscribe(ANN, {"text": "b"})
+        await site.subscribe(BACK_END, {"text": "c"})
+        with pytest.raises(TooMany, match="search_standing = 4"):
+            await site.subscribe(BACK_END, {"text": "d"})
+        site.engine.leave(three.socket)
+        await site.subscribe(BACK_END, {"text": "d"})
+        await site.put("x", {"title": "b"})
+        await ann.agrees()
+        await everything.agrees()
+
+
+async def test_what_is_shown_together_is_bounded(tmp_path: Path) -> None:
+    """Each document counts once, whoever sees it; what nobody looks at any longer makes room."""
+    async with opened(tmp_path, search_windows_bytes=3_000, search_linger_s=1e6) as site:
+        for n in range(3):
+            await site.put(str(n), {"title": "a" if n < 2 else "b", "other": "x" * 900})
+        first = await site.subscribe(ANN, {"text": "a"})
+        same = await site.subscribe(RED, {"text": "a", "limit": 2})
+        assert site.search.live._shelf.size < 2_000
+        await site.subscribe(ANN, {"text": "b"})
+        await site.put("3", {"title": "c", "other": "x" * 900})
+        with pytest.raises(TooMany, match="search_windows_bytes"):
+            await site.subscribe(ANN, {"text": "c"})
+        site.engine.leave(first.socket)
+        site.engine.leave(same.socket)
+        assert (await site.subscribe(ANN, {"text": "c"})).answer.snapshot["counts"] == {"total": 1}
+
+
+async def test_more_changes_than_may_wait_are_no_loss(site: Site, monkeypatch: Any) -> None:
+    """While a window is fetched, the first time or again, more happens than is kept: it is fetched once more."""
+    monkeypatch.setattr(standing, "WAITING", 2)
+    finder, read, go = site.search._finder, asyncio.Event(), asyncio.Event()
+    page, others = finder.page, await site.subscribe(ANN, {"where": {"price": 1}})
+
+    async def slow(*given: Any, **more: Any) -> Any:
+        found = await page(*given, **more)
+        read.set()
+        await go.wait()
+        return found
+
+    async def write(*titles: str) -> None:
+        for n, title in enumerate(titles):
+            await site.put(str(n), {"title": title})
+        others.socket.arrived.clear()
+        await site.put("other", {"price": 1, "other": titles})
+        await others.socket.arrived.wait()  # so all before it was shown to those who wait
+
+    monkeypatch.setattr(finder, "page", slow)
+    async with asyncio.TaskGroup() as group:
+        coming = group.create_task(site.subscribe(ANN, {"text": "red", "limit": 1}))
+        await read.wait()
+        await write(*["red"] * 30)
+        go.set()
+    ann = coming.result()
+    await ann.agrees()
+    read.clear()
+    go.clear()
+    await write(*["blue"] * 29)
+    await read.wait()
+    await write(*["red"] * 5)
+    go.set()
+    await ann.agrees()
+
+
+async def test_a_log_of_long_documents_is_a_short_one(site: Site, monkeypatch: Any) -> None:
+    """It is bounded in bytes: who missed more gets the results anew, and is told so."""
+    monkeypatch.setattr(standing, "LOG_BYTES", 2_500)
+    ann = await site.subscribe(ANN, {})
+    for n in range(4):
+        await site.put("a", {"other": f"{n}" * 1_000})
+    await ann.agrees()
+    at = ann.answer
+    late = await site.subscribe(ANN, {}, Position(at.epoch, at.offset, at.mark))
+    assert (late.answer.recovered, late.answer.reason) == (False, "too_old")

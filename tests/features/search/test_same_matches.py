@@ -195,3 +195,33 @@ async def test_a_query_that_takes_too_long_is_given_up(
             with pytest.raises(TooCostly):
                 await search.query("t", "c", monstrous)
         assert (await search.get("t", "c", "7")).data == {"price": 0}
+
+
+async def test_many_questions_of_one_caller_keep_nobody_out(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    """They wait for each other; who asks one question meanwhile has the next turn but one."""
+    async with opened(tmp_path, SystemClock()) as search:
+        await search.collections.put("t", "c", DEFINITION)
+        store, asked, turns = search._store, list[str](), asyncio.Semaphore(0)
+        first = asyncio.Event()
+        fetch = store.fetch
+
+        async def slow(statement: Any, **params: Any) -> Any:
+            if statement.within_s:
+                asked.append("other" if "other" in params.values() else "one")
+                first.set()
+                await turns.acquire()
+            return await fetch(statement, **params)
+
+        monkeypatch.setattr(store, "fetch", slow)
+        async with asyncio.TaskGroup() as group:
+            for n in range(20):
+                query = {"where": {"price": n}}
+                group.create_task(search.query("t", "c", query, whose=("t", "user", "one")))
+            await first.wait()
+            other = {"where": {"state": "other"}}
+            group.create_task(search.query("t", "c", other, whose=("t", "user", "other")))
+            for _ in range(21):
+                turns.release()
+        assert asked[:3].count("other") == 1

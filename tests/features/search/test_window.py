@@ -5,9 +5,16 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.features.search.window import SPARE, Row, Window, row_of, state_after
+from clarion.features.search.shelf import shown as shown_as
+from clarion.features.search.window import SPARE, Row, Window, state_after
 
 LIMIT = 3
+
+
+def row_of(place: Any, id: str, data: Any, version: int, offset: int) -> Row:
+    return Row(place, id, shown_as(id, data, version, offset))
+
+
 changes = st.lists(
     st.tuples(st.integers(0, 11), st.none() | st.integers(0, 8), st.integers(0, 1)), max_size=60
 )

@@ -327,7 +327,7 @@ def add(api: Api, search: Search, limits: Limits) -> None:
         }
         if body.cursor is not UNSET:
             given["cursor"] = body.cursor
-        return await search.query(caller.tenant, path.collection, given, viewer)
+        return await search.query(caller.tenant, path.collection, given, viewer, whose=caller.key)
 
 
 def add_saved(api: Api, search: Search) -> None:

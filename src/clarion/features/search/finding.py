@@ -3,8 +3,9 @@
 import asyncio
 import base64
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 import msgspec
 from msgspec import Struct
@@ -40,6 +41,8 @@ _decode = msgspec.json.Decoder(float_hook=float).decode
 
 Viewer = tuple[str, ...] | None
 """The access tags of whoever looks, sorted; None: they may see every document."""
+Whose = tuple[str, str, str] | None
+"""A caller (`Principal.key`)."""
 
 
 class Hit(Struct, frozen=True):
@@ -83,9 +86,16 @@ class Finder:
         self._store = store
         self._limits = limits
         self._turns = asyncio.Semaphore(AT_ONCE[store.engine])
+        self._lines: WeakValueDictionary[Whose, asyncio.Lock] = WeakValueDictionary()
 
     async def page(
-        self, kept: Kept, query: Query, cursor: str | None = None, *, limit: int | None = None
+        self,
+        kept: Kept,
+        query: Query,
+        cursor: str | None = None,
+        *,
+        limit: int | None = None,
+        whose: Whose = None,
     ) -> Found:
         """A page of what a query finds.
 
@@ -94,6 +104,7 @@ class Finder:
             query: With the condition of `seen_by`.
             cursor: `cursor_behind` a document; None: the first page.
             limit: Instead of the query's own.
+            whose: Who asks: their questions are answered one by one. None: it does not matter.
 
         Raises:
             Invalid: The cursor is of another query.
@@ -106,7 +117,7 @@ class Finder:
         after = None if cursor is None else _read_cursor(cursor, query, order)
         n = limit or query.limit
         asked = question.page(order, after, n + 1)
-        async with self._turn():
+        async with self._turn(whose):
             rows = await self._store.fetch(asked, **question.params)
         if not rows:
             raise NotFound("the collection is gone")
@@ -118,7 +129,9 @@ class Finder:
         hits.sort(key=lambda hit: place_of(hit.prepared, order))
         return Found(hits[:n], rows[0].total, rows[0].top, len(hits) > n)
 
-    async def counts(self, kept: Kept, query: Query, field: str) -> list[tuple[Value, int]]:
+    async def counts(
+        self, kept: Kept, query: Query, field: str, *, whose: Whose = None
+    ) -> list[tuple[Value, int]]:
         """The values of a field that most documents have which a query finds, and of how many they are.
 
         Raises:
@@ -126,22 +139,31 @@ class Finder:
         """
         question = self._question(kept, query)
         asked = question.counts(field, FACET_VALUES)
-        async with self._turn():
+        async with self._turn(whose):
             rows = await self._store.fetch(asked, **question.params)
         return [(_value(kept, field, row), row.count) for row in rows]
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(self._limits.search_s):
-                await self._turns.acquire()
-        except TimeoutError:
-            limit_exceeded.labels("search_s").inc()
-            raise Overloaded("other queries take all the time there is", retry_after_s=1) from None
-        try:
+    async def _turn(self, whose: Whose) -> AsyncIterator[None]:
+        async with AsyncExitStack() as held:
+            try:
+                async with asyncio.timeout(self._limits.search_s):
+                    if whose is not None:
+                        await held.enter_async_context(self._line(whose))
+                    await held.enter_async_context(self._turns)
+            except TimeoutError:
+                limit_exceeded.labels("search_s").inc()
+                raise Overloaded(
+                    "other queries take all the time there is", retry_after_s=1
+                ) from None
             yield
-        finally:
-            self._turns.release()
+
+    def _line(self, whose: Whose) -> asyncio.Lock:
+        """Where a caller's questions wait for each other, so that many of one do not keep the others out."""
+        line = self._lines.get(whose)
+        if line is None:
+            line = self._lines[whose] = asyncio.Lock()
+        return line
 
     def _question(self, kept: Kept, query: Query) -> Question:
         question = Question(self._store.engine, kept.tenant, kept.number, self._limits.search_s)

@@ -7,7 +7,7 @@ log has lost it, every window is fetched anew. Nothing here knows who subscribes
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -19,6 +19,7 @@ from clarion.features.search.document import Prepared, prepare
 from clarion.features.search.documents import Change, State
 from clarion.features.search.order import place_of
 from clarion.features.search.percolator import Percolator
+from clarion.features.search.shelf import Shelf, Shown
 from clarion.features.search.standing import Happening, Standing
 from clarion.features.search.window import Row
 from clarion.storage import Store
@@ -30,6 +31,7 @@ _log = get_logger(__name__)
 
 AT_ONCE: Final = 500  # changes that are read in one go
 WAITING: Final = 2_000  # changes that wait in memory; beyond that they are read from the log
+TURN: Final = 100  # queries are told of a change in one go, or ten times as many compared; then others have a turn
 AGAIN_S: Final = 1.0  # until the log is asked again that could not be read
 LOOK_S: Final = 25.0  # between two looks at the log: a notice may have been lost
 _decode = msgspec.json.Decoder(float_hook=float).decode
@@ -51,6 +53,7 @@ class Follower:
         store: Has its log.
         bus: Carries notices of changes.
         clock: Time of publications.
+        shelf: Holds what is shown.
         unselective: See `Percolator`.
         tell: Takes what subscribers are to be told.
         fetch: Takes a query whose window has to be fetched.
@@ -64,6 +67,7 @@ class Follower:
         bus: Bus,
         clock: Clock,
         *,
+        shelf: Shelf,
         unselective: int,
         tell: Tell,
         fetch: Callable[[Standing], None],
@@ -73,7 +77,8 @@ class Follower:
         self._store = store
         self._bus = bus
         self._clock = clock
-        self._percolator = Percolator(unselective)
+        self.percolator = Percolator(unselective)
+        self._shelf = shelf
         self._tell = tell
         self._fetch = fetch
         self._gone = gone
@@ -92,12 +97,12 @@ class Follower:
         Raises:
             TooMany: See `Percolator.add`.
         """
-        self._percolator.add(name, standing.query)
+        self.percolator.add(name, standing.query)
         self.standing[name] = standing
 
     def remove(self, name: str) -> None:
         """Show it no more."""
-        self._percolator.remove(name)
+        self.percolator.remove(name)
         del self.standing[name]
 
     def written(self, changes: Sequence[Change]) -> None:
@@ -210,24 +215,22 @@ class Follower:
             return
         before = self._prepared(change.id, change.before)
         after = change.prepared or self._prepared(change.id, change.after)
-        was = {} if before is None else dict.fromkeys(self._percolator.matching(before))
-        now = {} if after is None else dict.fromkeys(self._percolator.matching(after))
-        shown: dict[str, Any] = {}
-        size = 0
+        was = {} if before is None else await self._matching(before)
+        now = {} if after is None else await self._matching(after)
+        shown: Shown | None = None
         if now and change.after is not None:
-            data, size = _decode(change.after.data), len(change.after.data)
-            shown = {
-                "id": change.id,
-                "data": data,
-                "version": change.after.version,
-                "offset": change.offset,
-            }
-        for name in {**was, **now}:
-            standing = self.standing[name]
+            data, version = _decode(change.after.data), change.after.version
+            shown = self._shelf.put(self.kept.number, change.id, data, version, change.offset)
+        for n, name in enumerate({**was, **now}, 1):
+            if n % TURN == 0:
+                await asyncio.sleep(0)
+            standing = self.standing.get(name)
+            if standing is None:  # it has ended meanwhile
+                continue
             place = place_of(before, standing.order) if before is not None and name in was else None
             row = None
-            if after is not None and name in now:
-                row = Row(place_of(after, standing.order), change.id, shown, size)
+            if after is not None and shown is not None and name in now:
+                row = Row(place_of(after, standing.order), change.id, shown)
             happening = Happening(change.offset, change.id, place, row)
             was_behind = standing.is_behind
             if entries := standing.take(happening, self._clock.now_ms()):
@@ -235,6 +238,15 @@ class Follower:
             if standing.is_behind and not was_behind:
                 self._fetch(standing)
         await asyncio.sleep(0)
+
+    async def _matching(self, document: Prepared) -> dict[str, None]:
+        found: dict[str, None] = {}
+        for n, name in enumerate(self.percolator.candidates(document), 1):
+            if n % (10 * TURN) == 0:
+                await asyncio.sleep(0)
+            if self.percolator.matches(name, document):
+                found[name] = None
+        return found
 
     def _prepared(self, id: str, state: State | None) -> Prepared | None:
         if state is None:

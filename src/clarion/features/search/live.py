@@ -6,7 +6,7 @@ asker may see: identical queries are one standing query, and nobody shares one w
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from clarion.auth import rights
@@ -27,13 +27,14 @@ from clarion.errors import (
 )
 from clarion.features.search.collections import COLLECTION_NAME, Collections, Kept
 from clarion.features.search.documents import Change
-from clarion.features.search.finding import Finder, Found, seen_by
+from clarion.features.search.finding import AT_ONCE, Finder, Found, Whose, seen_by
 from clarion.features.search.following import Follower, channel
 from clarion.features.search.order import place_of
 from clarion.features.search.query import Query, digest, parse
+from clarion.features.search.shelf import Shelf
 from clarion.features.search.standing import LOG_AGE_S, LOG_SIZE, Standing
 from clarion.features.search.viewers import tags_of
-from clarion.features.search.window import SPARE, Row, row_of
+from clarion.features.search.window import SPARE, Row
 from clarion.ids import Ids
 from clarion.settings import Limits
 from clarion.storage import Store
@@ -90,10 +91,16 @@ class Live:
         self._clock = clock
         self._ids = ids
         self._followers: dict[tuple[str, int], Follower] = {}
-        # Invariant: a standing query is here and in its follower, or in neither. Those that nobody watches are also in `_idle`, with the time since when.
+        # Invariant: a standing query is here and in its follower, or in neither. Those that nobody watches are also in `_idle`, with the time since when, the
+        # longest first.
         self._standing: dict[Topic, Standing] = {}
         self._idle: dict[Topic, float] = {}
         self._beginning: dict[Topic, asyncio.Future[None]] = {}
+        # What each caller has begun that still stands.
+        self._begun: dict[Whose, dict[Topic, None]] = {}
+        self._shelf = Shelf()
+        # Windows that are fetched anew stand in a line of their own: many at once must not keep those out who come now.
+        self._refreshing = asyncio.Semaphore(AT_ONCE[store.engine])
         self._tasks: dict[asyncio.Task[None], None] = {}
 
     @property
@@ -131,7 +138,8 @@ class Live:
         Raises:
             NotFound: There is no such collection.
             Invalid: It is no query for this collection.
-            TooMany: There are `limits.search_standing`, or `limits.search_unselective` that ask for nothing in particular.
+            TooMany: There are `limits.search_standing`, `limits.search_standing_caller` of this caller, `limits.search_unselective` that ask for
+                nothing in particular, or `limits.search_windows_bytes` to be shown; and somebody is subscribed to all of them.
             TooCostly, Overloaded, Unavailable: Its window cannot be fetched.
         """
         if not _name_matches(topic.name):
@@ -144,11 +152,11 @@ class Live:
         name = digest(query, topic.tenant, str(kept.number))
         meant = Topic(topic.tenant, KIND, f"{topic.name}/{name}")
         if meant not in self._standing:
-            self._begin(meant, name, kept, query)
+            self._begin(meant, name, kept, query, None if principal is None else principal.key)
         beginning = self._beginning.get(meant)
         if beginning is not None:
             await asyncio.shield(beginning)
-        if meant in self._idle:
+        if self._idle.pop(meant, None) is not None:
             self._idle[meant] = self._clock.monotonic()
         return meant
 
@@ -221,29 +229,58 @@ class Live:
         sees_all = rights.holds(principal.scopes, "search:read")
         return seen_by(asked, None if sees_all else tags_of(principal))
 
-    def _begin(self, topic: Topic, name: str, kept: Kept, query: Query) -> None:
-        if len(self._standing) >= self._limits.search_standing:
-            limit_exceeded.labels("search_standing").inc()
-            raise TooMany(
-                f"this process keeps {self._limits.search_standing} queries true (limits.search_standing)",
-                limit=self._limits.search_standing,
-            )
-        follower = self._follower(kept)
-        standing = Standing(topic, kept, query, self._ids)
-        follower.add(name, standing)
+    def _begin(self, topic: Topic, name: str, kept: Kept, query: Query, whose: Whose) -> None:
+        mine, limits = self._begun.get(whose, {}), self._limits
+        if len(mine) >= limits.search_standing_caller and not self._forget_first(mine):
+            raise _too_many("search_standing_caller", limits.search_standing_caller)
+        if len(self._standing) >= limits.search_standing and not self._forget_first(self._idle):
+            raise _too_many("search_standing", limits.search_standing)
+        standing = Standing(topic, kept, query, self._ids, whose)
+        follower = self._add(name, standing)
+        self._begun.setdefault(whose, {})[topic] = None
         self._standing[topic] = standing
         self._idle[topic] = self._clock.monotonic()
         search_standing.set(len(self._standing))
         ready = self._beginning[topic] = asyncio.get_running_loop().create_future()
         self._spawn(self._fetch_first(follower, standing, ready), "search: begin")
 
+    def _add(self, name: str, standing: Standing) -> Follower:
+        tenant, collection = standing.topic.tenant, standing.kept.collection.name
+        while True:
+            follower = self._follower(standing.kept)
+            try:
+                follower.add(name, standing)
+            except TooMany:
+                names = follower.percolator.unselective
+                if not self._forget_first(
+                    Topic(tenant, KIND, f"{collection}/{each}") for each in names
+                ):
+                    self._drop(follower)
+                    raise
+            else:
+                return follower
+
+    def _forget_first(self, topics: Iterable[Topic]) -> bool:
+        """Make room: forget the first of these that nobody is subscribed to; False: there is none."""
+        for topic in topics:
+            if topic in self._idle and topic not in self._beginning:
+                self._forget(self._standing[topic])
+                return True
+        return False
+
     async def _fetch_first(
         self, follower: Follower, standing: Standing, ready: "asyncio.Future[None]"
     ) -> None:
         try:
             await asyncio.shield(follower.started)
-            found = await self._page(standing)
-            standing.first(found.offset, _rows(standing, found), found.total, self._clock.now_ms())
+            for _ in range(FETCH_TRIES):
+                found = await self._page(standing, standing.whose)
+                rows = self._rows(standing, found)
+                if standing.first(found.offset, rows, found.total, self._clock.now_ms()):
+                    break
+            else:
+                raise Unavailable("the documents change more quickly than they can be read")
+            self._weigh()
         except ClarionError as exc:
             self._forget(standing)
             ready.set_exception(exc)
@@ -259,6 +296,16 @@ class Live:
         finally:
             del self._beginning[standing.topic]
 
+    def _weigh(self) -> None:
+        """Refuse what does not fit into memory with the rest, when all that nobody watches has been forgotten."""
+        most = self._limits.search_windows_bytes
+        for topic in [topic for topic in self._idle if topic not in self._beginning]:
+            if self._shelf.size <= most:
+                return
+            self._forget(self._standing[topic])
+        if self._shelf.size > most:
+            raise _too_many("search_windows_bytes", most)
+
     def _fetch(self, standing: Standing) -> None:
         self._spawn(self._fetch_again(standing), "search: fetch")
 
@@ -267,22 +314,34 @@ class Live:
         while standing.is_behind and self._standing.get(standing.topic) is standing:
             await asyncio.sleep(AGAIN_S if tries else FETCH_PAUSE_S)
             try:
-                found = await self._page(standing)
+                async with self._refreshing:
+                    found = await self._page(standing)
             except (PeerError, ServerError) as exc:
                 tries += 1
                 if isinstance(exc, PeerError) or tries == FETCH_TRIES:
                     _log.warning("a standing query ends", error=exc.code)
                     await self._end(standing)
                 continue
-            rows = _rows(standing, found)
+            rows = self._rows(standing, found)
             entries = standing.fetched(found.offset, rows, found.total, self._clock.now_ms())
             self._tell(standing, entries)
 
-    async def _page(self, standing: Standing) -> Found:
+    async def _page(self, standing: Standing, whose: Whose = None) -> Found:
         search_fetches.inc()
         return await self._finder.page(
-            standing.kept, standing.query, limit=standing.query.limit + SPARE
+            standing.kept, standing.query, limit=standing.query.limit + SPARE, whose=whose
         )
+
+    def _rows(self, standing: Standing, found: Found) -> list[Row]:
+        put, number = self._shelf.put, standing.kept.number
+        return [
+            Row(
+                place_of(hit.prepared, standing.order),
+                hit.id,
+                put(number, hit.id, hit.data, hit.version, hit.offset),
+            )
+            for hit in found.hits
+        ]
 
     def _tell(self, standing: Standing, entries: Sequence[Entry]) -> None:
         if entries:
@@ -300,10 +359,18 @@ class Live:
         del self._standing[topic]
         self._idle.pop(topic, None)
         search_standing.set(len(self._standing))
+        mine = self._begun[standing.whose]
+        del mine[topic]
+        if not mine:
+            del self._begun[standing.whose]
         follower = self._followers[kept.tenant, kept.number]
         follower.remove(topic.name.rpartition("/")[2])
-        if not follower.standing:
-            del self._followers[kept.tenant, kept.number]
+        self._drop(follower)
+
+    def _drop(self, follower: Follower) -> None:
+        key = follower.kept.tenant, follower.kept.number
+        if not follower.standing and self._followers.get(key) is follower:
+            del self._followers[key]
             self._spawn(follower.close(), "search: follow no more")
 
     def _follower(self, kept: Kept) -> Follower:
@@ -315,6 +382,7 @@ class Live:
                 self._store,
                 self._bus,
                 self._clock,
+                shelf=self._shelf,
                 unselective=self._limits.search_unselective,
                 tell=self._tell,
                 fetch=self._fetch,
@@ -340,8 +408,6 @@ class Live:
         task.add_done_callback(lambda done: self._tasks.pop(done, None))
 
 
-def _rows(standing: Standing, found: Found) -> list[Row]:
-    return [
-        row_of(place_of(hit.prepared, standing.order), hit.id, hit.data, hit.version, hit.offset)
-        for hit in found.hits
-    ]
+def _too_many(limit: str, most: int) -> TooMany:
+    limit_exceeded.labels(limit).inc()
+    return TooMany(f"no more queries can be kept true: limits.{limit} = {most}", limit=most)

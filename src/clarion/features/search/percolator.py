@@ -91,15 +91,19 @@ class Percolator:
                 del self._ranges[standing.ranged]
         self._always.pop(name, None)
 
+    @property
+    def unselective(self) -> Iterable[str]:
+        """The names of the queries that require nothing that can be looked up."""
+        return self._always
+
     def matching(self, document: Prepared) -> list[str]:
         """The names of the queries that the document matches."""
-        return [
-            name for name in self.candidates(document) if self._standing[name].matches(document)
-        ]
+        return [name for name in self.candidates(document) if self.matches(name, document)]
 
     def matches(self, name: str, document: Prepared) -> bool:
-        """Whether one query matches a document."""
-        return self._standing[name].matches(document)
+        """Whether the query of that name matches a document; one that is not there matches none."""
+        standing = self._standing.get(name)
+        return standing is not None and standing.matches(document)
 
     def candidates(self, document: Prepared) -> dict[str, None]:
         """The names of the queries that a document may match."""

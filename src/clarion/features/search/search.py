@@ -18,7 +18,7 @@ from clarion.clock import Clock, as_datetime
 from clarion.errors import ClarionError, Fault, Invalid, NotFound
 from clarion.features.search.collections import Collections, Kept
 from clarion.features.search.documents import Content, Writer, Written
-from clarion.features.search.finding import Finder, Hit, Viewer, cursor_behind, seen_by
+from clarion.features.search.finding import Finder, Hit, Viewer, Whose, cursor_behind, seen_by
 from clarion.features.search.highlights import highlights
 from clarion.features.search.live import Live
 from clarion.features.search.query import Query, parse
@@ -192,7 +192,13 @@ class Search:
 
     # ── asking ──
     async def query(
-        self, tenant: str, collection: str, given: Any = None, viewer: Viewer = None
+        self,
+        tenant: str,
+        collection: str,
+        given: Any = None,
+        viewer: Viewer = None,
+        *,
+        whose: Whose = None,
     ) -> Results:
         """A page of what a query finds.
 
@@ -201,6 +207,7 @@ class Search:
             collection: Its name.
             given: A query (see `query`), and beside it `cursor` (`next` of a page), `facets` (fields), `highlight` (true or false).
             viewer: Access tags of whoever asks; None: every document may be seen.
+            whose: Who asks (`Principal.key`): their questions are answered one by one. None: it does not matter.
 
         Raises:
             NotFound: There is no such collection.
@@ -211,10 +218,10 @@ class Search:
         kept = await self.collections.find(tenant, collection)
         asked, more = _read(given or {}, kept)
         query = seen_by(asked, viewer)
-        found = await self._finder.page(kept, query, more.cursor)
+        found = await self._finder.page(kept, query, more.cursor, whose=whose)
         facets: dict[str, list[Count]] = {}
         for field in dict.fromkeys(more.facets):
-            counts = await self._finder.counts(kept, query, field)
+            counts = await self._finder.counts(kept, query, field, whose=whose)
             facets[field] = [Count(value, count) for value, count in counts]
         items = []
         for hit in found.hits:

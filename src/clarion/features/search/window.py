@@ -11,10 +11,10 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
-import msgspec
 from msgspec import Struct
 
 from clarion.features.search.order import Place
+from clarion.features.search.shelf import Shown
 
 SPARE: Final = 20
 """Matches that are kept beyond those that are seen."""
@@ -23,18 +23,11 @@ Event = tuple[Literal["entered", "changed", "moved", "left", "counted"], dict[st
 
 
 class Row(Struct, frozen=True):
-    """A match: where it stands, what is shown of it, and its size in bytes."""
+    """A match: where it stands, and what is shown of it."""
 
     place: Place
     id: str
-    shown: Mapping[str, Any]
-    size: int
-
-
-def row_of(place: Place, id: str, data: Mapping[str, Any], version: int, offset: int) -> Row:
-    """A document as a match."""
-    shown = {"id": id, "data": data, "version": version, "offset": offset}
-    return Row(place, id, shown, len(msgspec.json.encode(data)))
+    shown: Shown
 
 
 class Window:
@@ -60,12 +53,12 @@ class Window:
     @property
     def size(self) -> int:
         """Bytes of that."""
-        return sum(row.size for row in self.seen)
+        return sum(row.shown.size for row in self.seen)
 
     @property
     def state(self) -> dict[str, Any]:
         """The state as subscribers get it."""
-        return {"items": [row.shown for row in self.seen], **self._counts()}
+        return {"items": [row.shown.item for row in self.seen], **self._counts()}
 
     def apply(self, id: str, was: Place | None, now: Row | None) -> list[Event] | None:
         """A document has changed; returns what subscribers are told, or None: the window must be fetched anew, it knows too little.
@@ -139,7 +132,7 @@ def _difference(
         yield moved
     for at, row in enumerate(after):
         if at < len(there) and there[at].id == row.id:
-            if there[at].shown != row.shown:
+            if there[at].shown.item != row.shown.item:
                 yield "changed", _item(row, at)
             continue
         name = "entered" if all(each.id != row.id for each in there) else "moved"
@@ -163,7 +156,7 @@ def _move(
 
 
 def _item(row: Row, at: int) -> dict[str, Any]:
-    return {"id": row.id, "item": row.shown, "at": at}
+    return {"id": row.id, "item": row.shown.item, "at": at}
 
 
 def _place(row: Row) -> Place:
