@@ -416,6 +416,7 @@ class App:
     def _make_presence(self) -> None:
         self.presence = Presence(
             self.store,
+            self.bus,
             self.topics,
             self.engine,
             self.settings.presence,

@@ -451,6 +451,14 @@ class Presence(Struct, frozen=True, forbid_unknown_fields=True):
     seen_keep_days: Annotated[
         int, _help("For how long it is known when a user was here last (days)", ge=1)
     ] = 400
+    visibility: Annotated[
+        str,
+        _help(
+            "Who may see that a user is here, of users who have not chosen: `everyone`, `contacts`, `nobody`",
+            pattern="^(everyone|contacts|nobody)$",
+        ),
+    ] = "everyone"
+    contacts: Annotated[int, _help("Contacts of a user: 429 too_many", ge=1, le=5_000)] = 1_000
 
 
 class Dashboards(Struct, frozen=True, forbid_unknown_fields=True):

@@ -130,6 +130,7 @@ search_handed = _counter(
     "search_handed", "Documents that began to match a saved search: handed, refused", "result"
 )
 # ── Redis ──
+presence_views = _gauge("presence_views", "Users whose contacts this process keeps true for them")
 presence_devices = _gauge("presence_devices", "Connections of this process in presence rooms")
 nodes_silent = _counter("nodes_silent", "Processes that did not answer a question in time")
 bus_gaps = _counter("bus_gaps", "Channels between nodes that may have missed messages")

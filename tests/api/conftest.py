@@ -76,6 +76,7 @@ class Site:
         self.topics = Topics(self.engine, kinds, topic_store, settings.limits, clock=self.clock)
         self.presence = Presence(
             store,
+            bus,
             self.topics,
             self.engine,
             settings.presence,

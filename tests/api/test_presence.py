@@ -1,5 +1,6 @@
 """Who is in a room, over HTTP: by those who may, in their tenant, page by page."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from clarion.auth import Principal
 from clarion.settings import Presence
+from clarion.telemetry import spawn
 from clarion.topics import Call, Publish
 from clarion.topics.kinds import Topic
 from tests.api.conftest import AUDIENCE, SECRET, Site, bearer, opened, problem
@@ -26,13 +28,12 @@ async def enter(site: Site, user: str, room: str, tenant: str = "default", **sai
     rooms = site.presence.rooms
     who = Principal(id=user, tenant=tenant)
     call = Call(Topic(tenant, "presence", room), who, Socket(f"{tenant}-{user}"))
-    publishing = rooms.kind.publish
-    assert publishing is not None
-    done = publishing(call, Publish(event="enter", data=said))
-    waiting = done.send(None)  # what it waits for is written by the tick
-    assert waiting is not None
-    done.close()
-    await site.presence.tick()
+    publish = site.topics.take(rooms.kind, call, Publish(event="enter", data=said))
+    done = spawn(publish, name="tests: enter")
+    while not done.done():  # it is written by the tick
+        await site.presence.tick()
+        await asyncio.wait([done], timeout=0.001)
+    await done
 
 
 async def test_a_room_is_read_page_by_page(site: Site) -> None:
@@ -89,6 +90,87 @@ async def test_a_question_that_is_none_is_refused(site: Site, body: Any) -> None
     headers = bearer(await site.key("presence:read"))
     answer = await site.http.post("/v1/presence/status", json=body, headers=headers)
     problem(answer, 422, "invalid")
+
+
+async def test_users_choose_who_sees_them_and_whom_they_know(site: Site) -> None:
+    """Each for themself, a back end for everybody; an invisible user is offline for all but themself, and for who asks regardless."""
+    site.presence.connected(Socket("s1"), Principal(id="ann"))
+    site.presence.connected(Socket("s2"), Principal(id="eve"))
+    await site.presence.tick()
+    writer = bearer(await site.key("presence:write"))
+    reader = bearer(await site.key("presence:read"))
+    eve = token(site)
+    visible = "/v1/users/ann/visibility"
+
+    async def seen(headers: dict[str, str], **more: Any) -> list[str]:
+        body = {"users": ["ann", "eve"], **more}
+        answer = await site.http.post("/v1/presence/status", json=body, headers=headers)
+        return [item["status"] for item in answer.json()["items"]]
+
+    assert (await site.http.get(visible, headers=writer)).json() == {"visibility": "everyone"}
+    for choice, others, contact in (
+        ("nobody", "offline", "offline"),
+        ("contacts", "offline", "offline"),
+        ("everyone", "online", "online"),
+    ):
+        done = await site.http.put(visible, json={"visibility": choice}, headers=writer)
+        assert done.json() == {"visibility": choice}
+        assert await seen(eve) == [contact, "online"]
+        assert await seen(reader) == [others, "online"]
+        assert await seen(reader, viewer="ann") == ["online", "online"]
+        assert await seen(reader, regardless=True) == ["online", "online"]
+    await site.http.put(visible, json={"visibility": "contacts"}, headers=writer)
+    # Whom eve knows is eve's affair; whom ann knows sees ann.
+    mine = await site.http.post("/v1/users/eve/contacts", json={"add": ["ann"]}, headers=eve)
+    assert mine.json() == {"contacts": 1}
+    assert await seen(eve) == ["offline", "online"]
+    theirs = {"add": ["eve", "ben", "cleo"], "remove": ["dan"]}
+    known = await site.http.post("/v1/users/ann/contacts", json=theirs, headers=writer)
+    assert known.json() == {"contacts": 3}
+    assert await seen(eve) == ["online", "online"]
+    page = (await site.http.get("/v1/users/ann/contacts?limit=2", headers=writer)).json()
+    assert page == {"items": ["ben", "cleo"], "next": "cleo"}
+    page = (await site.http.get("/v1/users/ann/contacts?after=cleo", headers=writer)).json()
+    assert page == {"items": ["eve"]}
+    await site.http.post("/v1/users/ann/contacts", json={"remove": ["eve"]}, headers=writer)
+    assert await seen(eve) == ["offline", "online"]
+    for who in (reader, eve):
+        for answer in (
+            await site.http.get(visible, headers=who),
+            await site.http.put(visible, json={"visibility": "nobody"}, headers=who),
+            await site.http.get("/v1/users/ann/contacts", headers=who),
+            await site.http.post("/v1/users/ann/contacts", json={"add": ["x"]}, headers=who),
+        ):
+            problem(answer, 403, "forbidden")
+    for more in ({"viewer": "ann"}, {"regardless": True}):
+        asked = {"users": ["ann"], **more}
+        answer = await site.http.post("/v1/presence/status", json=asked, headers=eve)
+        problem(answer, 403, "forbidden")
+    acme = token(site, tenant="acme")
+    assert (await site.http.get("/v1/users/eve/contacts", headers=acme)).json() == {"items": []}
+    bad: Any
+    for bad in ({"add": ["x"] * 1_001}, {"add": [""]}, {"add": ["a\nb"]}, {"more": 1}, {}):
+        answer = await site.http.post("/v1/users/eve/contacts", json=bad, headers=eve)
+        problem(answer, 422, "invalid")
+    bad = {"visibility": "friends"}
+    answer = await site.http.put("/v1/users/eve/visibility", json=bad, headers=eve)
+    problem(answer, 422, "invalid")
+
+
+async def test_contacts_are_bounded(tmp_path: Path) -> None:
+    """`presence.contacts`: more are refused, and nothing of the call is done."""
+    async with opened(tmp_path, presence=Presence(contacts=2)) as site:
+        for names, status in ((["a", "b"], 200), (["b", "c"], 429), (["a"], 200)):
+            answer = await site.http.post(
+                "/v1/users/eve/contacts", json={"add": names}, headers=token(site)
+            )
+            assert answer.status_code == status
+        assert problem(
+            await site.http.post("/v1/users/eve/contacts", json={"add": ["c"]}, headers=token(site)),
+            429, "too_many",
+        )["limit"] == 2  # fmt: skip
+        page = await site.http.get("/v1/users/eve/contacts", headers=token(site))
+        assert page.json() == {"items": ["a", "b"]}
 
 
 async def test_users_see_the_rooms_that_their_token_names(site: Site) -> None:

@@ -20,7 +20,7 @@ from clarion.telemetry import spawn
 from clarion.topics.changes import state_after
 from clarion.topics.commands import Answer, Commands
 from clarion.topics.engine import TopicEngine
-from clarion.topics.kinds import Kinds
+from clarion.topics.kinds import Kinds, Topic
 from clarion.topics.patches import apply_patch
 from clarion.topics.stores import MemoryStore
 from clarion.topics.stream import Entry
@@ -78,7 +78,7 @@ class Node:
         )  # fmt: skip
         self.topics = Topics(self.engine, self.kinds, shared.store, LIMITS, clock=self.clock)
         self.presence = Presence(
-            shared.database, self.topics, self.engine, settings,
+            shared.database, shared.bus, self.topics, self.engine, settings,
             node=name, clock=self.clock, ids=ids, folder=folder,
         )  # fmt: skip
         self.commands = Commands(
@@ -165,6 +165,15 @@ class Client:
 
     async def watch(self, room: str = "lobby", **more: Any) -> Any:
         return self._took(await self.ask("subscribe", f"presence:{room}", **more))
+
+    @property
+    def topic(self) -> Topic:
+        """Of this user's contacts."""
+        return Topic("default", "contacts", self.node.who[self.socket.id].id)
+
+    async def follow(self) -> Any:
+        """Subscribe to the contacts."""
+        return self._took(await self.ask("subscribe", self.topic.wire))
 
     def _took(self, answer: Any) -> Any:
         assert "error" not in answer, answer

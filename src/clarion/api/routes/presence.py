@@ -3,18 +3,22 @@
 A back end needs a scope; a user, for a room, what their token lists under `topics`, as on a socket.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from clarion.api.layer import READS, Api
+from clarion.api.layer import READS, WRITES, Api
 from clarion.api.limits import PerCaller
+from clarion.api.routes.emit import UserPath
 from clarion.auth.principal import Principal
-from clarion.auth.rights import ByItem
-from clarion.errors import NotFound
-from clarion.features.presence import Presence, UserStatus
+from clarion.auth.rights import ByItem, holds
+from clarion.errors import Forbidden, Invalid, NotFound, TooMany
+from clarion.features.presence import Presence, UserStatus, Visibility
 from clarion.settings import Limits
 from clarion.topics import Reader, Topics
+
+READ: Final = "presence:read"
+WRITE: Final = "presence:write"
 
 UserName = Annotated[
     str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$(?!\n)")
@@ -74,12 +78,70 @@ class StatusQuestion(Struct, frozen=True, forbid_unknown_fields=True):
     """About whom."""
 
     users: Annotated[list[UserName], Meta(min_length=1, max_length=1_000, description="Their ids")]
+    viewer: (
+        Annotated[
+            UserName,
+            Meta(
+                description="The user who is to see it; of back ends: otherwise it is what everyone may see"
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    regardless: Annotated[
+        bool,
+        Meta(
+            description="Whatever users let others see: for decisions, not to be shown; of back ends"
+        ),
+    ] = False
 
 
 class StatusAnswer(Struct, frozen=True):
     """How each of them is, in their order."""
 
     items: list[UserStatus]
+
+
+class Seeing(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may see that a user is here."""
+
+    visibility: Annotated[
+        Visibility,
+        Meta(
+            description="`contacts`: those whom the user knows. Whom not everyone may see is in no room's list"
+        ),
+    ]
+
+
+class ContactsQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which contacts."""
+
+    after: (
+        Annotated[str, Meta(max_length=255, description="Behind this one; `next` of a page")]
+        | UnsetType
+    ) = UNSET
+    limit: Annotated[int, Meta(ge=1, le=1_000, description="Contacts of a page")] = 1_000
+
+
+class ContactPage(Struct, frozen=True):
+    """Ids of users, in their order."""
+
+    items: list[str]
+    next: Annotated[
+        str | UnsetType, Meta(description="`after` of the next page; absent: this is the last one")
+    ] = UNSET
+
+
+class ContactsChange(Struct, frozen=True, forbid_unknown_fields=True):
+    """Whom a user knows from now on, and whom no longer."""
+
+    add: Annotated[list[UserName], Meta(max_length=1_000)] = []
+    remove: Annotated[list[UserName], Meta(max_length=1_000)] = []
+
+
+class ContactsNumber(Struct, frozen=True):
+    """How many contacts a user has."""
+
+    contacts: int
 
 
 def add(api: Api, presence: Presence, topics: Topics, limits: Limits) -> None:
@@ -89,7 +151,7 @@ def add(api: Api, presence: Presence, topics: Topics, limits: Limits) -> None:
     @api.route(
         "POST",
         "/v1/presence/status",
-        right=ByItem("presence:read"),
+        right=ByItem(READ),
         limit=PerCaller(),
         errors=READS,
         example=StatusQuestion(users=["ann", "ben"]),
@@ -97,9 +159,19 @@ def add(api: Api, presence: Presence, topics: Topics, limits: Limits) -> None:
     async def get_status(caller: Principal, body: StatusQuestion) -> StatusAnswer:
         """Ask how users are, up to 1,000 in one call: online or not, on what devices, connected since when, when last active, when last seen.
 
-        Whoever was never here is offline.
+        Whoever was never here is offline; so is, for whoever may not see them, who does not want to be seen (`PUT /v1/users/{id}/visibility`). Users
+        see what they may themselves; `viewer` and `regardless` need the scope.
         """
-        return StatusAnswer(await presence.status(body.users, caller.tenant))
+        is_trusted = holds(caller.scopes, READ)
+        if not is_trusted and (body.viewer is not UNSET or body.regardless):
+            raise Forbidden(f"`viewer` and `regardless` need the scope {READ}", scope=READ)
+        viewer = None if body.viewer is UNSET else body.viewer
+        if caller.kind == "user" and viewer is None:
+            viewer = caller.id
+        items = await presence.status(
+            body.users, caller.tenant, viewer=viewer, regardless=body.regardless
+        )
+        return StatusAnswer(items)
 
     @api.route(
         "GET",
@@ -130,3 +202,76 @@ def add(api: Api, presence: Presence, topics: Topics, limits: Limits) -> None:
             [MemberInfo(member.user, member.entry) for member in found.members],
             next=found.members[-1].user if found.more else UNSET,
         )
+
+    @api.route(
+        "GET",
+        "/v1/users/{id:path}/visibility",
+        right=ByItem(WRITE),
+        limit=PerCaller(),
+        errors=READS,
+    )
+    async def get_visibility(caller: Principal, path: UserPath) -> Seeing:
+        """Ask who may see that a user is here: users of themselves, back ends of everybody."""
+        _check_own(caller, path.id)
+        return Seeing(await presence.people.visibility(caller.tenant, path.id))
+
+    @api.route(
+        "PUT",
+        "/v1/users/{id:path}/visibility",
+        right=ByItem(WRITE),
+        limit=PerCaller(),
+        errors=WRITES,
+        example=Seeing("contacts"),
+    )
+    async def set_visibility(caller: Principal, path: UserPath, body: Seeing) -> Seeing:
+        """Say who may see that a user is here: users of themselves, back ends of everybody.
+
+        It holds at once: whoever may not see them any longer is told that they left. They see themself, always.
+        """
+        _check_own(caller, path.id)
+        await presence.people.choose(caller.tenant, path.id, body.visibility)
+        return body
+
+    @api.route(
+        "GET",
+        "/v1/users/{id:path}/contacts",
+        right=ByItem(WRITE),
+        limit=PerCaller(),
+        errors=READS,
+    )
+    async def list_contacts(caller: Principal, path: UserPath, query: ContactsQuery) -> ContactPage:
+        """Page through a user's contacts: users through their own, back ends through everybody's."""
+        _check_own(caller, path.id)
+        after = "" if query.after is UNSET else query.after
+        found = await presence.people.contacts(caller.tenant, path.id, after, query.limit + 1)
+        more = len(found) > query.limit
+        return ContactPage(found[: query.limit], next=found[query.limit - 1] if more else UNSET)
+
+    @api.route(
+        "POST",
+        "/v1/users/{id:path}/contacts",
+        right=ByItem(WRITE),
+        limit=PerCaller(),
+        errors=(*WRITES, TooMany),
+        example=ContactsChange(add=["ben"]),
+    )
+    async def change_contacts(
+        caller: Principal, path: UserPath, body: ContactsChange
+    ) -> ContactsNumber:
+        """Change whom a user knows: users their own contacts, back ends everybody's.
+
+        A contact is one whom the user follows by the topic `contacts:<user>`, and who sees them if only contacts may. That one knows the other says nothing
+        of the reverse. A user has at most `presence.contacts`.
+        """
+        _check_own(caller, path.id)
+        if not body.add and not body.remove:
+            raise Invalid("there is nobody to add or to remove")
+        number = await presence.people.change_contacts(
+            caller.tenant, path.id, body.add, body.remove
+        )
+        return ContactsNumber(number)
+
+
+def _check_own(caller: Principal, user: str) -> None:
+    if not holds(caller.scopes, WRITE) and caller.id != user:
+        raise Forbidden("this is somebody else's", scope=WRITE)

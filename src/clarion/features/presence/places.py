@@ -67,7 +67,16 @@ class Places:
         """A socket's place in a room; None: it is not there."""
         return self._of.get(socket_id, {}).get(topic)
 
-    def enter(self, topic: Topic, socket: Any, user: str, words: Words, *, via: str = "") -> None:
+    def enter(
+        self,
+        topic: Topic,
+        socket: Any,
+        user: str,
+        words: Words,
+        *,
+        via: str = "",
+        is_hidden: bool = False,
+    ) -> None:
         """Give a socket a place in a room, or let it say something if it has one.
 
         Args:
@@ -76,6 +85,7 @@ class Places:
             user: Whose it is.
             words: What it says.
             via: See `room.Device`.
+            is_hidden: Whether nothing of the user is to be published.
 
         Raises:
             TooMany: The socket is in `presence.rooms` rooms, or its user 50 times in this one.
@@ -97,7 +107,9 @@ class Places:
             )
         now_ms = self._clock.now_ms()
         said, id = said_of(words, now_ms), self._node + self._ids.token(6)
-        device = self._agenda.room(topic).enter(user, id, socket.id, said, now_ms, via=via)
+        device = self._agenda.room(topic).enter(
+            user, id, socket.id, said, now_ms, via=via, is_hidden=is_hidden
+        )
         presence_devices.inc(is_room)
         self._of.setdefault(socket.id, {})[topic] = Place(topic, user, device)
         self._agenda.note(said.text_until_ms, topic, user, None)
@@ -131,11 +143,11 @@ class Places:
 
     # ── from one process to the next ──
     def saved(self) -> Iterator[SavedPerson]:
-        """Everybody who is here."""
+        """Everybody who is here and may be seen: the next process does not know who may not."""
         for topic, room in self._agenda.rooms.items():
             for user, person in room.people.items():
                 devices = [SavedDevice(each.name, each.status) for each in person.devices.values()]
-                if devices:
+                if devices and not person.is_hidden:
                     facts = {**person.facts, **person.said}
                     yield SavedPerson(
                         topic.tenant, topic.kind, topic.name, user, person.since_ms,

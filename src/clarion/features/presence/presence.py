@@ -6,10 +6,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from clarion.auth.principal import DEFAULT_TENANT, Principal
+from clarion.bus import Bus
 from clarion.clock import Clock
 from clarion.errors import ServerError
 from clarion.features.presence.agenda import Agenda
+from clarion.features.presence.contacts import Contacts
+from clarion.features.presence.hidden import Hidden
 from clarion.features.presence.leases import Leases
+from clarion.features.presence.notices import Notices
+from clarion.features.presence.people import People
 from clarion.features.presence.places import EVERYBODY, Places
 from clarion.features.presence.room import Room
 from clarion.features.presence.rooms import Members, Rooms
@@ -35,6 +40,7 @@ class Presence:
 
     Args:
         store: Where is written what outlives connections.
+        bus: Tells nodes what users have chosen, and how users are.
         topics: Where rooms are published.
         engine: Ends subscriptions that a room has outgrown.
         settings: Times and limits.
@@ -48,6 +54,7 @@ class Presence:
     def __init__(
         self,
         store: Store,
+        bus: Bus,
         topics: Topics,
         engine: TopicEngine,
         settings: Settings,
@@ -67,6 +74,8 @@ class Presence:
         self._agenda = Agenda(node, settings.tick_s, clock, self._write)
         self.places = Places(self._agenda, settings, node=node, clock=clock, ids=ids)
         self.users = Users(topics, self._agenda, self.places, settings, store, clock)
+        self.people = People(store, bus, settings)
+        self._hidden = Hidden(self.people, self._agenda)
         self.rooms = Rooms(
             topics,
             engine,
@@ -75,12 +84,26 @@ class Presence:
             leases=self._leases,
             places=self.places,
             active=self.users.active,
+            hidden=self._hidden,
         )
         self._writers = {
             ROOM: self.rooms.writer,
             EVERYBODY: Writer(topics, self.users.kind, self._leases),
         }
-        self._statuses = Statuses(self.users, clock)
+        self._statuses = Statuses(self.users, self.people, clock)
+        self.contacts = Contacts(
+            self.people,
+            self.users,
+            self.places,
+            self._agenda,
+            bus,
+            engine,
+            settings,
+            clock=clock,
+            ids=ids,
+        )
+        topics.kinds.add(self.contacts.kind)
+        self._notices = Notices(bus, self._heed, self._known)
         self._tasks: list[asyncio.Task[None]] = []
 
     # ── life ──
@@ -90,6 +113,7 @@ class Presence:
             self.places.restore(take(self._folder, self._clock.now_ms()), self._window_s)
         await self.begin()
         self._agenda.start()
+        self.contacts.start()
         for work in (
             self.rooms.sizes.look_forever(),
             self._beat_forever(),
@@ -99,6 +123,7 @@ class Presence:
 
     async def begin(self) -> None:
         """Take a lease, and write what was restored: a part of `start`."""
+        self._notices.start()
         await self._leases.begin()
         await self.tick()
 
@@ -111,6 +136,8 @@ class Presence:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._notices.close()
+        await self.contacts.close()
         await self._agenda.close()
         for last in (self.users.seen.flush(), self._leases.end(self._window_s)):
             try:
@@ -147,8 +174,11 @@ class Presence:
 
     def disconnected(self, socket: Any) -> None:
         """A socket is gone."""
+        mine = self.places.everywhere(socket.id)
         self.users.disconnected(socket.id)
         self.places.disconnected(socket.id)
+        if mine is not None and not self.users.is_here(mine.topic.tenant, mine.user):
+            self._hidden.forget(mine.topic.tenant, mine.user)
 
     # ── reading ──
     async def members(
@@ -167,12 +197,21 @@ class Presence:
         """
         return await self.rooms.members(Topic(tenant, ROOM, room), after, limit)
 
-    async def status(self, users: Sequence[str], tenant: str = DEFAULT_TENANT) -> list[UserStatus]:
+    async def status(
+        self,
+        users: Sequence[str],
+        tenant: str = DEFAULT_TENANT,
+        *,
+        viewer: str | None = None,
+        regardless: bool = False,
+    ) -> list[UserStatus]:
         """How users are, in their order: connected or not, since when, on what, and when they were last here.
 
         Args:
             users: Their ids; of any number a thousand are read at a time.
             tenant: Whose.
+            viewer: The user who is to see it; None: nobody in particular, who sees what everyone may.
+            regardless: Whatever users let others see: for decisions, such as whether to send an email, and not to be shown.
 
         Raises:
             Invalid: A name that cannot be.
@@ -180,7 +219,8 @@ class Presence:
         """
         found: list[UserStatus] = []
         for at in range(0, len(users), AT_ONCE):
-            found += await self._statuses.find(tenant, users[at : at + AT_ONCE])
+            some = users[at : at + AT_ONCE]
+            found += await self._statuses.find(tenant, some, viewer, regardless=regardless)
         return found
 
     # ── writing, and other nodes ──
@@ -189,6 +229,13 @@ class Presence:
 
     async def _clean(self, node: str, topic: Topic) -> None:
         await self._writers[topic.kind].clean(node, topic)
+
+    async def _heed(self, tenant: str, user: str) -> None:
+        await self._hidden.changed(tenant, user)
+        await self.contacts.changed(tenant, user)
+
+    def _known(self) -> list[tuple[str, str]]:
+        return [*self._hidden.known(), *self.contacts.known()]
 
     def _revive(self) -> None:
         for topic, room in self._agenda.rooms.items():

@@ -117,7 +117,15 @@ class Room:
 
     # ── connections ──
     def enter(
-        self, user: str, id: str, socket: str, said: Said, now_ms: int, *, via: str = ""
+        self,
+        user: str,
+        id: str,
+        socket: str,
+        said: Said,
+        now_ms: int,
+        *,
+        via: str = "",
+        is_hidden: bool = False,
     ) -> Device:
         """A connection comes: into the place of one that is away, on the same sort of device if there is one; else into a new place.
 
@@ -128,6 +136,7 @@ class Room:
             said: What it says; a status that is not said is `online`.
             now_ms: Milliseconds since 1970.
             via: See `Device`.
+            is_hidden: Whether nothing of the user is to be published.
 
         Raises:
             TooMany: The user has 50 connections here.
@@ -143,6 +152,7 @@ class Room:
             if len(person.devices) >= DEVICES:
                 raise TooMany(f"you are here {DEVICES} times", limit=DEVICES)
             device = person.devices[id] = Device(id, status, name, socket, via)
+        person.is_hidden = is_hidden
         device.socket, device.via, device.gone_ms = socket, via, None
         device.status, device.name = status, name
         self._say(user, person, said, now_ms)

@@ -13,6 +13,7 @@ from clarion.auth.principal import Principal
 from clarion.errors import Fault, Forbidden, Invalid, NotFound
 from clarion.features.presence.agenda import Agenda
 from clarion.features.presence.arguments import Words, params_of, words_of
+from clarion.features.presence.hidden import Hidden
 from clarion.features.presence.leases import Leases
 from clarion.features.presence.places import Places
 from clarion.features.presence.room import Entry, copied
@@ -57,6 +58,7 @@ class Rooms:
         leases: Note them for the case that this node dies.
         places: Where sockets are.
         active: Told of a socket whose user has done something.
+        hidden: Who is not to be seen.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Rooms:
         leases: Leases,
         places: Places,
         active: Callable[[str], None],
+        hidden: Hidden,
     ) -> None:
         kept: dict[str, Any] = {"log_size": settings.log_size, "log_age_s": settings.log_age_s}
         granted = Granted(tuple(settings.open))
@@ -95,6 +98,7 @@ class Rooms:
         self._agenda = agenda
         self.places = places
         self._active = active
+        self._hidden = hidden
 
     async def members(self, topic: Topic, after: str, limit: int) -> Members:
         """Who is in a room, see `Presence.members`."""
@@ -109,8 +113,9 @@ class Rooms:
     ) -> Topic:
         wish = params_of(params, self._settings)
         if wish.enter is not None:
-            _user(principal)
+            user = _user(principal)
             await self.kind.admit("publish", principal, topic)
+            await self._hidden.load(topic.tenant, user)
         return await self.sizes.topic_for(topic, wish.mode)
 
     def _began(
@@ -134,6 +139,8 @@ class Rooms:
             raise Invalid("only a socket can be in a room")
         who = _user(call.principal)
         self._active(call.socket.id)
+        if given.event == "enter":
+            await self._hidden.load(call.topic.tenant, who)
         place = self.places.find(call.socket.id, call.topic)
         if given.event == "enter":
             self._enter(call.topic, call.socket, who, words)
@@ -152,7 +159,8 @@ class Rooms:
         room = self._agenda.rooms.get(topic)
         if room is None or user not in room.people:
             self.sizes.check(topic, 0 if room is None else len(room.people))
-        self.places.enter(topic, socket, user, words, via=via)
+        is_hidden = (topic.tenant, user) in self._hidden
+        self.places.enter(topic, socket, user, words, via=via, is_hidden=is_hidden)
 
     def _watch(self, topic: Topic, begins: bool) -> None:
         self.sizes.watch(topic, begins)

@@ -57,19 +57,19 @@ class Seen:
         """A user has lost a connection now."""
         self._gone[tenant, user] = sql.Seen(tenant, user, self._clock.now_ms(), active_ms)
 
-    async def find(self, tenant: str, users: Sequence[str]) -> list[tuple[Times, int]]:
-        """Times and visibility (as the database has it) of users, in their order.
+    async def find(self, tenant: str, users: Sequence[str]) -> list[tuple[Times, int | None]]:
+        """Times of users, and what they have chosen (see `People.chosen`), in their order.
 
         Raises:
             Unavailable: The database is not there now.
         """
         rows = await self._store.apply(sql.PEOPLE, [sql.User(tenant, user) for user in users])
-        found = []
+        found: list[tuple[Times, int | None]] = []
         for user, row in zip(users, rows, strict=True):
             times = Times(row.seen_ms, row.active_ms)
             if (gone := self._gone.get((tenant, user))) is not None:
                 times = Times(gone.seen_ms, max(gone.active_ms, times.active_ms or 0))
-            found.append((times, row.visibility or 0))
+            found.append((times, row.visibility))
         return found
 
     async def flush(self) -> None:

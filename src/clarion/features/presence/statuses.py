@@ -6,6 +6,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from clarion.clock import Clock
+from clarion.features.presence.people import People
 from clarion.features.presence.room import Entry, copied, rfc3339
 from clarion.features.presence.seen import Times
 from clarion.features.presence.users import Users
@@ -49,15 +50,25 @@ class Statuses:
 
     Args:
         users: Who is connected.
+        people: Who may see whom.
         clock: For the present.
     """
 
-    def __init__(self, users: Users, clock: Clock) -> None:
+    def __init__(self, users: Users, people: People, clock: Clock) -> None:
         self._users = users
+        self._people = people
         self._clock = clock
 
-    async def find(self, tenant: str, users: Sequence[str]) -> list[UserStatus]:
-        """How users are, in their order; who was never here is offline.
+    async def find(
+        self, tenant: str, users: Sequence[str], viewer: str | None, *, regardless: bool
+    ) -> list[UserStatus]:
+        """How users are, in their order; who was never here, or is not to be seen, is offline.
+
+        Args:
+            tenant: Whose.
+            users: Their ids.
+            viewer: The user who asks; None: nobody in particular.
+            regardless: Whatever they have chosen to let others see.
 
         Raises:
             Unavailable: It cannot be read now.
@@ -65,10 +76,14 @@ class Statuses:
         """
         known = await self._users.seen.find(tenant, users)
         entries = await self._users.entries(tenant, users)
+        chosen = [self._people.chosen(visibility) for _, visibility in known]
+        seen = await self._people.seen_by(tenant, viewer, users, chosen)
         now = rfc3339(self._clock.now_ms())
         return [
             _status(user, entry, times, self._users.active_ms(tenant, user), now)
-            for user, entry, (times, _) in zip(users, entries, known, strict=True)
+            if is_seen or regardless
+            else UserStatus(user, "offline")
+            for user, entry, (times, _), is_seen in zip(users, entries, known, seen, strict=True)
         ]
 
 

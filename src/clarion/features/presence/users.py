@@ -13,7 +13,7 @@ from clarion.clock import Clock
 from clarion.errors import TooMany
 from clarion.features.presence.agenda import Agenda
 from clarion.features.presence.arguments import Words
-from clarion.features.presence.places import EVERYBODY, Place, Places
+from clarion.features.presence.places import EVERYBODY, Places
 from clarion.features.presence.room import Entry
 from clarion.features.presence.seen import Seen
 from clarion.settings import Presence as Settings
@@ -90,9 +90,11 @@ class Users:
         if place is not None:
             self._agenda.rooms[place.topic].people[place.user].active_ms = self._clock.now_ms()
 
-    def place_of(self, socket_id: str) -> Place | None:
-        """A socket's place among all; None: it is gone, or nobody's."""
-        return self._places.everywhere(socket_id)
+    def is_here(self, tenant: str, user: str) -> bool:
+        """Whether a user has a connection to this node."""
+        room = self._agenda.rooms.get(shard_of(tenant, user))
+        person = None if room is None else room.people.get(user)
+        return person is not None and any(each.socket for each in person.devices.values())
 
     async def entries(self, tenant: str, users: Sequence[str]) -> list[Entry | None]:
         """What is published of users, in their order; None: they are not connected.

@@ -1,0 +1,76 @@
+"""Who is in rooms and not to be seen there, of this node's users."""
+
+from clarion.features.presence.agenda import Agenda
+from clarion.features.presence.people import People
+from clarion.features.presence.sizes import ROOM
+from clarion.topics import Topic
+
+
+class Hidden:
+    """What rooms need to know of users; read when somebody first does something in a room, kept while they are connected.
+
+    Args:
+        people: What users have chosen.
+        agenda: Has the rooms.
+    """
+
+    def __init__(self, people: People, agenda: Agenda) -> None:
+        self._people = people
+        self._agenda = agenda
+        self._known: dict[tuple[str, str], bool] = {}
+        # How many users have chosen anew: what was read before that may not be so any more.
+        self._heard = 0
+
+    async def load(self, tenant: str, user: str) -> None:
+        """Get to know a user.
+
+        Raises:
+            Unavailable: The database is not there now.
+        """
+        key = tenant, user
+        while key not in self._known:
+            heard = self._heard
+            is_hidden = await self._read(key)
+            if heard == self._heard:
+                self._known[key] = is_hidden
+
+    def __contains__(self, user: tuple[str, str]) -> bool:
+        """Whether a user (tenant, id) who was loaded is not to be seen in rooms."""
+        return self._known.get(user, True)
+
+    def forget(self, tenant: str, user: str) -> None:
+        """A user's last connection here is gone."""
+        self._known.pop((tenant, user), None)
+
+    async def changed(self, tenant: str, user: str) -> None:
+        """A user has chosen anew: take them out of the rooms, or put them back.
+
+        Raises:
+            Unavailable: The database is not there now.
+        """
+        key = tenant, user
+        self._heard += 1
+        rooms = self._rooms_of(tenant, user)
+        if key not in self._known and not rooms:
+            return
+        is_hidden = await self._read(key)
+        if key in self._known:
+            self._known[key] = is_hidden
+        for topic in self._rooms_of(tenant, user):
+            self._agenda.rooms[topic].hide(user, is_hidden)
+            self._agenda.mark(topic)
+
+    def known(self) -> list[tuple[str, str]]:
+        """Whom this node knows."""
+        return list(self._known)
+
+    def _rooms_of(self, tenant: str, user: str) -> list[Topic]:
+        return [
+            topic
+            for topic, room in self._agenda.rooms.items()
+            if topic.kind == ROOM and topic.tenant == tenant and user in room.people
+        ]
+
+    async def _read(self, key: tuple[str, str]) -> bool:
+        tenant, user = key
+        return await self._people.visibility(tenant, user) != "everyone"
