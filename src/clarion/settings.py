@@ -404,9 +404,15 @@ class Upstream(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 5.0
     connections: Annotated[int, _help("Calls at the same time", ge=1)] = 8
     batch: Annotated[int, _help("Events in one call", ge=1)] = 100
+    batch_bytes: Annotated[
+        int, _help("Bytes of the events in one call, if it has more than one", ge=1)
+    ] = 1 << 20
     waiting: Annotated[
         int, _help("Events that wait or are under way: ack upstream_unavailable", ge=1)
     ] = 10_000
+    waiting_bytes: Annotated[
+        int, _help("Their size as JSON (bytes): ack upstream_unavailable", ge=1)
+    ] = 32 << 20
     answer_bytes: Annotated[int, _help("An answer's body (bytes)", ge=1)] = 4 << 20
 
 

@@ -11,9 +11,10 @@ import msgspec
 import pytest
 
 from clarion.clock import ManualClock
-from clarion.errors import Unavailable, UpstreamUnavailable
+from clarion.errors import Invalid, Unavailable, UpstreamUnavailable
 from clarion.features.upstream.caller import Caller
-from clarion.features.upstream.wire import Client, Request
+from clarion.features.upstream.wire import Answer as Reply
+from clarion.features.upstream.wire import Client, Request, encode
 from clarion.ids import Ids
 from clarion.outbound.door import Answer
 from clarion.settings import Upstream
@@ -128,6 +129,80 @@ async def test_only_200_is_an_answer(status: int) -> None:
     endpoint.status = status
     with pytest.raises(UpstreamUnavailable):
         await caller_of(endpoint).ask(event(1))
+
+
+async def test_what_has_no_json_is_refused_and_costs_nobody_else_anything() -> None:
+    """Half a character, which JavaScript may send: the others of its batch, and the next of its socket, are answered."""
+    endpoint = Endpoint()
+    caller = caller_of(endpoint, connections=1)
+    wrong = Request("event", "/", Client("s"), event="e", args=["\ud83d"])
+    asking = [caller.ask(each) for each in (event(1, "a"), wrong, event(2, "b"), event(3))]
+    answers = await asyncio.gather(*asking, return_exceptions=True)
+    assert [isinstance(each, Invalid) for each in answers] == [False, True, False, False]
+    assert (await caller.ask(event(4))).ack == [4]
+
+
+async def test_one_wrong_answer_is_wrong_for_one() -> None:
+    """The others of its batch have theirs."""
+
+    async def answers(asked: list[Any]) -> bytes:
+        given = [5 if each["args"] == [1] else {"ack": each["args"]} for each in asked]
+        return msgspec.json.encode({"answers": given})
+
+    endpoint = Endpoint(answers)
+    caller = caller_of(endpoint, connections=1)
+    asking = [caller.ask(event(n, f"s{n}")) for n in range(3)]
+    outcomes = await asyncio.gather(*asking, return_exceptions=True)
+    assert [isinstance(each, UpstreamUnavailable) for each in outcomes] == [False, True, False]
+    assert len(endpoint.batches) < 3
+
+
+async def test_a_bug_of_ours_is_told_and_keeps_nobody_waiting() -> None:
+    """The next call is made as if nothing had been."""
+    endpoint = Endpoint()
+    caller = caller_of(endpoint)
+    request = endpoint.request
+
+    async def fail(*_: Any, **__: Any) -> Answer:
+        endpoint.request = request  # type: ignore[method-assign]
+        raise RuntimeError("a bug")
+
+    endpoint.request = fail  # type: ignore[method-assign]
+    outcomes = await asyncio.gather(
+        *(caller.ask(event(n)) for n in range(2)), return_exceptions=True
+    )
+    assert isinstance(outcomes[0], RuntimeError)
+    assert isinstance(outcomes[1], Reply)
+
+
+@pytest.mark.parametrize(
+    ("status", "opens"), [(200, False), (400, False), (413, False), (429, True), (500, True)]
+)
+async def test_an_application_that_says_no_is_there(status: int, opens: bool) -> None:
+    """Only silence, 5xx and 429 open the breaker: a client may provoke the rest, and must not keep the others out by it."""
+
+    async def nonsense(_: list[Any]) -> bytes:
+        return b"<html>"
+
+    endpoint = Endpoint(nonsense)
+    endpoint.status = status
+    caller = caller_of(endpoint)
+    for n in range(6):
+        with pytest.raises(UpstreamUnavailable):
+            await caller.ask(event(n))
+    assert len(endpoint.batches) == (5 if opens else 6)
+
+
+async def test_bytes_are_bounded_in_a_call_and_while_they_wait() -> None:
+    """Large events leave in smaller batches; more than may wait is refused. One alone always goes."""
+    endpoint = Endpoint()
+    size = len(encode(event(0, "s0")))
+    caller = caller_of(endpoint, connections=1, batch_bytes=2 * size, waiting_bytes=4 * size)
+    asking = [caller.ask(event(n, f"s{n}")) for n in range(6)]
+    outcomes = await asyncio.gather(*asking, return_exceptions=True)
+    assert [isinstance(each, UpstreamUnavailable) for each in outcomes] == [False] * 4 + [True] * 2
+    assert max(map(len, endpoint.batches)) == 2
+    assert (await caller.ask(Request("event", "/", Client("s"), args=["x" * 9 * size]))).ack
 
 
 async def test_null_is_an_empty_answer() -> None:

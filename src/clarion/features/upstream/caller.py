@@ -13,7 +13,16 @@ import msgspec
 from clarion.clock import Clock
 from clarion.errors import ClarionError, UpstreamUnavailable
 from clarion.features.upstream.breaker import Breaker
-from clarion.features.upstream.wire import Answer, Request, decode, encode, secret_of, sign
+from clarion.features.upstream.wire import (
+    Answer,
+    Request,
+    decode,
+    encode,
+    join,
+    secret_of,
+    sign,
+    split,
+)
 from clarion.ids import Ids
 from clarion.outbound import Outbound
 from clarion.settings import Upstream
@@ -25,10 +34,10 @@ _JSON: Final = {"content-type": "application/json", "accept": "application/json"
 
 
 class _Asked:
-    __slots__ = ("answer", "request", "turn")
+    __slots__ = ("answer", "body", "turn")
 
     def __init__(self, request: Request) -> None:
-        self.request = request
+        self.body = encode(request)
         # Whom it must not overtake: a socket. Questions about rights are about nobody's.
         self.turn: object = request.socket.id or self
         self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
@@ -55,22 +64,27 @@ class Caller:
         # Sockets with a request ready or under way, and what they ask next.
         self._behind: dict[object, deque[_Asked]] = {}
         self._waiting = 0
+        self._bytes = 0
         self._workers: dict[asyncio.Task[None], None] = {}
 
     async def ask(self, request: Request) -> Answer:
         """Ask, behind everything that the same socket has asked before.
 
         Raises:
+            Invalid: It has no JSON.
             UpstreamUnavailable: No answer within `timeout_s`, or the endpoint is known to be down, or too many wait. It may have been asked.
         """
         now = self._clock.monotonic()
         if self._breaker.is_open(now):
             raise self._refused(now)
-        if self._waiting >= self._settings.waiting:
-            limit_exceeded.labels("upstream_waiting").inc()
-            raise UpstreamUnavailable("too many events wait for the application", retry_after_s=1)
         asked = _Asked(request)
+        size = len(asked.body)
+        if self._waiting >= self._settings.waiting:
+            raise _too_many("upstream_waiting")
+        if self._waiting and self._bytes + size > self._settings.waiting_bytes:
+            raise _too_many("upstream_waiting_bytes")
         self._waiting += 1
+        self._bytes += size
         self._enqueue(asked)
         try:
             async with asyncio.timeout(self._settings.timeout_s):
@@ -80,7 +94,9 @@ class Caller:
             raise UpstreamUnavailable("the application has not answered in time") from None
         finally:
             self._waiting -= 1
+            self._bytes -= size
             asked.answer.cancel()
+            asked.body = b""  # its turn may still be to come
 
     async def close(self) -> None:
         """End all calls."""
@@ -103,23 +119,29 @@ class Caller:
     async def _work(self) -> None:
         while batch := self._take():
             try:
-                answers: list[Answer] | ClarionError = await self._call(batch)
-            except ClarionError as exc:
-                answers = exc
-            for place, asked in enumerate(batch):
+                answers = await self._call(batch)
+            except Exception as exc:  # noqa: BLE001  whatever it is, whoever waits is told, and whoever waits behind has a turn
+                if not isinstance(exc, ClarionError):
+                    _log.exception("upstream failed")
+                answers = [exc] * len(batch)
+            for asked, answer in zip(batch, answers, strict=True):
                 if asked.answer.done():
-                    continue
-                if isinstance(answers, ClarionError):
-                    asked.answer.set_exception(answers)
+                    pass
+                elif isinstance(answer, Answer):
+                    asked.answer.set_result(answer)
                 else:
-                    asked.answer.set_result(answers[place])
-            for asked in batch:
+                    asked.answer.set_exception(answer)
                 self._next_of(asked.turn)
 
     def _take(self) -> list[_Asked]:
         batch: list[_Asked] = []
+        size = 0
         while self._ready and len(batch) < self._settings.batch:
-            asked = self._ready.popleft()
+            asked = self._ready[0]
+            size += len(asked.body)
+            if batch and size > self._settings.batch_bytes:
+                break
+            self._ready.popleft()
             if asked.answer.done():  # nobody waits for it any more
                 self._next_of(asked.turn)
             else:
@@ -137,11 +159,11 @@ class Caller:
         upstream_requests.labels("refused").inc()
         return UpstreamUnavailable(retry_after_s=round(self._breaker.retry_after_s(now), 1))
 
-    async def _call(self, batch: list[_Asked]) -> list[Answer]:
+    async def _call(self, batch: list[_Asked]) -> list[Answer | Exception]:
         now = self._clock.monotonic()
         if not self._breaker.allows(now):
             raise self._refused(now)
-        body = encode([asked.request for asked in batch])
+        body = join(asked.body for asked in batch)
         signed = sign(self._secret, self._ids.token(), self._clock.now_ms() // 1000, body)
         try:
             answer = await self._outbound.request(
@@ -152,15 +174,40 @@ class Caller:
                 max_bytes=self._settings.answer_bytes,
                 deadline_s=self._settings.timeout_s,
             )
-            if answer.status != 200:
-                raise UpstreamUnavailable(f"the application answered with status {answer.status}")
-            answers = decode(answer.body, len(batch))
-        except (ClarionError, ValueError, msgspec.MsgspecError) as exc:
+        except ClarionError as exc:
             self._breaker.failed(self._clock.monotonic())
-            upstream_requests.labels("failed").inc(len(batch))
-            # What the client is told says nothing of addresses; the log has it.
-            _log.warning("upstream failed", error=str(exc), requests=len(batch))
-            raise UpstreamUnavailable() from exc
-        self._breaker.succeeded()
-        upstream_requests.labels("answered").inc(len(batch))
-        return answers
+            raise _failed(exc, len(batch)) from exc
+        # Any other status, and a body that is none, are answers of an application that is there: a client that knows how to provoke
+        # them must not take it away from the others.
+        if answer.status >= 500 or answer.status == 429:
+            self._breaker.failed(self._clock.monotonic())
+        else:
+            self._breaker.succeeded()
+        try:
+            if answer.status != 200:
+                raise ValueError(f"the application answered with status {answer.status}")
+            return [_read(each) for each in split(answer.body, len(batch))]
+        except ValueError as exc:
+            raise _failed(exc, len(batch)) from exc
+
+
+def _read(answer: msgspec.Raw) -> Answer | Exception:
+    """One answer; of one that is wrong, an error that is nobody else's."""
+    try:
+        read = decode(answer)
+    except ValueError as exc:
+        return _failed(exc, 1)
+    upstream_requests.labels("answered").inc()
+    return read
+
+
+def _failed(exc: Exception, requests: int) -> UpstreamUnavailable:
+    upstream_requests.labels("failed").inc(requests)
+    # What the client is told says nothing of addresses; the log has it.
+    _log.warning("upstream failed", error=str(exc), requests=requests)
+    return UpstreamUnavailable()
+
+
+def _too_many(limit: str) -> UpstreamUnavailable:
+    limit_exceeded.labels(limit).inc()
+    return UpstreamUnavailable("too many events wait for the application", retry_after_s=1)

@@ -9,11 +9,13 @@ Source: the Standard Webhooks specification.
 import base64
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
+
+from clarion.errors import Invalid
 
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
 _BEGINS: Final = "whsec_"
@@ -114,29 +116,54 @@ class Answer(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Answers(Struct):
-    answers: list[Answer | None]
+    answers: list[msgspec.Raw]
 
 
 NOTHING: Final = Answer()
-_decode: Final = msgspec.json.Decoder(_Answers).decode
+_answers: Final = msgspec.json.Decoder(_Answers).decode
+_answer: Final = msgspec.json.Decoder(Answer | None).decode
 _encode: Final = msgspec.json.Encoder().encode
 
 
-def encode(requests: list[Request]) -> bytes:
+def encode(request: Request) -> bytes:
+    """A request as it stands in a body.
+
+    Raises:
+        Invalid: It has no JSON that every language reads: half of a surrogate pair.
+    """
+    try:
+        return _encode(request)
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise Invalid("the arguments have no JSON") from exc
+
+
+def join(requests: Iterable[bytes]) -> bytes:
     """A batch as a body."""
-    return _encode({"requests": requests})
+    return b'{"requests":[%s]}' % b",".join(requests)
 
 
-def decode(body: bytes, count: int) -> list[Answer]:
-    """The answers to `count` requests.
+def split(body: bytes, count: int) -> list[msgspec.Raw]:
+    """The answers to `count` requests, each still to be read.
 
     Raises:
         ValueError: Not JSON, not of that form, or another number of them.
     """
-    answers = _decode(body).answers
+    try:
+        answers = _answers(body).answers
+    except RecursionError as exc:
+        raise ValueError("nested too deeply") from exc
     if len(answers) != count:
         raise ValueError(f"{len(answers)} answers to {count} requests")
-    return [NOTHING if answer is None else answer for answer in answers]
+    return answers
+
+
+def decode(answer: msgspec.Raw) -> Answer:
+    """One answer.
+
+    Raises:
+        ValueError: It is not of that form.
+    """
+    return _answer(answer) or NOTHING
 
 
 def sign(secret: bytes, id: str, at_s: int, body: bytes) -> Mapping[str, str]:
