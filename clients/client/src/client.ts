@@ -30,7 +30,7 @@ export interface Client {
   readonly connection: Readable<ConnectionState> & Pick<Connection, "connect" | "close">;
   /** The inbox of the token's user. */
   readonly inbox: Inbox;
-  /** A map or a stream, shared by all who ask for it by the same name; what the first one asked for counts. */
+  /** A map or a stream, shared by all who ask for it by the same name and `params`; what the first one asked for counts. */
   topic(name: string, options?: LiveOptions): LiveTopic;
   /** A topic whose snapshot and publications mean something else; shared in the same way. */
   topic<State>(name: string, kind: Kind<State>, wish?: Wish): Topic<State>;
@@ -53,10 +53,12 @@ export function createClient(options: ClientOptions): Client {
   function topic<State>(name: string, kind: Kind<State>, wish?: Wish): Topic<State>;
   function topic(name: string, given: LiveOptions | Kind<unknown> = {}, wish?: Wish): LiveTopic | Topic<unknown> {
     const isKind = "apply" in given;
-    const known = topics.get(name);
+    const params = (isKind ? wish : given)?.params;
+    const key = params ? name + JSON.stringify(params) : name;
+    const known = topics.get(key);
     if (known && isKind === known instanceof Topic) return known;
     const made = isKind ? new Topic(name, given, connection, undefined, wish) : new LiveTopic(name, connection, given);
-    topics.set(name, made);
+    topics.set(key, made);
     return made;
   }
   return {
