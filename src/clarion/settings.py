@@ -465,6 +465,26 @@ class Presence(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = "everyone"
     contacts: Annotated[int, _help("Contacts of a user: 429 too_many", ge=1, le=5_000)] = 1_000
+    typing_s: Annotated[
+        float, _help("Who types does so for so long unless they say it again (s)", ge=0.1)
+    ] = 6.0
+    cursor_s: Annotated[
+        float, _help("A cursor goes after so long unless it is told again (s)", ge=0.1)
+    ] = 30.0
+    lock_s: Annotated[
+        float, _help("A lock ends after so long unless it is taken again (s)", ge=0.1)
+    ] = 30.0
+    signals: Annotated[
+        int, _help("Cursors, locks and the like that one socket may have: ack too_many", ge=1)
+    ] = 100
+    signals_tick_s: Annotated[
+        float,
+        _help(
+            "Signals of a room are published together, of each cursor the newest, so often (s)",
+            ge=0,
+            le=1,
+        ),
+    ] = 0.05
 
 
 class Dashboards(Struct, frozen=True, forbid_unknown_fields=True):

@@ -29,7 +29,7 @@ from tests.support.memory_store import Disk
 from tests.support.memory_store import MemoryStore as Database
 from tests.topics.fakes import Socket, settle
 
-GRANTS = {"presence:*": ("subscribe", "publish")}
+GRANTS = dict.fromkeys(("presence:*", "signals:*"), ("subscribe", "publish"))
 LIMITS = Limits(commands_per_s=1_000_000, topics=200)
 
 

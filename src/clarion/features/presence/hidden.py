@@ -42,8 +42,8 @@ class Hidden:
         """A user's last connection here is gone."""
         self._known.pop((tenant, user), None)
 
-    async def changed(self, tenant: str, user: str) -> None:
-        """A user has chosen anew: take them out of the rooms, or put them back.
+    async def changed(self, tenant: str, user: str) -> bool:
+        """A user has chosen anew: take them out of the rooms, or put them back; returns whether they have to do with this node and are hidden.
 
         Raises:
             Unavailable: The database is not there now.
@@ -52,13 +52,14 @@ class Hidden:
         self._heard += 1
         rooms = self._rooms_of(tenant, user)
         if key not in self._known and not rooms:
-            return
+            return False
         is_hidden = await self._read(key)
         if key in self._known:
             self._known[key] = is_hidden
         for topic in self._rooms_of(tenant, user):
             self._agenda.rooms[topic].hide(user, is_hidden)
             self._agenda.mark(topic)
+        return is_hidden
 
     def known(self) -> list[tuple[str, str]]:
         """Whom this node knows."""

@@ -19,6 +19,7 @@ from clarion.features.presence.places import EVERYBODY, Places
 from clarion.features.presence.room import Room
 from clarion.features.presence.rooms import Members, Rooms
 from clarion.features.presence.saved import save, take
+from clarion.features.presence.signals import Signals
 from clarion.features.presence.sizes import ROOM
 from clarion.features.presence.statuses import Statuses, UserStatus
 from clarion.features.presence.users import Users
@@ -86,6 +87,9 @@ class Presence:
             active=self.users.active,
             hidden=self._hidden,
         )
+        self.signals = Signals(
+            topics, self._hidden, settings, active=self.users.active, clock=clock, ids=ids
+        )
         self._writers = {
             ROOM: self.rooms.writer,
             EVERYBODY: Writer(topics, self.users.kind, self._leases),
@@ -138,6 +142,7 @@ class Presence:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._notices.close()
         await self.contacts.close()
+        await self.signals.close()
         await self._agenda.close()
         for last in (self.users.seen.flush(), self._leases.end(self._window_s)):
             try:
@@ -174,6 +179,7 @@ class Presence:
 
     def disconnected(self, socket: Any) -> None:
         """A socket is gone."""
+        self.signals.disconnected(socket.id)
         mine = self.places.everywhere(socket.id)
         self.users.disconnected(socket.id)
         self.places.disconnected(socket.id)
@@ -231,7 +237,8 @@ class Presence:
         await self._writers[topic.kind].clean(node, topic)
 
     async def _heed(self, tenant: str, user: str) -> None:
-        await self._hidden.changed(tenant, user)
+        if await self._hidden.changed(tenant, user):
+            self.signals.hide(tenant, user)
         await self.contacts.changed(tenant, user)
 
     def _known(self) -> list[tuple[str, str]]:

@@ -113,7 +113,7 @@ class Rooms:
     ) -> Topic:
         wish = params_of(params, self._settings)
         if wish.enter is not None:
-            user = _user(principal)
+            user = user_of(principal)
             await self.kind.admit("publish", principal, topic)
             await self._hidden.load(topic.tenant, user)
         return await self.sizes.topic_for(topic, wish.mode)
@@ -124,7 +124,7 @@ class Rooms:
         wish = params_of(params, self._settings)
         if wish.enter is not None:
             room = Topic(topic.tenant, ROOM, topic.name)
-            self._enter(room, socket, _user(principal), wish.enter, via=topic.kind)
+            self._enter(room, socket, user_of(principal), wish.enter, via=topic.kind)
 
     def _ended(self, topic: Topic, socket: Any, _: Principal | None, may_return: bool) -> None:
         place = self.places.find(socket.id, Topic(topic.tenant, ROOM, topic.name))
@@ -137,7 +137,7 @@ class Rooms:
         words = words_of(given.data, self._settings)
         if call.socket is None:
             raise Invalid("only a socket can be in a room")
-        who = _user(call.principal)
+        who = user_of(call.principal)
         self._active(call.socket.id)
         if given.event == "enter":
             await self._hidden.load(call.topic.tenant, who)
@@ -172,7 +172,12 @@ class Rooms:
             self.sizes.forget(topic)
 
 
-def _user(principal: Principal | None) -> str:
+def user_of(principal: Principal | None) -> str:
+    """The user who calls.
+
+    Raises:
+        Forbidden: It is none.
+    """
     if principal is None or principal.kind != "user":
         raise Forbidden("only a user can be in a room: an API key is nobody")
     return principal.id
