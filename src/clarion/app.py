@@ -43,7 +43,7 @@ from clarion.bus.registry import Registry, identity
 from clarion.clock import Clock, SystemClock
 from clarion.errors import ClarionError, SettingsError, Unauthenticated, Unavailable
 from clarion.features.activity import Streams, Timelines, activity_kind, publish
-from clarion.features.dashboard import Dashboards
+from clarion.features.dashboard import ALERT_JOB, Dashboards
 from clarion.features.presence import Presence
 from clarion.features.search import Search
 from clarion.features.upstream import Caller, Routes
@@ -204,6 +204,7 @@ class App:
         self._closing.push_async_callback(self.store.close)
         secrets = self._secrets(data_dir)
         await self._make_nodes(secrets)
+        self.queue = Queue(self.store, clock, self.ids, node=self.node)
         await self._make_accounts(secrets)
         self._make_realtime()
         self._make_notifications()
@@ -394,6 +395,8 @@ class App:
             self.engine,
             settings.dashboards,
             settings.limits,
+            triggers=self.triggers,
+            queue=self.queue,
             outbound=outbound,
             node=self.node,
             clock=self.clock,
@@ -455,8 +458,8 @@ class App:
         routes.install_topics(self.topics)
 
     def _make_jobs(self) -> None:
-        queue = Queue(self.store, self.clock, self.ids, node=self.node)
-        self.worker = Worker(queue, self.clock, self.ids)
+        self.worker = Worker(self.queue, self.clock, self.ids)
+        self.worker.handle(ALERT_JOB, self.dashboards.alert)
 
         async def purge(_: Job) -> None:
             await self.accounts.purge()

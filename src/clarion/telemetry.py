@@ -121,6 +121,9 @@ upstream_requests = _counter(
 )
 # ── dashboards ──
 dashboard_polls = _counter("dashboard_polls", "Questions to the sources of widgets", "result")
+dashboard_alerts = _counter(
+    "dashboard_alerts", "Alerts that fired, by what became of their triggers", "result"
+)
 # ── search ──
 search_standing = _gauge("search_standing", "Queries that are kept true")
 search_fetches = _counter(

@@ -21,6 +21,7 @@ from clarion.features.dashboard import Dashboards
 from clarion.features.presence import Presence
 from clarion.features.search import Search
 from clarion.ids import Ids
+from clarion.jobs import Queue
 from clarion.notifications import Inbox, Notifications, inbox_kind
 from clarion.outbound import Outbound
 from clarion.realtime import Server
@@ -108,6 +109,8 @@ class Site:
             self.engine,
             settings.dashboards,
             settings.limits,
+            triggers=self.triggers,
+            queue=Queue(store, self.clock, self.ids, node="node"),
             outbound=Outbound(self.clock),
             node=self.ids.node(),
             clock=self.clock,

@@ -117,3 +117,29 @@ async def test_a_user_reads_what_their_token_lets_them_watch(
     problem(await ann.delete(AT), 403, "forbidden")
     problem(await ann.post(PUSH, json={"key": "visitors", "data": 1}), 403, "forbidden")
     problem(await ann.get("/v1/dashboards"), 403, "forbidden")
+
+
+SECRETIVE = {
+    "type": "gauge",
+    "id": "load",
+    "source": {"url": "https://metrics.example/load?token=s3cret", "every_s": 5},
+    "alerts": [{"id": "hot", "above": 80, "trigger": {"title": "s3cret", "recipients": ["ann"]}}],
+}
+
+
+async def test_where_a_widget_is_fetched_and_who_is_told_is_not_for_viewers(site: Site) -> None:
+    """Neither of the dashboard nor of its topic; alerts are defined by those alone who may send notifications."""
+    weak = await back_end(site, "dashboards:*", "topics:*")
+    problem(await weak.put(AT, json={"widgets": [SECRETIVE]}), 403, "forbidden")
+    http = await back_end(site, "dashboards:*", "topics:*", "notifications:send")
+    assert "s3cret" in (await http.put(AT, json={"widgets": [SECRETIVE]})).text
+    assert "s3cret" in (await weak.get(AT)).text
+    ann = user(site, topics={"dashboard:sales": ["subscribe"]})
+    await http.post(PUSH, json={"key": "load", "data": 1})
+    for who, at in ((ann, AT), (http, "/v1/topics/dashboard:sales"), (http, PUSH)):
+        read = await who.get(at)
+        assert read.status_code == 200
+        assert "s3cret" not in read.text
+    [widget] = (await ann.get(AT)).json()["definition"]["widgets"]
+    assert widget["source"] == {"every_s": 5.0}
+    assert widget["alerts"] == [{"id": "hot", "above": 80.0}]

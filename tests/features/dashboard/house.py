@@ -10,8 +10,9 @@ import msgspec
 from clarion.auth.principal import Principal
 from clarion.bus import LocalBus
 from clarion.clock import Clock, ManualClock
-from clarion.features.dashboard import Dashboards
+from clarion.features.dashboard import ALERT_JOB, Dashboards
 from clarion.ids import Ids
+from clarion.jobs import Queue, Worker
 from clarion.outbound import Outbound
 from clarion.settings import Dashboards as DashboardSettings
 from clarion.settings import Limits
@@ -22,6 +23,7 @@ from clarion.topics.commands import Commands
 from clarion.topics.patches import apply_patch
 from clarion.topics.stores import MemoryStore
 from clarion.topics.stream import Entry
+from tests.support.triggers import NotedTriggers
 from tests.topics.fakes import Socket, settle
 
 LIMITS = Limits(
@@ -51,17 +53,23 @@ class Node:
             lambda event, data: (event, data), kinds, bus, LIMITS, clock=clock, ids=Ids.seeded(3)
         )
         self.topics = Topics(self.engine, kinds, kept, LIMITS, clock=clock)
+        self.triggers = NotedTriggers()
+        queue = Queue(store, clock, Ids.seeded(6), node=node)
+        self.worker = Worker(queue, clock, Ids.seeded(7), poll_s=0.05)
         self.dashboards = Dashboards(
             store,
             self.topics,
             self.engine,
             settings,
             LIMITS,
+            triggers=self.triggers,
+            queue=queue,
             outbound=outbound or Outbound(clock),
             node=node,
             clock=clock,
             ids=Ids.seeded(5),
         )
+        self.worker.handle(ALERT_JOB, self.dashboards.alert)
         self.dashboards.start()
         self.commands = Commands(self.engine, self.topics, lambda _: ADA, LIMITS, clock=clock)
 
@@ -88,6 +96,7 @@ class Node:
         return Viewer(socket, await self.ask(socket, "subscribe", topic))
 
     async def close(self) -> None:
+        await self.worker.close()
         await self.dashboards.close()
         await self.topics.close()
         await self.engine.close()

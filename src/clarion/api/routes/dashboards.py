@@ -26,11 +26,12 @@ from clarion.features.dashboard import (
     Resolution,
     Series,
     Stat,
+    alerts_of,
     viewed,
 )
 from clarion.features.dashboard.definitions import Matches
 
-_READ, _WRITE = "dashboards:read", Right("dashboards:write")
+_READ, _WRITE, _SEND = "dashboards:read", Right("dashboards:write"), "notifications:send"
 
 
 class DashboardPath(Struct, frozen=True):
@@ -128,7 +129,10 @@ def add(api: Api, dashboards: Dashboards) -> None:
 
         Whoever watches it sees the change at once. A widget keeps what it has as long as it is of the same type; a chart with another
         window takes what it shows from the points that it keeps. With If-Match a change of what somebody else has changed since is refused.
+        Alerts send notifications: whoever defines some needs the scope `notifications:send`, too.
         """
+        if any(map(alerts_of, body.widgets)) and not holds(caller.scopes, _SEND):
+            raise Forbidden(f"alerts need the scope {_SEND}")
         found = await dashboards.put(path.id, body, caller.tenant, matches=_matches(headers))
         return Reply(found, etag=found.etag)
 

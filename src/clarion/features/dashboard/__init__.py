@@ -1,9 +1,11 @@
 """Dashboards: widgets whose numbers, charts and tables are given or fetched once, and shown to everybody who watches."""
 
+from clarion.features.dashboard.alerts import JOB as ALERT_JOB
 from clarion.features.dashboard.dashboards import Dashboards
 from clarion.features.dashboard.definition import (
     DASHBOARD_ID,
     WIDGET_ID,
+    Alert,
     Bar,
     Column,
     Definition,
@@ -17,6 +19,7 @@ from clarion.features.dashboard.definition import (
     Status,
     Table,
     Widget,
+    alerts_of,
     viewed,
 )
 from clarion.features.dashboard.definitions import Dashboard
@@ -24,8 +27,10 @@ from clarion.features.dashboard.sources import Asked
 from clarion.features.dashboard.widgets import Resolution
 
 __all__ = [
+    "ALERT_JOB",
     "DASHBOARD_ID",
     "WIDGET_ID",
+    "Alert",
     "Asked",
     "Bar",
     "Column",
@@ -43,5 +48,6 @@ __all__ = [
     "Status",
     "Table",
     "Widget",
+    "alerts_of",
     "viewed",
 ]

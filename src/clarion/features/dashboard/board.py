@@ -6,7 +6,7 @@ see, too (`widgets.HIDDEN`), and `Shown` is the topic as subscribers get it.
 
 import asyncio
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -14,7 +14,7 @@ from msgspec import UNSET, Struct
 
 from clarion.clock import Clock
 from clarion.errors import Conflict, NotFound, PeerError
-from clarion.features.dashboard.definition import DEFINITION, Definition, as_viewed
+from clarion.features.dashboard.definition import DEFINITION, Definition, Widget, as_viewed
 from clarion.features.dashboard.definitions import Dashboard, Definitions
 from clarion.features.dashboard.gathering import Gathering, Given
 from clarion.features.dashboard.widgets import HIDDEN, Bounds, State, apply, fitted, shown
@@ -68,9 +68,13 @@ class Shown:
 class _Plan(Struct):
     """What is to be written of a widget, and whom it answers."""
 
+    widget: Widget | None
     change: Change | None
     made: list[Given]
     repeated: list[Given]
+
+
+Changed = Callable[[Topic, Widget], None]
 
 
 class Boards:
@@ -109,6 +113,11 @@ class Boards:
             weakref.WeakValueDictionary()
         )
         self._known: dict[tuple[Topic, str], Definition] = {}
+        self._changed: Changed = lambda topic, widget: None
+
+    def on_change(self, changed: Changed) -> None:
+        """Call with each widget that has been given something on this node, or is another now."""
+        self._changed = changed
 
     async def close(self) -> None:
         """Write what waits."""
@@ -164,6 +173,8 @@ class Boards:
                     change.key for change, outcome in outcomes if outcome.refused and change.key
                 ]
                 if not keys:
+                    for widget in now.definition.widgets:
+                        self._changed(topic, widget)
                     return
                 found = zip(keys, await self._store.get(topic, keys), strict=True)
                 items = {key: item for key, item in found if item is not None}
@@ -213,6 +224,8 @@ class Boards:
                 continue
             for each in plan.made:
                 each.answer(self._published(topic, at.epoch, outcome.offset, outcome.mark))
+            if plan.widget is not None:
+                self._changed(topic, plan.widget)
         for plan in plans:
             for each in plan.repeated:
                 each.answer(
@@ -224,7 +237,8 @@ class Boards:
         self, definition: Definition, id: str, given: Sequence[Given], item: Item | None
     ) -> _Plan:
         """One change that does what all of them do, one after the other; those that cannot be done are answered."""
-        widget, plan = definition.find(id), _Plan(None, [], [])
+        widget = definition.find(id)
+        plan = _Plan(widget, None, [], [])
         state: State | None = None if item is None else item.data
         is_whole, difference = item is None, None
         for each in given:

@@ -12,8 +12,9 @@ import msgspec
 from clarion.auth.principal import DEFAULT_TENANT, Principal
 from clarion.clock import Clock
 from clarion.errors import Fault, Invalid, NotFound, TooLarge
+from clarion.features.dashboard.alerts import Alerts
 from clarion.features.dashboard.board import Boards, Shown
-from clarion.features.dashboard.definition import DEFINITION, Definition, Series
+from clarion.features.dashboard.definition import DEFINITION, KIND, Definition, Series, alerts_of
 from clarion.features.dashboard.definitions import Dashboard, Definitions, Matches
 from clarion.features.dashboard.downsampling import fewer
 from clarion.features.dashboard.pulling import Pulling
@@ -22,7 +23,7 @@ from clarion.features.dashboard.sources import F, Sources
 from clarion.features.dashboard.values import wrong
 from clarion.features.dashboard.widgets import Bounds, Resolution, points_of
 from clarion.ids import Ids
-from clarion.jobs import Leases
+from clarion.jobs import Leases, Queue
 from clarion.outbound import Outbound
 from clarion.protocol.codes import CloseCode
 from clarion.settings import Dashboards as Settings
@@ -31,8 +32,8 @@ from clarion.storage import Store
 from clarion.telemetry import limit_exceeded
 from clarion.topics import Call, Granted, Kind, Publish, Published, Topic, TopicEngine, Topics
 from clarion.topics.arguments import check_name
+from clarion.topics.triggers import Triggers
 
-KIND: Final = "dashboard"
 EVENTS: Final = ("set", "append", "increment")
 
 
@@ -49,6 +50,8 @@ class Dashboards:
         engine: Ends subscriptions to dashboards that are gone.
         settings: How much is kept, and the tick.
         limits: `dashboard*`, `publication_bytes`.
+        triggers: Takes what alerts want people to be told of.
+        queue: Keeps it until it is taken.
         outbound: Asks the addresses that widgets are fetched from.
         node: Names this process in leases.
         clock: The time.
@@ -63,6 +66,8 @@ class Dashboards:
         settings: Settings,
         limits: Limits,
         *,
+        triggers: Triggers,
+        queue: Queue,
         outbound: Outbound,
         node: str,
         clock: Clock,
@@ -71,7 +76,8 @@ class Dashboards:
         self._sources = Sources(
             outbound, timeout_s=settings.source_timeout_s, most_bytes=limits.publication_bytes
         )
-        self.definitions = Definitions(store, limits, clock, self._sources.check)
+        self._triggers = triggers
+        self.definitions = Definitions(store, limits, clock, self._check)
         self._engine = engine
         self._limits = limits
         kept = topics.store()
@@ -104,8 +110,18 @@ class Dashboards:
         )
         self._leases = Leases(store, clock, node=node)
         self._pulling = Pulling(
-            self._boards, self._sources, self._leases, settings, clock=clock, ids=ids
+            self._boards,
+            self.definitions,
+            self._sources,
+            self._leases,
+            settings,
+            clock=clock,
+            ids=ids,
         )
+        self._alerts = Alerts(store, self._boards, queue, triggers, clock)
+        self._boards.on_change(self._alerts.changed)
+        self.alert = self._alerts.hand
+        """Tells of an alert: handles jobs of the kind `alerts.JOB`."""
 
     def start(self) -> None:
         """Begin to ask sources."""
@@ -115,6 +131,7 @@ class Dashboards:
         """Ask no more, and write what waits."""
         await self._pulling.close()
         await self._boards.close()
+        await self._alerts.close()
 
     async def purge(self) -> None:
         """Remove what nodes have left behind that are long gone.
@@ -159,8 +176,9 @@ class Dashboards:
             StorageFull, Unavailable, OutcomeUnknown: Of the store.
         """
         now, before = await self.definitions.put(tenant, id, given, matches)
-        if before is not None and now.version != before.version:
-            await self._boards.redefine(_topic(tenant, id), now)
+        if before is None or now.version != before.version:
+            if before is not None:
+                await self._boards.redefine(_topic(tenant, id), now)
             self._pulling.look_at(_topic(tenant, id))
         return now
 
@@ -192,6 +210,7 @@ class Dashboards:
         topic = _topic(tenant, id)
         await self._boards.forget(topic)
         self._engine.end_of_topic(topic, CloseCode.REVOKED)
+        self._pulling.look_at(topic)
 
     # ── what widgets are given ──
     async def set(self, id: str, widget: str, data: Any, tenant: str = DEFAULT_TENANT) -> Published:
@@ -275,6 +294,22 @@ class Dashboards:
             )
         self._check_size(given.data)
         return await self._boards.give(topic, given.key, given.event, given.data, given.id)
+
+    def _check(self, given: Definition) -> None:
+        """Refuse what cannot be served here.
+
+        Raises:
+            Invalid: A source that is not there; a trigger that is no notification.
+        """
+        self._sources.check(given)
+        for i, widget in enumerate(given.widgets):
+            for k, alert in enumerate(alerts_of(widget)):
+                try:
+                    self._triggers.check(alert.trigger)
+                except Invalid as exc:
+                    at = f"/widgets/{i}/alerts/{k}/trigger"
+                    faults = [Fault(f"{at}{each.pointer}", each.detail) for each in exc.faults]
+                    raise Invalid(exc.message, faults=faults) from exc
 
     def _check_size(self, data: Any) -> None:
         limit = self._limits.publication_bytes

@@ -1,6 +1,7 @@
 """What a dashboard is: its widgets, what each shows, and where it stands. Structs that an HTTP body and a Python call share; checked here."""
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -8,6 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from clarion.errors import Fault, Invalid
 
+KIND: Final = "dashboard"
 DASHBOARD_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$(?!\n)"
 WIDGET_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$(?!\n)"
 DEFINITION: Final = "definition"
@@ -15,6 +17,7 @@ DEFINITION: Final = "definition"
 WINDOW_S: Final = 86_400.0
 LINES: Final = 16
 COLUMNS: Final = 32
+ALERTS: Final = 8
 
 Text = Annotated[str, Meta(max_length=200)]
 RollUp = Literal["avg", "min", "max", "sum", "last"]
@@ -47,6 +50,38 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     pointer: Annotated[str, Meta(max_length=200, pattern=r"^(/|$)")] = ""
 
 
+class Alert(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Whom to tell what when a number passes a threshold, once for each time that it does.
+
+    Args:
+        id: Names it in its widget.
+        above: It is broken while the number is above this; or
+        below: while it is below.
+        clear: Once broken, it is over when the number is back at this; absent: at the threshold itself.
+        for_s: For how long it must be broken before somebody is told (s).
+        of: Whose number, of a chart a line's name (absent: the first line), of bars a bar's.
+        trigger: Whom to tell what: a notification, as `POST /v1/notifications` takes it; its `data` gets `dashboard`. Nothing for viewers.
+    """
+
+    id: Annotated[str, Meta(pattern=WIDGET_ID)]
+    above: float | None = None
+    below: float | None = None
+    clear: float | None = None
+    for_s: Annotated[float, Meta(ge=0, le=WINDOW_S)] = 0.0
+    of: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    trigger: dict[str, Any] = {}
+
+    @property
+    def threshold(self) -> float:
+        """Beyond it the alert is broken."""
+        return (self.below if self.above is None else self.above) or 0.0
+
+    @property
+    def over(self) -> float:
+        """Back there it is over."""
+        return self.threshold if self.clear is None else self.clear
+
+
 class _Widget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
     id: Annotated[str, Meta(pattern=WIDGET_ID)]
     title: Text = ""
@@ -57,6 +92,7 @@ class _Widget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
 class _Number(_Widget, frozen=True, kw_only=True, forbid_unknown_fields=True):
     unit: Text = ""
     decimals: Annotated[int, Meta(ge=0, le=10)] | None = None
+    alerts: Annotated[list[Alert], Meta(max_length=ALERTS)] | UnsetType = UNSET
 
 
 class Stat(_Number, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="stat"):
@@ -128,6 +164,12 @@ class Status(_Widget, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     """The state of each of some things: `ok`, `warn`, `error`, `unknown`."""
 
 
+def alerts_of(widget: "Widget") -> Sequence[Alert]:
+    """The alerts of a widget; of one that has no numbers none."""
+    given = widget.alerts if isinstance(widget, _Number) else UNSET
+    return [] if given is UNSET else given
+
+
 Widget = Stat | Gauge | Series | Bar | Table | Note | Status
 
 
@@ -150,14 +192,21 @@ class Definition(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def as_viewed(definition: Mapping[str, Any]) -> dict[str, Any]:
-    """A definition (as JSON) as viewers see it: where something is fetched is nothing of theirs."""
-    widgets = [
-        {**widget, "source": {"every_s": widget["source"].get("every_s", Source().every_s)}}
-        if "source" in widget
-        else widget
-        for widget in definition["widgets"]
-    ]
-    return {**definition, "widgets": widgets}
+    """A definition (as JSON) as viewers see it: where something is fetched, and who is told of what, is nothing of theirs."""
+    return {**definition, "widgets": [_as_viewed(widget) for widget in definition["widgets"]]}
+
+
+def _as_viewed(widget: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "source" in widget:
+        every_s = widget["source"].get("every_s", Source().every_s)
+        widget = {**widget, "source": {"every_s": every_s}}
+    if "alerts" in widget:
+        alerts = [
+            {name: value for name, value in alert.items() if name != "trigger"}
+            for alert in widget["alerts"]
+        ]
+        widget = {**widget, "alerts": alerts}
+    return widget
 
 
 def viewed(definition: Definition) -> Definition:
@@ -193,6 +242,11 @@ def _faults(given: Definition, widgets: int) -> Iterator[Fault]:
                 yield Fault(f"{at}/source", "expected either a function or a url")
             elif widget.source.params and widget.source.function is None:
                 yield Fault(f"{at}/source/params", "only a function takes them")
+        for k, alert in enumerate(alerts_of(widget)):
+            yield from _wrong(widget, alert, f"{at}/alerts/{k}")
+        ids = [alert.id for alert in alerts_of(widget)]
+        if len({*ids}) < len(ids):
+            yield Fault(f"{at}/alerts", "two have the same id")
         match widget:
             case Gauge() if widget.min >= widget.max:
                 yield Fault(f"{at}/max", "must be above min")
@@ -204,3 +258,21 @@ def _faults(given: Definition, widgets: int) -> Iterator[Fault]:
                     yield Fault(f"{at}/sort", "is none of the columns")
             case _:
                 pass
+
+
+def _wrong(widget: Widget, alert: Alert, at: str) -> Iterator[Fault]:
+    if (alert.above is None) == (alert.below is None):
+        yield Fault(at, "expected either above or below")
+        return
+    numbers = [number for number in (alert.above, alert.below, alert.clear) if number is not None]
+    if not all(map(math.isfinite, numbers)):
+        yield Fault(at, "not finite")
+    if (alert.over - alert.threshold) * (1 if alert.above is None else -1) < 0:
+        side = "below" if alert.above is None else "above"
+        yield Fault(f"{at}/clear", f"must not be {side} the threshold")
+    if isinstance(widget, Series):
+        if alert.of is not None and all(line.name != alert.of for line in widget.lines):
+            yield Fault(f"{at}/of", "is none of the lines")
+    elif isinstance(widget, Bar) == (alert.of is None):
+        said = "expected a bar's name" if isinstance(widget, Bar) else "there is one number alone"
+        yield Fault(f"{at}/of", said)

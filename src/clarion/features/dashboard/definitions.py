@@ -5,17 +5,19 @@ from datetime import datetime
 from typing import Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from clarion.clock import Clock, as_datetime
 from clarion.errors import Conflict, Fault, Invalid, NotFound, TooLarge, TooMany
-from clarion.features.dashboard.definition import Definition, check
+from clarion.features.dashboard.definition import Definition, alerts_of, check
 from clarion.settings import Limits
 from clarion.storage import Store, Tx
+from clarion.storage import dashboard_alerts as alerts_sql
 from clarion.storage import dashboards as sql
 from clarion.telemetry import limit_exceeded
 
 TRIES: Final = 3
+AT_ONCE: Final = 500  # rows of one question
 BYTES: Final = 256 << 10
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Definition, float_hook=float).decode
@@ -81,6 +83,17 @@ class Definitions:
         rows = await self._store.fetch(sql.LIST, tenant=tenant, after=after, n=limit + 1)
         return [_dashboard(row) for row in rows[:limit]], len(rows) > limit
 
+    async def always_pulled(self) -> Sequence[tuple[str, str]]:
+        """Tenants and ids of the dashboards with alerts about what is fetched."""
+        found: list[tuple[str, str]] = []
+        tenant = dashboard = ""
+        while rows := await self._store.fetch(
+            alerts_sql.PULLED, tenant=tenant, dashboard=dashboard, n=AT_ONCE
+        ):
+            found += [(row.tenant, row.dashboard) for row in rows]
+            tenant, dashboard = found[-1]
+        return found
+
     async def put(
         self, tenant: str, id: str, given: Definition, matches: Matches
     ) -> tuple[Dashboard, Dashboard | None]:
@@ -119,6 +132,7 @@ class Definitions:
                 raise NotFound("there is no such dashboard")
             matches(_dashboard(rows[0]))
             await tx.execute(sql.REMOVE, tenant=tenant, id=id)
+            await tx.execute(alerts_sql.REMOVE_ALL, tenant=tenant, dashboard=id)
 
     async def _put(
         self, tx: Tx, tenant: str, id: str, text: str, matches: Matches
@@ -144,7 +158,23 @@ class Definitions:
                 sql.CHANGE, tenant=tenant, id=id, version=version, definition=text, now_ms=now_ms
             )
         [row] = await tx.fetch(sql.FIND, tenant=tenant, id=id)
-        return _dashboard(row), before
+        now = _dashboard(row)
+        await self._keep_alerts(tx, tenant, now)
+        return now, before
+
+    async def _keep_alerts(self, tx: Tx, tenant: str, dashboard: Dashboard) -> None:
+        """Give each alert a row; those that are not there any more lose theirs."""
+        where = {"tenant": tenant, "dashboard": dashboard.id}
+        alerts = {
+            (widget.id, alert.id): int(widget.source is not UNSET)
+            for widget in dashboard.definition.widgets
+            for alert in alerts_of(widget)
+        }
+        for row in await tx.fetch(alerts_sql.OF, **where):
+            if (row.widget, row.alert) not in alerts:
+                await tx.execute(alerts_sql.REMOVE, **where, widget=row.widget, alert=row.alert)
+        for (widget, alert), pulled in alerts.items():
+            await tx.execute(alerts_sql.ADD, **where, widget=widget, alert=alert, pulled=pulled)
 
 
 def _text(given: Definition) -> str:

@@ -1,10 +1,12 @@
 """Pulling: sources are asked on their schedule, by one node, while somebody watches; what they give is given to their widgets.
 
 A node that has viewers of a dashboard with sources tries to get its lease; who has it asks every source in a task of its own. Everybody watches
-the same topic, so one answer serves all, on whatever node they are.
+the same topic, so one answer serves all, on whatever node they are. Widgets with alerts are always watched: they are a part of their own, with a lease for
+which every node tries.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -13,7 +15,8 @@ from msgspec import UNSET, Struct
 from clarion.clock import Clock
 from clarion.errors import ClarionError, NotFound, ServerError
 from clarion.features.dashboard.board import Boards
-from clarion.features.dashboard.definition import Source
+from clarion.features.dashboard.definition import KIND, Source, alerts_of
+from clarion.features.dashboard.definitions import Definitions
 from clarion.features.dashboard.sources import Sources
 from clarion.features.dashboard.widgets import PULLED, STALE
 from clarion.ids import Ids
@@ -36,8 +39,20 @@ class _Poll(Struct, eq=False):
     task: asyncio.Task[None]
 
 
+class Part(Struct, frozen=True):
+    """What one node asks of a dashboard: what is asked while it is watched, or what its alerts are about."""
+
+    topic: Topic
+    is_always: bool = False
+
+    @property
+    def lease(self) -> Lease:
+        """Who has it asks."""
+        return self.topic.tenant, f"{self.topic.wire}/alerts" if self.is_always else self.topic.wire
+
+
 class _Watched(Struct, eq=False):
-    """A dashboard with viewers on this node."""
+    """A part that is wanted on this node."""
 
     polls: dict[str, _Poll]
     has_lease: bool = False
@@ -49,6 +64,7 @@ class Pulling:
 
     Args:
         boards: What sources give is given there.
+        definitions: Know which dashboards are always asked.
         sources: Are asked.
         leases: Say which node asks.
         settings: `lease_s`, `source_concurrency`.
@@ -59,6 +75,7 @@ class Pulling:
     def __init__(
         self,
         boards: Boards,
+        definitions: Definitions,
         sources: Sources,
         leases: Leases,
         settings: Settings,
@@ -67,6 +84,7 @@ class Pulling:
         ids: Ids,
     ) -> None:
         self._boards = boards
+        self._definitions = definitions
         self._sources = sources
         self._leases = leases
         self._lease_s = settings.lease_s
@@ -74,8 +92,9 @@ class Pulling:
         self._clock = clock
         self._ids = ids
         # Changes while open
-        self._watched: dict[Topic, _Watched] = {}
-        self._new: dict[Topic, None] = {}  # to be looked at now
+        self._watched: dict[Part, _Watched] = {}
+        self._new: dict[Part, None] = {}  # to be looked at now
+        self._next_look = 0.0
         self._free: dict[Lease, None] = {}  # to be let go now
         self._wake = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
@@ -98,9 +117,8 @@ class Pulling:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._free |= {
-            _lease(topic): None for topic, each in self._watched.items() if each.has_lease
-        }
+        held = [part for part, watched in self._watched.items() if watched.has_lease]
+        self._free |= {part.lease: None for part in held}
         try:
             await self._let_go()
         except ServerError as exc:
@@ -109,71 +127,85 @@ class Pulling:
     def watched(self, topic: Topic, is_watched: bool) -> None:
         """The first viewer of a dashboard has come to this node, or the last has gone."""
         if is_watched:
-            self._watched[topic] = _Watched({})
-            self._free.pop(_lease(topic), None)
-            self.look_at(topic)
-            return
-        self._new.pop(topic, None)
-        gone = self._watched.pop(topic)
-        _stop(gone, gone.polls)
-        if gone.has_lease:
-            self._free[_lease(topic)] = None
-            self._wake.set()
+            self._want(Part(topic))
+        else:
+            self._leave(Part(topic))
 
     def look_at(self, topic: Topic) -> None:
-        """What a dashboard shows may have changed."""
-        if topic in self._watched:
-            self._new[topic] = None
+        """What a dashboard shows may have changed, and with it what is always asked."""
+        self._new[Part(topic)] = None
+        self._next_look = 0.0
+        self._wake.set()
+
+    def _want(self, part: Part) -> None:
+        self._watched[part] = _Watched({})
+        self._free.pop(part.lease, None)
+        self._new[part] = None
+        self._wake.set()
+
+    def _leave(self, part: Part) -> None:
+        gone = self._watched.pop(part)
+        _stop(gone, gone.polls)
+        if gone.has_lease:
+            self._free[part.lease] = None
             self._wake.set()
 
     # ── who asks what ──
     async def _look_forever(self) -> None:
-        due = 0.0
         while True:
-            now = self._clock.monotonic()
-            if now >= due:
-                topics: Iterable[Topic] = list(self._watched)
-                due = now + self._lease_s / 3
-            else:
-                topics = list(self._new)
-            self._new.clear()
-            self._wake.clear()
             try:
-                await self._look(list(topics))
+                if (now := self._clock.monotonic()) >= self._next_look:
+                    self._next_look = now + self._lease_s / 3
+                    await self._find_always()
+                    self._new = dict.fromkeys(self._watched)
+                parts = [part for part in self._new if part in self._watched]
+                self._new.clear()
+                self._wake.clear()
+                await self._look(parts)
                 await self._let_go()
             except ClarionError as exc:
                 _log.warning("dashboards cannot be looked at", error=exc.code)
             self._give_up()
-            try:
-                async with asyncio.timeout(max(0.0, due - self._clock.monotonic())):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, self._next_look - self._clock.monotonic())):
                     await self._wake.wait()
-            except TimeoutError:
-                continue
 
-    async def _look(self, topics: Sequence[Topic]) -> None:
-        found = {topic: await self._sources_of(topic) for topic in topics}
-        wanted = [topic for topic, sources in found.items() if sources]
+    async def _find_always(self) -> None:
+        found = {
+            Part(Topic(tenant, KIND, id), is_always=True): None
+            for tenant, id in await self._definitions.always_pulled()
+        }
+        for part in [part for part in self._watched if part.is_always and part not in found]:
+            self._leave(part)
+        for part in found:
+            if part not in self._watched:
+                self._want(part)
+
+    async def _look(self, parts: Sequence[Part]) -> None:
+        found = {part: await self._sources_of(part) for part in parts}
+        wanted = [part for part, sources in found.items() if sources]
         began = self._clock.monotonic()
-        mine = await self._leases.take([_lease(topic) for topic in wanted], self._lease_s)
-        for topic, sources in found.items():
-            lease = _lease(topic)
-            watched = self._watched.get(topic)
+        mine = await self._leases.take([part.lease for part in wanted], self._lease_s)
+        for part, sources in found.items():
+            watched = self._watched.get(part)
             if watched is None:  # its last viewer has gone meanwhile
-                self._free.update({lease: None} if lease in mine else {})
+                self._free.update({part.lease: None} if part.lease in mine else {})
                 continue
             if not sources and watched.has_lease:
-                self._free[lease] = None
-            watched.has_lease = lease in mine
+                self._free[part.lease] = None
+            watched.has_lease = part.lease in mine
             watched.until = began + self._lease_s
-            self._ask_these(topic, watched, sources if watched.has_lease else {})
+            self._ask_these(part.topic, watched, sources if watched.has_lease else {})
 
-    async def _sources_of(self, topic: Topic) -> dict[str, Source]:
+    async def _sources_of(self, part: Part) -> dict[str, Source]:
         try:
-            definition = await self._boards.definition(topic)
+            definition = await self._boards.definition(part.topic)
         except NotFound:
             return {}
         return {
-            widget.id: widget.source for widget in definition.widgets if widget.source is not UNSET
+            widget.id: widget.source
+            for widget in definition.widgets
+            if widget.source is not UNSET and bool(alerts_of(widget)) == part.is_always
         }
 
     def _ask_these(self, topic: Topic, watched: _Watched, sources: dict[str, Source]) -> None:
@@ -251,7 +283,3 @@ class Pulling:
 def _stop(watched: _Watched, ids: Iterable[str]) -> None:
     for id in list(ids):
         watched.polls.pop(id).task.cancel()
-
-
-def _lease(topic: Topic) -> Lease:
-    return topic.tenant, topic.wire

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from msgspec import UNSET, Struct
 
-from clarion.errors import Fault, Invalid
+from clarion.errors import Fault, Invalid, NotFound
 from clarion.features.dashboard import values
 from clarion.features.dashboard.definition import (
     Bar,
@@ -22,6 +22,7 @@ from clarion.features.dashboard.definition import (
     Status,
     Table,
     Widget,
+    alerts_of,
 )
 from clarion.features.dashboard.rolls import (
     SHOWN,
@@ -39,10 +40,14 @@ from clarion.topics.patches import merge_patch
 HIDDEN: Final = "_"
 STALE: Final = "stale"
 """The member that says since when (ms) its source gives nothing, and why (`{since, code}`); also the event that puts it there."""
+ALERTS: Final = "alerts"
+"""The member that says which alerts are broken (`{id: {state, since}}`, `pending` or `firing`); also the event that brings what has become of some,
+null where one is over. Absent: nobody has looked yet."""
 PULLED: Final = "pulled"
 """The event of what a source has given."""
 REMEMBERED_MS: Final = 300_000
 REMEMBERED: Final = 1_000
+_ABOUT: Final = (STALE, ALERTS)
 State = Mapping[str, Any]
 Resolution = Literal["raw", "10s", "1m"]
 RESOLUTIONS: Final[tuple[Resolution, ...]] = ("raw", "10s", "1m")
@@ -95,7 +100,7 @@ def apply(
     Args:
         widget: What it is about.
         state: What the widget has; None: nothing yet. Stays as it is.
-        event: `set`, `append`, `increment`, `pulled`, `stale`.
+        event: `set`, `append`, `increment`, `pulled`, `stale`, `alerts`.
         data: As the widget's type wants it.
         id: Of the publication.
         now_ms: The time.
@@ -106,6 +111,8 @@ def apply(
     """
     if event == STALE:
         return _stale(state, data, now_ms)
+    if event == ALERTS:
+        return _alerts(state, data)
     # What is told by its own times, or sets, may come twice; what adds may not.
     adds = event == "increment" or (
         event == "append" and isinstance(data, dict) and "t" not in data
@@ -124,6 +131,8 @@ def apply(
         young = [(known, at) for known, at in ids.items() if at > now_ms - REMEMBERED_MS]
         ids = dict([*young, (id, now_ms)][-REMEMBERED:])
     after, difference = step.state, step.difference
+    if state is not None and ALERTS in state:
+        after = {**after, ALERTS: state[ALERTS]}
     if ids:
         after = {**after, HIDDEN: {**after.get(HIDDEN, {}), "ids": ids}}
     if state is not None and STALE in state:
@@ -139,7 +148,18 @@ def _valued(state: State | None) -> State | None:
     """What a widget has apart from what is said about it; None: no value yet."""
     if state is None or "at" not in state:
         return None
-    return {name: value for name, value in state.items() if name != STALE}
+    return {name: value for name, value in state.items() if name not in _ABOUT}
+
+
+def _alerts(state: State | None, data: Mapping[str, Any]) -> Step:
+    """What has become of its alerts."""
+    if state is None:
+        raise NotFound("this widget has nothing")
+    alerts = {**state.get(ALERTS, {}), **data}
+    alerts = {id: about for id, about in alerts.items() if about is not None}
+    if state.get(ALERTS) == alerts:
+        return Step(state, is_duplicate=True)
+    return Step({**state, ALERTS: alerts}, growth({ALERTS: dict(data)}))
 
 
 def _stale(state: State | None, data: Mapping[str, Any], now_ms: int) -> Step:
@@ -210,13 +230,33 @@ def _apply(
             )
 
 
+def number_of(widget: Widget, state: State, of: str | None) -> float | None:
+    """The number that an alert is about, as it is now; None: there is none."""
+    if "at" not in state:
+        return None
+    number: float | None
+    match widget:
+        case Series():
+            names = [line.name for line in widget.lines]
+            column = state[HIDDEN]["raw"]["v"][0 if of is None else names.index(of)]
+            return column[-1] if column else None
+        case Bar():
+            number = state["bars"].get(of)
+        case _:
+            number = state["value"]
+    return number
+
+
 def fitted(widget: Widget, before: Widget, state: State, bounds: Bounds) -> State | None:
     """What a widget has whose definition was changed; None: that is of no use to it any more."""
     had = _valued(state)
     if type(widget) is not type(before) or had is None:
         return None
     if STALE in state and (widget.source is UNSET or widget.source != before.source):
-        state = had
+        state = {name: value for name, value in state.items() if name != STALE}
+    if ALERTS in state and alerts_of(widget) != alerts_of(before):
+        # Judged anew with the next number.
+        state = {name: value for name, value in state.items() if name != ALERTS}
     match widget, before:
         case Series(), Series():
             if len(widget.lines) != len(before.lines):
