@@ -49,6 +49,7 @@ from clarion.features.search import Search
 from clarion.features.upstream import Caller, Routes
 from clarion.ids import Ids
 from clarion.jobs import Job, Queue, Worker
+from clarion.jobs.purging import EVERY_S, LONGEST_S, Purger
 from clarion.notifications import Inbox, Notifications, NotifyingTriggers, inbox_kind
 from clarion.outbound import Outbound
 from clarion.realtime import Namespace, Server, Socket
@@ -71,7 +72,6 @@ _log = get_logger(__name__)
 Setup = Callable[["App"], object]
 """An application's own part: called with the app before anything listens."""
 
-PURGE_S = 3600.0  # between two removals of what nobody can use any more
 PROBE_S = 2.0  # between two looks at whether the store answers
 JWKS_BYTES = 64 * 1024
 
@@ -97,6 +97,7 @@ class App:
         presence: Who is where.
         dashboards: Dashboards, and what their widgets show.
         worker: Durable jobs.
+        purger: Removes what is too old, once an hour on one process of the server.
         asgi: The whole as an ASGI application, for any ASGI server: API, pages, and sessions on both transports. Its lifespan opens the
             app and closes it. Mounted in another application it gets none: enter the app in that one's lifespan.
         local: The HTTP side for the operator of this machine: every right, no credential.
@@ -373,7 +374,9 @@ class App:
         self.activity = Streams(
             self.store, self.engine, self.settings.limits, clock=self.clock, ids=self.ids
         )
-        self.kinds.add(activity_kind(self.store, partial(publish, self.activity)))
+        self.kinds.add(
+            activity_kind(self.store, partial(publish, self.activity), self.settings.limits)
+        )
         self.timelines = Timelines(self.store, self.settings.limits, self.clock)
 
     def _make_dashboards(self) -> None:
@@ -461,21 +464,24 @@ class App:
         self.worker = Worker(self.queue, self.clock, self.ids)
         self.worker.handle(ALERT_JOB, self.dashboards.alert)
 
+        self.purger = purger = Purger(self.clock)
+        purger.add("logins", self.accounts.purge)
+        purger.add("blocks", self.blocks.purge)
+        purger.add("idempotency keys", self.notifications.forget_keys)
+        purger.add("inbox logs", self.inbox.trim)
+        purger.add("activities", self.activity.purge)
+        purger.add("activity logs", self.activity.trim)
+        purger.add("leases", self.dashboards.purge)
+        purger.add("search collections", self.search.purge)
+        purger.add("search logs", self.search.trim)
+        purger.add("last seen", self.presence.purge)
+
         async def purge(_: Job) -> None:
-            await self.accounts.purge()
-            await self.blocks.purge()
-            await self.notifications.forget_keys()
-            await self.inbox.trim()
-            await self.dashboards.purge()
-            await self.activity.purge()
-            await self.activity.trim()
-            await self.search.purge()
-            await self.search.trim()
-            await self.presence.purge()
             await self.keys.flush()
             self._revocations.forget_past()
+            await purger.run()
 
-        self.worker.every(PURGE_S, "purge", purge)
+        self.worker.every(EVERY_S, "purge", purge, timeout_s=LONGEST_S)
 
     def _make_http(self) -> None:
         self.http = build_http(

@@ -188,10 +188,21 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     position_check_s: Annotated[
         float, _help("Between two comparisons of a subscriber's position with its log (s)", gt=0)
     ] = 25.0
+    topic_log_size: Annotated[
+        int,
+        _help("Publications that the log of a topic keeps, if its kind says nothing else", ge=1),
+    ] = 1_000
+    topic_log_age_s: Annotated[int, _help("For how long (s) it keeps them; likewise", ge=1)] = 3_600
     # Activity
     activity_days: Annotated[
         int, _help("Activities published longer ago (days; 0: none) are removed", ge=0, le=36_600)
     ] = 366
+    activity_log_size: Annotated[
+        int, _help("Changes that the log of a stream keeps: the oldest go", ge=1)
+    ] = 1_000
+    activity_log_days: Annotated[
+        int, _help("For how long (days) it keeps them: older ones go", ge=1, le=36_600)
+    ] = 7
     activity_follows: Annotated[
         int, _help("Streams of activities that one user follows: 429 too_many", ge=1, le=100_000)
     ] = 2_000

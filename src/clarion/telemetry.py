@@ -143,6 +143,7 @@ redis_links_lost = _Tallies(
 # ── notifications and jobs ──
 messages = _counter("messages", "Messages written, by channel", "channel")
 jobs = _counter("jobs", "Runs of a job", "kind", "result")
+rows_purged = _counter("rows_purged", "Rows that were removed because they were too old", "table")
 # ── Socket.IO's admin page ──
 admin_logins = _Tallies("admin_logins", "Attempts to sign in to the admin page", "result")
 # ── HTTP and storage ──

@@ -16,6 +16,7 @@ from clarion.accounts import (
 )
 from clarion.auth import Principal, Revoked, system
 from clarion.errors import Blocked, ClarionError, NotFound
+from clarion.jobs.purging import total
 from clarion.storage import blocks as rows
 from tests.accounts.conftest import Floor
 
@@ -91,7 +92,7 @@ async def test_a_block_for_a_time_ends_by_itself(floor: Floor) -> None:
     assert (await floor.authenticator.authenticate(signed_in.access_token)).id == "ann"
     with pytest.raises(NotFound):
         await held.find(BOSS, "ann")
-    await held.purge()
+    await total(held.purge())
     floor.revocations.forget_past()
     after = floor.restarted()
     await blocks(after).load()

@@ -90,7 +90,7 @@ class Site:
             store, self.inbox, settings.limits, clock=self.clock, ids=self.ids
         )
         self.activity = Streams(store, self.engine, settings.limits, clock=self.clock, ids=self.ids)
-        kinds.add(activity_kind(store, partial(publish, self.activity)))
+        kinds.add(activity_kind(store, partial(publish, self.activity), settings.limits))
         self.triggers = NotedTriggers()
         self.timelines = Timelines(store, settings.limits, self.clock)
         self.search = Search(

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clarion.clock import ManualClock
+from clarion.jobs.purging import total
 from clarion.storage import open_store
 from clarion.topics.stream import Position
 from tests.notifications.conftest import House, Reader, build, user
@@ -166,7 +167,7 @@ async def history(house: House, name: str, steps: list[tuple[Any, ...]]) -> None
                 await house.caught_up()
                 with pytest.MonkeyPatch.context() as patch:
                     patch.setattr("clarion.notifications.inbox.LOG_SIZE", keep)
-                    await house.inbox.trim()
+                    await total(house.inbox.trim())
             case ("cut",):
                 await house.settle()
                 roams.go()

@@ -16,6 +16,7 @@ from clarion.clock import LoopClock
 from clarion.errors import ClarionError
 from clarion.ids import Ids
 from clarion.jobs import Queue, Worker
+from clarion.jobs.purging import total
 from clarion.notifications import CreateNotification, Inbox, Notifications, inbox_kind
 from clarion.settings import Limits
 from clarion.telemetry import spawn
@@ -166,7 +167,7 @@ class Node(Host):
         self._network.listen(PORT, lambda: Wire(self.accept))
         while True:
             await asyncio.sleep(PING_S)
-            await self.inbox.trim()
+            await total(self.inbox.trim())
             self.ping()
 
     def crash(self) -> None:

@@ -23,7 +23,6 @@ from clarion.settings import Limits
 from clarion.topics.changes import REMOVE
 from clarion.topics.kinds import Read, Topic
 from clarion.topics.patches import apply_patch
-from clarion.topics.topics import LOG_SIZE
 from tests.simulation.cluster import Cluster
 from tests.simulation.node import PORT
 from tests.simulation.oracles import check_chain
@@ -35,6 +34,7 @@ NODES = ("north", "south")
 TOPICS = ("board:a", "news:a")
 READERS = 2  # of each topic
 PUBLICATIONS = 8  # of each writer
+LOG_SIZE = 1_000  # entries that are kept, in most seeds
 SHORT_LOG = 5  # entries that are kept, in some seeds
 FEW = 6  # publications that may be recovered, in some seeds
 KEYS = ("x", "y", "z")

@@ -7,7 +7,7 @@ itself, since that looks the same; a client does one refresh at a time.
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from clarion.accounts import demo
 from clarion.accounts.forms import USERNAME, Credentials, NewAccount, RefreshToken, SignedIn, User
@@ -214,15 +214,14 @@ class Accounts:
                 made.append((username, password))
         return made
 
-    async def purge(self) -> int:
-        """Delete logins on which nothing depends any more; for a periodic job. Returns how many."""
-        gone, last = 0, _PURGED_AT_ONCE
+    async def purge(self) -> AsyncIterator[int]:
+        """Delete logins on which nothing depends any more, see `jobs.purging.Slices`."""
+        last = _PURGED_AT_ONCE
         while last == _PURGED_AT_ONCE:
             async with self._store.transaction() as tx:
                 last = await tx.execute(rows.PURGE, now_ms=self._clock.now_ms())
-            gone += last
+            yield last
         self._revocations.forget_past()
-        return gone
 
     def _need_own_login(self) -> None:
         if self._settings.is_external:

@@ -1,6 +1,7 @@
 """Blocking users: whoever is blocked is put out at once, and neither comes in nor calls, whatever their credential says."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated
 
@@ -121,12 +122,13 @@ class Blocks:
 
         await asyncio.shield(spawn(write(), name="unblock user"))
 
-    async def purge(self) -> None:
-        """Forget blocks that are over; for a periodic job."""
+    async def purge(self) -> AsyncIterator[int]:
+        """Forget blocks that are over, see `jobs.purging.Slices`."""
         last = _PURGED_AT_ONCE
         while last == _PURGED_AT_ONCE:
             async with self._store.transaction() as tx:
                 last = await tx.execute(rows.PURGE, now_ms=self._clock.now_ms())
+            yield last
 
 
 def _block(row: rows.BlockRow) -> Block:

@@ -64,7 +64,7 @@ class Leases:
                 for tenant, name in held[at : at + AT_ONCE]:
                     await tx.execute(sql.RELEASE, tenant=tenant, name=name, holder=self._node)
 
-    async def forget(self) -> None:
-        """Remove the rows of nodes that are long gone."""
+    async def forget(self) -> int:
+        """Remove the rows of nodes that are long gone; returns how many."""
         async with self._store.transaction() as tx:
-            await tx.execute(sql.FORGET, before_ms=self._clock.now_ms() - FORGOTTEN_MS)
+            return await tx.execute(sql.FORGET, before_ms=self._clock.now_ms() - FORGOTTEN_MS)

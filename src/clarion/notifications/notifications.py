@@ -5,7 +5,7 @@ is lost on that way is found by the position check of their topic.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -138,17 +138,15 @@ class Notifications:
                 )
         raise Unavailable("the recipients are being changed; try again")
 
-    async def forget_keys(self) -> int:
-        """Remove idempotency keys older than 24 hours; for a periodic job. Returns how many were removed."""
-        removed = 0
-        while True:
+    async def forget_keys(self) -> AsyncIterator[int]:
+        """Remove idempotency keys older than 24 hours, see `jobs.purging.Slices`."""
+        some = _SLICE
+        while some == _SLICE:
             async with self._store.transaction() as tx:
                 some = await tx.execute(
                     FORGET_KEYS, before=self._clock.now_ms() - KEY_KEPT_MS, n=_SLICE
                 )
-            removed += some
-            if some < _SLICE:
-                return removed
+            yield some
 
     def check(self, body: CreateNotification) -> list[Named]:
         """Refuse what can never be sent. Returns its recipients, each once; whether they are known is not looked at.

@@ -85,6 +85,15 @@ class Whose(Struct, frozen=True):
     stream: str
 
 
+class Cut(Struct, frozen=True):
+    """What is to be removed of a stream's log: up to an offset, so many entries."""
+
+    tenant: str
+    stream: str
+    upto: int
+    count: int
+
+
 class Bound(Struct, frozen=True):
     """A place in a stream."""
 
@@ -262,9 +271,24 @@ NEXT_SLICE = Sql(
        ORDER BY tenant, stream LIMIT :n""",
     Whose,
 )
-TRIM = Sql(
-    """DELETE FROM activity_change
-       WHERE (tenant, stream) > (:tenant, :stream) AND (tenant, stream) <= (:last_tenant, :last_stream)
-         AND (at_ms < :before OR off + :keep <= (SELECT h.top FROM activity_stream h
-                WHERE h.tenant = activity_change.tenant AND h.stream = activity_change.stream))"""
+# Where logs can be cut: up to the last of the oldest `entries` of each that is beyond the newest `keep` or older than `before`.
+CUTS = Sql(
+    """SELECT f.tenant, f.stream, MAX(c.off), MAX(c.off) - f.first + 1 FROM
+         (SELECT h.tenant, h.stream, h.top,
+            (SELECT MIN(o.off) FROM activity_change o WHERE o.tenant = h.tenant AND o.stream = h.stream) AS first
+          FROM activity_stream h
+          WHERE (h.tenant, h.stream) > (:tenant, :stream) AND (h.tenant, h.stream) <= (:last_tenant, :last_stream)) AS f
+       JOIN activity_change c ON c.tenant = f.tenant AND c.stream = f.stream AND c.off < f.first + CAST(:entries AS BIGINT)
+         AND (c.at_ms < :before OR c.off + :keep <= f.top)
+       GROUP BY f.tenant, f.stream, f.first LIMIT :n""",
+    Cut,
+)
+TRIM = Procedure(
+    "trim_activity",
+    Cut,
+    (
+        Sql("""DELETE FROM activity_change WHERE (tenant, stream, off) IN
+               (SELECT c.tenant, c.stream, c.off FROM {rows r} JOIN activity_change c
+                ON c.tenant = r.tenant AND c.stream = r.stream AND c.off <= r.upto)"""),
+    ),
 )

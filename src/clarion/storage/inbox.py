@@ -8,7 +8,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from clarion.storage.store import Sql
+from clarion.storage.store import Procedure, Sql
 
 Filter = Literal["all", "unread", "archived"]
 """all: what is not archived · unread: of these the ones not read · archived: the others."""
@@ -105,6 +105,15 @@ class Whose(Struct, frozen=True):
     usr: str
 
 
+class Cut(Struct, frozen=True):
+    """What is to be removed of an inbox's log: up to an offset, so many entries."""
+
+    tenant: str
+    usr: str
+    upto: int
+    count: int
+
+
 _SAYS = "m.seq, m.id, m.notification, n.title, n.body, n.data, n.action_url, m.created_ms"
 _MESSAGE = "message m JOIN notification n ON n.tenant = m.tenant AND n.id = m.notification"
 _OWNER = "tenant = :tenant AND usr = :usr"
@@ -188,9 +197,23 @@ NEXT_SLICE = Sql(
     "SELECT tenant, usr FROM inbox_head WHERE (tenant, usr) > (:tenant, :usr) ORDER BY tenant, usr LIMIT :n",
     Whose,
 )
-TRIM = Sql(
-    """DELETE FROM inbox_change
-       WHERE (tenant, usr) > (:tenant, :usr) AND (tenant, usr) <= (:last_tenant, :last_usr)
-         AND (at_ms < :before OR off + :keep <= (SELECT h.top FROM inbox_head h
-                WHERE h.tenant = inbox_change.tenant AND h.usr = inbox_change.usr))"""
+# Where logs can be cut: up to the last of the oldest `entries` of each that is beyond the newest `keep` or older than `before`.
+CUTS = Sql(
+    """SELECT f.tenant, f.usr, MAX(c.off), MAX(c.off) - f.first + 1 FROM
+         (SELECT h.tenant, h.usr, h.top,
+            (SELECT MIN(o.off) FROM inbox_change o WHERE o.tenant = h.tenant AND o.usr = h.usr) AS first
+          FROM inbox_head h WHERE (h.tenant, h.usr) > (:tenant, :usr) AND (h.tenant, h.usr) <= (:last_tenant, :last_usr)) AS f
+       JOIN inbox_change c ON c.tenant = f.tenant AND c.usr = f.usr AND c.off < f.first + CAST(:entries AS BIGINT)
+         AND (c.at_ms < :before OR c.off + :keep <= f.top)
+       GROUP BY f.tenant, f.usr, f.first LIMIT :n""",
+    Cut,
+)
+TRIM = Procedure(
+    "trim_inboxes",
+    Cut,
+    (
+        Sql("""DELETE FROM inbox_change WHERE (tenant, usr, off) IN
+               (SELECT c.tenant, c.usr, c.off FROM {rows r} JOIN inbox_change c
+                ON c.tenant = r.tenant AND c.usr = r.usr AND c.off <= r.upto)"""),
+    ),
 )

@@ -49,8 +49,6 @@ _log = get_logger(__name__)
 EXPIRE_S: Final = 0.5  # between two looks at what expires
 EXPIRED_AT_ONCE: Final = 1_000
 TRIM_S: Final = 60.0
-LOG_SIZE: Final = 1_000
-LOG_AGE_S: Final = 3_600
 
 
 class Topics:
@@ -114,8 +112,8 @@ class Topics:
         *,
         rights: "Mapping[str, Declared | Granted | SignedIn | Ask]",
         durability: Durability = "recoverable",
-        log_size: int = LOG_SIZE,
-        log_age_s: int = LOG_AGE_S,
+        log_size: int | None = None,
+        log_age_s: int | None = None,
         keys: int | None = None,
         open: Open | None = None,
         publish: Any = None,
@@ -133,8 +131,8 @@ class Topics:
             shape: `stream` or `map`.
             rights: Action → who may; `subscribe` is needed, `publish` lets clients publish.
             durability: What its topics survive; `durable`: they are in the database.
-            log_size: How many publications can be recovered.
-            log_age_s: For how long (s).
+            log_size: How many publications can be recovered; None: `limits.topic_log_size`.
+            log_age_s: For how long (s); None: `limits.topic_log_age_s`.
             keys: Items that a map may have; None: `limits.topic_keys`.
             open: Decides about a subscription, see `kinds.Open`.
             publish: `async (call, publish) -> Published`, in place of appending what a client publishes as it is.
@@ -149,16 +147,16 @@ class Topics:
             UndeclaredRight: It does not say who may subscribe.
             UsageError: The name is taken, or no name; or there is no store for durable topics.
         """
-        found = store or self.store(durability)
+        found, limits = store or self.store(durability), self._limits
         kind = Kind(
             name=name,
             rights=rights,
             log=found,
             durability=durability,
-            log_size=log_size,
-            log_age_s=log_age_s,
+            log_size=limits.topic_log_size if log_size is None else log_size,
+            log_age_s=limits.topic_log_age_s if log_age_s is None else log_age_s,
             shape=shape,
-            keys=self._limits.topic_keys if keys is None else keys,
+            keys=limits.topic_keys if keys is None else keys,
             open=open,
             publish=publish,
             queues=queues,

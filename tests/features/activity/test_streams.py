@@ -24,6 +24,7 @@ from clarion.features.activity import (
 )
 from clarion.features.activity.publish import publish
 from clarion.ids import Ids
+from clarion.jobs.purging import total
 from clarion.settings import Limits
 from clarion.storage import Store, open_store
 from clarion.storage.activity import ADD, Addition
@@ -53,7 +54,7 @@ class House:
         )
         self.streams = Streams(store, self.engine, limits, clock=self.clock, ids=ids)
         self.kind: Kind = activity_kind(
-            store, lambda call, given: publish(self.streams, call, given)
+            store, lambda call, given: publish(self.streams, call, given), limits
         )
         kinds.add(self.kind)
 
@@ -135,7 +136,7 @@ async def follow(house: House, stream: str, steps: list[Any], before: int, at: i
                 await house.streams.remove("default", stream, ids[which % len(ids)])
             case _:
                 house.clock.advance(86_400.0 + 0.001)
-                await house.streams.purge()
+                await total(house.streams.purge())
     read = await house.kind.log.read(topic(stream), known.position.offset, 1_000)
     position = known.position
     for entry in read.entries:
@@ -309,10 +310,10 @@ async def forgetting(house: House) -> None:
         await house.add(stream, f"o{n}")
     house.clock.advance(11 * 86_400)
     await house.add(stream, "new")
-    assert await house.streams.purge() >= 3
+    assert await total(house.streams.purge()) >= 3
     assert await house.items(stream) == ["new"]
-    assert await house.streams.purge() == 0
-    assert await house.streams.trim() >= 3
+    assert await total(house.streams.purge()) == 0
+    assert await total(house.streams.trim()) >= 3
     read = await house.kind.log.read(topic(stream), 0, 100)
     assert [entry.event for entry in read.entries] == ["added", "expired"]
     assert read.top.offset == 5

@@ -18,6 +18,7 @@ from clarion.errors import Forbidden, Invalid, NotFound, TooCostly, TooMany
 from clarion.features.search import Content, Definition, Search, live, standing
 from clarion.features.search.window import state_after
 from clarion.ids import Ids
+from clarion.jobs.purging import total
 from clarion.settings import Limits
 from clarion.storage import open_store
 from clarion.topics import Kinds, TopicEngine
@@ -266,7 +267,7 @@ async def test_changes_that_were_not_told_are_read(site: Site, monkeypatch: Any)
         for n in range(3):
             await site.put(str(n), {"title": "z"})
         monkeypatch.setattr(site.search, "_limits", Limits(search_changes=1))
-        await site.search.trim()
+        await total(site.search.trim())
     await site.put("1", {"title": "last"})
     await ann.agrees()
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from clarion.features.activity.activity import activity_of, wire
 from clarion.features.activity.changes import WINDOW, data_of
+from clarion.settings import Limits
 from clarion.storage import Store
 from clarion.storage import activity as sql
 from clarion.topics.kinds import Granted, Kind, Read, Snapshot, Topic
@@ -12,23 +13,23 @@ from clarion.topics.publishing import Call, Publish, Published
 from clarion.topics.stream import Entry, Position
 
 KIND: Final = "activity"
-LOG_SIZE: Final = 1_000  # entries that a log keeps …
-LOG_AGE_S: Final = 7 * 24 * 3600  # … and for how long
 NOTHING: Final = Position(sql.FIRST_EPOCH, 0, 0)
 """Of a stream that nobody has ever written to: its log is empty, not lost."""
 NEWEST_MS: Final = 2**53 - 1
 """A time behind all others."""
 
 
-def activity_kind(store: Store, publish: Callable[[Call, Publish], Awaitable[Published]]) -> Kind:
+def activity_kind(
+    store: Store, publish: Callable[[Call, Publish], Awaitable[Published]], limits: Limits
+) -> Kind:
     """The kind `activity`: who may read and write, the token says."""
     return Kind(
         name=KIND,
         rights={"subscribe": Granted(), "publish": Granted()},
         log=ActivityLog(store),
         durability="durable",
-        log_size=LOG_SIZE,
-        log_age_s=LOG_AGE_S,
+        log_size=limits.activity_log_size,
+        log_age_s=limits.activity_log_days * 86_400,
         publish=publish,
     )
 

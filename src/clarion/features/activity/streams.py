@@ -4,6 +4,7 @@ Each change is one commit: the activity, and an entry of the stream's log. Subsc
 has the same `foreign_id` changes it; what is so already changes nothing and leaves no trace.
 """
 
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import msgspec
@@ -24,7 +25,7 @@ from clarion.features.activity.activity import (
     body_of,
 )
 from clarion.features.activity.changes import WINDOW, data_of
-from clarion.features.activity.log import LOG_AGE_S, LOG_SIZE, NEWEST_MS, NOTHING, topic_of
+from clarion.features.activity.log import NEWEST_MS, NOTHING, topic_of
 from clarion.ids import Ids
 from clarion.settings import Limits
 from clarion.storage import Store, Tx
@@ -38,7 +39,8 @@ PAGE: Final = 50  # activities of a page, unless asked otherwise
 PAGE_MAX: Final = 100
 AHEAD_MS: Final = 24 * 3_600_000  # clocks differ, and so do time zones that somebody forgot
 EXPIRED_AT_ONCE: Final = 500  # activities of one transaction
-TRIM_STREAMS: Final = 500  # logs that are trimmed in one transaction
+TRIM_STREAMS: Final = 500  # logs that are looked at in one read
+TRIM_AT_ONCE, TRIM_ENTRIES = 20, 25  # logs that are trimmed in one transaction, and entries of each
 DAY_MS: Final = 24 * 3_600_000
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -206,37 +208,29 @@ class Streams:
         return activity_of(id, await _find(self._store, tenant, stream, id))
 
     # ── housekeeping ──
-    async def purge(self) -> int:
-        """Remove activities that are older than `limits.activity_days`, a slice of one stream at a time; returns how many. For a periodic job."""
+    async def purge(self) -> AsyncIterator[int]:
+        """Remove activities that are older than `limits.activity_days`, a slice of one stream at a time. See `jobs.purging.Slices`."""
         days = self._limits.activity_days
         if not days:
-            return 0
-        before, count = self._clock.now_ms() - days * DAY_MS, 0
+            return
+        before = self._clock.now_ms() - days * DAY_MS
         while old := await self._store.fetch(sql.OLD, before=before):
-            count += await self._expire(old[0].tenant, old[0].stream, before)
-        return count
+            yield await self._expire(old[0].tenant, old[0].stream, before)
 
-    async def trim(self) -> int:
-        """Remove what the logs need not keep: beyond the newest 1,000 entries, or older than 7 days.
-
-        For a periodic job. Returns how many entries were removed.
-        """
-        removed = 0
+    async def trim(self) -> AsyncIterator[int]:
+        """Remove what the logs need not keep: beyond `limits.activity_log_size` entries, or `limits.activity_log_days`. See `jobs.purging.Slices`."""
         after = {"tenant": "", "stream": ""}
-        before = self._clock.now_ms() - LOG_AGE_S * 1000
+        before = self._clock.now_ms() - self._limits.activity_log_days * DAY_MS
         while some := await self._store.fetch(sql.NEXT_SLICE, **after, n=TRIM_STREAMS):
             last = some[-1]
-            async with self._store.transaction() as tx:
-                removed += await tx.execute(
-                    sql.TRIM,
-                    **after,
-                    last_tenant=last.tenant,
-                    last_stream=last.stream,
-                    before=before,
-                    keep=LOG_SIZE,
-                )
+            span: dict[str, Any] = {**after, "last_tenant": last.tenant, "last_stream": last.stream}
+            keep = self._limits.activity_log_size
+            bounds = {"before": before, "keep": keep, "entries": TRIM_ENTRIES}
+            while cuts := await self._store.fetch(sql.CUTS, **span, **bounds, n=TRIM_AT_ONCE):
+                async with self._store.transaction() as tx:
+                    await tx.apply(sql.TRIM, cuts)
+                yield sum(cut.count for cut in cuts)
             after = {"tenant": last.tenant, "stream": last.stream}
-        return removed
 
     async def _expire(self, tenant: str, stream: str, before: int) -> int:
         of: dict[str, Any] = {"tenant": tenant, "stream": stream}

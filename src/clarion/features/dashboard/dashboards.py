@@ -4,7 +4,7 @@ await app.dashboards.put("sales", Definition("Sales", [Stat(id="visitors")]))
 await app.dashboards.set("sales", "visitors", 42)
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -133,13 +133,9 @@ class Dashboards:
         await self._boards.close()
         await self._alerts.close()
 
-    async def purge(self) -> None:
-        """Remove what nodes have left behind that are long gone.
-
-        Raises:
-            Unavailable, StorageFull, OutcomeUnknown: Of the store.
-        """
-        await self._leases.forget()
+    async def purge(self) -> AsyncIterator[int]:
+        """Remove what nodes have left behind that are long gone. See `jobs.purging.Slices`."""
+        yield await self._leases.forget()
 
     def source(self, name: str) -> Callable[[F], F]:
         """Make an async function known that widgets are fetched from (`"source": {"function": name}`); see `sources.Function`.

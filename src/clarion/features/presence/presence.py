@@ -1,7 +1,7 @@
 """Presence as an application and the doors use it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -164,13 +164,9 @@ class Presence:
         """
         await self._leases.beat()
 
-    async def purge(self) -> None:
-        """Forget when users were here who have not been for long (`presence.seen_keep_days`).
-
-        Raises:
-            Unavailable: The database is not there now.
-        """
-        await self.users.seen.purge()
+    def purge(self) -> AsyncIterator[int]:
+        """Forget when users were here who have not been for long (`presence.seen_keep_days`). See `jobs.purging.Slices`."""
+        return self.users.seen.purge()
 
     # ── sockets ──
     def connected(self, socket: Any, principal: Principal | None) -> None:

@@ -4,7 +4,7 @@ Exact for who left in good order; who was on a process that was killed may have 
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -101,14 +101,11 @@ class Seen:
             except ServerError as exc:
                 _log.warning("last seen not written", error=exc.code)
 
-    async def purge(self) -> None:
-        """Forget users who have not been here for `presence.seen_keep_days`, slice by slice.
-
-        Raises:
-            Unavailable: The database is not there now.
-        """
+    async def purge(self) -> AsyncIterator[int]:
+        """Forget users who have not been here for `presence.seen_keep_days`. See `jobs.purging.Slices`."""
         before_ms = self._clock.now_ms() - self._settings.seen_keep_days * DAY_MS
-        while True:
+        gone = 1
+        while gone:
             async with self._store.transaction() as tx:
-                if not await tx.execute(sql.PURGE, before_ms=before_ms):
-                    return
+                gone = await tx.execute(sql.PURGE, before_ms=before_ms)
+            yield gone

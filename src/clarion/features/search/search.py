@@ -6,7 +6,7 @@ page = await app.search.query("default", "shoes", {"text": "red", "where": {"pri
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -237,9 +237,8 @@ class Search:
         )
 
     # ── housekeeping ──
-    async def purge(self) -> int:
-        """Remove the documents of collections that were removed, in slices. For a periodic job; returns how many documents went."""
-        count = 0
+    async def purge(self) -> AsyncIterator[int]:
+        """Remove the documents of collections that were removed. See `jobs.purging.Slices`."""
         for gone in await self._store.fetch(sql.DELETED, n=SLICE):
             where: dict[str, Param] = {"tenant": gone.tenant, "collection": gone.collection}
             while keys := await self._store.fetch(sql.SOME_OF_DELETED, **where, n=SLICE):
@@ -248,17 +247,16 @@ class Search:
                     docs = [sql.Doc(gone.tenant, row.doc) for row in found]
                     await tx.apply(sql.FORGET[self._store.engine], docs)
                     await tx.apply(sql.REMOVE, keys)
-                count += len(keys)
+                yield len(keys)
             async with self._store.transaction() as tx:
                 await tx.execute(saved_sql.FORGET, **where)
                 await tx.execute(saved_sql.END, **where)
                 await tx.execute(sql.FORGET_CHANGES, **where)
                 await tx.execute(sql.REMOVE_COLLECTION, **where)
-        return count
 
-    async def trim(self) -> int:
-        """Remove what the logs need not keep, in slices. For a periodic job; returns how many entries went."""
-        count, after = 0, 0
+    async def trim(self) -> AsyncIterator[int]:
+        """Remove what the logs need not keep: `limits.search_changes`, `limits.search_changes_s`. See `jobs.purging.Slices`."""
+        after = 0
         before = self._clock.now_ms() - int(self._limits.search_changes_s * 1000)
         while some := await self._store.fetch(sql.NEXT_SLICE, after=after, n=SLICE):
             for each in some:
@@ -273,9 +271,8 @@ class Search:
                             upto=each.top - self._limits.search_changes,
                             before=before,
                         )
-                    count += gone
+                    yield gone
             after = some[-1].collection
-        return count
 
 
 def _read(given: Any, kept: Kept) -> tuple[Query, _More]:
