@@ -27,7 +27,9 @@ async def enter(site: Site, user: str, room: str, tenant: str = "default", **sai
     """Somebody is there, by a socket that this test makes up."""
     rooms = site.presence.rooms
     who = Principal(id=user, tenant=tenant)
-    call = Call(Topic(tenant, "presence", room), who, Socket(f"{tenant}-{user}"))
+    socket = Socket(f"{tenant}-{user}")
+    site.presence.connected(socket, who)
+    call = Call(Topic(tenant, "presence", room), who, socket)
     publish = site.topics.take(rooms.kind, call, Publish(event="enter", data=said))
     done = spawn(publish, name="tests: enter")
     while not done.done():  # it is written by the tick

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from clarion.auth.principal import Principal
-from clarion.bus import LocalBus
+from clarion.bus import Bus, LocalBus
 from clarion.clock import ManualClock
 from clarion.features.presence import Presence
 from clarion.features.presence.sizes import ROOM
@@ -22,7 +22,7 @@ from clarion.topics.commands import Answer, Commands
 from clarion.topics.engine import TopicEngine
 from clarion.topics.kinds import Kinds, Topic
 from clarion.topics.patches import apply_patch
-from clarion.topics.stores import MemoryStore
+from clarion.topics.stores import MemoryStore, TopicStore
 from clarion.topics.stream import Entry
 from clarion.topics.topics import Topics
 from tests.support.memory_store import Disk
@@ -45,6 +45,14 @@ class Shared:
         self.store = MemoryStore(clock=self.clock, ids=Ids.seeded(4))
         self.disk = Disk()
         self.database = Database(self.disk, self.clock, Ids.seeded(5), latency_s=(0, 0))
+
+    def store_of(self, node: str) -> TopicStore:
+        """A node's store."""
+        return self.store
+
+    def bus_of(self, node: str) -> Bus:
+        """A node's bus."""
+        return self.bus
 
     def count_calls(self) -> list[tuple[str, int]]:
         """Procedures that run from now on, and over how many rows."""
@@ -72,13 +80,14 @@ class Node:
         self.shared, self.clock, self.settings = shared, shared.clock, settings
         self.kinds = Kinds()
         ids = Ids.seeded(ord(name[0]))
+        store, self.bus = shared.store_of(name), shared.bus_of(name)
         self.engine = TopicEngine(
             lambda event, data: (event, data),
-            self.kinds, shared.bus, LIMITS, clock=self.clock, ids=ids,
+            self.kinds, self.bus, LIMITS, clock=self.clock, ids=ids,
         )  # fmt: skip
-        self.topics = Topics(self.engine, self.kinds, shared.store, LIMITS, clock=self.clock)
+        self.topics = Topics(self.engine, self.kinds, store, LIMITS, clock=self.clock)
         self.presence = Presence(
-            shared.database, shared.bus, self.topics, self.engine, settings,
+            shared.database, self.bus, self.topics, self.engine, settings,
             node=name, clock=self.clock, ids=ids, folder=folder,
         )  # fmt: skip
         self.commands = Commands(
@@ -136,8 +145,9 @@ class Client:
         """The answer; a tick comes while it is awaited, as in a server."""
         asking = self.begin(command, topic, **more)
         await settle()
-        if not asking.done():
+        while not asking.done():
             await self.node.tick()
+            await asyncio.wait([asking], timeout=0.005)
         answer = await asking
         if answer.then is not None:
             answer.then()

@@ -15,6 +15,7 @@ Mode = Literal["full", "changes", "count"]
 
 TEXT: int = 200  # characters
 DEVICE: int = 64
+SHOWN: str = r"^[^\x00-\x1f\x7f-\x9f]*$(?!\n)"  # one line, without control characters
 
 
 class Words(Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,9 +30,9 @@ class Words(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     status: Status | UnsetType = UNSET
-    device: Annotated[str, Meta(max_length=DEVICE)] | UnsetType = UNSET
+    device: Annotated[str, Meta(max_length=DEVICE, pattern=SHOWN)] | UnsetType = UNSET
     data: dict[str, Any] | UnsetType | None = UNSET
-    text: Annotated[str, Meta(max_length=TEXT)] | UnsetType = UNSET
+    text: Annotated[str, Meta(max_length=TEXT, pattern=SHOWN)] | UnsetType = UNSET
     text_for_s: Annotated[float, Meta(gt=0, le=366 * 86_400)] | UnsetType = UNSET
 
 

@@ -1,5 +1,7 @@
 """Who is in rooms and not to be seen there, of this node's users."""
 
+from collections.abc import Callable
+
 from clarion.features.presence.agenda import Agenda
 from clarion.features.presence.people import People
 from clarion.features.presence.sizes import ROOM
@@ -12,11 +14,13 @@ class Hidden:
     Args:
         people: What users have chosen.
         agenda: Has the rooms.
+        is_here: Whether a user (tenant, id) has a connection to this node.
     """
 
-    def __init__(self, people: People, agenda: Agenda) -> None:
+    def __init__(self, people: People, agenda: Agenda, is_here: Callable[[str, str], bool]) -> None:
         self._people = people
         self._agenda = agenda
+        self._is_here = is_here
         self._known: dict[tuple[str, str], bool] = {}
         # How many users have chosen anew: what was read before that may not be so any more.
         self._heard = 0
@@ -31,11 +35,13 @@ class Hidden:
         while key not in self._known:
             heard = self._heard
             is_hidden = await self._read(key)
+            if not self._is_here(tenant, user):
+                return  # they went meanwhile
             if heard == self._heard:
                 self._known[key] = is_hidden
 
     def __contains__(self, user: tuple[str, str]) -> bool:
-        """Whether a user (tenant, id) who was loaded is not to be seen in rooms."""
+        """Whether a user (tenant, id) is not to be seen in rooms; who is not known is not."""
         return self._known.get(user, True)
 
     def forget(self, tenant: str, user: str) -> None:

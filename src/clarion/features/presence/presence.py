@@ -8,7 +8,7 @@ from typing import Any, Final
 from clarion.auth.principal import DEFAULT_TENANT, Principal
 from clarion.bus import Bus
 from clarion.clock import Clock
-from clarion.errors import ServerError
+from clarion.errors import ClarionError, ServerError
 from clarion.features.presence.agenda import Agenda
 from clarion.features.presence.contacts import Contacts
 from clarion.features.presence.hidden import Hidden
@@ -76,7 +76,7 @@ class Presence:
         self.places = Places(self._agenda, settings, node=node, clock=clock, ids=ids)
         self.users = Users(topics, self._agenda, self.places, settings, store, clock)
         self.people = People(store, bus, settings)
-        self._hidden = Hidden(self.people, self._agenda)
+        self._hidden = Hidden(self.people, self._agenda, self.users.is_here)
         self.rooms = Rooms(
             topics,
             engine,
@@ -147,7 +147,7 @@ class Presence:
         for last in (self.users.seen.flush(), self._leases.end(self._window_s)):
             try:
                 await last
-            except ServerError as exc:
+            except ClarionError as exc:
                 _log.warning("presence could not say good-bye", error=exc.code)
         if self._folder is not None:
             save(self._folder, self._clock.now_ms(), self.places.saved())
