@@ -69,9 +69,14 @@ def test_no_points_change_nothing() -> None:
 
 
 def test_a_window_has_some_300_steps_that_people_can_read() -> None:
-    assert [step_of(s * 1000) for s in (10, 30, 60, 300, 900, 3_600, 86_400)] == [
+    assert [step_of(s * 1000, 300) for s in (10, 30, 60, 300, 900, 3_600, 86_400)] == [
         100, 100, 200, 1_000, 5_000, 15_000, 300_000,
     ]  # fmt: skip
+    assert [step_of(86_400_000, most) for most in (10, 100, 1_000)] == [
+        10_800_000,
+        1_800_000,
+        120_000,
+    ]
 
 
 @given(st.lists(st.none() | st.floats(-9, 9), min_size=1, max_size=200), st.integers(3, 50))
@@ -91,4 +96,6 @@ def test_a_peak_stays_where_averages_would_lose_it() -> None:
     assert len(t) <= 100
     assert v[0][t.index(617)] == 5.0
     assert [len(column) for column in v] == [len(t)] * 2
+    t, _ = fewer(range(1_000), [[n * k % 97 for n in range(1_000)] for k in range(1, 17)], 10)
+    assert (t[0], t[-1], len(t)) == (0, 999, 10)
     assert len(fewer(range(1_000), [[*range(1_000)]] * 16, 20)[0]) <= 20

@@ -46,6 +46,8 @@ export interface LiveOptions extends Wish {
 export interface PublishOptions {
   /** Makes calls one, also from elsewhere; by default one is made for this call and its repetitions. */
   readonly id?: string;
+  /** Of a map whose kind has events of its own: the item. */
+  readonly key?: string;
   readonly version?: number;
   readonly if?: "absent" | "present" | { readonly at: number };
   readonly ttl_s?: number;

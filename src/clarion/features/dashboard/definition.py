@@ -124,12 +124,14 @@ class Series(_Number, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
 
     Args:
         lines: One for each column of the points.
-        window_s: How much time it shows (s); it also says how far apart its points are: some 300 are shown.
+        window_s: How much time it shows (s).
+        steps: In how many steps at most: as many points of a line as its place on the screen has room for.
         roll_up: What becomes of the points of one step.
     """
 
     lines: Annotated[list[Line], Meta(min_length=1, max_length=LINES)]
     window_s: Annotated[float, Meta(ge=10, le=WINDOW_S)] = 3_600.0
+    steps: Annotated[int, Meta(ge=10, le=1_000)] = 300
     roll_up: RollUp = "avg"
 
 

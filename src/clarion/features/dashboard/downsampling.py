@@ -47,5 +47,5 @@ def fewer(t: Sequence[int], v: Columns, most: int) -> tuple[list[int], list[list
     share = max(3, most // max(1, len(v)))
     places = sorted({place for column in v for place in lttb(t, column, share)})
     if len(places) > most:  # as few as there are to be, and more lines than that
-        places = [places[i * len(places) // most] for i in range(most)]
+        places = [places[i * (len(places) - 1) // (most - 1)] for i in range(most)]
     return [t[i] for i in places], [[column[i] for i in places] for column in v]

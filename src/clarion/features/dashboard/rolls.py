@@ -17,11 +17,9 @@ from clarion.features.dashboard.definition import RollUp
 Number = float | None
 Columns = Sequence[Sequence[Number]]
 
-SHOWN: Final = 300
-"""Points of a window that are shown, about: more than a line on a screen has room for, they cannot be told apart."""
-# What people read easily (ms); of a window the first with which it has no more than SHOWN steps.
+# What people read easily (ms).
 _STEPS: Final = (
-    100, 200, 250, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000,
+    100, 200, 250, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000, 600_000, 1_800_000, 3_600_000, 10_800_000,
 )  # fmt: skip
 
 
@@ -58,9 +56,9 @@ class Ends(Struct, frozen=True):
     drop: int
 
 
-def step_of(window_ms: float) -> int:
-    """The step of what is shown of a window (ms)."""
-    return next((step for step in _STEPS if window_ms <= step * SHOWN), _STEPS[-1])
+def step_of(window_ms: float, most: int) -> int:
+    """The step of what is shown of a window (ms): the first with which it has no more than so many."""
+    return next((step for step in _STEPS if window_ms <= step * most), _STEPS[-1])
 
 
 def empty(lines: int) -> Roll:

@@ -25,7 +25,6 @@ from clarion.features.dashboard.definition import (
     alerts_of,
 )
 from clarion.features.dashboard.rolls import (
-    SHOWN,
     Columns,
     Roll,
     Rule,
@@ -47,6 +46,7 @@ PULLED: Final = "pulled"
 """The event of what a source has given."""
 REMEMBERED_MS: Final = 300_000
 REMEMBERED: Final = 1_000
+TREND: Final = 60  # points of a number's trend: it is small
 _ABOUT: Final = (STALE, ALERTS)
 State = Mapping[str, Any]
 Resolution = Literal["raw", "10s", "1m"]
@@ -261,7 +261,7 @@ def fitted(widget: Widget, before: Widget, state: State, bounds: Bounds) -> Stat
         case Series(), Series():
             if len(widget.lines) != len(before.lines):
                 return None
-            if (widget.window_s, widget.roll_up) == (before.window_s, before.roll_up):
+            if _shown_rule(widget) == _shown_rule(before):
                 return state
             t, v = _finest(state, int(widget.window_s * 1000))
             roll, _ = extended(empty(len(v)), t, v, _shown_rule(widget))
@@ -303,7 +303,7 @@ def _stat(widget: Stat, state: State | None, value: float, now_ms: int) -> Step:
 
 def _trend_rule(widget: Stat) -> Rule:
     window_ms = int(widget.trend_s * 1000)
-    return Rule(step_of(window_ms * 5), window_ms, SHOWN, "last")  # some 60: a trend is small
+    return Rule(step_of(window_ms, TREND), window_ms, TREND + 1, "last")
 
 
 def _increment(widget: Stat | Gauge | Bar, state: State | None, data: Any, now_ms: int) -> Step:
@@ -409,7 +409,7 @@ def _finest(state: State, window_ms: int) -> tuple[list[int], list[list[float | 
 
 def _shown_rule(widget: Series) -> Rule:
     window_ms = int(widget.window_s * 1000)
-    return Rule(step_of(window_ms), window_ms, SHOWN + 1, widget.roll_up)
+    return Rule(step_of(window_ms, widget.steps), window_ms, widget.steps + 1, widget.roll_up)
 
 
 def _kept_rule(name: Resolution, widget: Series, bounds: Bounds) -> Rule:
