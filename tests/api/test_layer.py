@@ -284,3 +284,23 @@ async def test_a_bug_is_a_500_without_its_story(monkeypatch: pytest.MonkeyPatch)
         assert "hunter2" not in answer.text
         (line,) = log.calls
         assert (line.method_name, line.kwargs["route"]) == ("exception", path)
+
+
+async def test_a_word_beside_a_parameter_takes_only_its_own_methods() -> None:
+    """What may also be somebody's name is still theirs by the other methods; what nobody offers is refused with what is offered."""
+    api = Api()
+
+    @api.route("POST", "/v1/things/all", right=PUBLIC, limit=UNLIMITED)
+    async def find() -> Body:
+        return Body("found")
+
+    @api.route("GET", "/v1/things/{id}", right=PUBLIC, limit=UNLIMITED)
+    async def get(path: IdPath) -> Body:
+        return Body(path.id)
+
+    http = call(api)
+    assert (await http.post("/v1/things/all")).json() == {"text": "found"}
+    assert (await http.get("/v1/things/a")).json() == {"text": "a"}
+    assert (await http.get("/v1/things/all")).json() == {"text": "all"}
+    refused = await http.delete("/v1/things/all")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "POST, OPTIONS")

@@ -15,7 +15,7 @@ from typing import Any, Final, Generic, TypeVar, get_args, get_origin, get_type_
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
 from clarion.api import limits, reading
@@ -183,7 +183,7 @@ class Api:
         by_path: dict[str, dict[str, _Endpoint]] = {}
         for door in self.doors:
             by_path.setdefault(door.path, {})[door.method] = _Endpoint(door, guard, body_bytes)
-        return [Route(path, _Resource(path, methods)) for path, methods in by_path.items()]
+        return [_Route(path, _Resource(path, methods)) for path, methods in by_path.items()]
 
 
 class _Endpoint:
@@ -252,6 +252,20 @@ class _Endpoint:
 _SAFE: Final = frozenset({"GET", "HEAD"})
 
 
+class _Route(Route):
+    """A path whose methods are asked first: `POST /rooms/status` does not take `GET /rooms/{room}` from a room of that name."""
+
+    def __init__(self, path: str, resource: "_Resource") -> None:
+        super().__init__(path, resource)
+        self._resource = resource
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        match, child = super().matches(scope)
+        if match is Match.FULL and not self._resource.offers(scope["method"]):
+            return Match.PARTIAL, child
+        return match, child
+
+
 class _Resource:
     """The methods of one path."""
 
@@ -262,6 +276,10 @@ class _Resource:
             # RFC 9110 §9.3.2: as the GET, without the body, which the server leaves out.
             self._methods["HEAD"] = methods["GET"]
         self._allow = {"allow": ", ".join([*self._methods, "OPTIONS"])}
+
+    def offers(self, method: str) -> bool:
+        """Whether it is more than refused."""
+        return method in self._methods or method == "OPTIONS"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope[TEMPLATE] = self._template
