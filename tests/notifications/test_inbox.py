@@ -276,7 +276,7 @@ async def test_logs_are_trimmed_by_size_and_by_age(
 ) -> None:
     """The newest 1,000 entries of the last 7 days; who knows less gets the state, with the reason."""
     monkeypatch.setattr("clarion.notifications.inbox.LOG_SIZE", 5)
-    monkeypatch.setattr("clarion.notifications.inbox.TRIM_INBOXES", 2)
+    monkeypatch.setattr("clarion.storage.logs.HEADS", 2)
     start = NOTHING
     for number in range(1, 8):
         await house.send("ann", "bob", f"other{number}")

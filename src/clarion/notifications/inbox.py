@@ -5,7 +5,6 @@ user's head is alone in that inbox, so that the log has one order. Subscribers a
 """
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 from clarion.auth.principal import Principal
 from clarion.clock import Clock
@@ -31,8 +30,6 @@ from clarion.topics.stream import MARK_MODULUS, Entry, Position
 
 PAGE = 50  # messages of a page, unless asked otherwise
 PAGE_MAX = 100
-TRIM_INBOXES = 500  # logs that are looked at in one read
-TRIM_AT_ONCE, TRIM_ENTRIES = 20, 25  # logs that are trimmed in one transaction, and entries of each
 _NEWEST = 2**53 - 1  # a cursor above every `seq`
 
 
@@ -132,19 +129,10 @@ class Inbox:
         """Tell a user's sockets of an entry that was committed."""
         await self._engine.announce(topic_of(tenant, user), epoch, [entry])
 
-    async def trim(self) -> AsyncIterator[int]:
+    def trim(self) -> AsyncIterator[int]:
         """Remove what the logs need not keep: beyond the newest 1,000 entries, or older than 7 days. See `jobs.purging.Slices`."""
-        after = {"tenant": "", "usr": ""}
         before = self._clock.now_ms() - LOG_AGE_S * 1000
-        while some := await self._store.fetch(sql.NEXT_SLICE, **after, n=TRIM_INBOXES):
-            last = some[-1]
-            span: dict[str, Any] = {**after, "last_tenant": last.tenant, "last_usr": last.usr}
-            bounds = {"before": before, "keep": LOG_SIZE, "entries": TRIM_ENTRIES}
-            while cuts := await self._store.fetch(sql.CUTS, **span, **bounds, n=TRIM_AT_ONCE):
-                async with self._store.transaction() as tx:
-                    await tx.apply(sql.TRIM, cuts)
-                yield sum(cut.count for cut in cuts)
-            after = {"tenant": last.tenant, "usr": last.usr}
+        return sql.LOGS.trim(self._store, keep=LOG_SIZE, before_ms=before)
 
     async def _find(self, where: Store | Tx, caller: Principal, id: str) -> MessageRow:
         found = await where.fetch(sql.FIND, tenant=caller.tenant, usr=caller.id, id=id)

@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from clarion.storage.logs import Logs
 from clarion.storage.store import Procedure, Sql
 
 FIRST_EPOCH: Final = "0"
@@ -83,15 +84,6 @@ class Whose(Struct, frozen=True):
 
     tenant: str
     stream: str
-
-
-class Cut(Struct, frozen=True):
-    """What is to be removed of a stream's log: up to an offset, so many entries."""
-
-    tenant: str
-    stream: str
-    upto: int
-    count: int
 
 
 class Bound(Struct, frozen=True):
@@ -266,29 +258,4 @@ BOUND = Sql(
 REMOVE_UPTO = Sql(
     f"DELETE FROM activity WHERE {_OF} AND (published_ms, id) <= (:upto_ms, :upto_id)"
 )
-NEXT_SLICE = Sql(
-    """SELECT tenant, stream FROM activity_stream WHERE (tenant, stream) > (:tenant, :stream)
-       ORDER BY tenant, stream LIMIT :n""",
-    Whose,
-)
-# Where logs can be cut: up to the last of the oldest `entries` of each that is beyond the newest `keep` or older than `before`.
-CUTS = Sql(
-    """SELECT f.tenant, f.stream, MAX(c.off), MAX(c.off) - f.first + 1 FROM
-         (SELECT h.tenant, h.stream, h.top,
-            (SELECT MIN(o.off) FROM activity_change o WHERE o.tenant = h.tenant AND o.stream = h.stream) AS first
-          FROM activity_stream h
-          WHERE (h.tenant, h.stream) > (:tenant, :stream) AND (h.tenant, h.stream) <= (:last_tenant, :last_stream)) AS f
-       JOIN activity_change c ON c.tenant = f.tenant AND c.stream = f.stream AND c.off < f.first + CAST(:entries AS BIGINT)
-         AND (c.at_ms < :before OR c.off + :keep <= f.top)
-       GROUP BY f.tenant, f.stream, f.first LIMIT :n""",
-    Cut,
-)
-TRIM = Procedure(
-    "trim_activity",
-    Cut,
-    (
-        Sql("""DELETE FROM activity_change WHERE (tenant, stream, off) IN
-               (SELECT c.tenant, c.stream, c.off FROM {rows r} JOIN activity_change c
-                ON c.tenant = r.tenant AND c.stream = r.stream AND c.off <= r.upto)"""),
-    ),
-)
+LOGS = Logs("activity_change", "activity_stream", "stream")

@@ -8,7 +8,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from clarion.storage.store import Procedure, Sql
+from clarion.storage.logs import Logs
+from clarion.storage.store import Sql
 
 Filter = Literal["all", "unread", "archived"]
 """all: what is not archived · unread: of these the ones not read · archived: the others."""
@@ -98,22 +99,6 @@ class Edge(Struct, frozen=True):
     id: str
 
 
-class Whose(Struct, frozen=True):
-    """Names an inbox."""
-
-    tenant: str
-    usr: str
-
-
-class Cut(Struct, frozen=True):
-    """What is to be removed of an inbox's log: up to an offset, so many entries."""
-
-    tenant: str
-    usr: str
-    upto: int
-    count: int
-
-
 _SAYS = "m.seq, m.id, m.notification, n.title, n.body, n.data, n.action_url, m.created_ms"
 _MESSAGE = "message m JOIN notification n ON n.tenant = m.tenant AND n.id = m.notification"
 _OWNER = "tenant = :tenant AND usr = :usr"
@@ -191,29 +176,4 @@ APPEND = Sql(
 )
 RAISE = Sql(f"UPDATE inbox_head SET top = :off, mark = :mark, unread = :unread WHERE {_OWNER}")
 
-# ── housekeeping: slices of inboxes in the order of their key, over all tenants ──
-
-NEXT_SLICE = Sql(
-    "SELECT tenant, usr FROM inbox_head WHERE (tenant, usr) > (:tenant, :usr) ORDER BY tenant, usr LIMIT :n",
-    Whose,
-)
-# Where logs can be cut: up to the last of the oldest `entries` of each that is beyond the newest `keep` or older than `before`.
-CUTS = Sql(
-    """SELECT f.tenant, f.usr, MAX(c.off), MAX(c.off) - f.first + 1 FROM
-         (SELECT h.tenant, h.usr, h.top,
-            (SELECT MIN(o.off) FROM inbox_change o WHERE o.tenant = h.tenant AND o.usr = h.usr) AS first
-          FROM inbox_head h WHERE (h.tenant, h.usr) > (:tenant, :usr) AND (h.tenant, h.usr) <= (:last_tenant, :last_usr)) AS f
-       JOIN inbox_change c ON c.tenant = f.tenant AND c.usr = f.usr AND c.off < f.first + CAST(:entries AS BIGINT)
-         AND (c.at_ms < :before OR c.off + :keep <= f.top)
-       GROUP BY f.tenant, f.usr, f.first LIMIT :n""",
-    Cut,
-)
-TRIM = Procedure(
-    "trim_inboxes",
-    Cut,
-    (
-        Sql("""DELETE FROM inbox_change WHERE (tenant, usr, off) IN
-               (SELECT c.tenant, c.usr, c.off FROM {rows r} JOIN inbox_change c
-                ON c.tenant = r.tenant AND c.usr = r.usr AND c.off <= r.upto)"""),
-    ),
-)
+LOGS = Logs("inbox_change", "inbox_head", "usr")

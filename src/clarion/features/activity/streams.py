@@ -39,8 +39,6 @@ PAGE: Final = 50  # activities of a page, unless asked otherwise
 PAGE_MAX: Final = 100
 AHEAD_MS: Final = 24 * 3_600_000  # clocks differ, and so do time zones that somebody forgot
 EXPIRED_AT_ONCE: Final = 500  # activities of one transaction
-TRIM_STREAMS: Final = 500  # logs that are looked at in one read
-TRIM_AT_ONCE, TRIM_ENTRIES = 20, 25  # logs that are trimmed in one transaction, and entries of each
 DAY_MS: Final = 24 * 3_600_000
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -217,20 +215,11 @@ class Streams:
         while old := await self._store.fetch(sql.OLD, before=before):
             yield await self._expire(old[0].tenant, old[0].stream, before)
 
-    async def trim(self) -> AsyncIterator[int]:
+    def trim(self) -> AsyncIterator[int]:
         """Remove what the logs need not keep: beyond `limits.activity_log_size` entries, or `limits.activity_log_days`. See `jobs.purging.Slices`."""
-        after = {"tenant": "", "stream": ""}
         before = self._clock.now_ms() - self._limits.activity_log_days * DAY_MS
-        while some := await self._store.fetch(sql.NEXT_SLICE, **after, n=TRIM_STREAMS):
-            last = some[-1]
-            span: dict[str, Any] = {**after, "last_tenant": last.tenant, "last_stream": last.stream}
-            keep = self._limits.activity_log_size
-            bounds = {"before": before, "keep": keep, "entries": TRIM_ENTRIES}
-            while cuts := await self._store.fetch(sql.CUTS, **span, **bounds, n=TRIM_AT_ONCE):
-                async with self._store.transaction() as tx:
-                    await tx.apply(sql.TRIM, cuts)
-                yield sum(cut.count for cut in cuts)
-            after = {"tenant": last.tenant, "stream": last.stream}
+        keep = self._limits.activity_log_size
+        return sql.LOGS.trim(self._store, keep=keep, before_ms=before)
 
     async def _expire(self, tenant: str, stream: str, before: int) -> int:
         of: dict[str, Any] = {"tenant": tenant, "stream": stream}

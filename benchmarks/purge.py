@@ -1,0 +1,126 @@
+"""What removing old rows does to who publishes meanwhile: p50 and p99 of appends to a durable topic, alone and beside a purge.
+
+    python -m benchmarks.purge [--rows 1000000] [--folder …]
+
+The rows are entries of logs that are all too old: of 1,000 inboxes, of 1,000 activity streams. PostgreSQL is a private one
+with fsync on; SQLite commits with synchronous=FULL in a folder of its own.
+"""
+
+import argparse
+import asyncio
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+from tests.support.services import Postgres
+
+from clarion.clock import SystemClock
+from clarion.features.activity import Streams
+from clarion.ids import Ids
+from clarion.jobs.purging import Purger, Slices
+from clarion.notifications import Inbox
+from clarion.settings import Limits
+from clarion.storage import Sql, Store, open_store
+from clarion.telemetry import spawn
+from clarion.topics.changes import Change
+from clarion.topics.kinds import Topic
+from clarion.topics.stores import Keep, SqlStore
+
+KEEP = Keep(size=1_000, age_s=3_600, keys=10_000)
+DATA = {"text": "x" * 200}
+AT_ONCE = 50_000  # rows that are made in one transaction
+NUMBERS = "WITH RECURSIVE n(i) AS (SELECT CAST(:first AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i < :last)"
+TEXT = "x" * 150
+# Number i is entry i / 1000 of owner i % 1000.
+MADE = {
+    "inbox logs": f"""INSERT INTO inbox_change (tenant, usr, off, mark, prior, event, carries, data, unread, at_ms)
+        {NUMBERS} SELECT 'default', 'user' || (i % 1000), i / 1000 + 1, 1, 0, 'new', '', '{TEXT}', 0, 1 FROM n""",
+    "activity logs": f"""INSERT INTO activity_change (tenant, stream, off, mark, prior, event, id, carried, published_ms,
+          foreign_id, body, updated_ms, items, at_ms)
+        {NUMBERS} SELECT 'default', 'stream' || (i % 1000), i / 1000 + 1, 1, 0, 'added', 'x', 'x', 1, '', '{TEXT}', 1, 1, 1
+        FROM n""",
+}
+OWNERS = {
+    "inbox logs": f"""INSERT INTO inbox_head (tenant, usr, epoch, top, mark, unread)
+        {NUMBERS} SELECT 'default', 'user' || i, '0', 1000000, 1, 0 FROM n""",
+    "activity logs": f"""INSERT INTO activity_stream (tenant, stream, epoch, top, mark, items)
+        {NUMBERS} SELECT 'default', 'stream' || i, '0', 1000000, 1, 1 FROM n""",
+}
+
+
+async def latencies(node: SqlStore, until: Callable[[], bool]) -> str:
+    """How long one caller waits for each append, with a pause of a millisecond between two."""
+    found: list[float] = []
+    topic = Topic("default", "bench", "calm")
+    while not until() or len(found) < 500:
+        began = time.monotonic()
+        await node.append(topic, [Change(event="said", data=DATA)], KEEP)
+        found.append((time.monotonic() - began) * 1000)
+        await asyncio.sleep(0.001)
+    found.sort()
+    at = [found[len(found) * part // 1000] for part in (500, 990, 999)]
+    return f"p50 {at[0]:.1f} ms, p99 {at[1]:.1f} ms, p99.9 {at[2]:.1f} ms of {len(found):,}"
+
+
+async def fill(store: Store, name: str, rows: int) -> None:
+    """Make that many old rows."""
+    if name in OWNERS:
+        async with store.transaction() as tx:
+            await tx.execute(Sql(OWNERS[name]), first=0, last=999)
+    for first in range(0, rows, AT_ONCE):
+        async with store.transaction() as tx:
+            await tx.execute(Sql(MADE[name]), first=first, last=min(first + AT_ONCE, rows) - 1)
+
+
+def parts(store: Store) -> dict[str, Slices]:
+    """How each kind of rows is removed. Nobody is subscribed, so there is no engine."""
+    clock, ids, engine = SystemClock(), Ids(), cast("Any", None)
+    limits = Limits()
+    return {
+        "inbox logs": Inbox(store, engine, clock=clock, ids=ids).trim,
+        "activity logs": Streams(store, engine, limits, clock=clock, ids=ids).trim,
+    }
+
+
+async def measure(engine: str, url: str, folder: Path, rows: int) -> None:
+    """One engine."""
+    clock = SystemClock()
+    store = await open_store(url=url, data_dir=folder, clock=clock)
+    node = SqlStore(store, clock=clock, ids=Ids())
+    for name, slices in parts(store).items():
+        await fill(store, name, rows)
+        end = time.monotonic() + 5
+        alone = await latencies(node, lambda end=end: time.monotonic() > end)  # type: ignore[misc]
+        purger = Purger(clock)
+        purger.add(name, slices)
+        began = time.monotonic()
+        purging = spawn(purger.run(), name="purge")
+        beside = await latencies(node, purging.done)
+        spent = time.monotonic() - began
+        print(f"{engine:10} {name:14} alone:  {alone}")
+        print(f"{engine:10} {name:14} beside: {beside}; {rows:,} rows in {spent:.0f} s", flush=True)
+        await purging
+    await node.close()
+    await store.close()
+
+
+def main() -> None:
+    """Run it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--folder", type=Path, default=None)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=args.folder) as folder:
+        asyncio.run(measure("sqlite", "", Path(folder), args.rows))
+    postgres = Postgres(fsync=True)
+    try:
+        url = asyncio.run(postgres.new_database())
+        asyncio.run(measure("postgresql", url, Path("unused"), args.rows))
+    finally:
+        postgres.remove()
+
+
+if __name__ == "__main__":
+    main()
