@@ -509,6 +509,14 @@ class Dashboards(Struct, frozen=True, forbid_unknown_fields=True):
         1_000
     )
     log_age_s: Annotated[int, _help("For how long (s)", ge=1)] = 3_600
+    keep_s: Annotated[
+        int,
+        _help(
+            "What a widget has is forgotten after so long without anything more (s; up to a tenth longer)",
+            ge=10,
+            le=366 * 86_400,
+        ),
+    ] = 7 * 86_400
     points_raw: Annotated[
         int, _help("Points that a chart keeps as they were given", ge=1, le=10_000)
     ] = 600

@@ -48,6 +48,7 @@ class Node:
         outbound: Outbound | None = None,
     ) -> None:
         self.clock = clock
+        self.kept = kept
         kinds = Kinds()
         self.engine = TopicEngine(
             lambda event, data: (event, data), kinds, bus, LIMITS, clock=clock, ids=Ids.seeded(3)

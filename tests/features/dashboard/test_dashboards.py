@@ -21,7 +21,7 @@ from clarion.features.dashboard import (
 )
 from clarion.telemetry import spawn
 from clarion.topics import PublishArgs, publish_many
-from tests.features.dashboard.house import ADA, Node, nodes
+from tests.features.dashboard.house import ADA, DashboardSettings, Node, nodes
 from tests.topics.fakes import settle
 
 SALES = Definition(
@@ -311,3 +311,21 @@ async def test_topics_of_dashboards_are_changed_by_nobody_else(node: Node) -> No
     """An application that would write past the widgets is refused."""
     with pytest.raises(Exception, match="ways of their own"):
         await node.topics.of("dashboard:sales").set("visitors", 1)
+
+
+async def test_a_widget_that_is_given_nothing_for_long_has_nothing(tmp_path: Path) -> None:
+    """Viewers are told; what is given all the time stays, and is noted to end once in a while only."""
+    settings = DashboardSettings(conflate_s=0.05, keep_s=100)
+    async with nodes(tmp_path, settings=settings) as [node]:
+        await node.dashboards.put("sales", SALES)
+        viewer = await node.watch("dashboard:sales")
+        await node.dashboards.set("sales", "visitors", 1)
+        for n in range(30):
+            await node.dashboards.set("sales", "load", n)
+            node.clock.advance(4)
+        assert len(node.kept._due) < 18
+        await node.topics.expire()
+        assert (await viewer.look()).keys() == {"definition", "load"}
+        assert viewer.events[-1] == ("remove", "visitors")
+        await node.dashboards.increment("sales", "visitors")
+        assert (await viewer.look())["visitors"]["value"] == 1

@@ -7,7 +7,7 @@ see, too (`widgets.HIDDEN`), and `Shown` is the topic as subscribers get it.
 import asyncio
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -87,6 +87,7 @@ class Boards:
         definitions: What they show.
         bounds: What a widget keeps.
         conflate_s: The tick in which what is given is gathered (s).
+        keep_s: After so long without being given anything a widget has nothing (s).
         clock: The time of what is given.
     """
 
@@ -99,6 +100,7 @@ class Boards:
         bounds: Bounds,
         *,
         conflate_s: float,
+        keep_s: int,
         clock: Clock,
     ) -> None:
         self._topics = topics
@@ -107,6 +109,7 @@ class Boards:
         self._definitions = definitions
         self._bounds = bounds
         self._clock = clock
+        self._keep_ms = keep_s * 1000
         self._gathering = Gathering(self._write, conflate_s)
         # Whoever changes a topic on this node is alone in it: others could only make it try again.
         self._locks: weakref.WeakValueDictionary[Topic, asyncio.Lock] = (
@@ -269,8 +272,23 @@ class Boards:
                     step.difference if difference is None else joined(difference, step.difference)
                 )
         if plan.made and state is not None:
-            plan.change = _change(id, state, None if is_whole else difference, item)
+            plan.change = self._change(id, state, None if is_whole else difference, item)
         return plan
+
+    def _change(
+        self, id: str, state: State, difference: Mapping[str, Any] | None, item: Item | None
+    ) -> Change:
+        guard = ABSENT if item is None else Guard("at", item.offset)
+        # In tenths of the time: a widget that is given something all the time keeps its end for long, and stores need not note another with each.
+        tenth = max(1, self._keep_ms // 10)
+        expires_ms = (self._clock.now_ms() + self._keep_ms + tenth) // tenth * tenth
+        event, data, whole = APPEND, difference, cast("Any", state)
+        if difference is None:
+            event, data = SET, shown(state)
+            whole = state if HIDDEN in state else UNSET
+        return Change(
+            event=event, key=id, data=data, item=whole, guard=guard, expires_ms=expires_ms
+        )
 
     def _published(
         self, topic: Topic, epoch: str, offset: int, mark: int, **more: Any
@@ -292,7 +310,7 @@ class Boards:
             if state is None:
                 changes.append(_removed(id, guard))
             elif state is not item.data:
-                changes.append(_change(id, state, None, item))
+                changes.append(self._change(id, state, None, item))
         return changes
 
     def _decoded(self, topic: Topic, item: Item) -> Definition:
@@ -332,16 +350,6 @@ def _defined(dashboard: Dashboard) -> Change:
 
 def _viewed(key: str, data: Mapping[str, Any]) -> dict[str, Any]:
     return as_viewed(data) if key == DEFINITION else shown(data)
-
-
-def _change(
-    id: str, state: State, difference: Mapping[str, Any] | None, item: Item | None
-) -> Change:
-    guard = ABSENT if item is None else Guard("at", item.offset)
-    if difference is not None:
-        return Change(event=APPEND, key=id, data=difference, item=state, guard=guard)
-    hidden = state if HIDDEN in state else UNSET
-    return Change(event=SET, key=id, data=shown(state), item=hidden, guard=guard)
 
 
 def _removed(id: str, guard: Guard) -> Change:

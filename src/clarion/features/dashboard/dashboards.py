@@ -106,6 +106,7 @@ class Dashboards:
             self.definitions,
             Bounds(limits.dashboard_rows, points),
             conflate_s=settings.conflate_s,
+            keep_s=settings.keep_s,
             clock=clock,
         )
         self._leases = Leases(store, clock, node=node)

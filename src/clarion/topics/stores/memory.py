@@ -296,7 +296,9 @@ class MemoryStore:
         # Counted in full, though it shares its data with an entry: that one goes first.
         self._count(held, size - held.sizes.get(key, 0))
         held.sizes[key] = size
-        if item.expires_ms is not None:
+        # The same time as before is there already: an item that is written often does not fill the heap.
+        is_known = before is not None and before.expires_ms == item.expires_ms
+        if item.expires_ms is not None and not is_known:
             self._push(topic, key, item.expires_ms)
 
     def _forget(self, held: _Held, key: str) -> None:
