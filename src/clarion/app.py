@@ -46,7 +46,7 @@ from clarion.features.activity import Streams, Timelines, activity_kind, publish
 from clarion.features.dashboard import ALERT_JOB, Dashboards
 from clarion.features.presence import Presence
 from clarion.features.search import Search
-from clarion.features.upstream import Caller, Routes
+from clarion.features.upstream import DISCONNECT_JOB, Caller, Routes
 from clarion.ids import Ids
 from clarion.jobs import Job, Queue, Worker
 from clarion.jobs.purging import EVERY_S, LONGEST_S, Purger
@@ -213,8 +213,8 @@ class App:
         self._make_search()
         self._make_presence()
         self._make_dashboards()
-        self._make_upstream()
         self._make_jobs()
+        self._make_upstream()
         if self._setup is not None:
             outcome = self._setup(self)
             if isinstance(outcome, Awaitable):
@@ -455,9 +455,10 @@ class App:
             args = convert((given,), PublishArgs)
             return await self.topics.of(args.topic, whose.tenant).give(args)
 
-        routes = Routes(settings, caller, publish)
+        routes = Routes(settings, caller, publish, self.io, self.queue)
         self._closing.push_async_callback(routes.close)
-        routes.install(self.io)
+        self.worker.handle(DISCONNECT_JOB, routes.tell_again)
+        routes.install()
         routes.install_topics(self.topics)
 
     def _make_jobs(self) -> None:

@@ -90,8 +90,8 @@ class _Batch:
             except (PeerError, ServerError) as exc:
                 outcomes[at] = exc
 
-        if self._kind.queues:
-            # They queue in this order before they wait.
+        if self._kind.queues or self._kind.publish is None:
+            # They queue in this order before they wait: with conflation all for the same tick.
             await asyncio.gather(*(take(at, each) for at, each in self.items))
             return
         # What the kind makes of one may depend on the one before.

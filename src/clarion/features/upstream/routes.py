@@ -1,4 +1,7 @@
-"""Which events go to the application, and what is done with its answers."""
+"""Which events go to the application, and what is done with its answers.
+
+A disconnect that it cannot be told of now is a job: told again, with growing pauses, until it has answered.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -21,7 +24,8 @@ from clarion.errors import (
 )
 from clarion.features.upstream.caller import Caller
 from clarion.features.upstream.wire import Answer, Client, Emit, Error, Request
-from clarion.realtime import Server, Socket
+from clarion.jobs import Job, Queue
+from clarion.realtime import Namespace, Server, Socket
 from clarion.settings import Upstream
 from clarion.telemetry import get_logger, spawn
 from clarion.topics import Ask, Call, Kind, Publish, Published, SignedIn, Topic, Topics
@@ -34,6 +38,7 @@ PublishFor = Callable[[Principal, dict[str, Any]], Awaitable[Published]]
 KEY: Final = "upstream"
 """Where in a socket's `data` the application's own is."""
 _LATER: Final = "upstream: to be done once it is connected"
+DISCONNECT_JOB: Final = "upstream disconnect"
 
 
 class Refused(PeerError):
@@ -55,20 +60,29 @@ class Routes:
         settings: What goes there.
         caller: Asks it.
         publish: Publishes what answers want published.
+        io: The server whose namespaces they are.
+        queue: Keeps the disconnects that it has not heard of.
     """
 
-    def __init__(self, settings: Upstream, caller: Caller, publish: PublishFor) -> None:
+    def __init__(
+        self, settings: Upstream, caller: Caller, publish: PublishFor, io: Server, queue: Queue
+    ) -> None:
+        # Fixed at creation
         self._settings = settings
         self._caller = caller
         self._publish = publish
+        self._io = io
+        self._queue = queue
+        # Changes while open. By socket: disconnects that the application has not answered, and no job keeps.
+        self._untold: dict[str, Request] = {}
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._kinds: dict[str, Kind] = {}
         self._topics: Topics | None = None
 
-    def install(self, io: Server) -> None:
+    def install(self) -> None:
         """Route from now on."""
         for name in self._settings.namespaces:
-            namespace = io.of(name)
+            namespace = self._io.of(name)
             if self._settings.events:
                 namespace.handle_others(self._event)
             if self._settings.connect:
@@ -94,10 +108,11 @@ class Routes:
         self._topics = topics
 
     async def close(self) -> None:
-        """Let go of the disconnects that nobody has heard of."""
+        """Leave the disconnects that the application has not answered to the next process."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._keep(list(self._untold.values()))
 
     # ── what happens ──
     async def _event(self, socket: Socket, event: str, *args: Any) -> tuple[Any, ...]:
@@ -140,13 +155,54 @@ class Routes:
 
     def _disconnected(self, socket: Socket, reason: str, *_: Any) -> None:
         request = Request("disconnect", socket.namespace, _client(socket), reason=reason)
-        self._begin(self._tell(socket, request))
+        self._untold[socket.id] = request
+        self._begin(self._tell(request))
 
-    async def _tell(self, socket: Socket, request: Request) -> None:
+    async def _tell(self, request: Request) -> None:
         try:
-            await self._do(socket, await self._caller.ask(request))
+            answer = await self._caller.ask(request)
+        except ServerError:
+            await self._keep([request])
+            return
+        except PeerError as exc:
+            _log.warning("disconnect cannot be told", error=exc.code)
+            return
+        finally:
+            # Who is cancelled here has not been heard: `close` keeps it.
+            if (me := asyncio.current_task()) is None or not me.cancelling():
+                del self._untold[request.socket.id]
+        await self._do_without(request, answer)
+
+    async def _keep(self, requests: Sequence[Request]) -> None:
+        jobs = [
+            self._queue.job(DISCONNECT_JOB, msgspec.to_builtins(each), tenant=each.socket.tenant)
+            for each in requests
+        ]
+        try:
+            await self._queue.enqueue(*jobs)
+        except ServerError as exc:
+            _log.warning("disconnects not told, and not kept", count=len(jobs), error=exc.code)
+
+    async def tell_again(self, job: Job) -> None:
+        """Tell of a disconnect that the application has not answered; for a job of kind `DISCONNECT_JOB`.
+
+        Raises:
+            UpstreamUnavailable: It does not answer now either.
+        """
+        request: Request = job.read(Request)
+        await self._do_without(request, await self._caller.ask(request))
+
+    async def _do_without(self, request: Request, answer: Answer) -> None:
+        """What the answer to a disconnect wants; the socket is gone."""
+        whose, nsp = request.socket.tenant, self._io.of(request.namespace)
+        application = Principal(id=KEY, kind="system", tenant=whose, scopes=frozenset({"*"}))
+        try:
+            for each in answer.emit:
+                _emit_to(nsp, whose, each)
+            for given in answer.publish:
+                await self._publish(application, given)
         except (PeerError, ServerError) as exc:
-            _log.warning("disconnect not told", error=exc.code)
+            _log.warning("what a disconnect wants cannot be done", error=exc.code, why=exc.message)
 
     async def _do_later(self, socket: Socket, answer: Answer) -> None:
         try:
@@ -203,8 +259,8 @@ class Routes:
             if answer.data is not msgspec.UNSET:
                 socket.data[KEY] = answer.data
             if answer.join:
-                socket.join(*_rooms(socket, answer.join))
-            for room in _rooms(socket, answer.leave):
+                socket.join(*_rooms(_tenant(socket), answer.join))
+            for room in _rooms(_tenant(socket), answer.leave):
                 socket.leave(room)
             for each in answer.emit:
                 _emit(socket, each)
@@ -241,8 +297,7 @@ def _application(socket: Socket) -> Principal:
     return Principal(id="upstream", kind="system", tenant=_tenant(socket), scopes=frozenset({"*"}))
 
 
-def _rooms(socket: Socket, names: Sequence[str]) -> list[str]:
-    tenant = _tenant(socket)
+def _rooms(tenant: str, names: Sequence[str]) -> list[str]:
     for name in names:
         if is_reserved(name):
             raise Invalid(f"{name!r} is a room of the server")
@@ -250,15 +305,20 @@ def _rooms(socket: Socket, names: Sequence[str]) -> list[str]:
 
 
 def _emit(socket: Socket, given: Emit) -> None:
-    tenant = _tenant(socket)
-    if not (given.room or given.user or given.everyone):
+    if given.room or given.user or given.everyone:
+        _emit_to(socket.nsp, _tenant(socket), given)
+    else:
         socket.emit(given.event, *given.args)
-        return
-    where = socket.nsp.except_(*barred_from(tenant)) if barred_from(tenant) else socket.nsp
+
+
+def _emit_to(nsp: Namespace, tenant: str, given: Emit) -> None:
+    if not (given.room or given.user or given.everyone):
+        return  # to the socket itself, which is gone
+    where = nsp.except_(*barred_from(tenant)) if barred_from(tenant) else nsp
     if given.but:
         where = where.except_(*given.but, *(room_of(tenant, name) for name in given.but))
     if given.room is not None:
-        [room] = _rooms(socket, [given.room])
+        [room] = _rooms(tenant, [given.room])
         where = where.to(room)
     elif given.user is not None:
         where = where.to(user_room(tenant, given.user))

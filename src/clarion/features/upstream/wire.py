@@ -41,7 +41,7 @@ class Request(Struct, frozen=True, omit_defaults=True):
     """One thing that happened.
 
     Args:
-        type: `event`, `connect` (answered before the client is let in), `disconnect` (the answer may do anything but concern the socket),
+        type: `event`, `connect` (answered before the client is let in), `disconnect` (the socket is gone: the answer may emit and publish),
             `subscribe` or `publish` (may they, to this topic).
         namespace: Where; '' for topics.
         socket: Whose.

@@ -16,7 +16,7 @@ from clarion.topics.stream import Entry, Position
 REMEMBERED_MS: Final = 5 * 60_000
 """For how long an `id` makes a change safe to repeat, at least (ms)."""
 REMEMBERED: Final = 10_000
-"""Ids that a topic remembers; beyond that the oldest is forgotten early."""
+"""Ids that a topic in memory or Redis remembers; beyond that the oldest is forgotten early."""
 
 PAGE: Final = 500
 """Items of a page of a state."""

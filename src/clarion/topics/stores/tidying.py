@@ -32,10 +32,12 @@ async def trim(store: Store, clock: Clock) -> int:
         # The others have as much of the time.
         await asyncio.sleep(clock.monotonic() - began)
     while True:
+        began = clock.monotonic()
         async with store.transaction() as tx:
             gone = await tx.execute(sql.FORGET_IDS, before=now_ms - REMEMBERED_MS, n=IDS)
         if gone < IDS:
             return count
+        await asyncio.sleep(clock.monotonic() - began)
 
 
 async def _tidy(tx: Tx, heads: Sequence[sql.Untidy], now_ms: int) -> int:
