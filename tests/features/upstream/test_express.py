@@ -56,7 +56,7 @@ def server(application: Application, tmp_path: Path) -> Iterator[Server]:
         "CLARION_UPSTREAM_URL": f"http://127.0.0.1:{application.port}/events",
         "CLARION_UPSTREAM_SECRET": SECRET,
         "CLARION_UPSTREAM_CONNECT": "1",
-        "CLARION_UPSTREAM_TIMEOUT_S": "1",
+        "CLARION_UPSTREAM_TIMEOUT_S": "2",
         "CLARION_UPSTREAM_STREAMS": "news",
         "CLARION_AUTH_OPEN_NAMESPACES": "/",
     }
