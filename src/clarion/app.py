@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -42,7 +41,7 @@ from clarion.bus.redis_bus import RedisBus
 from clarion.bus.registry import Registry, identity
 from clarion.clock import Clock, SystemClock
 from clarion.errors import ClarionError, SettingsError, Unauthenticated, Unavailable
-from clarion.features.activity import Streams, Timelines, activity_kind, publish
+from clarion.features.activity import Feeds
 from clarion.features.dashboard import ALERT_JOB, Dashboards
 from clarion.features.presence import Presence
 from clarion.features.search import Search
@@ -89,8 +88,7 @@ class App:
         blocks: Users who may not come in.
         kinds: Kinds of topics, with rows of their own; an application may add its own.
         topics: Topics: publishing, reading, and kinds that have no rows of their own.
-        activity: Streams of activities.
-        timelines: Which streams users follow, and what these have.
+        activity: Streams of activities, what users follow, and their timelines.
         subscriptions: Counts and ends subscriptions, on all processes of the server.
         nodes: The processes that form the server; alone without `redis_url`.
         search: Collections of documents, and asking for them.
@@ -236,6 +234,7 @@ class App:
         self.dashboards.start()
         self._closing.push_async_callback(self.dashboards.close)
         self._closing.push_async_callback(self.commands.close)
+        self.activity.start(self.worker)
         await self.worker.start()
         self._closing.push_async_callback(self.worker.close)
         probing = spawn(self._probe(), name="readiness")
@@ -371,13 +370,18 @@ class App:
         self.commands.install(home)
 
     def _make_activity(self) -> None:
-        self.activity = Streams(
-            self.store, self.engine, self.settings.limits, clock=self.clock, ids=self.ids
+        self.activity = Feeds(
+            self.store,
+            self.bus,
+            self.engine,
+            self.queue,
+            self.settings.limits,
+            clock=self.clock,
+            ids=self.ids,
         )
-        self.kinds.add(
-            activity_kind(self.store, partial(publish, self.activity), self.settings.limits)
-        )
-        self.timelines = Timelines(self.store, self.settings.limits, self.clock)
+        for kind in self.activity.kinds:
+            self.kinds.add(kind)
+        self._closing.push_async_callback(self.activity.close)
 
     def _make_dashboards(self) -> None:
         settings = self.settings
@@ -470,8 +474,9 @@ class App:
         purger.add("blocks", self.blocks.purge)
         purger.add("idempotency keys", self.notifications.forget_keys)
         purger.add("inbox logs", self.inbox.trim)
-        purger.add("activities", self.activity.purge)
-        purger.add("activity logs", self.activity.trim)
+        purger.add("activities", self.activity.streams.purge)
+        purger.add("activity logs", self.activity.streams.trim)
+        purger.add("timelines", self.activity.writer.forget_away)
         purger.add("leases", self.dashboards.purge)
         purger.add("search collections", self.search.purge)
         purger.add("search logs", self.search.trim)
@@ -496,7 +501,6 @@ class App:
             topics=self.topics,
             subscriptions=self.subscriptions,
             activity=self.activity,
-            timelines=self.timelines,
             search=self.search,
             presence=self.presence,
             dashboards=self.dashboards,

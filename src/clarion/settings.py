@@ -206,6 +206,22 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     activity_follows: Annotated[
         int, _help("Streams of activities that one user follows: 429 too_many", ge=1, le=100_000)
     ] = 2_000
+    activity_written_followers: Annotated[
+        int,
+        _help(
+            "What is added to a stream with more followers is not written into their timelines but merged on reading",
+            ge=0,
+        ),
+    ] = 10_000
+    activity_away_days: Annotated[
+        int,
+        _help(
+            "The timeline of a user who has not looked for so long (days) is written no more", ge=1
+        ),
+    ] = 30
+    activity_live: Annotated[
+        int, _help("Timelines that one process keeps true for pages: 429 too_many", ge=1)
+    ] = 20_000
     # Dashboards
     dashboards: Annotated[int, _help("Dashboards of one tenant: 429 too_many", ge=1)] = 1_000
     dashboard_widgets: Annotated[int, _help("Widgets of one dashboard: 422", ge=1, le=400)] = 100

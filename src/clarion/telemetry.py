@@ -124,6 +124,9 @@ dashboard_polls = _counter("dashboard_polls", "Questions to the sources of widge
 dashboard_alerts = _counter(
     "dashboard_alerts", "Alerts that fired, by what became of their triggers", "result"
 )
+# ── activity ──
+activity_live = _gauge("activity_live", "Timelines that are kept true")
+
 # ── search ──
 search_standing = _gauge("search_standing", "Queries that are kept true")
 search_fetches = _counter(

@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import AsyncIterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from clarion.auth.tokens import ISSUER
 from clarion.bus import LocalBus
 from clarion.bus.nodes import Nodes
 from clarion.clock import ManualClock
-from clarion.features.activity import Streams, Timelines, activity_kind, publish
+from clarion.features.activity import Feeds
 from clarion.features.dashboard import Dashboards
 from clarion.features.presence import Presence
 from clarion.features.search import Search
@@ -89,10 +88,13 @@ class Site:
         self.notifications = Notifications(
             store, self.inbox, settings.limits, clock=self.clock, ids=self.ids
         )
-        self.activity = Streams(store, self.engine, settings.limits, clock=self.clock, ids=self.ids)
-        kinds.add(activity_kind(store, partial(publish, self.activity), settings.limits))
+        queue = Queue(store, self.clock, self.ids, node=self.ids.node())
+        self.activity = Feeds(
+            store, bus, self.engine, queue, settings.limits, clock=self.clock, ids=self.ids
+        )
+        for kind in self.activity.kinds:
+            kinds.add(kind)
         self.triggers = NotedTriggers()
-        self.timelines = Timelines(store, settings.limits, self.clock)
         self.search = Search(
             store,
             bus,
@@ -131,7 +133,6 @@ class Site:
             topics=self.topics,
             subscriptions=self.subscriptions,
             activity=self.activity,
-            timelines=self.timelines,
             search=self.search,
             presence=self.presence,
             dashboards=self.dashboards,

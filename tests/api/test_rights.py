@@ -90,7 +90,6 @@ def _walk(site: Site) -> Api:
         topics=site.topics,
         subscriptions=site.subscriptions,
         activity=site.activity,
-        timelines=site.timelines,
         search=site.search,
         presence=site.presence,
         dashboards=site.dashboards,

@@ -122,6 +122,50 @@ def test_the_live_search_example_stays_true(tmp_path: Path) -> None:
                 process.stdout.close()
 
 
+def test_the_timeline_example_sees_what_is_followed(tmp_path: Path) -> None:
+    """What is there, then what happens in all streams that its user follows and may read."""
+    secret = "the application's secret, 32 bytes or more"
+    login = {"CLARION_AUTH_JWT_SECRET": secret, "CLARION_AUTH_ISSUER": "app"}
+    claims = {
+        "iss": "app",
+        "aud": "clarion",
+        "sub": "ann",
+        "exp": 2**33,
+        "topics": {"activity:user:*": ["subscribe"]},
+    }
+    env = {"CLARION_USER": "ann", "CLARION_TOKEN": jwt.encode(claims, secret, "HS256")}
+    with (
+        running(tmp_path, **login) as server,
+        Client(server.url, key=server.key("topics:*")) as clarion,
+    ):
+        first = clarion.add_activity("user:bob", "bob", "post", "photo:17")
+        for stream in ("user:bob", "user:eve", "secret"):
+            clarion.follow("ann", stream)
+        (tmp_path / "node_modules").symlink_to(MODULES)
+        process = subprocess.Popen(
+            ["node", str(_at(server, "timeline.mjs", tmp_path))],
+            env=os.environ | env,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == "bob post photo:17\n"
+            clarion.add_activity("secret", "dan", "post", "plan:1")
+            clarion.add_activity("user:eve", "eve", "like", "photo:17")
+            assert process.stdout.readline() == "eve like photo:17, bob post photo:17\n"
+            clarion.edit_activity("user:bob", first.activity.id, verb="share")
+            assert process.stdout.readline() == "eve like photo:17, bob share photo:17\n"
+            clarion.remove_activity("user:bob", first.activity.id)
+            assert process.stdout.readline() == "eve like photo:17\n"
+            clarion.unfollow("ann", "user:eve")
+            assert process.stdout.readline() == "nothing\n"
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+
+
 def test_the_dashboard_example_is_watched(tmp_path: Path) -> None:
     """The viewer prints what is there, what is given, and what the source answers: itself."""
     (tmp_path / "examples").symlink_to(EXAMPLES)

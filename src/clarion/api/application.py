@@ -37,7 +37,7 @@ from clarion.api.routes import timelines as timelines_doors
 from clarion.api.routes import topics as topics_doors
 from clarion.api.routes.health import Readiness
 from clarion.clock import Clock
-from clarion.features.activity import Streams, Timelines
+from clarion.features.activity import Feeds
 from clarion.features.dashboard import Dashboards
 from clarion.features.presence import Presence
 from clarion.features.search import Search
@@ -61,8 +61,7 @@ def build_api(
     inbox: Inbox,
     topics: Topics,
     subscriptions: Subscriptions,
-    activity: Streams,
-    timelines: Timelines,
+    activity: Feeds,
     search: Search,
     presence: Presence,
     dashboards: Dashboards,
@@ -81,8 +80,8 @@ def build_api(
     rooms_doors.add(api, io)
     sockets_doors.add(api, io)
     topics_doors.add(api, topics, subscriptions, settings.limits)
-    activity_doors.add(api, activity, topics, settings.limits)
-    timelines_doors.add(api, timelines, topics, settings.limits)
+    activity_doors.add(api, activity.streams, topics, settings.limits)
+    timelines_doors.add(api, activity.timelines, topics, settings.limits)
     search_doors.add(api, search, settings.limits)
     search_doors.add_saved(api, search)
     presence_doors.add(api, presence, topics, settings.limits)
@@ -111,8 +110,7 @@ def build_http(
     inbox: Inbox,
     topics: Topics,
     subscriptions: Subscriptions,
-    activity: Streams,
-    timelines: Timelines,
+    activity: Feeds,
     search: Search,
     presence: Presence,
     dashboards: Dashboards,
@@ -135,8 +133,7 @@ def build_http(
         inbox: Everybody's inboxes.
         topics: Topics, published to and read.
         subscriptions: Counts and ends those of all processes.
-        activity: Streams of activities.
-        timelines: What users follow.
+        activity: Streams of activities, and what users follow.
         search: Collections of documents.
         presence: Who is where.
         dashboards: What they show, and what their widgets are given.
@@ -163,7 +160,6 @@ def build_http(
         topics=topics,
         subscriptions=subscriptions,
         activity=activity,
-        timelines=timelines,
         search=search,
         presence=presence,
         dashboards=dashboards,

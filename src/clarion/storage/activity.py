@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from clarion.storage.jobs import enqueue_from
 from clarion.storage.logs import Logs
 from clarion.storage.store import Procedure, Sql
 
@@ -15,6 +16,8 @@ FIRST_EPOCH: Final = "0"
 """Of a log that was never lost."""
 Event = Literal["added", "changed", "removed", "expired"]
 _MODULUS: Final = 1 << 32
+WRITE_JOB: Final = "timelines.write"
+"""The kind of the jobs that write what was added into timelines."""
 
 
 class Head(Struct, frozen=True):
@@ -108,6 +111,10 @@ class Addition(Struct, frozen=True, array_like=True):
     mark: int
     """Random 32 bits that this change adds to the mark of the log."""
     at_ms: int
+    most: int = 0
+    """Followers up to which a job writes it into their timelines."""
+    job: str = ""
+    """What that job is given."""
 
 
 class Added(Struct, frozen=True):
@@ -122,6 +129,7 @@ class Added(Struct, frozen=True):
     id: str
     published_ms: int
     items: int
+    followers: int
 
 
 _OF = "tenant = :tenant AND stream = :stream"
@@ -176,9 +184,13 @@ ADD = Procedure(
                     h.items - sum({_IS_NEW}) OVER u + sum({_IS_NEW}) OVER (u ORDER BY r.n) AS items,
                     h.mark - sum(r.mark) OVER u + sum(r.mark) OVER (u ORDER BY r.n) AS sum_to
                   FROM {{rows r}} {_HEAD} {_THERE} {_U}) AS c"""),
+        # One job for all that is added until the stream is written out: its id has how far it is.
+        enqueue_from(f"""SELECT h.tenant, 'timelines:' || CAST(h.written AS TEXT) || ':' || h.stream, '{WRITE_JOB}', MIN(r.job),
+              MIN(r.at_ms), 12, MIN(r.at_ms)
+            FROM {{rows r}} {_HEAD} WHERE h.followers > 0 AND h.followers <= r.most GROUP BY h.tenant, h.stream, h.written"""),
         Sql(
-            f"""SELECT w.n, w.epoch, c.off, c.mark, c.prior, c.event, c.id, c.published_ms, c.items
-            FROM (SELECT r.n, r.tenant, r.stream, h.epoch, {_OFFSET} AS off FROM {{rows r}} {_HEAD} {_U}) AS w
+            f"""SELECT w.n, w.epoch, c.off, c.mark, c.prior, c.event, c.id, c.published_ms, c.items, w.followers
+            FROM (SELECT r.n, r.tenant, r.stream, h.epoch, h.followers, {_OFFSET} AS off FROM {{rows r}} {_HEAD} {_U}) AS w
             JOIN activity_change c ON c.tenant = w.tenant AND c.stream = w.stream AND c.off = w.off""",
             Added,
         ),
@@ -241,7 +253,11 @@ APPEND = Sql(
        VALUES (:tenant, :stream, :off, :mark, :prior, :event, :id, :carried, :published_ms, :foreign_id, :body,
          :updated_ms, :items, :now_ms)"""
 )
-RAISE = Sql(f"UPDATE activity_stream SET top = :off, mark = :mark, items = :items WHERE {_OF}")
+# Of what changes no timeline there is nothing to write out.
+RAISE = Sql(
+    f"""UPDATE activity_stream SET top = CAST(:off AS BIGINT), mark = :mark, items = :items,
+          written = CASE written WHEN top THEN CAST(:off AS BIGINT) ELSE written END WHERE {_OF}"""
+)
 
 # ── housekeeping, over all tenants ──
 

@@ -1,14 +1,24 @@
-"""Follows: which streams of activities somebody's timeline is made of, and where each of these begins below a cursor."""
+"""Follows: which streams of activities somebody's timeline is made of. Each change is a transaction that begins with `HOLD`."""
+
+from typing import Final
 
 from msgspec import Struct
 
+from clarion.storage.activity import FIRST_EPOCH
 from clarion.storage.store import Sql
 
+NEVER_MS: Final = 2**53 - 1
+"""The floor of a timeline that is not written out."""
 
-class Count(Struct, frozen=True):
-    """How many streams a user follows."""
+
+class Follower(Struct, frozen=True):
+    """A user: how many streams they follow, and how far their timeline is written out (see the migration)."""
 
     follows: int
+    floor_ms: int
+    wants_ms: int
+    read_ms: int
+    version: int
 
 
 class FollowRow(Struct, frozen=True):
@@ -18,22 +28,18 @@ class FollowRow(Struct, frozen=True):
     since_ms: int
 
 
-class Source(Struct, frozen=True):
-    """A stream that is followed, and the time of its newest activity up to the one asked about (ms); None: it has none."""
-
-    stream: str
-    newest_ms: int | None
-
-
 _OF = "tenant = :tenant AND usr = :usr"
 
-# ── changing: one transaction, HOLD first ──
+# ── changing ──
 
 HOLD = Sql(
     """INSERT INTO activity_follower (tenant, usr, follows) VALUES (:tenant, :usr, 0)
        ON CONFLICT (tenant, usr) DO UPDATE SET follows = activity_follower.follows"""
 )
-COUNT = Sql(f"SELECT follows FROM activity_follower WHERE {_OF}", Count)
+FOLLOWER = Sql(
+    f"SELECT follows, floor_ms, wants_ms, read_ms, version FROM activity_follower WHERE {_OF}",
+    Follower,
+)
 FIND = Sql(
     f"SELECT stream, since_ms FROM activity_follow WHERE {_OF} AND stream = :stream", FollowRow
 )
@@ -42,7 +48,21 @@ ADD = Sql(
        VALUES (:tenant, :usr, :stream, :now_ms)"""
 )
 REMOVE = Sql(f"DELETE FROM activity_follow WHERE {_OF} AND stream = :stream")
-SET_COUNT = Sql(f"UPDATE activity_follower SET follows = :follows WHERE {_OF}")
+COUNT = Sql(
+    f"""UPDATE activity_follower SET follows = follows + :more, version = version + 1, floor_ms = :floor_ms, wants_ms = :wants_ms
+        WHERE {_OF}"""
+)
+# Whoever holds the stream's row keeps activities from being added: what is copied and what is written out later is all there is.
+# Nobody followed it: there was nothing to write out.
+FOLLOWED = Sql(
+    f"""INSERT INTO activity_stream (tenant, stream, epoch, top, mark, items, followers)
+        VALUES (:tenant, :stream, '{FIRST_EPOCH}', 0, 0, 0, 1)
+        ON CONFLICT (tenant, stream) DO UPDATE SET followers = activity_stream.followers + 1,
+          written = CASE activity_stream.followers WHEN 0 THEN activity_stream.top ELSE activity_stream.written END"""
+)
+UNFOLLOWED = Sql(
+    """UPDATE activity_stream SET followers = followers - 1 WHERE tenant = :tenant AND stream = :stream"""
+)
 
 # ── reading ──
 
@@ -50,11 +70,4 @@ FOLLOWS = Sql(
     f"""SELECT stream, since_ms FROM activity_follow WHERE {_OF} AND stream > :after
         ORDER BY stream LIMIT :n""",
     FollowRow,
-)
-# One look into the key of each stream.
-SOURCES = Sql(
-    """SELECT f.stream, (SELECT MAX(a.published_ms) FROM activity a
-         WHERE a.tenant = f.tenant AND a.stream = f.stream AND a.published_ms <= CAST(:before_ms AS BIGINT))
-       FROM activity_follow f WHERE f.tenant = :tenant AND f.usr = :usr""",
-    Source,
 )

@@ -17,13 +17,13 @@ from clarion.errors import Forbidden, Invalid, NotFound, TooLarge
 from clarion.features.activity import (
     WINDOW,
     Edit,
+    Feeds,
     NewActivity,
-    Streams,
-    activity_kind,
     window_after,
 )
 from clarion.features.activity.publish import publish
 from clarion.ids import Ids
+from clarion.jobs import Queue
 from clarion.jobs.purging import total
 from clarion.settings import Limits
 from clarion.storage import Store, open_store
@@ -52,10 +52,10 @@ class House:
         self.engine = TopicEngine(
             lambda event, data: (event, data), kinds, bus, limits, clock=self.clock, ids=ids
         )
-        self.streams = Streams(store, self.engine, limits, clock=self.clock, ids=ids)
-        self.kind: Kind = activity_kind(
-            store, lambda call, given: publish(self.streams, call, given), limits
-        )
+        queue = Queue(store, self.clock, ids, node="n")
+        feeds = Feeds(store, bus, self.engine, queue, limits, clock=self.clock, ids=ids)
+        self.streams = feeds.streams
+        self.kind: Kind = feeds.kinds[0]
         kinds.add(self.kind)
 
     async def add(self, stream: str, object: str = "photo:1", **more: Any) -> Any:

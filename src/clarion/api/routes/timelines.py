@@ -12,8 +12,8 @@ from clarion.api.limits import PerCaller
 from clarion.api.routes.activity import PageQuery, StreamName, StreamPath
 from clarion.auth.principal import Principal
 from clarion.auth.rights import Right, Self
-from clarion.errors import PeerError, TooMany
-from clarion.features.activity import Follow, FollowPage, Timeline, Timelines
+from clarion.errors import TooMany
+from clarion.features.activity import Follow, FollowPage, Timeline, Timelines, sees
 from clarion.settings import Limits
 from clarion.topics import Reader, Topics
 
@@ -86,16 +86,7 @@ def add(api: Api, timelines: Timelines, topics: Topics, limits: Limits) -> None:
 
         Streams that the caller may not read any longer are left out. What is added meanwhile neither shifts nor repeats anything.
         """
-        kind = topics.kinds.find("activity")
-
-        def may_see(stream: str) -> bool:
-            topic, _ = reader.named(caller, f"activity:{stream}")
-            try:
-                kind.check("subscribe", caller, topic)
-            except PeerError:
-                return False
-            return True
-
+        may_see = sees(topics.kinds.find("activity"), caller)
         cursor = None if query.cursor is UNSET else query.cursor
         return await timelines.page(caller.tenant, caller.id, cursor, query.limit, may_see=may_see)
 

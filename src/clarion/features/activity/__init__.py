@@ -1,16 +1,17 @@
-"""Activity streams: who did what to what, newest first, seen live as activities are added, changed and removed."""
+"""Activity: who did what to what, newest first, seen live; and timelines of what users follow."""
 
-from clarion.features.activity.activity import Activity, Edit, NewActivity, Page, Written
+from clarion.features.activity.activity import Activity, Edit, NewActivity, Page, Told, Written
 from clarion.features.activity.changes import WINDOW, window_after
-from clarion.features.activity.log import activity_kind
-from clarion.features.activity.publish import publish
+from clarion.features.activity.feeds import Feeds
 from clarion.features.activity.streams import Streams
 from clarion.features.activity.timelines import Follow, FollowPage, Timeline, Timelines
+from clarion.features.activity.viewing import sees
 
 __all__ = [
     "WINDOW",
     "Activity",
     "Edit",
+    "Feeds",
     "Follow",
     "FollowPage",
     "NewActivity",
@@ -18,8 +19,8 @@ __all__ = [
     "Streams",
     "Timeline",
     "Timelines",
+    "Told",
     "Written",
-    "activity_kind",
-    "publish",
+    "sees",
     "window_after",
 ]

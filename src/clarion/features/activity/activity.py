@@ -86,6 +86,12 @@ class Activity(Struct, frozen=True, kw_only=True):
     updated: datetime
 
 
+class Told(Activity, frozen=True, kw_only=True):
+    """An activity of a timeline: it says, too, which stream it is in."""
+
+    stream: str
+
+
 class Page(Struct, frozen=True):
     """Activities of a stream, newest first, and the position of its topic when they were read."""
 
@@ -142,18 +148,27 @@ def body_of(text: str) -> Body:
 
 def activity_of(id: str, row: Stored) -> Activity:
     """A stored activity as it is shown."""
+    return Activity(**_parts(id, row))
+
+
+def told_of(stream: str, id: str, row: Stored) -> Told:
+    """A stored activity as it is shown in a timeline."""
+    return Told(stream=stream, **_parts(id, row))
+
+
+def _parts(id: str, row: Stored) -> dict[str, Any]:
     body = body_of(row.body)
-    return Activity(
-        id=id,
-        actor=body.actor,
-        verb=body.verb,
-        object=body.object,
-        target=body.target,
-        data=body.data,
-        foreign_id=row.foreign_id or UNSET,
-        published=as_datetime(row.published_ms),
-        updated=as_datetime(row.updated_ms),
-    )
+    return {
+        "id": id,
+        "actor": body.actor,
+        "verb": body.verb,
+        "object": body.object,
+        "target": body.target,
+        "data": body.data,
+        "foreign_id": row.foreign_id or UNSET,
+        "published": as_datetime(row.published_ms),
+        "updated": as_datetime(row.updated_ms),
+    }
 
 
 def wire(activity: Activity) -> dict[str, Any]:

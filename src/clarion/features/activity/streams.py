@@ -4,7 +4,7 @@ Each change is one commit: the activity, and an entry of the stream's log. Subsc
 has the same `foreign_id` changes it; what is so already changes nothing and leaves no trace.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 import msgspec
@@ -26,6 +26,7 @@ from clarion.features.activity.activity import (
 )
 from clarion.features.activity.changes import WINDOW, data_of
 from clarion.features.activity.log import NEWEST_MS, NOTHING, topic_of
+from clarion.features.activity.news import News, Notice
 from clarion.ids import Ids
 from clarion.settings import Limits
 from clarion.storage import Store, Tx
@@ -49,16 +50,28 @@ class Streams:
     Args:
         store: Where they are.
         engine: Tells subscribers of changes.
-        limits: `publication_bytes`, `activity_days`.
+        limits: `publication_bytes`, `activity_days`, `activity_written_followers`.
         clock: Time of changes.
+        news: Tells whoever keeps timelines true.
+        woken: Called when there is a job to do.
         ids: For ids, and for the marks of the logs.
     """
 
     def __init__(
-        self, store: Store, engine: TopicEngine, limits: Limits, *, clock: Clock, ids: Ids
+        self,
+        store: Store,
+        engine: TopicEngine,
+        limits: Limits,
+        *,
+        news: News,
+        woken: Callable[[], None],
+        clock: Clock,
+        ids: Ids,
     ) -> None:
         self._store = store
         self._engine = engine
+        self._news = news
+        self._woken = woken
         self._limits = limits
         self._clock = clock
         self._ids = ids
@@ -100,8 +113,12 @@ class Streams:
             body,
             self._ids.mark(),
             now_ms,
+            self._limits.activity_written_followers,
+            msgspec.json.encode({"stream": stream}).decode(),
         )
         added: sql.Added = (await self._store.apply(sql.ADD, [row]))[0]
+        if added.followers:
+            self._woken()
         kept = sql.ActivityRow(added.id, added.published_ms, foreign_id, body, now_ms)
         entry = Entry(
             added.off,
@@ -237,6 +254,7 @@ class Streams:
                 tx, tenant, stream, head, "expired", upto.id, row, head.items - gone
             )
         await self._engine.announce(topic_of(tenant, stream), head.epoch, [entry])
+        await self._news.tell(Notice(tenant, stream))
         return gone
 
     # ── parts ──
@@ -311,6 +329,7 @@ class Streams:
         self, tenant: str, stream: str, epoch: str, entry: Entry, row: sql.ActivityRow
     ) -> Written:
         await self._engine.announce(topic_of(tenant, stream), epoch, [entry])
+        await self._news.tell(Notice(tenant, stream, row.id))
         return Written(
             activity=activity_of(row.id, row),
             event=entry.event,  # type: ignore[arg-type]  # one of ours
@@ -362,7 +381,7 @@ def _actor(given: NewActivity, caller: Principal | None) -> str:
         if caller is not None and _is_bound(caller) and given.actor != caller.id:
             raise Forbidden("you are the actor of what you add")
         return given.actor
-    if caller is None or not _is_bound(caller):
+    if caller is None or caller.kind != "user":
         raise Invalid(faults=[Fault("/actor", "is missing")])
     return caller.id
 

@@ -1,28 +1,55 @@
-"""Timelines: the activities of all streams that somebody follows, merged on reading.
+"""Timelines: the activities of all streams that somebody follows, newest first.
 
-Nothing is written for a follower, so adding to a stream costs the same however many follow it, a stream that is followed is there with all
-its past, and one that is followed no longer is gone. Reading merges the streams from the newest down and touches only those that have
-something on the page.
+What is followed is written out by jobs (`writing`), as far as that is worth it: up to how far is known at each moment, and what is not written
+is merged on reading, from the newest down, so that only those streams are read that have something on the page. So a timeline has what
+was answered, the moment that it was answered, whether it is written out by then or never will be.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
 from clarion.clock import Clock, as_datetime
-from clarion.errors import Fault, Invalid, TooMany
-from clarion.features.activity.activity import Activity, activity_of
+from clarion.errors import Fault, Invalid, ServerError, TooMany
+from clarion.features.activity.activity import Told, told_of
 from clarion.features.activity.log import NEWEST_MS
-from clarion.features.activity.streams import PAGE, PAGE_MAX, place_of
+from clarion.features.activity.news import News, Notice
+from clarion.features.activity.streams import DAY_MS, PAGE, PAGE_MAX, place_of
+from clarion.features.activity.viewing import MaySee
+from clarion.jobs import Queue
 from clarion.settings import Limits
 from clarion.storage import Store
 from clarion.storage import activity as rows
 from clarion.storage import follows as sql
-from clarion.telemetry import limit_exceeded
+from clarion.storage import timelines as written
+from clarion.telemetry import get_logger, limit_exceeded
+
+_log = get_logger(__name__)
 
 FOLLOWS_PAGE: Final = 1_000
+KEPT: Final = 300
+"""Activities of a timeline that are written out, and of a stream when somebody begins to follow it; further ones are merged on reading."""
+FILL_JOB: Final = "timelines.fill"
+
+Place = tuple[int, str]
+
+
+class Found(Struct, frozen=True):
+    """An activity of a timeline as it is stored."""
+
+    stream: str
+    id: str
+    published_ms: int
+    foreign_id: str
+    body: str
+    updated_ms: int
+
+    @property
+    def place(self) -> Place:
+        """Where it stands."""
+        return self.published_ms, self.id
 
 
 class Follow(Struct, frozen=True):
@@ -39,13 +66,6 @@ class FollowPage(Struct, frozen=True):
     more: Annotated[bool, Meta(description="There are further ones, behind the last one's name")]
 
 
-class Told(Struct, frozen=True):
-    """An activity of a timeline, and the stream that it is in."""
-
-    stream: str
-    activity: Activity
-
-
 class Timeline(Struct, frozen=True):
     """Activities of all that somebody follows, newest first."""
 
@@ -60,15 +80,22 @@ class Timelines:
 
     Args:
         store: Where it is.
+        queue: Takes the jobs that fill timelines.
+        news: Tells whoever keeps timelines true.
         limits: `activity_follows`.
         clock: For when somebody began to follow.
     """
 
-    def __init__(self, store: Store, limits: Limits, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, queue: Queue, news: News, limits: Limits, clock: Clock
+    ) -> None:
         self._store = store
+        self._queue = queue
+        self._news = news
         self._limits = limits
         self._clock = clock
 
+    # ── following ──
     async def follow(self, tenant: str, user: str, stream: str) -> Follow:
         """Follow a stream; following it already changes nothing. Whether they may read it is asked at the door, and again on reading.
 
@@ -76,24 +103,41 @@ class Timelines:
             TooMany: The user follows `limits.activity_follows` streams.
             StorageFull, Unavailable, OutcomeUnknown: Of the store.
         """
-        there = await self._store.fetch(sql.FIND, tenant=tenant, usr=user, stream=stream)
+        of = {"tenant": tenant, "usr": user}
+        there = await self._store.fetch(sql.FIND, **of, stream=stream)
         if there:
             return _follow(there[0])
+        now_ms = self._clock.now_ms()
         async with self._store.transaction() as tx:
-            await tx.execute(sql.HOLD, tenant=tenant, usr=user)
-            there = await tx.fetch(sql.FIND, tenant=tenant, usr=user, stream=stream)
+            await tx.execute(sql.HOLD, **of)
+            there = await tx.fetch(sql.FIND, **of, stream=stream)
             if there:
                 return _follow(there[0])
-            count = (await tx.fetch(sql.COUNT, tenant=tenant, usr=user))[0].follows
-            if count >= self._limits.activity_follows:
-                limit_exceeded.labels("activity_follows").inc()
-                raise TooMany(
-                    f"{user} follows {count} streams (limits.activity_follows)",
-                    limit=self._limits.activity_follows,
-                )
-            now_ms = self._clock.now_ms()
-            await tx.execute(sql.ADD, tenant=tenant, usr=user, stream=stream, now_ms=now_ms)
-            await tx.execute(sql.SET_COUNT, tenant=tenant, usr=user, follows=count + 1)
+            who = (await tx.fetch(sql.FOLLOWER, **of))[0]
+            self._check_room(user, who.follows)
+            await tx.execute(sql.ADD, **of, stream=stream, now_ms=now_ms)
+            await tx.execute(sql.FOLLOWED, tenant=tenant, stream=stream)
+            past = await tx.fetch(
+                rows.BELOW,
+                tenant=tenant,
+                stream=stream,
+                before_ms=NEWEST_MS,
+                before_id="",
+                n=KEPT + 1,
+            )
+            floor_ms, wants_ms = who.floor_ms, who.wants_ms
+            if len(past) > KEPT:
+                floor_ms = max(floor_ms, past[-1].published_ms)
+                wants_ms = max(wants_ms, past[-1].published_ms)
+            copies = [
+                written.Copy(tenant, user, row.published_ms, row.id, stream)
+                for row in past
+                if row.published_ms > wants_ms
+            ]
+            if copies:
+                await tx.apply(written.COPY, copies)
+            await tx.execute(sql.COUNT, **of, more=1, floor_ms=floor_ms, wants_ms=wants_ms)
+        await self._news.tell(Notice(tenant, user=user))
         return Follow(stream, as_datetime(now_ms))
 
     async def unfollow(self, tenant: str, user: str, stream: str) -> None:
@@ -102,12 +146,16 @@ class Timelines:
         Raises:
             StorageFull, Unavailable, OutcomeUnknown: Of the store.
         """
+        of = {"tenant": tenant, "usr": user}
         async with self._store.transaction() as tx:
-            await tx.execute(sql.HOLD, tenant=tenant, usr=user)
-            gone = await tx.execute(sql.REMOVE, tenant=tenant, usr=user, stream=stream)
-            if gone:
-                count = (await tx.fetch(sql.COUNT, tenant=tenant, usr=user))[0].follows
-                await tx.execute(sql.SET_COUNT, tenant=tenant, usr=user, follows=count - 1)
+            await tx.execute(sql.HOLD, **of)
+            if not await tx.execute(sql.REMOVE, **of, stream=stream):
+                return
+            who = (await tx.fetch(sql.FOLLOWER, **of))[0]
+            await tx.execute(sql.COUNT, **of, more=-1, floor_ms=who.floor_ms, wants_ms=who.wants_ms)
+            await tx.execute(sql.UNFOLLOWED, tenant=tenant, stream=stream)
+            await tx.execute(written.FORGET_STREAM, **of, stream=stream)
+        await self._news.tell(Notice(tenant, user=user))
 
     async def follows(
         self, tenant: str, user: str, after: str = "", limit: int = 100
@@ -118,6 +166,7 @@ class Timelines:
         )
         return FollowPage([_follow(row) for row in found[:limit]], len(found) > limit)
 
+    # ── reading ──
     async def page(
         self,
         tenant: str,
@@ -125,7 +174,7 @@ class Timelines:
         cursor: str | None = None,
         limit: int = PAGE,
         *,
-        may_see: Callable[[str], bool] = lambda stream: True,
+        may_see: MaySee = lambda stream: True,
     ) -> Timeline:
         """Activities of all streams that a user follows, newest first.
 
@@ -142,29 +191,102 @@ class Timelines:
         if not 1 <= limit <= PAGE_MAX:
             raise Invalid(faults=[Fault("?limit", f"1 to {PAGE_MAX}")])
         before = (NEWEST_MS, "") if cursor is None else place_of(cursor)
-        found = await self._merge(tenant, user, before, limit + 1, may_see)
-        items = [Told(stream, activity_of(row.id, row)) for stream, row in found[:limit]]
+        found = await self.newest(tenant, user, limit + 1, before, may_see)
         more = len(found) > limit
-        last = found[limit - 1][1] if more else None
-        return Timeline(items, f"{last.published_ms}.{last.id}" if last else None)
+        last = found[limit - 1] if more else None
+        return Timeline(
+            [told_of(each.stream, each.id, each) for each in found[:limit]],
+            f"{last.published_ms}.{last.id}" if last else None,
+        )
+
+    async def newest(
+        self,
+        tenant: str,
+        user: str,
+        most: int,
+        before: Place = (NEWEST_MS, ""),
+        may_see: MaySee = lambda stream: True,
+    ) -> list[Found]:
+        """The newest `most` activities below a place, of all streams."""
+        # Before the rows: a stream that is not behind now has all in them.
+        behind = await self._store.fetch(
+            written.BEHIND, tenant=tenant, usr=user, before_ms=before[0]
+        )
+        floor_ms, found = await self._written(tenant, user, most, before, may_see)
+        if behind and floor_ms < sql.NEVER_MS:
+            merged = await self._merge(tenant, behind, before, most, may_see)
+            found = _together(found, [each for each in merged if each.published_ms > floor_ms])
+        if len(found) < most and floor_ms >= 0:
+            below = min(before, (floor_ms + 1, ""))
+            found = found + await self.merged(tenant, user, most - len(found), below, may_see)
+        return found[:most]
+
+    async def merged(
+        self,
+        tenant: str,
+        user: str,
+        most: int,
+        before: Place = (NEWEST_MS, ""),
+        may_see: MaySee = lambda stream: True,
+    ) -> list[Found]:
+        """The same from the streams alone, whatever is written out."""
+        sources = await self._store.fetch(
+            written.SOURCES, tenant=tenant, usr=user, before_ms=before[0]
+        )
+        return await self._merge(tenant, sources, before, most, may_see)
+
+    async def _written(
+        self, tenant: str, user: str, most: int, before: Place, may_see: MaySee
+    ) -> tuple[int, list[Found]]:
+        """The floor, and at most `most` rows above it. Who has not looked for a day gets their timeline filled anew."""
+        found: list[Found] = []
+        floor_ms, is_first = -1, before == (NEWEST_MS, "")
+        while len(found) < most:
+            some = await self._store.fetch(
+                written.PAGE,
+                tenant=tenant,
+                usr=user,
+                before_ms=before[0],
+                before_id=before[1],
+                n=most,
+            )
+            if not some:
+                return -1, []  # nobody who has ever followed anything
+            if is_first and self._clock.now_ms() - some[0].read_ms >= DAY_MS:
+                await self._fill(tenant, user)
+            is_first = False
+            floor_ms = max(floor_ms, some[0].floor_ms)
+            there = [_found(row, row.stream) for row in some if row.stream is not None]
+            found += (each for each in there if may_see(each.stream))
+            if len(there) < most:
+                break
+            before = there[-1].place
+        return floor_ms, found
+
+    async def _fill(self, tenant: str, user: str) -> None:
+        job = self._queue.job(FILL_JOB, {"user": user}, tenant=tenant, id=f"timeline:{user}")
+        try:
+            await self._queue.enqueue(job)
+        except ServerError as exc:
+            # Reading goes on without it: what is not written is merged.
+            _log.warning("a timeline will not be filled", error=exc.code)
 
     async def _merge(
         self,
         tenant: str,
-        user: str,
-        before: tuple[int, str],
+        sources: Sequence[written.Source],
+        before: Place,
         most: int,
-        may_see: Callable[[str], bool],
-    ) -> list[tuple[str, rows.ActivityRow]]:
-        """The newest `most` activities below a place, of all streams.
+        may_see: MaySee,
+    ) -> list[Found]:
+        """The newest `most` activities below a place, of some streams.
 
         The streams come in the order of their newest activity there: once `most` are found, a stream that begins below them has nothing to
         give, nor have those behind it. So at most `most` streams are read, however many are followed (and those that begin in one millisecond).
         """
-        sources = await self._store.fetch(sql.SOURCES, tenant=tenant, usr=user, before_ms=before[0])
-        found: list[tuple[str, rows.ActivityRow]] = []
+        found: list[Found] = []
         for newest_ms, stream in _newest_first(sources):
-            if len(found) >= most and found[-1][1].published_ms > newest_ms:
+            if len(found) >= most and found[-1].published_ms > newest_ms:
                 break
             if not may_see(stream):
                 continue
@@ -176,19 +298,36 @@ class Timelines:
                 before_id=before[1],
                 n=most,
             )
-            found += ((stream, row) for row in some)
-            found.sort(key=_place, reverse=True)
-            del found[most:]
+            found = _together(found, [_found(row, stream) for row in some])[:most]
         return found
 
+    def _check_room(self, user: str, count: int) -> None:
+        most = self._limits.activity_follows
+        if count >= most:
+            limit_exceeded.labels("activity_follows").inc()
+            raise TooMany(f"{user} follows {count} streams (limits.activity_follows)", limit=most)
 
-def _newest_first(sources: Sequence[sql.Source]) -> list[tuple[int, str]]:
+
+def _newest_first(sources: Sequence[written.Source]) -> list[tuple[int, str]]:
     there = [(each.newest_ms, each.stream) for each in sources if each.newest_ms is not None]
     return sorted(there, reverse=True)
 
 
-def _place(told: tuple[str, rows.ActivityRow]) -> tuple[int, str]:
-    return told[1].published_ms, told[1].id
+def _together(one: Sequence[Found], other: Sequence[Found]) -> list[Found]:
+    """Both, each activity once, newest first."""
+    there = {(each.place, each.stream): each for each in (*one, *other)}
+    return [there[key] for key in sorted(there, reverse=True)]
+
+
+def _found(row: rows.ActivityRow | written.ToldRow, stream: str) -> Found:
+    return Found(
+        stream,
+        row.id,
+        row.published_ms,
+        row.foreign_id,
+        row.body,
+        row.updated_ms,
+    )
 
 
 def _follow(row: sql.FollowRow) -> Follow:
