@@ -1,10 +1,13 @@
 """Who is in rooms and not to be seen there, of this node's users."""
 
+import asyncio
 from collections.abc import Callable
 
+from clarion.errors import ClarionError
 from clarion.features.presence.agenda import Agenda
 from clarion.features.presence.people import People
 from clarion.features.presence.sizes import ROOM
+from clarion.telemetry import spawn
 from clarion.topics import Topic
 
 
@@ -22,6 +25,9 @@ class Hidden:
         self._agenda = agenda
         self._is_here = is_here
         self._known: dict[tuple[str, str], bool] = {}
+        # Who is to be read: whoever asks in one turn of the loop is read together.
+        self._asked: dict[tuple[str, str], asyncio.Future[bool]] = {}
+        self._reading: asyncio.Task[None] | None = None
         # How many users have chosen anew: what was read before that may not be so any more.
         self._heard = 0
 
@@ -34,7 +40,7 @@ class Hidden:
         key = tenant, user
         while key not in self._known:
             heard = self._heard
-            is_hidden = await self._read(key)
+            is_hidden = await self._ask(key)
             if not self._is_here(tenant, user):
                 return  # they went meanwhile
             if heard == self._heard:
@@ -79,5 +85,28 @@ class Hidden:
         ]
 
     async def _read(self, key: tuple[str, str]) -> bool:
-        tenant, user = key
-        return await self._people.visibility(tenant, user) != "everyone"
+        return await self._people.visibility(*key) != "everyone"
+
+    def _ask(self, key: tuple[str, str]) -> "asyncio.Future[bool]":
+        if not self._asked:
+            self._reading = spawn(self._answer(), name="presence: who is hidden")
+        if key not in self._asked:
+            self._asked[key] = asyncio.get_running_loop().create_future()
+        # Several may wait for it, one of whom may be cancelled.
+        return asyncio.shield(self._asked[key])
+
+    async def _answer(self) -> None:
+        asked, self._asked = self._asked, {}
+        try:
+            found = await self._people.visibilities(list(asked))
+        except ClarionError as exc:
+            for each in asked.values():
+                each.set_exception(exc)
+                each.exception()
+        except BaseException:
+            for each in asked.values():
+                each.cancel()
+            raise
+        else:
+            for each, visibility in zip(asked.values(), found, strict=True):
+                each.set_result(visibility != "everyone")

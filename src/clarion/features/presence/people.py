@@ -49,8 +49,12 @@ class People:
         Raises:
             Unavailable: The database is not there now; likewise of all that follows.
         """
-        (row,) = await self._store.apply(sql.PEOPLE, [sql.User(tenant, user)])
-        return NAMES[self.chosen(row.visibility)]
+        return (await self.visibilities([(tenant, user)]))[0]
+
+    async def visibilities(self, users: Sequence[tuple[str, str]]) -> list[Visibility]:
+        """The same of many, each a tenant and a user, in their order."""
+        rows = await self._store.apply(sql.PEOPLE, [sql.User(*each) for each in users])
+        return [NAMES[self.chosen(row.visibility)] for row in rows]
 
     async def choose(self, tenant: str, user: str, visibility: Visibility) -> None:
         """Say who may see that a user is here; it holds everywhere as soon as nodes have heard of it."""

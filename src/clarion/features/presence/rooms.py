@@ -116,7 +116,7 @@ class Rooms:
             user = user_of(principal)
             await self.kind.admit("publish", principal, topic)
             await self._hidden.load(topic.tenant, user)
-        return await self.sizes.topic_for(topic, wish.mode)
+        return await self.sizes.topic_for(topic, wish.mode, self._here(topic))
 
     def _began(
         self, topic: Topic, socket: Any, principal: Principal | None, params: Mapping[str, Any]
@@ -158,9 +158,13 @@ class Rooms:
     def _enter(self, topic: Topic, socket: Any, user: str, words: Words, *, via: str = "") -> None:
         room = self._agenda.rooms.get(topic)
         if room is None or user not in room.people:
-            self.sizes.check(topic, 0 if room is None else len(room.people))
+            self.sizes.check(topic, self._here(topic))
         is_hidden = (topic.tenant, user) in self._hidden
         self.places.enter(topic, socket, user, words, via=via, is_hidden=is_hidden)
+
+    def _here(self, topic: Topic) -> int:
+        room = self._agenda.rooms.get(topic)
+        return 0 if room is None else len(room.people)
 
     def _watch(self, topic: Topic, begins: bool) -> None:
         self.sizes.watch(topic, begins)

@@ -72,13 +72,13 @@ class Sizes:
             return "count"
         return "changes" if wanted == "changes" or users > self._settings.full else "full"
 
-    async def topic_for(self, room: Topic, wanted: Mode) -> Topic:
-        """The topic that a subscriber gets.
+    async def topic_for(self, room: Topic, wanted: Mode, here: int) -> Topic:
+        """The topic that a subscriber gets, in a room with so many users of this node, of whom some may not be written yet.
 
         Raises:
             Unavailable: The store is not there now.
         """
-        mode = self.mode(await self._store.count(room), wanted)
+        mode = self.mode(max(here, await self._store.count(room)), wanted)
         return Topic(room.tenant, KINDS[mode], room.name)
 
     def check(self, room: Topic, here: int) -> None:
