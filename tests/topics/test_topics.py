@@ -520,8 +520,19 @@ def nested(levels: int) -> Any:
 @pytest.mark.parametrize("data", [nested(25), 10**20, [-(2**53)]])
 async def test_what_no_client_could_be_sent_is_not_taken(house: House, data: Any) -> None:
     """A value that fits into a publication, and not into a state with all that is around it, would keep everybody from subscribing."""
+
+    async def vote(call: Call, given: Publish) -> Published:
+        raise AssertionError("what cannot be sent reaches no kind")
+
+    house.topics.add(
+        "poll", "map", rights={"subscribe": SignedIn(), "publish": SignedIn()}, publish=vote
+    )
     socket = house.socket()
     error = await house.error(socket, "publish", "board:x", key="a", data=data)
+    assert (error["code"], error["errors"][0]["pointer"]) == ("invalid", "/data")
+    error = await house.error(socket, "subscribe", "board:x", params={"a": data})
+    assert (error["code"], error["errors"][0]["pointer"]) == ("invalid", "/params")
+    error = await house.error(socket, "publish", "poll:x", event="vote", data=data)
     assert (error["code"], error["errors"][0]["pointer"]) == ("invalid", "/data")
     await house.ask(socket, "publish", "board:x", key="a", data=nested(24))
     assert is_plain([await house.ask(socket, "subscribe", "board:x")], 1)

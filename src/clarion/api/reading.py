@@ -1,6 +1,6 @@
 """From a request to structs: the body, the query, the path and the headers, each checked before a handler sees it.
 
-JSON is read as `/v1` promises: at most 32 levels, no name twice in one object, numbers that JavaScript can hold, text without
+JSON is read as `/v1` promises: at most 24 levels, no name twice in one object, numbers that JavaScript can hold, text without
 U+0000 and without half of a surrogate pair. What does not parse is 400, what parses and is not asked for is 422 with a pointer.
 """
 
@@ -29,7 +29,7 @@ from clarion.telemetry import limit_exceeded
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
 
-MAX_DEPTH = 32
+MAX_DEPTH = jsontext.INNER_DEPTH  # what comes by HTTP is sent on to sockets inside of something
 # Stands in a path for a slash of a name. No path has one otherwise: what is not printable is refused before.
 MARKED_SLASH = "\x1f"
 # Fully described recipients (limits.recipients of them) have some ten members each; the body's size bounds the rest.

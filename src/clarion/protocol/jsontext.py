@@ -18,6 +18,7 @@ from clarion.errors import ProtocolError, UsageError
 # ECMAScript's Number.MAX_SAFE_INTEGER: beyond it a client in JavaScript loses digits without a word.
 MAX_SAFE_INTEGER: Final = 2**53 - 1
 MAX_DEPTH: Final = 32  # arrays and objects inside each other, incl. the outermost
+INNER_DEPTH: Final = 24  # of a value that is kept, to be sent inside of something: an ack, its snapshot, the items of that, one item …
 
 # ---- Writing ----
 

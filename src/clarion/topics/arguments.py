@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from clarion.errors import Fault, Invalid
+from clarion.protocol import jsontext
 from clarion.telemetry import limit_exceeded
 from clarion.topics.stream import Position
 
@@ -15,7 +16,7 @@ class Rewind(Struct, frozen=True, forbid_unknown_fields=True):
     """Publications from before the subscription: the newest `count`, or those not older than `since_ms` (ms since 1970), or both."""
 
     count: Annotated[int, Meta(ge=1, le=1_000)] | None = None
-    since_ms: Annotated[int, Meta(ge=0)] | None = None
+    since_ms: Annotated[int, Meta(ge=0, le=2**53 - 1)] | None = None
 
 
 class SubscribeArgs(Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,3 +105,14 @@ def check_text(member: str, text: str) -> None:
             "a name has neither control characters nor half characters",
             faults=[Fault(f"/{member}", "a control character, or half a character")],
         )
+
+
+def check_json(member: str, value: Any) -> None:
+    """Refuse a value that could be kept, and then be sent to nobody.
+
+    Raises:
+        Invalid: It is nested too deep, or has a whole number beyond 2^53.
+    """
+    if not jsontext.is_plain([value], jsontext.MAX_DEPTH - jsontext.INNER_DEPTH):
+        detail = f"more than {jsontext.INNER_DEPTH} levels of arrays and objects, or a whole number beyond 2^53"
+        raise Invalid(faults=[Fault(f"/{member}", detail)])

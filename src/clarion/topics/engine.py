@@ -39,7 +39,7 @@ from clarion.telemetry import (
 )
 from clarion.topics import answers
 from clarion.topics.answers import Subscribed
-from clarion.topics.arguments import Rewind, SubscribeArgs
+from clarion.topics.arguments import Rewind, SubscribeArgs, check_json
 from clarion.topics.books import Books, channel
 from clarion.topics.ending import Ending
 from clarion.topics.filters import compile_filter
@@ -161,6 +161,7 @@ class TopicEngine:
         topic = asked = parse("" if principal is None else principal.tenant, wish.topic)
         kind = self._kinds.find(topic.kind)
         matches = None if wish.filter is None else compile_filter(wish.filter)
+        check_json("params", wish.params)
         with self.deciding(socket, wish.topic):
             await kind.admit("subscribe", principal, topic)
             check_wish(kind, wish)

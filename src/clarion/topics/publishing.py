@@ -8,10 +8,9 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from clarion.auth.principal import Principal
 from clarion.errors import Fault, Invalid, TooLarge
-from clarion.protocol import jsontext
 from clarion.settings import Limits
 from clarion.telemetry import limit_exceeded
-from clarion.topics.arguments import check_name, check_text
+from clarion.topics.arguments import check_json, check_name, check_text
 from clarion.topics.changes import ABSENT, ANYWAY, APPEND, PRESENT, REMOVE, SET, Change, Guard, Item
 from clarion.topics.filters import TAG_CHARS, VALUE_CHARS
 from clarion.topics.kinds import Durability, Topic
@@ -19,8 +18,6 @@ from clarion.topics.live import Peer
 
 TAGS: Final = 16
 ID_BYTES: Final = 128
-AROUND: Final = 8
-"""Levels that an answer may put around the data of a publication: the ack, its snapshot, the items of that, one item, a kind's own."""
 _encode: Final = msgspec.json.Encoder().encode
 # Floats are read by Python: see protocol.jsontext.
 _decode: Final = msgspec.json.Decoder(float_hook=float).decode
@@ -182,8 +179,5 @@ def _json(data: Any, limit: int) -> Any:
             size=len(text),
         )
     value = _decode(text)
-    if not jsontext.is_plain([value], AROUND):
-        levels = jsontext.MAX_DEPTH - AROUND
-        detail = f"more than {levels} levels of arrays and objects, or a whole number beyond 2^53"
-        raise Invalid(f"the data has {detail}", faults=[Fault("/data", detail)])
+    check_json("data", value)
     return value

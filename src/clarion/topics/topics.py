@@ -20,6 +20,7 @@ from clarion.clock import Clock
 from clarion.errors import Conflict, Fault, Invalid, ServerError, UsageError
 from clarion.settings import Limits
 from clarion.telemetry import get_logger, publications, spawn
+from clarion.topics.arguments import check_json
 from clarion.topics.asking import Ask
 from clarion.topics.changes import REMOVE, Change, Guard, Item
 from clarion.topics.conflation import Conflator
@@ -218,6 +219,7 @@ class Topics:
             Invalid, TooLarge, TooMany, Conflict, Unavailable: As `publish`.
         """
         if kind.publish is not None:
+            check_json("data", given.data)
             answer: Published = await kind.publish(call, given)
             return answer
         return await self.append(kind, call, given)
