@@ -124,10 +124,11 @@ export class Topic<State> implements Readable<TopicView<State>> {
 
   /** Ends the subscription, whoever watches. The state stays. */
   end(): void {
-    const wasLive = this.getSnapshot().status === "live";
+    const { status } = this.getSnapshot();
     this.#leave();
     this.#set({ status: "idle" });
-    if (wasLive && this.#connection.isUp) {
+    // Also while an answer is awaited: it calls the question off, or the server would go on sending to nobody.
+    if ((status === "live" || status === "subscribing") && this.#connection.isUp) {
       // Whether or not the answer comes, nothing more is done here.
       this.#connection.request("unsubscribe", { topic: this.#wireName }).catch(() => undefined);
     }

@@ -174,6 +174,17 @@ test("components that come and go share one subscription; it ends a moment after
   expect(asked()).toHaveLength(2);
 });
 
+test("whoever leaves before the answer has come calls the question off", async () => {
+  const { server, topic, view } = await setup();
+  server.isSlow = true;
+  topic.subscribe(() => undefined)();
+  await vi.advanceTimersByTimeAsync(2_000);
+  server.release();
+  await settle();
+  expect(view().status).toBe("idle");
+  expect(server.requests.map(({ name }) => name)).toEqual(["subscribe", "unsubscribe"]);
+});
+
 test("a hundred mounts and unmounts leave one subscription and no timers", async () => {
   const { server, topic, connection } = await setup();
   for (let n = 0; n < 100; n++) topic.subscribe(() => undefined)();
