@@ -231,18 +231,18 @@ async def test_whoever_is_in_is_asked_about_again() -> None:
     house, ann, late = House(), Socket("a"), Socket("l")
     await house.subscribe(ANN, ann)
     await house.subscribe(ANN, late)
-    house.bench.engine.recheck()
+    await house.bench.engine.recheck()
     await settle(lambda: house.app.count == 3)
     assert (house.app.count, ann.ended) == (3, [])  # two sockets of one user are one question
     house.bench.engine.unsubscribe(late, "room:x")
     house.app.members = set()
-    house.bench.engine.recheck()
+    await house.bench.engine.recheck()
     await settle(lambda: bool(ann.ended))
     assert [(each["code"], each["reason"]) for each in ann.ended] == [(3500, "revoked")]
 
     house.app.members = {"ann"}
     await house.subscribe(ANN, late)
     house.app.fails = Unavailable("away")
-    house.bench.engine.recheck()
+    await house.bench.engine.recheck()
     await settle(lambda: bool(late.ended))
     assert [(each["code"], each["reason"]) for each in late.ended] == [(3011, "unconfirmed")]

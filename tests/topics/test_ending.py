@@ -77,7 +77,7 @@ async def test_a_token_of_its_own_grants_one_topic_until_it_ends(desk: Desk) -> 
     """Without it the topic is forbidden; at its end the subscription ends with 3501, and with a new one it goes on."""
     assert (await desk.ask(None))["error"]["code"] == "forbidden"
     assert (await desk.ask("for x"))["recovered"] is False
-    desk.bench.engine.recheck()
+    await desk.bench.engine.recheck()
     desk.bench.clock.advance(9.9)
     desk.bench.engine.expire()
     assert desk.socket.ended == []

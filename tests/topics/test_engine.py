@@ -269,6 +269,29 @@ async def test_a_subscriber_who_is_further_than_the_answer_is_not_disturbed(benc
     assert bench.log.reads == 0
 
 
+async def test_a_check_of_many_leaves_the_others_a_turn(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """100,000 subscriptions are looked at for seconds, and nobody's messages wait for that."""
+    monkeypatch.setattr("clarion.topics.engine.AT_ONCE", 2)
+    for number in range(6):
+        await bench.subscribe(Socket(str(number)))
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    working = spawn(others(), name="others")
+    await bench.engine.recheck()
+    after_rights, turns = turns, 0
+    await bench.engine.check_positions()
+    working.cancel()
+    assert min(after_rights, turns) >= 2
+
+
 async def test_positions_are_checked_by_a_timer() -> None:
     bench = Bench(Limits(position_check_s=0.01))
     bench.engine.start()
@@ -504,10 +527,10 @@ async def test_a_credential_that_runs_out_ends_what_it_opened(bench: Bench) -> N
     lasting, ending = Socket("lasting"), Socket("ending")
     await bench.subscribe(lasting, INBOX)
     await bench.engine.subscribe(ending, brief, SubscribeArgs("own:ada"))
-    bench.engine.recheck()
+    await bench.engine.recheck()
     assert ending.ended == []
     bench.clock.advance(1)
-    bench.engine.recheck()
+    await bench.engine.recheck()
     assert ending.ended == [{"topic": "own:ada", "code": 3501, "reason": "token_expired"}]
     assert lasting.ended == []
 
@@ -530,7 +553,7 @@ async def test_a_socket_that_closes_under_a_delivery_disturbs_nobody(bench: Benc
     ending = msgspec.structs.replace(ADA, expires_ms=bench.clock.now_ms())
     for topic in (OPEN, INBOX):
         await bench.engine.subscribe(slow, ending, SubscribeArgs(topic.wire))
-    bench.engine.recheck()
+    await bench.engine.recheck()
     assert len(slow.ended) == 1
 
 
@@ -541,7 +564,7 @@ async def test_a_right_that_is_lost_ends_the_subscription(bench: Bench) -> None:
         socket, Principal(id="eve", topics=grants), SubscribeArgs(OPEN.wire)
     )
     grants.clear()
-    bench.engine.recheck()
+    await bench.engine.recheck()
     assert socket.ended[0]["code"] == 3500
     assert subscription.has_ended
 

@@ -7,9 +7,9 @@ cannot tell, the subscription ends with 3010 and the client comes back with its 
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -49,7 +49,10 @@ from clarion.topics.stream import Entry, Position, Reason, Recovered, compare, r
 
 _log = get_logger(__name__)
 
+T = TypeVar("T")
+
 TOPS_AT_ONCE = 500  # topics in one question to a log
+AT_ONCE = 500  # subscriptions that are looked at in a row, some ms; then others have a turn
 OVERTAKEN_S = 0.05  # announcements of two writers, or of two nodes, may pass each other
 ASKED_AT_ONCE = 64  # questions to the application
 CATCH_UP_S = 0.5  # until a client hears of what was skipped
@@ -311,11 +314,13 @@ class TopicEngine:
         if (feed := self._books.feeds.get(topic)) is not None:
             self._deliver(feed, epoch, entries)
 
-    def recheck(self) -> None:
+    async def recheck(self) -> None:
         """End the subscriptions whose credential has run out or whose right was taken back."""
         now_ms = self._clock.now_ms()
         asked: list[Subscription] = []
-        for subscription in self._books.all():
+        async for subscription in _in_turns(self._books.all()):
+            if subscription.has_ended:
+                continue
             principal, feed = subscription.principal, subscription.feed
             if principal is not None and principal.has_expired(now_ms):
                 self._end(subscription, CloseCode.TOKEN_EXPIRED)
@@ -361,8 +366,8 @@ class TopicEngine:
             if (feed := self._books.feeds.get(topic)) is not None:
                 feeds.setdefault(feed.kind.name, []).append(feed)
         for some in feeds.values():
-            for at in range(0, len(some), TOPS_AT_ONCE):
-                await self._check(some[at : at + TOPS_AT_ONCE])
+            for slice in _slices(some):
+                await self._check(slice)
 
     # ── subscribing ──
 
@@ -476,7 +481,7 @@ class TopicEngine:
         ]
         tops = await feeds[0].kind.log.top([feed.topic for feed in feeds])
         top_of = {feed.topic: top for feed, top in zip(feeds, tops, strict=True)}
-        for subscription, position in before:
+        async for subscription, position in _in_turns(before):
             top = top_of[subscription.feed.topic]
             result = compare(position, subscription.position or position, top)
             position_checks.labels(result).inc()
@@ -487,7 +492,7 @@ class TopicEngine:
         while True:
             pause = self._limits.position_check_s * self._ids.uniform(1 - SPREAD, 1 + SPREAD)
             await asyncio.sleep(pause)
-            self.recheck()
+            await self.recheck()
             await self._try_check(None)
 
     async def _catch_up_forever(self) -> None:
@@ -516,3 +521,25 @@ class TopicEngine:
         task = spawn(work, name=name)
         self._tasks[task] = None
         task.add_done_callback(lambda done: self._tasks.pop(done, None))
+
+
+def _slices(feeds: Sequence[Feed]) -> Iterator[list[Feed]]:
+    """What is asked about in one question: so many topics, and about so many subscriptions."""
+    slice: list[Feed] = []
+    count = 0
+    for feed in feeds:
+        slice.append(feed)
+        count += len(feed.subscriptions)
+        if len(slice) == TOPS_AT_ONCE or count >= AT_ONCE:
+            yield slice
+            slice, count = [], 0
+    if slice:
+        yield slice
+
+
+async def _in_turns(what: Sequence[T]) -> AsyncIterator[T]:
+    """Each of them; after some the rest of the process has a turn: 100,000 subscriptions take seconds."""
+    for place, each in enumerate(what, 1):
+        yield each
+        if place % AT_ONCE == 0:
+            await asyncio.sleep(0)
