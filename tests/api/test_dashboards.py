@@ -143,3 +143,44 @@ async def test_where_a_widget_is_fetched_and_who_is_told_is_not_for_viewers(site
     [widget] = (await ann.get(AT)).json()["definition"]["widgets"]
     assert widget["source"] == {"every_s": 5.0}
     assert widget["alerts"] == [{"id": "hot", "above": 80.0}]
+
+
+async def test_what_is_enormous_is_refused_by_name(site: Site, http: httpx.AsyncClient) -> None:
+    """Values of a megabyte, thousands of widgets, batches for a widget that is not there: bounded, and the dashboard stays as it is."""
+    given = {"key": "visitors", "data": "x" * 1_000_000}
+    problem(await http.post(PUSH, json=given), 413, "too_large")
+    table = {"type": "table", "id": "rows", "columns": [{"id": "a"}]}
+    assert (await http.put(AT, json={"widgets": [*WIDGETS, table]})).status_code == 200
+    rows = {f"{n}": {"a": 1} for n in range(3_000)}
+    answer = problem(await http.post(PUSH, json={"key": "rows", "data": rows}), 422, "invalid")
+    assert answer["errors"][0] == {"pointer": "/data", "detail": "at most 500 members"}
+    many = [{"type": "text", "id": f"t{n}"} for n in range(5_000)]
+    answer = problem(await http.put(AT, json={"widgets": many}), 422, "invalid")
+    assert "limits.dashboard_widgets" in answer["errors"][0]["detail"]
+    alerts = [{"id": f"a{n}", "above": 1, "trigger": {"x": "y" * 10_000}} for n in range(8)]
+    strong = await back_end(site, "dashboards:*", "notifications:send")
+    site.triggers.check = lambda _: None  # type: ignore[method-assign]
+    body = {"widgets": [{"type": "gauge", "id": f"g{n}", "alerts": alerts} for n in range(4)]}
+    problem(await strong.put(AT, json=body), 413, "too_large")
+    times = [[0], [2**62], [-1], [site.clock.now_ms() / 1000]]
+    for t in times:
+        given = {"event": "append", "key": "orders", "data": {"t": t, "v": [[1]]}}
+        answer = problem(await http.post(PUSH, json=given), 422, "invalid")
+        assert answer["errors"][0]["pointer"] == "/data/t/0"
+    batch = [{"topic": "dashboard:sales", "key": f"none{n}", "data": n} for n in range(1_000)]
+    results = (await http.post("/v1/publications", json={"publications": batch})).json()["results"]
+    assert {each["error"]["code"] for each in results} == {"not_found"}
+    items = (await http.get("/v1/topics/dashboard:sales")).json()["snapshot"]["items"]
+    assert [item["key"] for item in items] == ["definition"]
+
+
+async def test_another_tenants_dashboard_is_another(site: Site, http: httpx.AsyncClient) -> None:
+    """Of the same name: neither read nor given anything, and nobody hears that there is one."""
+    await http.post(PUSH, json={"key": "visitors", "data": 42})
+    stranger = user(site, tenant="elsewhere", scope="dashboards:* topics:*")
+    problem(await stranger.get(AT), 404, "not_found")
+    problem(await stranger.post(PUSH, json={"key": "visitors", "data": 1}), 404, "not_found")
+    assert (await stranger.get("/v1/dashboards")).json()["items"] == []
+    assert (await stranger.put(AT, json={"title": "Mine"})).status_code == 200
+    problem(await stranger.post(PUSH, json={"key": "visitors", "data": 1}), 404, "not_found")
+    assert (await http.get(AT)).json()["definition"]["title"] == "Sales"

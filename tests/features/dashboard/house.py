@@ -21,7 +21,7 @@ from clarion.topics import Kinds, TopicEngine, Topics
 from clarion.topics.changes import state_after
 from clarion.topics.commands import Commands
 from clarion.topics.patches import apply_patch
-from clarion.topics.stores import MemoryStore
+from clarion.topics.stores import MemoryStore, TopicStore
 from clarion.topics.stream import Entry
 from tests.support.triggers import NotedTriggers
 from tests.topics.fakes import Socket, settle
@@ -39,7 +39,7 @@ class Node:
     def __init__(
         self,
         store: Store,
-        kept: MemoryStore,
+        kept: TopicStore,
         bus: LocalBus,
         clock: Clock,
         settings: DashboardSettings = SETTINGS,
@@ -142,12 +142,13 @@ async def nodes(
     count: int = 1,
     settings: DashboardSettings = SETTINGS,
     clock: Clock | None = None,
+    kept: TopicStore | None = None,
     **more: Any,
 ) -> AsyncIterator[list[Node]]:
     """Nodes of one server: they share the database, the topics' store and the bus."""
     clock = clock or ManualClock()
     store = await open_store(data_dir=folder / "data", clock=clock)
-    kept, bus = MemoryStore(clock=clock, ids=Ids.seeded(4)), LocalBus()
+    kept, bus = kept or MemoryStore(clock=clock, ids=Ids.seeded(4)), LocalBus()
     made = [Node(store, kept, bus, clock, settings, node=f"n{n}", **more) for n in range(count)]
     try:
         yield made

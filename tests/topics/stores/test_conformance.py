@@ -118,6 +118,17 @@ async def test_an_item_grows_and_the_log_has_only_what_came(store: TopicStore) -
     assert await state(store) == state_after({}, entries) == {"a": {"t": [2, 3]}}
 
 
+async def test_an_item_may_be_more_than_its_entry_says(store: TopicStore) -> None:
+    """What a kind keeps beside what subscribers see is in the item alone, and the next guard meets it."""
+    for n, guard in ((1, Guard("absent")), (2, Guard("at", 1))):
+        hides = Change(event="set", key="a", data={"n": n}, item={"n": n, "_": n}, guard=guard)
+        made = await add(store, hides)
+    assert made.outcomes[0].item is not None
+    assert made.outcomes[0].item.data == {"n": 1, "_": 1}
+    assert [entry.data for entry in (await store.read(MAP, 0, 9)).entries] == [{"n": 1}, {"n": 2}]
+    assert await state(store) == {"a": {"n": 2, "_": 2}}
+
+
 async def test_entries_tell_the_tags_that_an_item_had(store: TopicStore) -> None:
     """A subscriber that filters learns that an item left it: `was` has the former tags if they were others; a removal, its item's."""
     red, blue = {"team": "red"}, {"team": "blue"}

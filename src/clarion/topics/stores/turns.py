@@ -20,7 +20,7 @@ from clarion.storage import Store, Tx
 from clarion.storage import topics as sql
 from clarion.storage.transaction import refuse_inside, same
 from clarion.telemetry import spawn
-from clarion.topics.changes import APPEND, Item, Outcome
+from clarion.topics.changes import Item, Outcome
 from clarion.topics.kinds import Topic
 from clarion.topics.stores.base import REMEMBERED_MS, Keep
 from clarion.topics.stores.draft import Draft
@@ -29,6 +29,7 @@ from clarion.topics.stream import Position
 TOGETHER: Final = 1_000  # wishes, keys, ids and blocks of one transaction
 BLOCK: Final = 4_000  # bytes
 TRIES: Final = 5  # of finding the heads that have just been made: somebody may tidy them away
+_NOTHING: Final = object()
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
@@ -227,11 +228,10 @@ async def _write(
     for name, draft in drafts.items():
         if not draft.has_changed:
             continue
-        texts: dict[int, str] = {}
+        texts: dict[int, tuple[Any, str]] = {}
         for entry in draft.entries:
             data = text_of(entry.data)
-            if entry.event != APPEND:
-                texts[entry.offset] = data
+            texts[entry.offset] = entry.data, data
             marks = entry.offset, entry.mark, entry.prior
             tags = _tags(entry.tags), _tags(entry.was)
             entries.append(
@@ -241,9 +241,11 @@ async def _write(
             if item is None:
                 gone.append(sql.Key(*name, key))
                 continue
-            # Not in an entry: an item that was renewed, or has grown.
-            data = "null" if item.is_gone else texts.get(item.offset) or text_of(item.data)
-            items.append(_item_row(name, key, item, data))
+            # Not in an entry: an item that was renewed, has grown, or is more than its entry says.
+            value, data = texts.get(item.offset, (_NOTHING, ""))
+            if value is not item.data:
+                data = text_of(item.data)
+            items.append(_item_row(name, key, item, "null" if item.is_gone else data))
         ids += [
             sql.NewId(*name, id, made.offset, made.mark, now_ms)
             for id, made in draft.remembered.items()
