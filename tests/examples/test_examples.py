@@ -69,6 +69,40 @@ def test_the_activity_example_tells_who_did_what(server: Server, tmp_path: Path)
         ]
 
 
+def test_the_presence_examples_see_who_is_here(tmp_path: Path) -> None:
+    """A page enters, and sees itself come and type; a back end sees who is there, and nobody who is invisible."""
+    settings = {"CLARION_PRESENCE_OPEN": "lobby", "CLARION_PRESENCE_TICK_S": "0.02"}
+    with running(tmp_path, **settings) as server:
+        (tmp_path / "node_modules").symlink_to(MODULES)
+        script = _at(server, "presence.mjs", tmp_path)
+        pages = []
+        try:
+            for name in ("bob", "cleo"):
+                token = server.register(name)["access_token"]
+                page = subprocess.Popen(
+                    ["node", str(script)],
+                    env=os.environ | {"CLARION_TOKEN": token},
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+                pages.append(page)
+                assert page.stdout is not None
+                told = ""
+                while not told.endswith(f"{name} typing\n"):
+                    told = page.stdout.readline()
+                    assert told
+            key = server.key("presence:*", "topics:read")
+            out = _run(sys.executable, str(_at(server, "presence.py", tmp_path)), CLARION_KEY=key)
+        finally:
+            for page in pages:
+                page.kill()
+                page.wait()
+                assert page.stdout is not None
+                page.stdout.close()
+        assert out.splitlines()[:3] == ["ann offline []", "bob online ['']", "cleo offline []"]
+        assert "bob is in the lobby: online" in out
+
+
 def test_the_search_example_finds(server: Server, tmp_path: Path) -> None:
     """It prints what it says; twice is the same."""
     script = str(_at(server, "search.py", tmp_path))

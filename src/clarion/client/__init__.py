@@ -15,6 +15,7 @@ from clarion.client.calls import Accepted, ApiError, Call, Emitted, Key, NewKey,
 from clarion.client.dashboard_calls import Dashboard, Points
 from clarion.client.following import Change
 from clarion.client.http import AsyncClient, Client
+from clarion.client.presence_calls import Device, Member, MemberPage, UserStatus, Visibility
 from clarion.client.search_calls import Collection, Document, FacetCount, Results, Written
 from clarion.client.subscription import Topic
 from clarion.client.topic_calls import (
@@ -40,6 +41,7 @@ __all__ = [
     "Client",
     "Collection",
     "Dashboard",
+    "Device",
     "Document",
     "Emitted",
     "FacetCount",
@@ -47,6 +49,8 @@ __all__ = [
     "Item",
     "Key",
     "LostPublications",
+    "Member",
+    "MemberPage",
     "NewKey",
     "Occupancy",
     "Points",
@@ -57,5 +61,7 @@ __all__ = [
     "Socket",
     "State",
     "Topic",
+    "UserStatus",
+    "Visibility",
     "Written",
 ]

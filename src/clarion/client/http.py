@@ -13,6 +13,7 @@ from clarion.client.activity import ActivityCalls, AsyncActivityCalls
 from clarion.client.calls import Accepted, ApiError, Call
 from clarion.client.dashboards import AsyncDashboardCalls, DashboardCalls
 from clarion.client.line import Line
+from clarion.client.presence import AsyncPresenceCalls, PresenceCalls
 from clarion.client.realtime import AsyncRealtimeCalls, RealtimeCalls
 from clarion.client.search import AsyncSearchCalls, SearchCalls
 from clarion.client.subscription import Topic
@@ -85,7 +86,15 @@ class _Base:
         return given or self._ids.token()
 
 
-class Client(_Base, RealtimeCalls, TopicCalls, ActivityCalls, DashboardCalls, SearchCalls):
+class Client(
+    _Base,
+    RealtimeCalls,
+    TopicCalls,
+    PresenceCalls,
+    ActivityCalls,
+    DashboardCalls,
+    SearchCalls,
+):
     """The client for programs without an event loop. One may be shared by threads."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -155,6 +164,7 @@ class AsyncClient(
     _Base,
     AsyncRealtimeCalls,
     AsyncTopicCalls,
+    AsyncPresenceCalls,
     AsyncActivityCalls,
     AsyncDashboardCalls,
     AsyncSearchCalls,

@@ -117,7 +117,7 @@ class Signals:
 
     # ── what sockets do ──
     async def _publish(self, call: Call, given: Publish) -> Published:
-        if given.only or given.version or given.ttl_s or given.owned or given.id or given.tags:
+        if given.only or given.version or given.ttl_s or given.owned or given.tags:
             raise Invalid("a signal is `event`, `data` and, of a lock, `key`")
         if call.socket is None:
             raise Invalid("only a socket sends signals")
