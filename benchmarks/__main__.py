@@ -164,7 +164,10 @@ def main() -> None:
     wanted = {METRICS[row].scenario if row in METRICS else row for row in given.only or SCENARIOS}
     peers = list(given.peers or (QUICK if given.quick else PEERS))
     results = Results(about={**describe_machine(), "rounds": str(rounds)})
+    machine = "; ".join(f"{name}: {value}" for name, value in results.about.items())
+    print(f"python -m benchmarks {' '.join(sys.argv[1:])}\n{machine}", flush=True)
     set_up()
+    PEERS[NULL].prepare()  # the generator is tried on it
     results.missing = prepare(peers)
     asyncio.run(check_generator())
     here = [name for name in peers if name not in results.missing]

@@ -154,6 +154,9 @@ BUDGETS = (
     Budget("memory", None, 10),
     Budget("whole", None, 1000),
     Budget("ping-5000", "node", 1),
+    Budget("publish-ratio", None, 1.2),
+    Budget("recovery-missed", None, 0),
+    Budget("search-ratio", None, 1.3),
 )
 
 

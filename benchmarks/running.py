@@ -9,7 +9,7 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,41 @@ class Failed(Exception):
 class Server:
     """A running peer."""
 
-    def __init__(self, peer: Peer, port: int, pid: int) -> None:
-        self.peer, self.port, self.pid = peer, port, pid
+    def __init__(
+        self, peer: Peer, port: int, environment: Mapping[str, str], arguments: Sequence[str]
+    ) -> None:
+        self.peer, self.port = peer, port
+        self._environment = {**os.environ, **environment}
+        self._command = [*_on(0), *peer.command(port), *arguments]
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Start it and wait until it listens.
+
+        Raises:
+            Failed: It does not.
+        """
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command, stdout=asyncio.subprocess.DEVNULL, env=self._environment
+        )
+        await _until_listening(self.peer.name, self.port, self._process)
+
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        assert self._process is not None, "it was not started"
+        return self._process.pid
 
     def kill(self) -> None:
         """End it at once."""
         os.kill(self.pid, signal.SIGKILL)
+
+    async def end(self) -> None:
+        """End it at once, and wait until it is gone."""
+        if self._process is not None:
+            if self._process.returncode is None:
+                self._process.kill()
+            await self._process.wait()
 
     def rss_bytes(self) -> int:
         """Resident memory now."""
@@ -115,18 +144,12 @@ async def started(
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    process = await asyncio.create_subprocess_exec(
-        *(*_on(0), *peer.command(port), *arguments),
-        stdout=asyncio.subprocess.DEVNULL,
-        env={**os.environ, **(environment or {})},
-    )
+    server = Server(peer, port, environment or {}, arguments)
     try:
-        await _until_listening(peer.name, port, process)
-        yield Server(peer, port, process.pid)
+        await server.start()
+        yield server
     finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+        await server.end()
 
 
 async def _until_listening(name: str, port: int, process: asyncio.subprocess.Process) -> None:
@@ -142,10 +165,10 @@ async def _until_listening(name: str, port: int, process: asyncio.subprocess.Pro
 
 
 @contextlib.asynccontextmanager
-async def loading(server: Server, **environment: str) -> AsyncIterator[Load]:
-    """A generator that talks to a server; what load/main.c reads from its environment can be given."""
+async def loading(server: Server, dialect: str = "", **environment: str) -> AsyncIterator[Load]:
+    """A generator that talks to a server, in its dialect or another; what load/main.c reads from its environment can be given."""
     process = await asyncio.create_subprocess_exec(
-        *(*_on(1), str(BIN / "load"), str(server.port), server.peer.dialect),
+        *(*_on(1), str(BIN / "load"), str(server.port), dialect or server.peer.dialect),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

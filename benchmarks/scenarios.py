@@ -1,33 +1,24 @@
 """What is measured: scenarios, each a conversation of the load generator with one fresh server, and the figures they yield."""
 
 import asyncio
-import datetime
 import tempfile
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 
-import jwt
-
+from benchmarks import topics
+from benchmarks.measures import (
+    MANY,
+    PACE,
+    SECRET,
+    Figures,
+    Metric,
+    Scenario,
+    percentiles,
+    token,
+    whole_product,
+)
 from benchmarks.peers import NULL, OURS
 from benchmarks.running import Failed, loading, started
 
 SIZES = (64, 1_024, 16_384)
-MANY = 10_000
-# Connecting to prepare something else: below what Clarion admits in a second by default.
-PACE = (64, 1_900)
-SECRET = "a secret of the benchmarks, 32 bytes or more"
-
-Figures = AsyncIterator[tuple[str, float]]
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One row: the scenario that yields it, what it says, its unit, and whether less is better (None: it is no figure to compare)."""
-
-    scenario: str
-    title: str
-    unit: str
-    less_is_better: bool | None = True
 
 
 def _size(size: int) -> str:
@@ -81,6 +72,7 @@ METRICS = {
         )
         for clients in (5_000, MANY)
     },
+    **topics.METRICS,
 }
 
 
@@ -116,7 +108,7 @@ async def ack(peer: str, brief: bool) -> Figures:
         yield "ack", answer["acks_per_s"]
         yield "ack-load", answer["load"] * 100
         yield "ack-cpu", (server.cpu_s() - used) / answer["acks"] * 1e6
-        for figure in _percentiles("echo", await load.ask("echo", seconds, 5_000)):
+        for figure in percentiles("echo", await load.ask("echo", seconds, 5_000)):
             yield figure
 
 
@@ -124,7 +116,7 @@ async def storm(peer: str, _brief: bool) -> Figures:
     """Connecting as fast as it goes, 64 at a time, each with a token in its CONNECT."""
     async with (
         started(peer, {"JWT_SECRET": SECRET}) as server,
-        loading(server, TOKEN=_token()) as load,
+        loading(server, TOKEN=token()) as load,
     ):
         used = server.cpu_s()
         yield "storm", (await load.ask("connect", 2_000))["connects_per_s"]
@@ -152,7 +144,7 @@ async def many(peer: str, brief: bool) -> Figures:
             if server.peer.dialect == "socket.io":
                 await load.ask("join")
                 answer = await load.ask("rooms", 2 if brief else 4, 1_000)
-                for figure in _percentiles("rooms", answer):
+                for figure in percentiles("rooms", answer):
                     yield figure
 
 
@@ -169,37 +161,21 @@ async def heartbeat(peer: str, brief: bool) -> Figures:
 async def whole(peer: str, _brief: bool) -> Figures:
     """Ten thousand that came with a token to `clarion serve`, with recovery, compression and the admin page on."""
     with tempfile.TemporaryDirectory() as folder:
-        environment = {
-            "CLARION_DATA_DIR": folder,
-            "CLARION_LOG_LEVEL": "warning",
-            "CLARION_AUTH_JWT_SECRET": SECRET,
-            "CLARION_AUTH_ISSUER": "bench",
-            "CLARION_LIMITS_SESSIONS_PER_USER": "0",  # they all are one person
-            "CLARION_REALTIME_RECOVERY_S": "120",
-            "CLARION_REALTIME_DEFLATE": "true",
-            "CLARION_ADMIN_UI_PASSWORD": SECRET,
-            "CLARION_ADMIN_UI_MODE": "development",
-        }
+        environment = whole_product(
+            folder,
+            CLARION_REALTIME_RECOVERY_S="120",
+            CLARION_REALTIME_DEFLATE="true",
+            CLARION_ADMIN_UI_PASSWORD=SECRET,
+            CLARION_ADMIN_UI_MODE="development",
+        )
         async with (
             started(peer, environment, "whole") as server,
-            loading(server, TOKEN=_token()) as load,
+            loading(server, TOKEN=token()) as load,
         ):
             await load.ask("connect", MANY, *PACE)
             await load.ask("join")
             await load.ask("rooms", 1, 1_000)
             yield "whole", server.rss_bytes() / 1e6
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """A conversation, and how long it takes with one server (s, about)."""
-
-    run: Callable[[str, bool], Figures]
-    seconds: float
-    rounds: int = 99
-    """Most rounds: what takes long and differs little is not measured often."""
-    peers: tuple[str, ...] = ()
-    """Who takes part; empty: all."""
 
 
 SCENARIOS = {
@@ -212,23 +188,9 @@ SCENARIOS = {
         Scenario(many, 15),
         Scenario(whole, 9, rounds=1, peers=(OURS,)),
         Scenario(heartbeat, 27, rounds=1),
+        *topics.SCENARIOS,
     )
 }
-
-
-def _token() -> str:
-    claims = {
-        "iss": "bench",
-        "sub": "somebody",
-        "aud": "clarion",
-        "exp": datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1),
-    }
-    return jwt.encode(claims, SECRET, "HS256")
-
-
-def _percentiles(name: str, answer: dict[str, float]) -> list[tuple[str, float]]:
-    keys = {"p50": "p50_ms", "p99": "p99_ms", "p99.9": "p999_ms"}
-    return [(f"{name}-{q}", answer[key]) for q, key in keys.items()]
 
 
 # ── is the generator right? ──

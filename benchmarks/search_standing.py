@@ -1,6 +1,6 @@
 """Search: what one change of a document costs with 1,000, 10,000 and 100,000 standing queries, when it concerns as many of them.
 
-    python -m benchmarks.search_standing [--changes 400] [--standing 1000,10000,100000]
+    python -m benchmarks.search_standing [--changes 400] [--standing 1000,10000,100000] [--json]
 
 CPU time of the loop, from the write's commit, which is not counted, to the publication that its subscribers would get: the document is prepared, looked up, compared, and the windows
 of the ten queries that it concerns are changed. All queries are different; nine in ten have a word and a range, one in ten a range alone.
@@ -8,6 +8,7 @@ of the ten queries that it concerns are changed. All queries are different; nine
 
 import argparse
 import asyncio
+import json
 import statistics
 import tempfile
 import time
@@ -49,7 +50,7 @@ async def answer(given: Any) -> Any:
 
 async def measure(count: int, changes: int) -> tuple[float, float]:
     clock, ids, bus, kinds = SystemClock(), Ids(), LocalBus(), Kinds()
-    limits = Limits(search_standing=count + HITS, search_linger_s=1e6)
+    limits = Limits(search_standing=count + HITS, search_standing_caller=count, search_linger_s=1e6)
     with tempfile.TemporaryDirectory() as folder:
         store = await open_store(data_dir=Path(folder), clock=clock)
         engine = TopicEngine(lambda *given: given, kinds, bus, limits, clock=clock, ids=ids)
@@ -97,14 +98,19 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--changes", type=int, default=400)
     parser.add_argument("--standing", default="1000,10000,100000")
+    parser.add_argument("--json", action="store_true", help="for a program")
     given = parser.parse_args()
-    first = 0.0
+    first, rows = 0.0, []
     for count in map(int, given.standing.split(",")):
         median, p99 = await measure(count, given.changes)
         first = first or median
-        print(
-            f"{count:7,} standing: a change p50 {median:7.1f} us, p99 {p99:7.1f} us, {median / first:.2f} x"
-        )
+        rows.append({"standing": count, "p50_us": median, "p99_us": p99})
+        if not given.json:
+            print(
+                f"{count:7,} standing: a change p50 {median:7.1f} us, p99 {p99:7.1f} us, {median / first:.2f} x"
+            )
+    if given.json:
+        print(json.dumps(rows))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,18 @@
 """The benchmarks measure what they say: every delivery is accounted for, and page and picture are what was measured."""
 
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from benchmarks import picture
+from benchmarks import picture, topics
 from benchmarks.__main__ import plan
 from benchmarks.peers import NULL, OURS, PEERS
 from benchmarks.results import BUDGETS, FIGURES, PAGE, Results, budgets, load, write_page
-from benchmarks.running import Failed, compile_load, loading, started
+from benchmarks.running import Failed, Server, compile_load, loading, started
 from benchmarks.scenarios import FAULTS, METRICS, SCENARIOS, complaint_about
+from websockets.asyncio.server import ServerConnection, serve
 
 from clarion.telemetry import spawn
 
@@ -59,6 +63,74 @@ async def test_clarion_answers_each_scenario_without_a_fault() -> None:
             await generator.ask(*command)
         assert (await generator.ask("echo", 0.2, 100))["clients"] == 100
         assert (await generator.ask("ack", 0.1, 1))["acks"] > 0
+
+
+async def test_each_scenario_of_topics_yields_its_rows(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With few clients: every row once. In it every publication is counted: none is missed across a kill of the server."""
+    monkeypatch.setattr(topics, "MANY", 40)
+    monkeypatch.setattr(topics, "SMALLER", 100)
+    monkeypatch.setenv("BACKOFF_S", "0.1")
+    async with topics.serving() as both:
+
+        @contextlib.asynccontextmanager
+        async def same() -> AsyncIterator[Any]:
+            yield both
+
+        monkeypatch.setattr(topics, "serving", same)
+        figures = [
+            figure for scenario in topics.SCENARIOS async for figure in scenario.run(OURS, True)
+        ]
+    assert sorted(row for row, _ in figures) == sorted(topics.METRICS)
+    assert dict(figures)["recovery-missed"] == 0
+    assert min(figure for _, figure in figures) >= 0
+
+
+class Teller:
+    """As much of a server as a subscriber sees, which tells of publications in a way of its own."""
+
+    def __init__(self, *told: int) -> None:
+        self._told = told
+        self._all: list[ServerConnection] = []
+
+    async def meet(self, socket: ServerConnection) -> None:
+        """One client."""
+        self._all.append(socket)
+        await socket.send('0{"sid":"s"}')
+        async for message in socket:
+            packet = str(message)
+            if packet.startswith("40"):
+                await socket.send('40/clarion,{"sid":"s"}')
+                continue
+            id = packet.removeprefix("42/clarion,").partition("[")[0]
+            at = '{"topic":"t:t","epoch":"e","offset":0,"mark":0,"recovered":false,"snapshot":null}'
+            await socket.send(f"43/clarion,{id}[{at}]")
+            if '"publish"' in packet:
+                data = packet[packet.index('"data":') : -2]
+                for offset in self._told:
+                    for each in self._all:
+                        told = f'{{"topic":"t:t","offset":{offset},"mark":1,{data}}}'
+                        await each.send(f'42/clarion,["publication",{told}]')
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [((1,), None), ((), "0 of 4 messages"), ((2,), "publication 2 after 0"), ((1, 1), "publication 1 after 1")],
+)  # fmt: skip
+async def test_publications_are_accounted_for(told: tuple[int, ...], said: str | None) -> None:
+    """One that is missing, comes too early or twice is called by its name."""
+    async with serve(Teller(*told).meet, "127.0.0.1", 0) as fake:
+        server = Server(PEERS[OURS], next(iter(fake.sockets)).getsockname()[1], {}, ())
+        async with loading(server, "clarion", TOKEN="x", PATIENCE_S="0.5") as generator:
+            await generator.ask("connect", 4)
+            await generator.ask("topic", "t:t")
+            await generator.ask("subscribe", 4)
+            if said is None:
+                assert (await generator.ask("publish", 0, 64))["clients"] == 4
+            else:
+                with pytest.raises(Failed, match=said):
+                    await generator.ask("publish", 0, 64)
 
 
 async def test_a_server_that_ends_is_no_figure() -> None:

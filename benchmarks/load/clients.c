@@ -7,12 +7,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { OPENING, UPGRADING, JOINING, LIVE };
+enum { OPENING, UPGRADING, JOINING, LIVE, BROKEN, AWAY };
 enum { MOST = 1 << 16, READ = 1 << 18, ADDRESS_PORTS = 20000, MESSAGE = 1 << 15, CONNECTING_S = 120 };
 
 struct client *clients;
 long live;
-int stdin_is_ready;
+int stdin_is_ready, may_break;
+long breaks, refusals;
+double broke_at, backoff_s = 1;
 static long started;              /* clients whose connection was begun */
 static int loop, port;
 static const struct dialect *dialect;
@@ -50,14 +52,13 @@ static void send_frame(struct client *c, int opcode, const void *payload, size_t
     memset(frame + head, 0, 4);
     head += 4;
     memcpy(frame + head, payload, size);
-    if (write(c->fd, frame, head + size) != (ssize_t)(head + size)) fail("write: %s", strerror(errno));
+    if (write(c->fd, frame, head + size) == (ssize_t)(head + size)) return;
+    if (!may_break) fail("write: %s", strerror(errno));
 }
 
 void send_text(struct client *c, const char *text, size_t size) { send_frame(c, 1, text, size); }
 
-static void begin(void) {
-    struct client *c = &clients[started];
-    c->index = started++;
+static void open_connection(struct client *c) {
     /* 28,000 ports an address pair: spread over several loopback addresses. */
     struct sockaddr_in here = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK + c->index / ADDRESS_PORTS)};
     struct sockaddr_in there = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -68,8 +69,47 @@ static void begin(void) {
     setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);   /* a port search at bind takes milliseconds */
     if (bind(c->fd, (void *)&here, sizeof here)) fail("bind: %s", strerror(errno));
     if (connect(c->fd, (void *)&there, sizeof there) && errno != EINPROGRESS) fail("connect: %s", strerror(errno));
+    c->state = OPENING;
     struct epoll_event e = {.events = EPOLLIN | EPOLLOUT, .data.ptr = c};
     epoll_ctl(loop, EPOLL_CTL_ADD, c->fd, &e);
+}
+
+static void begin_next(void) {
+    struct client *c = &clients[started];
+    c->index = started++;
+    open_connection(c);
+}
+
+void break_off(struct client *c) {
+    live -= c->state == LIVE;
+    c->state = BROKEN;
+}
+
+/* As socket.io-client does by default: again after 1 s, 2 s, 4 s, then each 5 s, give or take a half. */
+static void go_away(struct client *c) {
+    double delay = backoff_s * (c->tries < 3 ? 1 << c->tries : 5);
+    close(c->fd);
+    c->tries++;
+    c->have = 0;
+    c->state = AWAY;
+    c->again_at = now() + delay * (.5 + drand48());
+}
+
+/* The connection has come to its end; where that is not part of the plan, so does everything. */
+static void lose(struct client *c, const char *why) {
+    if (!may_break) fail("client %ld: %s", c->index, why);
+    if (c->tries) refusals++;
+    else breaks++;
+    if (!broke_at) broke_at = now();
+    go_away(c);
+}
+
+void come_back(void) {
+    double at = now();
+    for (long i = 0; i < started; i++) {
+        struct client *c = &clients[i];
+        if (c->state == AWAY && c->again_at <= at) open_connection(c);
+    }
 }
 
 void connect_more(long count, int at_once, double per_s, double *seconds) {
@@ -78,7 +118,7 @@ void connect_more(long count, int at_once, double per_s, double *seconds) {
     if (wanted > MOST) fail("more than %d clients", MOST);
     while (live < wanted) {
         double elapsed = now() - began;
-        while (started < wanted && started - live < at_once && (per_s == 0 || started - before < 1 + elapsed * per_s)) begin();
+        while (started < wanted && started - live < at_once && (per_s == 0 || started - before < 1 + elapsed * per_s)) begin_next();
         turn(per_s == 0 ? 1000 : 1);
         if (elapsed > CONNECTING_S) fail("%ld of %ld connected after %.0f s", live, wanted, elapsed);
     }
@@ -89,6 +129,7 @@ void is_live(struct client *c) {
     if (c->state != JOINING) fail("client %ld was let in twice", c->index);
     c->state = LIVE;
     live++;
+    if (c->tries) is_back(c);
 }
 
 static void upgrade(struct client *c) {
@@ -96,7 +137,7 @@ static void upgrade(struct client *c) {
     int size = snprintf(head, sizeof head,
         "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n", dialect->path, port);
-    if (write(c->fd, head, size) != size) fail("write: %s", strerror(errno));
+    if (write(c->fd, head, size) != size && !may_break) fail("write: %s", strerror(errno));
     struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
     epoll_ctl(loop, EPOLL_CTL_MOD, c->fd, &e);
     c->state = UPGRADING;
@@ -119,8 +160,8 @@ static size_t take_frames(struct client *c, const unsigned char *data, size_t si
         }
         if (size - at < head + length) break;
         int opcode = data[at] & 15;
-        if (opcode == 8) fail("the server closed the connection of client %ld", c->index);
-        if (opcode == 9) send_frame(c, 10, data + at + head, length);
+        if (opcode == 8) break_off(c);
+        else if (opcode == 9) send_frame(c, 10, data + at + head, length);
         else dialect->heard(c, (const char *)data + at + head, length);
         at += head + length;
     }
@@ -130,7 +171,11 @@ static size_t take_frames(struct client *c, const unsigned char *data, size_t si
 static void on_bytes(struct client *c, unsigned char *data, size_t size) {
     if (c->state == UPGRADING) {
         unsigned char *end = memmem(data, size, "\r\n\r\n", 4);
-        if (!end || memcmp(data, "HTTP/1.1 101", 12)) fail("the upgrade was answered with: %.*s", (int)size, data);
+        if (!end || memcmp(data, "HTTP/1.1 101", 12)) {
+            if (!may_break) fail("the upgrade was answered with: %.*s", (int)size, data);
+            break_off(c);
+            return;
+        }
         c->state = JOINING;
         size -= end + 4 - data;
         data = end + 4;
@@ -159,13 +204,15 @@ int turn(int ms) {
         if (!c) {
             stdin_is_ready = 1;
         } else if (c->state == OPENING) {
-            if (events[i].events & (EPOLLERR | EPOLLHUP)) fail("a connection was refused");
-            upgrade(c);
-        } else {
+            if (events[i].events & (EPOLLERR | EPOLLHUP)) lose(c, "the connection was refused");
+            else upgrade(c);
+        } else if (c->state != AWAY) {
             ssize_t size = read(c->fd, input, sizeof input);
-            if (size == 0) fail("the server hung up on client %ld", c->index);
             if (size > 0) on_bytes(c, input, size);
-            else if (errno != EAGAIN) fail("read: %s", strerror(errno));
+            int has_ended = size == 0 || (size < 0 && errno != EAGAIN) || c->state == BROKEN;
+            if (!has_ended) continue;
+            break_off(c);
+            lose(c, size == 0 ? "the server hung up" : size < 0 ? strerror(errno) : "the server closed the connection");
         }
     }
     return n;

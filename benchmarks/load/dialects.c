@@ -71,6 +71,7 @@ static const struct dialect dialects[] = {
 };
 
 const struct dialect *find_dialect(const char *name) {
+    if (!strcmp(topics_dialect.name, name)) return &topics_dialect;
     for (size_t i = 0; i < sizeof dialects / sizeof *dialects; i++)
         if (!strcmp(dialects[i].name, name)) return &dialects[i];
     fail("no dialect %s", name);

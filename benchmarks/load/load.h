@@ -15,6 +15,15 @@ struct client {
     long asked, answered; /* events with an ack */
     unsigned char *rest;  /* bytes of an unfinished frame */
     size_t have, room;
+    /* topics.c */
+    char epoch[24];       /* with `offset` and `mark`: how far it knows the topic; "": not at all */
+    long offset;
+    long long mark;
+    int wants;            /* what its command under way is */
+    double asked_at;
+    /* only where connections may break */
+    int tries;
+    double again_at;
 };
 
 /* How a server is spoken to, once the WebSocket is open. */
@@ -36,6 +45,12 @@ void listen_to(int port, const struct dialect *speaks);
 void connect_more(long count, int at_once, double per_s, double *seconds);
 void is_live(struct client *c);   /* a dialect says that the client is in */
 void send_text(struct client *c, const char *text, size_t size);
+extern int may_break;             /* the end of a connection is part of the plan: the client comes back as the stock one does */
+extern long breaks, refusals;     /* connections that ended, and tries that came to nothing */
+extern double broke_at;           /* when the first one ended */
+extern double backoff_s;          /* about how long a client waits before it comes back the first time */
+void break_off(struct client *c); /* a dialect was told to go */
+void come_back(void);             /* those whose time has come try again */
 int turn(int ms);                 /* reads what has come; waits at most `ms`; from how many it read */
 void watch_stdin(void);
 extern int stdin_is_ready;
@@ -46,6 +61,18 @@ void on_event(struct client *c, const char *argument, size_t size);     /* a dia
 void on_answer(struct client *c, long id, const char *argument, size_t size);
 void on_ping(struct client *c);
 int run(char *command);           /* one scenario, one line of JSON; 0 if there is none of that name */
+
+void begin(void);                 /* a scenario begins: accounts at nought */
+void account(void);               /* fails where anything is missing, or came that should not have */
+void until(long *what, long value);
+void to_all(double rounds, double bytes, const char *event);  /* one client asks, all get one event */
+extern long events;               /* that all clients had */
+extern double last_at;            /* when the newest message came */
+
+/* ── topics.c ── */
+extern const struct dialect topics_dialect;
+int run_topics(char *command);    /* as `run` */
+void is_back(struct client *c);   /* it is live again */
 
 /* ── times.c ── */
 double now(void);                 /* seconds, monotonic */

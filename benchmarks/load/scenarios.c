@@ -4,10 +4,11 @@
 enum { ROOM = 10, TEXT = 1 << 15, ENOUGH_S = 3 };
 
 extern const struct dialect *dialect_in_use;
-static long events, answers, pings;     /* seen by all clients */
+long events;
+static long answers, pings;             /* seen by all clients */
 static long next_n = 1;                 /* of the next event */
 static size_t event_size;               /* what an event's argument must measure (bytes); 0: varies */
-static double last_at;
+double last_at;
 static int timing, keep_asking;
 double patience_s = 120;
 static double burdened_since, busy_since;
@@ -62,7 +63,7 @@ void on_ping(struct client *c) {
 }
 
 /* ── helpers of the scenarios ── */
-static void begin(void) {
+void begin(void) {
     events = answers = pings = 0;
     event_size = 0;
     timing = keep_asking = 0;
@@ -75,7 +76,7 @@ static void begin(void) {
 /* The share of one processor that this program took: near 1, it is the generator that was measured. */
 static void end(void) { printf("\"load\":%.3f}\n", (processor_s() - busy_since) / (now() - burdened_since)); }
 
-static void until(long *what, long value) {
+void until(long *what, long value) {
     double limit = now() + patience_s;
     while (*what < value) {
         turn(500);
@@ -84,7 +85,7 @@ static void until(long *what, long value) {
 }
 
 /* Nothing is missing; a little later nothing came that should not have. */
-static void account(void) {
+void account(void) {
     double settled = now() + .1;
     while (turn(10) || now() < settled) continue;
     for (long i = 0; i < live; i++) {
@@ -118,10 +119,9 @@ static void join_scenario(double a, double b, double c) {
     printf("{\"clients\":%ld,", live);
 }
 
-/* broadcast ROUNDS BYTES: one client asks, all get one event; how long until the last has it, and until each has it.
- * A slow server is let off with as many rounds as it finishes in three seconds. */
-static void broadcast_scenario(double rounds, double bytes, double c) {
-    (void)c;
+/* One client asks, all get one event; how long until the last has it, and until each has it. A slow server is let off with
+ * as many rounds as it finishes in three seconds. */
+void to_all(double rounds, double bytes, const char *event) {
     static char pad[TEXT], argument[TEXT], text[TEXT];
     memset(pad, 'x', bytes);
     pad[(int)bytes] = 0;
@@ -130,7 +130,7 @@ static void broadcast_scenario(double rounds, double bytes, double c) {
     while (done < rounds && done < 1000 && (done < 1 || now() < began + ENOUGH_S)) {
         double at = now();
         event_size = snprintf(argument, sizeof argument, "{\"n\":%ld,\"t\":%lld,\"pad\":\"%s\"}", next_n++, (long long)(at * 1e6), pad);
-        size_t size = dialect_in_use->event(text, sizeof text, "broadcast", argument);
+        size_t size = dialect_in_use->event(text, sizeof text, event, argument);
         events = 0;
         all_are_due(1);
         timing = done >= 0;
@@ -149,6 +149,12 @@ static void broadcast_scenario(double rounds, double bytes, double c) {
     printf(",\"last\":{");
     print_times();
     printf("},");
+}
+
+/* broadcast ROUNDS BYTES */
+static void broadcast_scenario(double rounds, double bytes, double c) {
+    (void)c;
+    to_all(rounds, bytes, "broadcast");
 }
 
 /* burst ROUNDS COUNT: one client asks, all get COUNT events; deliveries a second */
@@ -274,5 +280,9 @@ int run(char *command) {
         fflush(stdout);
         return 1;
     }
-    return 0;
+    begin();
+    if (!run_topics(command)) return 0;
+    end();
+    fflush(stdout);
+    return 1;
 }

@@ -14,6 +14,7 @@ from clarion.auth.tokens import TokenVerifier
 from clarion.clock import SystemClock
 from clarion.realtime import Server, Socket
 from clarion.settings import Realtime
+from clarion.topics import SignedIn
 
 if TYPE_CHECKING:
     from clarion.app import App
@@ -58,8 +59,22 @@ def check_tokens(io: Server, secret: str) -> None:
 
 
 def setup(app: "App") -> None:
-    """The handlers in the whole product."""
+    """The handlers in the whole product; kinds of topics of the simplest sort, and beside them a plain broadcast to the same sockets."""
     handle(app.io)
+    home = app.io.of(app.io.home)
+
+    @home.handle("broadcast")
+    def broadcast(_socket: Socket, message: dict[str, Any]) -> None:
+        home.emit("tick", message)
+
+    @home.handle("echo")
+    def echo(_socket: Socket, value: Any) -> Any:
+        return value
+
+    anybody: Any = {"subscribe": SignedIn(), "publish": SignedIn()}
+    app.topics.add("stream", "stream", rights=anybody)
+    app.topics.add("durable", "stream", rights=anybody, durability="durable")
+    app.topics.add("map", "map", rights=anybody)
 
 
 def main(port: int) -> None:

@@ -299,10 +299,8 @@ class Live:
     def _weigh(self) -> None:
         """Refuse what does not fit into memory with the rest, when all that nobody watches has been forgotten."""
         most = self._limits.search_windows_bytes
-        for topic in [topic for topic in self._idle if topic not in self._beginning]:
-            if self._shelf.size <= most:
-                return
-            self._forget(self._standing[topic])
+        while self._shelf.size > most and self._forget_first(self._idle):
+            pass
         if self._shelf.size > most:
             raise _too_many("search_windows_bytes", most)
 
