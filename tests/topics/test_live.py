@@ -71,7 +71,7 @@ def test_what_was_read_is_delivered_before_what_has_waited() -> None:
     subscription.wait()
     subscription.wait()
     one.deliver("a", log[1:], 10)
-    subscription.take(log[:2])
+    subscription.take(one.ready("a", log[:2]))
     assert subscription.go() is True
     assert offsets(subscription) == [1, 2, 3]
 
@@ -80,7 +80,7 @@ def test_only_the_newest_stays_of_more_than_may_wait() -> None:
     log, one = MemoryLog().append(OPEN, 1, 2, 3), feed()
     subscription = subscribed(one)
     one.deliver("a", log, 2)
-    subscription.take(log[:2])
+    subscription.take(one.ready("a", log[:2]))
     assert subscription.go() is True
     assert offsets(subscription) == [1, 2, 3]
 

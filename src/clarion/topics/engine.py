@@ -120,6 +120,8 @@ class TopicEngine:
         self._books = Books(bus, prepare, self._receive)
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._ending = Ending()
+        # Who waits for a log to be read, by topic; in it <=> a task reads for them.
+        self._behind: dict[Feed, list[Subscription]] = {}
         # By socket. Nothing empty stays.
         self._undecided: dict[str, list[_Undecided]] = {}
         bus.on_gap(self._on_gap)
@@ -436,40 +438,60 @@ class TopicEngine:
 
     def _deliver(self, feed: Feed, epoch: str, entries: Sequence[Entry]) -> None:
         behind = feed.deliver(epoch, entries, self._limits.recovery_publications)
+        if behind:
+            self._spawn(self._be_patient(behind), name="topics: out of order")
+
+    async def _be_patient(self, behind: Sequence[Subscription]) -> None:
+        """Give what was overtaken on its way the time to come; read the log if it does not."""
+        await asyncio.sleep(OVERTAKEN_S)
         for subscription in behind:
-            self._spawn(self._be_patient(subscription), name="topics: out of order")
+            if subscription.is_waiting and not subscription.go():
+                self._repair(subscription)
 
     def _repair(self, subscription: Subscription) -> None:
         """Read what a subscriber lacks; what comes meanwhile waits."""
         subscription.wait()
-        self._spawn(self._catch_up(subscription), name="topics: catch up")
-
-    async def _be_patient(self, subscription: Subscription) -> None:
-        """Give what was overtaken on its way the time to come; read the log if it does not."""
-        await asyncio.sleep(OVERTAKEN_S)
-        if subscription.is_waiting and not subscription.go():
-            await self._catch_up(subscription)
-
-    async def _catch_up(self, subscription: Subscription) -> None:
         feed = subscription.feed
+        if feed in self._behind:
+            self._behind[feed].append(subscription)
+            return
+        self._behind[feed] = [subscription]
+        self._spawn(self._catch_up(feed), name="topics: catch up")
+
+    async def _catch_up(self, feed: Feed) -> None:
+        """Read once for all who stand at the same place: after a loss those are nearly all."""
         try:
-            found = await self._recover(feed, subscription.at)
+            while behind := self._behind[feed]:
+                self._behind[feed] = []
+                places: dict[Position, list[Subscription]] = {}
+                for subscription in behind:
+                    places.setdefault(subscription.at, []).append(subscription)
+                for place, same in places.items():
+                    await self._bring(feed, place, same)
+        finally:
+            del self._behind[feed]
+
+    async def _bring(self, feed: Feed, place: Position, same: Sequence[Subscription]) -> None:
+        try:
+            found = await self._recover(feed, place)
         except ServerError as exc:
             # Not a reason to send everybody away: the next entry or the next check tries again.
             _log.warning("log not readable", kind=feed.topic.kind, error=exc.code)
-            subscription.stay()
+            for subscription in same:
+                subscription.stay()
             return
-        except Exception:
-            # A bug of the kind's: better that the client comes back than that it waits for ever.
-            self._end(subscription, CloseCode.INSUFFICIENT_STATE)
-            raise
-        if subscription.has_ended:
-            return
-        if not isinstance(found, Recovered):
-            self._end(subscription, CloseCode.INSUFFICIENT_STATE)
-            return
-        subscription.take(found.entries)
-        self.go(subscription)
+        except Exception:  # noqa: BLE001  a bug of the kind's: better that clients come back than that they wait for ever
+            _log.exception("log not readable", kind=feed.topic.kind)
+            found = "diverged"
+        missed = feed.ready(place.epoch, found.entries) if isinstance(found, Recovered) else None
+        async for subscription in _in_turns(same, len(missed or ())):
+            if subscription.has_ended:
+                continue
+            if missed is None:
+                self._end(subscription, CloseCode.INSUFFICIENT_STATE)
+                continue
+            subscription.take(missed)
+            self.go(subscription)
 
     async def _check(self, feeds: Sequence[Feed]) -> None:
         # Positions from before the question: only they may not be ahead of its answer.
@@ -537,9 +559,12 @@ def _slices(feeds: Sequence[Feed]) -> Iterator[list[Feed]]:
         yield slice
 
 
-async def _in_turns(what: Sequence[T]) -> AsyncIterator[T]:
-    """Each of them; after some the rest of the process has a turn: 100,000 subscriptions take seconds."""
-    for place, each in enumerate(what, 1):
+async def _in_turns(what: Sequence[T], work: int = 1) -> AsyncIterator[T]:
+    """Each of them; after some the rest of the process has a turn: 100,000 subscriptions take seconds. `work` is what one counts."""
+    done = 0
+    for each in what:
         yield each
-        if place % AT_ONCE == 0:
+        done += work
+        if done >= AT_ONCE:
+            done = 0
             await asyncio.sleep(0)

@@ -193,10 +193,10 @@ class Subscription:
             case _:
                 return False
 
-    def take(self, entries: Sequence[Entry]) -> None:
-        """Deliver entries that were read from the log behind this position."""
-        for entry in entries:
-            self.give(entry, None, after(self.at, entry))
+    def take(self, missed: Sequence[tuple[Entry, Any, Position]]) -> None:
+        """Deliver entries that were read from the log behind this position, see `Feed.ready`."""
+        for entry, prepared, behind in missed:
+            self.give(entry, prepared, behind)
 
     def catch_up(self) -> None:
         """Send what was skipped, if the socket has room, and where the client stands then."""
@@ -277,6 +277,13 @@ class Feed:
     def prepared(self, entry: Entry, told: int | None = None) -> Any:
         """The entry as an event that is ready to send, to clients who were told the offset `told` last; None: the one before."""
         return self._prepare("publication", publication(self.topic.wire, entry, told))
+
+    def ready(self, epoch: str, entries: Sequence[Entry]) -> list[tuple[Entry, Any, Position]]:
+        """Entries that were read, each as an event that is ready to send, with the position behind it: made once for all who lack them."""
+        return [
+            (entry, self.prepared(entry), Position(epoch, entry.offset, entry.mark))
+            for entry in entries
+        ]
 
     def whereabouts(self, position: Position, told: int) -> Any:
         """A publication without an event: nothing up to this position concerns the client."""
