@@ -16,6 +16,7 @@ from clarion.outbound import Outbound
 from clarion.settings import Dashboards as Settings
 from tests.features.dashboard.house import Node, Viewer, nodes
 from tests.outbound.conftest import Outside, response
+from tests.topics.fakes import settle
 
 SETTINGS = Settings(conflate_s=0.05, lease_s=0.6, source_timeout_s=0.5)
 LOAD = Source(function="load", every_s=0.2, params={"host": "a"})
@@ -84,6 +85,8 @@ async def test_one_question_serves_all_who_watch_on_whatever_node(
 ) -> None:
     """Many viewers of two nodes: each answer was asked for once; who comes late gets at once what the others have, without another question."""
     one, two = pair
+    rarely = msgspec.structs.replace(LOAD, every_s=60)
+    await one.dashboards.put("ops", Definition("Ops", [Gauge(id="load", source=rarely)]))
     early = [
         await node.watch("dashboard:ops", f"{n}{i}")
         for n, node in enumerate(pair)
@@ -96,9 +99,11 @@ async def test_one_question_serves_all_who_watch_on_whatever_node(
     assert late.items["load"]["value"] == 7
     assert len(meter.asked) == 1
     meter.answer = 8
-    await meter.next()
+    rarely = msgspec.structs.replace(LOAD, every_s=61)
+    await one.dashboards.put("ops", Definition("Ops", [Gauge(id="load", source=rarely)]))
     for viewer in [*early, late]:
         await until(viewer, lambda items: items["load"]["value"] == 8)
+    assert len(meter.asked) == 2
     assert late.items == (await one.watch("dashboard:ops", "latest")).items
 
 
@@ -345,3 +350,53 @@ async def test_a_definition_that_changes_while_it_is_watched_changes_what_is_ask
     await asyncio.sleep(0.5)
     assert len(meter.asked) == count
     assert msgspec.json.encode(viewer.items["definition"]["widgets"][0]).find(b"source") == -1
+
+
+async def test_a_node_that_cannot_renew_its_lease_asks_no_more(
+    pair: list[Node], meter: Meter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one may have it; once the database is back it goes on, and what it shows is there meanwhile."""
+    [node, _] = pair
+    viewer = await node.watch("dashboard:ops")
+    await until(viewer, lambda items: "load" in items)
+
+    async def away(*_: Any) -> Any:
+        raise Unavailable
+
+    with monkeypatch.context() as broken:
+        for each in pair:
+            broken.setattr(each.dashboards._leases, "take", away)
+        await asyncio.sleep(SETTINGS.lease_s * 1.5)
+        count = len(meter.asked)
+        await asyncio.sleep(LOAD.every_s * 2)
+        assert len(meter.asked) == count
+        assert (await node.watch("dashboard:ops", "late")).items == viewer.items
+    await meter.next()
+
+
+async def test_viewers_that_come_and_go_leave_nothing_behind(
+    pair: list[Node], meter: Meter
+) -> None:
+    """Subscribing, unsubscribing and breaking off in whatever turn: no source is asked in the end, and the lease is free."""
+    one, two = pair
+    for n in range(60):
+        socket = one.socket(f"s{n}")
+        calls: list[Any] = [one.ask(socket, "subscribe", "dashboard:ops")]
+        if n % 2:
+            calls.append(one.ask(socket, "unsubscribe", "dashboard:ops"))
+        done = asyncio.gather(*calls)
+        if n % 3:
+            await asyncio.sleep(0)
+        one.engine.leave(socket)
+        await done
+        one.engine.leave(socket)
+    pulling = one.dashboards._pulling
+    async with asyncio.timeout(5):
+        while pulling._free or pulling._watched:
+            await settle()
+    count = len(meter.asked)
+    await asyncio.sleep(0.3)
+    assert len(meter.asked) == count
+    viewer = await two.watch("dashboard:ops")
+    meter.answer = 8
+    await until(viewer, lambda items: items.get("load", {}).get("value") == 8)

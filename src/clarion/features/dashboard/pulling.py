@@ -99,7 +99,7 @@ class Pulling:
         self._wake = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
         # When a widget's source may be asked again (monotonic), and when it last gave something (ms): viewers that come and go change neither.
-        self._due: dict[tuple[Topic, str], float] = {}
+        self._due: dict[tuple[Topic, str], tuple[Source, float]] = {}
         self._good: dict[tuple[Topic, str], int] = {}
 
     def start(self) -> None:
@@ -234,14 +234,16 @@ class Pulling:
     # ── one source ──
     async def _poll_forever(self, topic: Topic, watched: _Watched, id: str, source: Source) -> None:
         key, failures = (topic, id), 0
-        await asyncio.sleep(self._due.get(key, 0.0) - self._clock.monotonic())
+        asked, due = self._due.get(key, (source, 0.0))
+        if asked == source:
+            await asyncio.sleep(due - self._clock.monotonic())
         while True:
             async with self._slots:
                 if self._clock.monotonic() < watched.until:  # it may have waited for long
                     failures = 0 if await self._poll(topic, id, source) else failures + 1
             pause = min(source.every_s * 2.0 ** min(failures, 20), max(source.every_s, BACKOFF_S))
             pause *= self._ids.uniform(1 - SPREAD, 1)
-            self._remember(key, self._clock.monotonic() + pause)
+            self._remember(key, source, self._clock.monotonic() + pause)
             await asyncio.sleep(pause)
 
     async def _poll(self, topic: Topic, id: str, source: Source) -> bool:
@@ -272,12 +274,12 @@ class Pulling:
             _log.warning("a widget cannot be said to be stale", widget=id, error=exc.code)
         return False
 
-    def _remember(self, key: tuple[Topic, str], due: float) -> None:
+    def _remember(self, key: tuple[Topic, str], source: Source, due: float) -> None:
         if len(self._due) >= KNOWN:
             now = self._clock.monotonic()
-            self._due = {known: at for known, at in self._due.items() if at > now}
+            self._due = {known: turn for known, turn in self._due.items() if turn[1] > now}
             self._good = {known: at for known, at in self._good.items() if known in self._due}
-        self._due[key] = due
+        self._due[key] = source, due
 
 
 def _stop(watched: _Watched, ids: Iterable[str]) -> None:
