@@ -48,6 +48,8 @@ export interface Published extends Position {
   readonly class: "ephemeral" | "recoverable" | "durable";
   /** Why nothing was written: the same `id` was here before, or the key has a newer version. */
   readonly dropped?: "duplicate" | "older";
+  /** When the item goes unless it is published again (s), where the kind says so. */
+  readonly ttl_s?: number;
 }
 
 /** The answer to `subscribe`: what was missed, or the whole state. */

@@ -7,7 +7,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type Client, createClient, type LiveTopic } from "../src/index.ts";
+import { type Client, createClient, type LiveTopic, type Readable } from "../src/index.ts";
+import { contacts, room } from "../src/presence.ts";
+import { signals } from "../src/signals.ts";
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "clarion-e2e-"));
@@ -29,7 +31,7 @@ afterAll(async () => {
 async function start(): Promise<void> {
   server = spawn(`${root}/.venv/bin/python`, ["-m", "clarion", "serve", "--app", "examples.poll.server:setup"], {
     cwd: root,
-    env: { ...process.env, CLARION_PORT: String(port), CLARION_DATA_DIR: folder },
+    env: { ...process.env, CLARION_PORT: String(port), CLARION_DATA_DIR: folder, CLARION_PRESENCE_OPEN: "lobby" },
     stdio: "ignore",
   });
   for (;;) {
@@ -57,6 +59,10 @@ function freePort(): Promise<number> {
 }
 
 async function person(username: string): Promise<LiveTopic> {
+  return (await login(username)).topic("poll:lunch");
+}
+
+async function login(username: string): Promise<Client> {
   const url = `http://127.0.0.1:${port}`;
   const answer = await fetch(`${url}/v1/auth/register`, {
     method: "POST",
@@ -66,7 +72,21 @@ async function person(username: string): Promise<LiveTopic> {
   const { access_token: token } = (await answer.json()) as { access_token: string };
   const client = createClient({ url, getToken: () => token });
   clients.push(client);
-  return client.topic("poll:lunch");
+  return client;
+}
+
+/** The first time that something is so of what is watched. */
+function until<View>(watched: Readable<View>, wanted: (view: View) => boolean): Promise<View> {
+  return new Promise((resolve) => {
+    const look = () => {
+      const view = watched.getSnapshot();
+      if (!wanted(view)) return;
+      queueMicrotask(() => stopWatching());
+      resolve(view);
+    };
+    const stopWatching = watched.subscribe(look);
+    look();
+  });
 }
 
 /** The first time that the view is as wanted. */
@@ -104,6 +124,33 @@ test("what one votes the other sees; a second vote takes the first one's place; 
   expect(await ann.publish("vote", "soup", { id: "one" })).toEqual({ ...once, dropped: "duplicate" });
   stopListening();
 });
+
+test("two people are in a room, one locks what the other wants, and each sees the other type", async () => {
+  const [dan, eva] = [await login("dan"), await login("eva")];
+  const [hers, his] = [room(eva, "lobby", { enter: { device: "web" } }), room(dan, "lobby", { enter: {} })];
+  const stops = [hers.subscribe(() => undefined), his.subscribe(() => undefined)];
+  await until(hers, ({ people }) => people.has("dan"));
+  await his.update({ status: "dnd", data: { name: "Dan" } });
+  const { users, people } = await until(hers, ({ people }) => people.get("dan")?.status === "dnd");
+  expect([users, people.get("dan")?.data]).toEqual([2, { name: "Dan" }]);
+  const own = contacts(dan, "dan");
+  stops.push(own.subscribe(() => undefined));
+  expect((await until(own, ({ isWhole, people }) => isWhole && people.has("dan"))).users).toBe(1);
+  const [herDoc, hisDoc] = [signals(eva, "lobby"), signals(dan, "lobby")];
+  stops.push(
+    herDoc.subscribe(() => undefined),
+    hisDoc.subscribe(() => undefined),
+  );
+  await until(hisDoc, ({ status }) => status === "live");
+  await hisDoc.typing();
+  await until(herDoc, ({ typing }) => typing.includes("dan"));
+  const lock = await hisDoc.lock("title", { why: "editing" });
+  await expect(herDoc.lock("title")).rejects.toMatchObject({ code: "conflict" });
+  expect((await until(herDoc, ({ locks }) => locks.size === 1)).locks.get("title")?.user).toBe("dan");
+  await lock.release();
+  await (await herDoc.lock("title")).release();
+  for (const stop of stops) stop();
+}, 30_000);
 
 test("a server that was killed comes back without its memory: the state begins anew, and votes go on", async () => {
   const cas = await person("cas");
