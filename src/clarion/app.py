@@ -50,6 +50,7 @@ from clarion.ids import Ids
 from clarion.jobs import Job, Queue, Worker
 from clarion.jobs.purging import EVERY_S, LONGEST_S, Purger
 from clarion.notifications import Inbox, Notifications, NotifyingTriggers, inbox_kind
+from clarion.notifications.engine import Engine
 from clarion.outbound import Outbound
 from clarion.realtime import Namespace, Server, Socket
 from clarion.realtime.admin import instrument
@@ -83,6 +84,7 @@ class App:
         notifications: Sends notifications.
         triggers: Takes what kinds of topics want people to be told of.
         inbox: Everybody's inbox.
+        workflows: How notifications unfold: channels, workflows, triggers.
         accounts: Clarion's own logins.
         keys: API keys.
         blocks: Users who may not come in.
@@ -236,6 +238,8 @@ class App:
         self._closing.push_async_callback(self.commands.close)
         self.activity.start(self.worker)
         await self.worker.start()
+        self.workflows.start()
+        self._closing.push_async_callback(self.workflows.close)
         self._closing.push_async_callback(self.worker.close)
         probing = spawn(self._probe(), name="readiness")
         self._closing.callback(probing.cancel)
@@ -467,6 +471,16 @@ class App:
 
     def _make_jobs(self) -> None:
         self.worker = Worker(self.queue, self.clock, self.ids)
+        self.workflows = Engine(
+            self.store,
+            self.inbox,
+            self.queue,
+            self.settings.limits,
+            clock=self.clock,
+            ids=self.ids,
+            node=self.node,
+        )
+        self.workflows.install(self.worker)
         self.worker.handle(ALERT_JOB, self.dashboards.alert)
 
         self.purger = purger = Purger(self.clock)
@@ -497,6 +511,7 @@ class App:
             keys=self.keys,
             blocks=self.blocks,
             notifications=self.notifications,
+            workflows=self.workflows,
             inbox=self.inbox,
             topics=self.topics,
             subscriptions=self.subscriptions,

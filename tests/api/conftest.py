@@ -22,6 +22,7 @@ from clarion.features.search import Search
 from clarion.ids import Ids
 from clarion.jobs import Queue
 from clarion.notifications import Inbox, Notifications, inbox_kind
+from clarion.notifications.engine import Engine
 from clarion.outbound import Outbound
 from clarion.realtime import Server
 from clarion.settings import Auth, Limits, Realtime, Settings
@@ -89,6 +90,9 @@ class Site:
             store, self.inbox, settings.limits, clock=self.clock, ids=self.ids
         )
         queue = Queue(store, self.clock, self.ids, node=self.ids.node())
+        self.workflows = Engine(
+            store, self.inbox, queue, settings.limits, clock=self.clock, ids=self.ids, node="n"
+        )
         self.activity = Feeds(
             store, bus, self.engine, queue, settings.limits, clock=self.clock, ids=self.ids
         )
@@ -129,6 +133,7 @@ class Site:
             keys=self.keys,
             blocks=self.blocks,
             notifications=self.notifications,
+            workflows=self.workflows,
             inbox=self.inbox,
             topics=self.topics,
             subscriptions=self.subscriptions,

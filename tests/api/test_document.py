@@ -31,6 +31,30 @@ ACCEPTED = {
         "positive_data_acceptance",
         "some recipients are not known",
     ): "who is known, only the database knows",
+    **{
+        (f"{door} /v1/{path}", "positive_data_acceptance", said): reason
+        for door, path, said, reason in (
+            (
+                "PUT",
+                "workflows/{workflow}",
+                "the path says",
+                "a schema can't compare it with the path",
+            ),
+            (
+                "PUT",
+                "workflows/{workflow}",
+                "this is no workflow",
+                "steps are checked by what they do",
+            ),
+            (
+                "POST",
+                "triggers",
+                "there is no workflow",
+                "which there are, only the database knows",
+            ),
+            ("POST", "triggers", "some recipients are not known", "likewise"),
+        )
+    },
     (
         "POST /v1/users/{id}/contacts",
         "positive_data_acceptance",

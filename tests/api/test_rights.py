@@ -33,6 +33,8 @@ SCOPES = {
     "filler": "search:write",
     "seer": "presence:read",
     "introducer": "presence:write",
+    "planner": "workflows:read",
+    "author": "workflows:write",
     "warden": "users:manage",
     "all": "*",
 }
@@ -86,6 +88,7 @@ def _walk(site: Site) -> Api:
         keys=site.keys,
         blocks=site.blocks,
         notifications=site.notifications,
+        workflows=site.workflows,
         inbox=site.inbox,
         topics=site.topics,
         subscriptions=site.subscriptions,
@@ -135,6 +138,7 @@ def _path(door: Door) -> str:
     is_own = door.template.endswith(("/visibility", "/contacts"))
     path = (
         door.template.replace("{id}", "ann" if is_own else "x")
+        .replace("{workflow}", "x")
         .replace("{room}", "x")
         .replace("{topic}", "x")
         .replace("{collection}", "x")

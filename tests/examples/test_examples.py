@@ -58,6 +58,14 @@ def test_the_python_example_is_accepted(server: Server, tmp_path: Path) -> None:
     assert out.split()[1] == "fsync"
 
 
+def test_the_mention_example_runs_a_workflow(server: Server, tmp_path: Path) -> None:
+    """It prints the workflow's version and the durability; twice is the same version."""
+    script = str(_at(server, "mention.py", tmp_path))
+    for _ in range(2):
+        key = server.key("workflows:write", "notifications:send")
+        assert _run(sys.executable, script, CLARION_KEY=key).split() == ["mention", "1", "fsync"]
+
+
 def test_the_activity_example_tells_who_did_what(server: Server, tmp_path: Path) -> None:
     """It prints what it says; twice is the same."""
     script = str(_at(server, "activity.py", tmp_path))

@@ -35,6 +35,7 @@ from clarion.api.routes import search as search_doors
 from clarion.api.routes import sockets as sockets_doors
 from clarion.api.routes import timelines as timelines_doors
 from clarion.api.routes import topics as topics_doors
+from clarion.api.routes import workflows as workflows_doors
 from clarion.api.routes.health import Readiness
 from clarion.clock import Clock
 from clarion.features.activity import Feeds
@@ -43,6 +44,7 @@ from clarion.features.presence import Presence
 from clarion.features.search import Search
 from clarion.ids import Ids
 from clarion.notifications import Inbox, Notifications
+from clarion.notifications.engine import Engine
 from clarion.realtime import Server
 from clarion.realtime.transports.application import leads_to
 from clarion.settings import Settings
@@ -58,6 +60,7 @@ def build_api(
     keys: Keys,
     blocks: Blocks,
     notifications: Notifications,
+    workflows: Engine,
     inbox: Inbox,
     topics: Topics,
     subscriptions: Subscriptions,
@@ -75,6 +78,7 @@ def build_api(
     api = Api()
     auth_doors.add(api, accounts)
     notifications_doors.add(api, notifications)
+    workflows_doors.add(api, workflows)
     inbox_doors.add(api, inbox)
     emit_doors.add(api, io)
     rooms_doors.add(api, io)
@@ -107,6 +111,7 @@ def build_http(
     keys: Keys,
     blocks: Blocks,
     notifications: Notifications,
+    workflows: Engine,
     inbox: Inbox,
     topics: Topics,
     subscriptions: Subscriptions,
@@ -130,6 +135,7 @@ def build_http(
         keys: API keys.
         blocks: Users who may not come in.
         notifications: Accepts notifications.
+        workflows: How they unfold.
         inbox: Everybody's inboxes.
         topics: Topics, published to and read.
         subscriptions: Counts and ends those of all processes.
@@ -156,6 +162,7 @@ def build_http(
         keys=keys,
         blocks=blocks,
         notifications=notifications,
+        workflows=workflows,
         inbox=inbox,
         topics=topics,
         subscriptions=subscriptions,

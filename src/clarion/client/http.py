@@ -18,6 +18,7 @@ from clarion.client.realtime import AsyncRealtimeCalls, RealtimeCalls
 from clarion.client.search import AsyncSearchCalls, SearchCalls
 from clarion.client.subscription import Topic
 from clarion.client.topics import AsyncTopicCalls, TopicCalls
+from clarion.client.workflows import AsyncWorkflowCalls, WorkflowCalls
 from clarion.clock import pause
 from clarion.ids import Ids
 
@@ -94,6 +95,7 @@ class Client(
     ActivityCalls,
     DashboardCalls,
     SearchCalls,
+    WorkflowCalls,
 ):
     """The client for programs without an event loop. One may be shared by threads."""
 
@@ -168,6 +170,7 @@ class AsyncClient(
     AsyncActivityCalls,
     AsyncDashboardCalls,
     AsyncSearchCalls,
+    AsyncWorkflowCalls,
 ):
     """The client for asyncio; with `app`, for an ASGI application in this process."""
 

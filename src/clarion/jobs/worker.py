@@ -13,13 +13,13 @@ import msgspec
 from clarion.clock import Clock
 from clarion.errors import ClarionError, UsageError
 from clarion.ids import Ids
+from clarion.jobs.loop import POLL_S, Loop
 from clarion.jobs.queue import LEASE_S, Job, Queue, backoff_s
 from clarion.telemetry import get_logger, jobs, spawn
 
 _log = get_logger(__name__)
 
 CONCURRENCY = 16  # handlers at a time
-POLL_S = 5.0  # between two looks when nothing is known to be due
 TIMEOUT_S = 300.0  # for one run of a handler
 UNKNOWN_S = 60.0  # until a job whose kind nobody here knows is looked at again
 GRACE_S = 10.0  # for handlers that run when the worker is closed
@@ -55,9 +55,8 @@ class Worker:
         self._kinds: dict[str, _Kind] = {}
         # Changes while open. Invariant: a job is in _running <=> its handler has not ended.
         self._running: dict[asyncio.Task[None], Job] = {}
-        self._wake = asyncio.Event()
-        self._loops: list[asyncio.Task[None]] = []
-        self._is_closing = False
+        self._claiming = Loop("jobs-claim", self._claim, ids, poll_s=poll_s)
+        self._extending: asyncio.Task[None] | None = None
 
     def handle(self, kind: str, handler: Handler, *, timeout_s: float = TIMEOUT_S) -> None:
         """Run `handler` for jobs of this kind.
@@ -87,23 +86,18 @@ class Worker:
         if periodic:
             await self._queue.enqueue(*periodic)
         self._queue.listen(self.wake)
-        self._loops = [
-            spawn(self._claim_forever(), name="jobs-claim"),
-            spawn(self._extend_forever(), name="jobs-extend"),
-        ]
+        self._claiming.start()
+        self._extending = spawn(self._extend_forever(), name="jobs-extend")
 
     def wake(self) -> None:
         """Look for due jobs now."""
-        self._wake.set()
+        self._claiming.wake()
 
     async def close(self, *, grace_s: float = GRACE_S) -> None:
         """Claim no more, wait for the handlers that run, hand back what is not done by then."""
-        self._is_closing = True
         self._queue.unlisten(self.wake)
-        self._wake.set()
-        for loop in self._loops[:1]:
-            # It may be in the middle of a claim, whose jobs must not be forgotten.
-            await asyncio.wait([loop])
+        # It may be in the middle of a claim, whose jobs must not be forgotten.
+        await self._claiming.close()
         if self._running:
             await asyncio.wait(tuple(self._running), timeout=grace_s)
         for task in tuple(self._running):
@@ -112,9 +106,9 @@ class Worker:
             await asyncio.wait(tuple(self._running), timeout=STOP_S)
         for job in self._running.values():
             _log.error("handler does not stop", kind=job.kind, job=job.id)
-        for loop in self._loops:
-            loop.cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
+        if self._extending is not None:
+            self._extending.cancel()
+            await asyncio.gather(self._extending, return_exceptions=True)
 
     def _add(self, name: str, kind: _Kind) -> None:
         if name in self._kinds:
@@ -122,20 +116,6 @@ class Worker:
         self._kinds[name] = kind
 
     # ── the loops ──
-    async def _claim_forever(self) -> None:
-        failures = 0
-        while not self._is_closing:
-            self._wake.clear()
-            try:
-                wait_s = await self._claim()
-                failures = 0
-            except ClarionError as exc:
-                # The store is away: nothing is lost, the jobs are in it.
-                failures += 1
-                wait_s = min(self._poll_s, backoff_s(failures, self._ids))
-                _log.warning("jobs cannot be claimed", code=exc.code, retry_s=round(wait_s, 3))
-            await self._sleep(wait_s)
-
     async def _claim(self) -> float:
         """Claim as many as may run; returns how long to wait before the next look (s)."""
         free = self._concurrency - len(self._running)
@@ -168,17 +148,9 @@ class Worker:
                     _log.warning("lease lost, handler stopped", kind=job.kind, job=job.id)
                     task.cancel()
 
-    async def _sleep(self, seconds: float) -> None:
-        if not self._is_closing and not self._wake.is_set():
-            try:
-                async with asyncio.timeout(seconds):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
-
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.pop(task)
-        self._wake.set()
+        self._claiming.wake()
 
     # ── one job ──
     async def _run(self, job: Job) -> None:

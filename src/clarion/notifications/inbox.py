@@ -5,6 +5,7 @@ user's head is alone in that inbox, so that the log has one order. Subscribers a
 """
 
 from collections.abc import AsyncIterator
+from typing import Protocol
 
 from clarion.auth.principal import Principal
 from clarion.clock import Clock
@@ -31,6 +32,21 @@ from clarion.topics.stream import MARK_MODULUS, Entry, Position
 PAGE = 50  # messages of a page, unless asked otherwise
 PAGE_MAX = 100
 _NEWEST = 2**53 - 1  # a cursor above every `seq`
+
+
+class Added(Protocol):
+    """Where a message stands in the log of its inbox, and how many are unread with it."""
+
+    @property
+    def offset(self) -> int | None: ...  # noqa: D102
+    @property
+    def epoch(self) -> str: ...  # noqa: D102
+    @property
+    def mark(self) -> int: ...  # noqa: D102
+    @property
+    def prior(self) -> int: ...  # noqa: D102
+    @property
+    def unread(self) -> int: ...  # noqa: D102
 
 
 class Inbox:
@@ -124,6 +140,20 @@ class Inbox:
             entry = await self._append(tx, caller, head, event, facts, unread=0, carried=None)
         await self.announce(caller.tenant, caller.id, head.epoch, entry)
         return ChangedAll(count, 0)
+
+    async def announce_added(self, tenant: str, user: str, message: Message, at: Added) -> None:
+        """Tell a user's sockets of a message that was committed.
+
+        Args:
+            tenant: Theirs.
+            user: Whose inbox.
+            message: As it was added.
+            at: Where it stands in the log; of a storage procedure's answer.
+        """
+        assert at.offset is not None, "committed, and in no log"
+        data = data_of("", message, at.unread)
+        entry = Entry(at.offset, at.mark, at.prior, "added", data)
+        await self.announce(tenant, user, at.epoch, entry)
 
     async def announce(self, tenant: str, user: str, epoch: str, entry: Entry) -> None:
         """Tell a user's sockets of an entry that was committed."""

@@ -16,7 +16,6 @@ from clarion.auth.principal import Principal
 from clarion.clock import Clock, as_datetime
 from clarion.errors import Fault, IdempotencyConflict, Invalid, Unavailable
 from clarion.ids import Ids, digest
-from clarion.notifications.changes import data_of
 from clarion.notifications.inbox import Inbox
 from clarion.notifications.messages import Message
 from clarion.notifications.recipients import (
@@ -32,7 +31,6 @@ from clarion.settings import Limits
 from clarion.storage.notifications import ACCEPT, FORGET_KEYS, Acceptance, Outcome
 from clarion.storage.store import Store
 from clarion.telemetry import messages
-from clarion.topics.stream import Entry
 
 # Where a button may lead: the web, a mail, or a path of the same site; not `//host`, which is another site, nor a script.
 ACTION_URL = rf"^(https?://[^\\{BLANK}]+|mailto:[^{BLANK}]+|/([^/\\{BLANK}][^\\{BLANK}]*)?)$(?!\n)"
@@ -210,10 +208,9 @@ class Notifications:
         outcomes: Sequence[Outcome],
     ) -> None:
         for row, outcome in zip(rows, outcomes, strict=True):
-            assert outcome.offset is not None, "accepted, and in no log"
             message = Message(
                 id=row.message,
-                seq=outcome.offset,
+                seq=outcome.offset or 0,
                 notification_id=row.notification,
                 title=body.title,
                 body=body.body,
@@ -221,9 +218,7 @@ class Notifications:
                 action_url=body.action_url,
                 created_at=as_datetime(row.at_ms),
             )
-            data = data_of("", message, outcome.unread)
-            entry = Entry(outcome.offset, outcome.mark, outcome.prior, "added", data)
-            await self._inbox.announce(tenant, row.usr, outcome.epoch, entry)
+            await self._inbox.announce_added(tenant, row.usr, message, outcome)
 
 
 def _former(outcome: Outcome, digest: str) -> Accepted:

@@ -13,6 +13,7 @@ that its key was used with another body, by another call of the run. Apart from 
 from msgspec import Struct
 
 from clarion.storage.store import Procedure, Sql
+from clarion.storage.subscribers import describe
 
 ROUTE = "notifications.send"  # the scope of these keys; other calls keep theirs beside them
 FIRST_EPOCH = "0"  # of a log that was never lost
@@ -74,17 +75,33 @@ _HEAD = "JOIN inbox_head h ON h.tenant = r.tenant AND h.usr = r.usr"
 _MODULUS = 1 << 32
 
 
-def _latest(column: str) -> str:
-    """The newest value that says something, of all rows that describe one subscriber."""
-    return f"""first_value(r.{column}) OVER (PARTITION BY r.tenant, r.usr
-        ORDER BY CASE r.{column} WHEN '' THEN 1 ELSE 0 END, r.n DESC) AS {column}"""
+def inbox_steps(source: str) -> tuple[Sql[None], ...]:
+    """Put messages into inboxes: steps for a procedure whose rows name `tenant, usr, message, notification, mark, at_ms`.
 
+    Args:
+        source: The FROM clause, with the rows as `r`.
+    """
+    # The row lock on the head is what orders concurrent runs; below it the new entries are numbered.
+    return (
+        Sql(f"""INSERT INTO inbox_head (tenant, usr, epoch, top, mark, unread)
+            SELECT r.tenant, r.usr, '{FIRST_EPOCH}', count(*), sum(r.mark) % {_MODULUS}, count(*)
+            FROM {source} WHERE true GROUP BY r.tenant, r.usr ORDER BY r.tenant, r.usr
+            ON CONFLICT (tenant, usr) DO UPDATE SET top = inbox_head.top + excluded.top,
+              mark = (inbox_head.mark + excluded.mark) % {_MODULUS}, unread = inbox_head.unread + excluded.unread"""),
+        Sql(f"""INSERT INTO message (tenant, usr, seq, id, notification, created_ms)
+            SELECT r.tenant, r.usr, h.top - count(*) OVER u + row_number() OVER (u ORDER BY r.n),
+              r.message, r.notification, r.at_ms
+            FROM {source} {_HEAD} WINDOW u AS (PARTITION BY r.tenant, r.usr)"""),
+        Sql(f"""INSERT INTO inbox_change (tenant, usr, off, mark, prior, event, carries, data, unread, at_ms)
+            SELECT c.tenant, c.usr, c.off, (c.sum_to % {_MODULUS} + {_MODULUS}) % {_MODULUS},
+              ((c.sum_to - c.mark) % {_MODULUS} + {_MODULUS}) % {_MODULUS}, 'added', c.message, '', c.unread, c.at_ms
+            FROM (SELECT r.tenant, r.usr, r.mark, r.message, r.at_ms,
+                    h.top - count(*) OVER u + row_number() OVER (u ORDER BY r.n) AS off,
+                    h.unread - count(*) OVER u + row_number() OVER (u ORDER BY r.n) AS unread,
+                    h.mark - sum(r.mark) OVER u + sum(r.mark) OVER (u ORDER BY r.n) AS sum_to
+                  FROM {source} {_HEAD} WINDOW u AS (PARTITION BY r.tenant, r.usr)) AS c"""),
+    )
 
-def _keep(column: str) -> str:
-    return f"{column} = CASE excluded.{column} WHEN '' THEN subscriber.{column} ELSE excluded.{column} END"
-
-
-_DESCRIBED = ("name", "email", "locale", "time_zone", "attributes")
 
 # Each insert that may wait for another run's row lock goes in the order of its key: no two runs can wait for each other.
 ACCEPT = Procedure(
@@ -100,32 +117,8 @@ ACCEPT = Procedure(
             FROM {{rows r}} LEFT JOIN idempotency k ON {_KEY}
             WHERE r.is_first = 1
               AND (k.subject = r.notification OR (r.idem_key = '' AND r.notification NOT IN ({_UNKNOWN})))"""),
-        Sql(f"""INSERT INTO subscriber (tenant, id, name, email, locale, time_zone, attributes, created_ms, updated_ms)
-            SELECT d.tenant, d.usr, d.name, d.email, d.locale, d.time_zone, d.attributes, d.created_ms, d.at_ms
-            FROM (SELECT r.tenant, r.usr, {", ".join(map(_latest, _DESCRIBED))}, r.at_ms,
-                    first_value(r.at_ms) OVER (PARTITION BY r.tenant, r.usr ORDER BY r.n) AS created_ms,
-                    row_number() OVER (PARTITION BY r.tenant, r.usr ORDER BY r.n DESC) AS nth
-                  FROM {_ACCEPTED} WHERE r.is_described = 1) AS d
-            WHERE d.nth = 1 ORDER BY d.tenant, d.usr
-            ON CONFLICT (tenant, id) DO UPDATE SET {", ".join(map(_keep, _DESCRIBED))}, updated_ms = excluded.updated_ms"""),
-        # The row lock on the head is what orders concurrent runs; below it the new entries are numbered.
-        Sql(f"""INSERT INTO inbox_head (tenant, usr, epoch, top, mark, unread)
-            SELECT r.tenant, r.usr, '{FIRST_EPOCH}', count(*), sum(r.mark) % {_MODULUS}, count(*)
-            FROM {_ACCEPTED} WHERE true GROUP BY r.tenant, r.usr ORDER BY r.tenant, r.usr
-            ON CONFLICT (tenant, usr) DO UPDATE SET top = inbox_head.top + excluded.top,
-              mark = (inbox_head.mark + excluded.mark) % {_MODULUS}, unread = inbox_head.unread + excluded.unread"""),
-        Sql(f"""INSERT INTO message (tenant, usr, seq, id, notification, created_ms)
-            SELECT r.tenant, r.usr, h.top - count(*) OVER u + row_number() OVER (u ORDER BY r.n),
-              r.message, r.notification, r.at_ms
-            FROM {_ACCEPTED} {_HEAD} WINDOW u AS (PARTITION BY r.tenant, r.usr)"""),
-        Sql(f"""INSERT INTO inbox_change (tenant, usr, off, mark, prior, event, carries, data, unread, at_ms)
-            SELECT c.tenant, c.usr, c.off, (c.sum_to % {_MODULUS} + {_MODULUS}) % {_MODULUS},
-              ((c.sum_to - c.mark) % {_MODULUS} + {_MODULUS}) % {_MODULUS}, 'added', c.message, '', c.unread, c.at_ms
-            FROM (SELECT r.tenant, r.usr, r.mark, r.message, r.at_ms,
-                    h.top - count(*) OVER u + row_number() OVER (u ORDER BY r.n) AS off,
-                    h.unread - count(*) OVER u + row_number() OVER (u ORDER BY r.n) AS unread,
-                    h.mark - sum(r.mark) OVER u + sum(r.mark) OVER (u ORDER BY r.n) AS sum_to
-                  FROM {_ACCEPTED} {_HEAD} WINDOW u AS (PARTITION BY r.tenant, r.usr)) AS c"""),
+        describe(f"{_ACCEPTED} WHERE r.is_described = 1"),
+        *inbox_steps(_ACCEPTED),
         Sql(
             f"""SELECT r.n, CASE WHEN a.id IS NULL THEN 0 ELSE 1 END, CASE WHEN r.is_described = 0 AND s.id IS NULL THEN 0 ELSE 1 END,
               k.digest, k.answer, c.off, h.epoch, c.mark, c.prior, c.unread

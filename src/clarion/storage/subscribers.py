@@ -6,7 +6,7 @@ those that it describes. '' in a column says: not known.
 
 from msgspec import Struct
 
-from clarion.storage.store import Sql
+from clarion.storage.store import Procedure, Sql
 
 
 class Subscriber(Struct, frozen=True):
@@ -33,3 +33,80 @@ ADD = Sql(
     """INSERT INTO subscriber (tenant, id, name, email, locale, time_zone, attributes, created_ms, updated_ms)
        VALUES (:tenant, :id, :name, '', '', '', '', :now_ms, :now_ms) ON CONFLICT DO NOTHING"""
 )
+
+
+class Named(Struct, frozen=True, array_like=True):
+    """Names a subscriber."""
+
+    tenant: str
+    id: str
+
+
+class Known(Struct, frozen=True):
+    """The caller's n-th subscriber; who is not known has no row."""
+
+    n: int
+    id: str
+    name: str
+    email: str
+    locale: str
+    time_zone: str
+    attributes: str
+
+
+class Described(Struct, frozen=True, array_like=True):
+    """What is said of a subscriber; '' in a column says nothing, and what is stored stays."""
+
+    tenant: str
+    usr: str
+    name: str
+    email: str
+    locale: str
+    time_zone: str
+    attributes: str
+    at_ms: int
+
+
+KNOWN = Procedure(
+    "known_subscribers",
+    Named,
+    (
+        Sql(
+            """SELECT r.n, s.id, s.name, s.email, s.locale, s.time_zone, s.attributes
+               FROM {rows r} JOIN subscriber s ON s.tenant = r.tenant AND s.id = r.id""",
+            Known,
+        ),
+    ),
+)
+
+
+def _latest(column: str) -> str:
+    """The newest value that says something, of all rows that describe one subscriber."""
+    return f"""first_value(r.{column}) OVER (PARTITION BY r.tenant, r.usr
+        ORDER BY CASE r.{column} WHEN '' THEN 1 ELSE 0 END, r.n DESC) AS {column}"""
+
+
+def _keep(column: str) -> str:
+    return f"{column} = CASE excluded.{column} WHEN '' THEN subscriber.{column} ELSE excluded.{column} END"
+
+
+_DESCRIBED = ("name", "email", "locale", "time_zone", "attributes")
+
+
+def describe(source: str) -> Sql[None]:
+    """Make subscribers known, or say more of them: a step for a procedure whose rows name `tenant, usr, at_ms` and what is said.
+
+    Args:
+        source: The FROM clause and its WHERE, with the rows as `r`.
+    """
+    return Sql(f"""INSERT INTO subscriber (tenant, id, {", ".join(_DESCRIBED)}, created_ms, updated_ms)
+        SELECT d.tenant, d.usr, {", ".join(f"d.{column}" for column in _DESCRIBED)}, d.created_ms, d.at_ms
+        FROM (SELECT r.tenant, r.usr, {", ".join(map(_latest, _DESCRIBED))}, r.at_ms,
+                first_value(r.at_ms) OVER (PARTITION BY r.tenant, r.usr ORDER BY r.n) AS created_ms,
+                row_number() OVER (PARTITION BY r.tenant, r.usr ORDER BY r.n DESC) AS nth
+              FROM {source}) AS d
+        WHERE d.nth = 1 ORDER BY d.tenant, d.usr
+        ON CONFLICT (tenant, id) DO UPDATE SET {", ".join(map(_keep, _DESCRIBED))}, updated_ms = excluded.updated_ms""")
+
+
+DESCRIBE = Procedure("describe_subscriber", Described, (describe("{rows r} WHERE true"),))

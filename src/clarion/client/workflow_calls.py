@@ -1,0 +1,103 @@
+"""Workflows over HTTP, without any I/O: what is asked, and how the answer is read."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from clarion.client.calls import Call, place, query
+
+Recipient = str | Mapping[str, Any]
+
+
+class WorkflowPut(msgspec.Struct, frozen=True):
+    """The version that a trigger gets now, and whether it is a new one."""
+
+    workflow: str
+    version: int
+    is_new: bool
+
+
+class Triggered(msgspec.Struct, frozen=True):
+    """A trigger that was accepted: on disk."""
+
+    id: str
+    workflow: str
+    version: int
+    durability: str
+    created_at: str
+
+
+class Trigger(msgspec.Struct, frozen=True):
+    """A trigger as it stands; `runs` counts by status those that have something to do or to explain."""
+
+    id: str
+    workflow: str
+    version: int
+    state: str
+    recipients: int
+    runs: dict[str, int]
+    created_at: str
+
+
+class Cancelled(msgspec.Struct, frozen=True):
+    """What was called off."""
+
+    triggers: int
+    runs: int
+    messages: int
+
+
+def put(definition: Mapping[str, Any], *, dry_run: bool) -> Call[WorkflowPut]:
+    """`PUT /v1/workflows/{workflow}`."""
+    at = f"/v1/{place('workflows', str(definition['workflow']))}"
+    return Call("PUT", f"{at}?dry_run=true" if dry_run else at, WorkflowPut, dict(definition))
+
+
+def trigger(
+    workflow: str,
+    recipients: Sequence[Recipient],
+    payload: Mapping[str, Any] | None,
+    actor: str | None,
+    cancel_key: str | None,
+    idempotency_key: str,
+) -> Call[Triggered]:
+    """`POST /v1/triggers`."""
+    if isinstance(recipients, str):
+        raise TypeError("recipients is a list, not one text")
+    given = {
+        "workflow": workflow,
+        "recipients": list(recipients),
+        "payload": dict(payload or {}),
+        "actor": actor,
+        "cancel_key": cancel_key,
+    }
+    body = {name: value for name, value in given.items() if value is not None}
+    return Call("POST", "/v1/triggers", Triggered, body, {"Idempotency-Key": idempotency_key})
+
+
+def find(id: str) -> Call[Trigger]:
+    """`GET /v1/triggers/{id}`."""
+    return Call("GET", f"/v1/{place('triggers', id)}", Trigger)
+
+
+def cancel(id: str) -> Call[Cancelled]:
+    """`DELETE /v1/triggers/{id}`."""
+    return Call("DELETE", f"/v1/{place('triggers', id)}", Cancelled)
+
+
+def cancel_all(cancel_key: str) -> Call[Cancelled]:
+    """`DELETE /v1/triggers?cancel_key=`."""
+    return Call("DELETE", f"/v1/triggers{query(cancel_key=cancel_key)}", Cancelled)
+
+
+def run(id: str) -> Call[dict[str, Any]]:
+    """`GET /v1/runs/{id}`."""
+    return Call("GET", f"/v1/{place('runs', id)}", dict)
+
+
+def runs(trigger: str, after: str, limit: int) -> Call[dict[str, Any]]:
+    """`GET /v1/triggers/{id}/runs`."""
+    return Call(
+        "GET", f"/v1/{place('triggers', trigger)}/runs{query(after=after, limit=limit)}", dict
+    )

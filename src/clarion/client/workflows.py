@@ -1,0 +1,128 @@
+"""What both clients say of workflows."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from clarion.client import workflow_calls
+from clarion.client.calls import Call
+from clarion.client.workflow_calls import Cancelled, Recipient, Trigger, Triggered, WorkflowPut
+
+T = TypeVar("T")
+
+
+class WorkflowCalls:
+    """The part of `Client` that speaks of workflows."""
+
+    def call(self, call: Call[T]) -> T:
+        """Make any call."""
+        raise NotImplementedError
+
+    def _key(self, given: str | None) -> str:
+        raise NotImplementedError
+
+    def put_workflow(self, definition: Mapping[str, Any], *, dry_run: bool = False) -> WorkflowPut:
+        """Keep a workflow as its next version; the same as the current one changes nothing.
+
+        Args:
+            definition: As it is written in YAML: `workflow`, `steps`, …
+            dry_run: Check it, and keep nothing.
+        """
+        return self.call(workflow_calls.put(definition, dry_run=dry_run))
+
+    def trigger(
+        self,
+        workflow: str,
+        recipients: Sequence[Recipient],
+        payload: Mapping[str, Any] | None = None,
+        *,
+        actor: str | None = None,
+        cancel_key: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Triggered:
+        """Run a workflow for recipients.
+
+        Args:
+            workflow: Its key.
+            recipients: Ids, or `{"id": …, "name"?, "email"?, "locale"?, "time_zone"?, "attributes"?}`, which are stored as well.
+            payload: JSON for templates and conditions.
+            actor: Who did what this tells of: they are not told.
+            cancel_key: Names it for `cancel_triggers`, while it waits.
+            idempotency_key: Makes calls from several processes one call; by default one is made for this call's retries.
+        """
+        key = self._key(idempotency_key)
+        return self.call(
+            workflow_calls.trigger(workflow, recipients, payload, actor, cancel_key, key)
+        )
+
+    def find_trigger(self, id: str) -> Trigger:
+        """A trigger as it stands."""
+        return self.call(workflow_calls.find(id))
+
+    def cancel_trigger(self, id: str) -> Cancelled:
+        """Call off what has not happened yet of a trigger."""
+        return self.call(workflow_calls.cancel(id))
+
+    def cancel_triggers(self, cancel_key: str) -> Cancelled:
+        """Call off all triggers that were given this key."""
+        return self.call(workflow_calls.cancel_all(cancel_key))
+
+    def runs(self, trigger: str, *, after: str = "", limit: int = 50) -> dict[str, Any]:
+        """A page of the runs of a trigger: `{items, next}`."""
+        return self.call(workflow_calls.runs(trigger, after, limit))
+
+    def run(self, id: str) -> dict[str, Any]:
+        """One recipient's way through a workflow, with every step and why."""
+        return self.call(workflow_calls.run(id))
+
+
+class AsyncWorkflowCalls:
+    """The same as coroutines."""
+
+    async def call(self, call: Call[T]) -> T:
+        """Make any call."""
+        raise NotImplementedError
+
+    def _key(self, given: str | None) -> str:
+        raise NotImplementedError
+
+    async def put_workflow(
+        self, definition: Mapping[str, Any], *, dry_run: bool = False
+    ) -> WorkflowPut:
+        """As `WorkflowCalls.put_workflow`."""
+        return await self.call(workflow_calls.put(definition, dry_run=dry_run))
+
+    async def trigger(
+        self,
+        workflow: str,
+        recipients: Sequence[Recipient],
+        payload: Mapping[str, Any] | None = None,
+        *,
+        actor: str | None = None,
+        cancel_key: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Triggered:
+        """As `WorkflowCalls.trigger`."""
+        key = self._key(idempotency_key)
+        return await self.call(
+            workflow_calls.trigger(workflow, recipients, payload, actor, cancel_key, key)
+        )
+
+    async def find_trigger(self, id: str) -> Trigger:
+        """As `WorkflowCalls.find_trigger`."""
+        return await self.call(workflow_calls.find(id))
+
+    async def cancel_trigger(self, id: str) -> Cancelled:
+        """As `WorkflowCalls.cancel_trigger`."""
+        return await self.call(workflow_calls.cancel(id))
+
+    async def cancel_triggers(self, cancel_key: str) -> Cancelled:
+        """As `WorkflowCalls.cancel_triggers`."""
+        return await self.call(workflow_calls.cancel_all(cancel_key))
+
+    async def runs(self, trigger: str, *, after: str = "", limit: int = 50) -> dict[str, Any]:
+        """As `WorkflowCalls.runs`."""
+        return await self.call(workflow_calls.runs(trigger, after, limit))
+
+    async def run(self, id: str) -> dict[str, Any]:
+        """As `WorkflowCalls.run`."""
+        return await self.call(workflow_calls.run(id))

@@ -1,0 +1,216 @@
+"""The catalog: workflows as they are kept, in versions that never change."""
+
+from datetime import datetime
+from typing import Any
+
+import jsonschema_rs
+import msgspec
+from msgspec import Struct
+
+from clarion.auth.principal import Principal
+from clarion.clock import Clock, as_datetime
+from clarion.errors import Conflict, Fault, Invalid, NotFound
+from clarion.ids import digest
+from clarion.notifications.channels import Channels
+from clarion.notifications.workflows.definition import Definition, Workflow, read_workflow
+from clarion.storage import workflows as sql
+from clarion.storage.store import Store
+
+CACHED = 1_000  # workflows, read
+ACTS = frozenset({"stop", "wait"})  # what the engine does so far besides sending
+DEFINITION_BYTES = 256 * 1024  # of JSON
+
+
+class Kept(Struct, frozen=True):
+    """A workflow in its current version, or the one that was asked for."""
+
+    workflow: str
+    version: int
+    is_active: bool
+    definition: Definition
+    author: str
+    created_at: datetime
+
+
+class Put(Struct, frozen=True):
+    """What came of giving a definition: the version that a trigger gets now, and whether it is a new one."""
+
+    workflow: str
+    version: int
+    is_new: bool
+
+
+class WorkflowPage(Struct, frozen=True):
+    """Workflows in the order of their keys; `next` is the cursor of the page that follows, null on the last one."""
+
+    items: list[Kept]
+    next: str | None
+
+
+class Catalog:
+    """Keeps workflows.
+
+    Args:
+        store: Where they are.
+        channels: What can be said, and where.
+        clock: Time of changes.
+    """
+
+    def __init__(self, store: Store, channels: Channels, *, clock: Clock) -> None:
+        self._store, self._channels, self._clock = store, channels, clock
+        self._read: dict[tuple[str, str, int], Workflow] = {}
+
+    def check(self, definition: Definition) -> Workflow:
+        """Read a definition without keeping it.
+
+        Raises:
+            Invalid: Something is wrong; each fault points at it.
+        """
+        if (size := len(msgspec.json.encode(definition))) > DEFINITION_BYTES:
+            raise Invalid(
+                f"the definition has {size} bytes of JSON, {DEFINITION_BYTES} are allowed",
+                faults=[Fault("", f"at most {DEFINITION_BYTES} bytes")],
+            )
+        schema_of(definition)
+        return read_workflow(definition, self._channels.contents(), ACTS)
+
+    async def check_put(self, tenant: str, definition: Definition) -> Put:
+        """What `put` would do now.
+
+        Raises:
+            Invalid: Something is wrong with it.
+        """
+        self.check(definition)
+        for row in await self._store.fetch(sql.FIND, tenant=tenant, workflow=definition.workflow):
+            is_new = row.definition != _text(definition)
+            return Put(definition.workflow, row.version + is_new, is_new)
+        return Put(definition.workflow, 1, True)
+
+    async def put(self, caller: Principal, definition: Definition) -> Put:
+        """Keep a definition as the next version; the same as the current one changes nothing.
+
+        Raises:
+            Invalid: Something is wrong with it.
+            Conflict: Somebody else put a first version at the same time.
+        """
+        self.check(definition)
+        text = _text(definition)
+        fingerprint = digest(text)
+        whose = {"tenant": caller.tenant, "workflow": definition.workflow}
+        now_ms = self._clock.now_ms()
+        async with self._store.transaction() as tx:
+            current = next(iter(await tx.fetch(sql.CURRENT, **whose)), None)
+            if current is not None and current.digest == fingerprint and current.is_active:
+                return Put(definition.workflow, current.version, False)
+            version = 1 if current is None else current.version
+            is_new = current is None or current.digest != fingerprint
+            if is_new:
+                version += current is not None
+                await tx.execute(
+                    sql.ADD_VERSION,
+                    **whose,
+                    version=version,
+                    definition=text,
+                    digest=fingerprint,
+                    author=f"{caller.kind}:{caller.id}",
+                    now_ms=now_ms,
+                )
+            await tx.execute(sql.SET_CURRENT, **whose, version=version, now_ms=now_ms)
+        return Put(definition.workflow, version, is_new)
+
+    async def find(self, tenant: str, workflow: str, version: int | None = None) -> Kept:
+        """A workflow, in its current version unless another is named.
+
+        Raises:
+            NotFound: There is none.
+        """
+        statement = sql.FIND if version is None else sql.FIND_VERSION
+        more = {} if version is None else {"version": version}
+        found = await self._store.fetch(statement, tenant=tenant, workflow=workflow, **more)
+        if not found:
+            raise NotFound(
+                f"there is no workflow {workflow!r}" + (f" in version {version}" if version else "")
+            )
+        return _kept(found[0])
+
+    async def page(self, tenant: str, after: str, limit: int) -> WorkflowPage:
+        """Workflows after a key."""
+        found = await self._store.fetch(sql.PAGE, tenant=tenant, after=after, n=limit + 1)
+        items = [_kept(row) for row in found[:limit]]
+        return WorkflowPage(items, items[-1].workflow if len(found) > limit else None)
+
+    async def set_active(self, tenant: str, workflow: str, is_active: bool) -> None:
+        """Let it be triggered, or no longer; what runs goes on.
+
+        Raises:
+            NotFound: There is none.
+        """
+        async with self._store.transaction() as tx:
+            count = await tx.execute(
+                sql.SET_ACTIVE,
+                tenant=tenant,
+                workflow=workflow,
+                is_active=int(is_active),
+                now_ms=self._clock.now_ms(),
+            )
+        if not count:
+            raise NotFound(f"there is no workflow {workflow!r}")
+
+    async def current(self, tenant: str, workflow: str) -> tuple[int, Workflow, Definition]:
+        """What a trigger gets now.
+
+        Raises:
+            NotFound: There is none.
+            Conflict: It may not be triggered.
+        """
+        kept = await self.find(tenant, workflow)
+        if not kept.is_active:
+            raise Conflict(f"the workflow {workflow!r} is not active")
+        return kept.version, await self.version(tenant, workflow, kept.version), kept.definition
+
+    async def version(self, tenant: str, workflow: str, version: int) -> Workflow:
+        """One version, read: from memory after the first time, since it never changes.
+
+        Raises:
+            NotFound: There is none.
+            Invalid: A channel that it names is no longer there.
+        """
+        key = (tenant, workflow, version)
+        found = self._read.get(key)
+        if found is None:
+            kept = await self.find(tenant, workflow, version)
+            found = read_workflow(kept.definition, self._channels.contents(), ACTS)
+            while len(self._read) >= CACHED:
+                self._read.pop(next(iter(self._read)))
+            self._read[key] = found
+        return found
+
+
+def schema_of(definition: Definition) -> Any:
+    """What checks a payload, None: any object will do.
+
+    Raises:
+        Invalid: It is no JSON Schema.
+    """
+    if definition.payload is None:
+        return None
+    try:
+        return jsonschema_rs.validator_for(definition.payload)
+    except (jsonschema_rs.ValidationError, ValueError) as exc:
+        detail = f"no JSON Schema: {str(exc).splitlines()[0][:200]}"
+        raise Invalid("this is no workflow", faults=[Fault("/payload", detail)]) from exc
+
+
+def _text(definition: Definition) -> str:
+    return msgspec.json.encode(definition, order="sorted").decode()
+
+
+def _kept(row: sql.WorkflowRow) -> Kept:
+    return Kept(
+        row.workflow,
+        row.version,
+        bool(row.is_active),
+        msgspec.json.decode(row.definition, type=Definition),
+        row.author,
+        as_datetime(row.created_ms),
+    )

@@ -1,0 +1,116 @@
+"""What a channel is: it says what a step may say on it, whom it can reach, and hands one message at a time to a provider."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+from msgspec import Struct
+
+from clarion.errors import UsageError
+
+Cause = Literal["failed", "bounced", "suppressed"]
+
+
+class Outgoing(Struct, frozen=True):
+    """A message to hand over, its content rendered.
+
+    `id` is the same at every attempt: a provider that knows it already may drop the repetition.
+    """
+
+    tenant: str
+    id: str
+    user: str
+    address: str
+    content: Mapping[str, Any]
+    workflow: str
+    category: str
+    attempt: int
+
+
+class Sent(Struct, frozen=True):
+    """A provider took it: its name, what it calls the message ('' if it does not say), and its words for a person."""
+
+    provider: str
+    provider_id: str = ""
+    answer: str = ""
+
+
+class NotSent(Exception):
+    """A provider did not take it.
+
+    Args:
+        why: For a person: the provider's words.
+        provider: Which one.
+        is_final: Trying again cannot help.
+        retry_after_s: When to try again, where the provider says so.
+        cause: What a final failure is called in the message's life.
+    """
+
+    def __init__(
+        self,
+        why: str,
+        *,
+        provider: str,
+        is_final: bool = False,
+        retry_after_s: float | None = None,
+        cause: Cause = "failed",
+    ) -> None:
+        super().__init__(why)
+        self.why, self.provider = why, provider
+        self.is_final, self.retry_after_s, self.cause = is_final, retry_after_s, cause
+
+
+class Channel(Protocol):
+    """A way to reach a subscriber.
+
+    Attributes:
+        name: What steps call it.
+        content: Struct of what a step says on it. Each text in it is a template; a field named `html` is rendered as HTML.
+        timeout_s: For one attempt.
+        max_attempts: After so many it is a dead letter.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def content(self) -> type[Struct]: ...  # noqa: D102
+    @property
+    def timeout_s(self) -> float: ...  # noqa: D102
+    @property
+    def max_attempts(self) -> int: ...  # noqa: D102
+
+    def addresses(self, recipient: Mapping[str, Any]) -> Sequence[str]:
+        """Where this recipient can be reached on the channel; nothing: nowhere."""
+        ...
+
+    async def send(self, message: Outgoing) -> Sent:
+        """Hand a message to a provider.
+
+        Raises:
+            NotSent: It did not take it. Any other error counts as one that may be tried again.
+        """
+        ...
+
+
+class Channels:
+    """The channels there are, by name."""
+
+    def __init__(self) -> None:
+        self._channels: dict[str, Channel] = {}
+
+    def add(self, channel: Channel) -> None:
+        """Add a channel, before the server starts.
+
+        Raises:
+            UsageError: There is one of that name.
+        """
+        if channel.name in self._channels:
+            raise UsageError(f"there is a channel {channel.name!r}")
+        self._channels[channel.name] = channel
+
+    def get(self, name: str) -> Channel | None:
+        """The channel of that name."""
+        return self._channels.get(name)
+
+    def contents(self) -> Mapping[str, type[Struct]]:
+        """What can be said on each."""
+        return {name: channel.content for name, channel in self._channels.items()}

@@ -1,0 +1,93 @@
+"""The notification engine: its parts, made together and started in order."""
+
+from clarion.clock import Clock
+from clarion.ids import Ids
+from clarion.jobs import Loop, Queue, Worker
+from clarion.notifications.catalog import Catalog
+from clarion.notifications.channels import Channels
+from clarion.notifications.channels.inbox import InboxChannel
+from clarion.notifications.history import History
+from clarion.notifications.inbox import Inbox
+from clarion.notifications.rendering import Renderer
+from clarion.notifications.runs import SLICE, Runs
+from clarion.notifications.sending import Sender
+from clarion.notifications.triggering import JOB, Triggers
+from clarion.settings import Limits
+from clarion.storage.store import Store
+
+
+class Engine:
+    """Workflows from the trigger to the last attempt.
+
+    Args:
+        store: Where everything is kept.
+        inbox: Tells who is online.
+        queue: Holds the planning that is not done.
+        limits: `recipients`.
+        clock: The time.
+        ids: Of everything that is made.
+        node: Names this process in leases.
+
+    Attributes:
+        channels: The ways to reach people; an application adds its own before the start.
+        catalog: Workflows.
+        triggers: Accepts triggers, and calls them off.
+        runs: Carries runs on.
+        sender: Hands messages to providers.
+        history: Tells what became of each run.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        inbox: Inbox,
+        queue: Queue,
+        limits: Limits,
+        *,
+        clock: Clock,
+        ids: Ids,
+        node: str,
+    ) -> None:
+        self._clock, self._ids = clock, ids
+        self.channels = Channels()
+        self.channels.add(InboxChannel())
+        self.catalog = Catalog(store, self.channels, clock=clock)
+        self.sender = Sender(store, self.channels, clock=clock, ids=ids, node=node)
+        self.runs = Runs(
+            store, self.catalog, self.channels, inbox, Renderer(), clock=clock, ids=ids, node=node
+        )
+        self.triggers = Triggers(
+            store, self.catalog, self.runs, queue, limits, clock=clock, ids=ids
+        )
+        self.history = History(store)
+        self._going = Loop("runs", self._go_on, ids)
+        self._sending = Loop("sending", self.sender.look, ids)
+        self.runs.on_sent = self._sending.wake
+        self.runs.on_waiting = self._going.wake
+        self.sender.on_ended = self._sending.wake
+        self.sender.on_woken = self._going.wake
+
+    def install(self, worker: Worker) -> None:
+        """Let a worker plan what was accepted and not planned."""
+        worker.handle(JOB, self.triggers.plan)
+
+    def start(self) -> None:
+        """Begin to carry runs on, and to send."""
+        self._going.start()
+        self._sending.start()
+
+    async def close(self) -> None:
+        """Begin nothing more, and wait for what is in hand."""
+        await self.triggers.settled()
+        await self._going.close()
+        await self._sending.close()
+        await self.sender.close()
+
+    async def _go_on(self) -> float:
+        due_ms = await self.runs.due_ms()  # looking costs no write
+        if due_ms is None:
+            return float("inf")
+        if (wait_ms := due_ms - self._clock.now_ms()) > 0:
+            return wait_ms / 1000
+        # Nothing although something was due: other nodes have just taken it.
+        return 0.0 if await self.runs.go_on(SLICE) else self._ids.uniform(0.01, 0.1)

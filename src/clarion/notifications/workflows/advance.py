@@ -1,0 +1,382 @@
+"""The workflow engine: what a run does next. Pure, and told everything it decides from.
+
+`advance` goes through steps until one of them needs something: time, an answer, company, or nothing any more. What it needs comes
+back as `next`; the shell gets it and calls again with what came as the event. Everything that was read to decide stands in the
+records, so that a run can be explained, and asked again under another version.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import time
+from typing import Any, Final, Literal, assert_never
+
+import msgspec
+from msgspec import Struct
+
+from clarion.notifications.workflows import durations
+from clarion.notifications.workflows.conditions import value
+from clarion.notifications.workflows.definition import (
+    Digest,
+    Http,
+    Say,
+    Step,
+    Stop,
+    Throttle,
+    Wait,
+    Workflow,
+)
+from clarion.notifications.workflows.times import DAYS, moment, next_at, zone_of
+
+# ── what comes in ──
+
+
+class Begin(Struct, frozen=True, tag=True):
+    """The run begins, or goes on after what held it."""
+
+
+class Due(Struct, frozen=True, tag=True):
+    """The time has come that it slept until, or that it would wait at most."""
+
+
+class Happened(Struct, frozen=True, tag=True):
+    """What it waited for has happened; `facts` of an event."""
+
+    facts: Mapping[str, Any]
+
+
+class Answered(Struct, frozen=True, tag=True):
+    """What it fetched: `facts` are known as those of the step. `error`: why there is none."""
+
+    facts: Mapping[str, Any]
+    error: str = ""
+
+
+class Counted(Struct, frozen=True, tag=True):
+    """Whether the throttle lets it through, with how many there were."""
+
+    is_let: bool
+    count: int
+
+
+class Closed(Struct, frozen=True, tag=True):
+    """The digest has closed and this run goes on for all, or it needs not wait; `facts` has the items and their count."""
+
+    facts: Mapping[str, Any]
+
+
+Event = Begin | Due | Happened | Answered | Counted | Closed
+
+# ── what comes out ──
+
+
+class End(Struct, frozen=True, tag=True):
+    """There is nothing more to do."""
+
+
+class Sleep(Struct, frozen=True, tag=True):
+    """Wake it then."""
+
+    until_ms: int
+
+
+class Await(Struct, frozen=True, tag=True):
+    """Wake it when this happens, or then."""
+
+    what: Literal["event", "message"]
+    name: str
+    """Of the event, or the message's id."""
+    until_ms: int
+
+
+class Fetch(Struct, frozen=True, tag=True):
+    """Call out, and tell what was answered."""
+
+    step: int
+
+
+class Count(Struct, frozen=True, tag=True):
+    """Count it in, and tell whether it is within the limit."""
+
+    step: int
+    key: str
+
+
+class Collect(Struct, frozen=True, tag=True):
+    """Put it into the open digest, or open one."""
+
+    step: int
+    key: str
+
+
+Next = End | Sleep | Await | Fetch | Count | Collect
+Outcome = Literal["sent", "skipped", "stopped", "passed", "waiting", "failed"]
+
+
+class Record(Struct, frozen=True):
+    """What became of a step, why, and what was read to decide it."""
+
+    step: str
+    outcome: Outcome
+    why: str = ""
+    read: Mapping[str, Any] = {}
+
+
+class Send(Struct, frozen=True):
+    """A message to make: of the step with this number."""
+
+    step: int
+    message: str
+
+
+class State(Struct, frozen=True):
+    """How far a run is. Kept as JSON; `left` holds what steps have left for later ones."""
+
+    at: int = 0
+    left: Mapping[str, Mapping[str, Any]] = {}
+    is_blocked: bool = False
+    """Whether the step at `at` was begun, and what comes in is its answer."""
+
+
+class Advanced(Struct, frozen=True):
+    """What comes of it."""
+
+    state: State
+    next: Next
+    sends: tuple[Send, ...]
+    records: tuple[Record, ...]
+
+
+class Decision(Struct, frozen=True):
+    """What preferences and addresses say of a message: send it, leave it, not before a time; or that it cannot be rendered."""
+
+    verdict: Literal["send", "skip", "defer", "fail"]
+    why: str = ""
+    until_ms: int = 0
+    read: Mapping[str, Any] = {}
+
+
+Decide = Callable[[Step], Decision]
+SKIPPED: Final[Mapping[str, Any]] = {"skipped": True, "settled": True}
+FAILED: Final[Mapping[str, Any]] = {"failed": True, "settled": True}
+
+
+def advance(
+    workflow: Workflow,
+    state: State,
+    event: Event,
+    facts: Mapping[str, Any],
+    *,
+    run: str,
+    now_ms: int,
+    decide: Decide,
+) -> Advanced:
+    """Go on with a run.
+
+    Args:
+        workflow: The version that it began with.
+        state: As it was left.
+        event: What has come.
+        facts: `payload`, `recipient`, `actor`, `workflow`; and of each step that sent something, what became of its message.
+        run: Its id: the ids of its messages follow from it, so that a step that is repeated makes none twice.
+        now_ms: The time.
+        decide: Asked once for each message that would be sent.
+    """
+    return _Run(workflow, state, facts, run, now_ms, decide).go(event)
+
+
+class _Run:
+    def __init__(
+        self,
+        workflow: Workflow,
+        state: State,
+        facts: Mapping[str, Any],
+        run: str,
+        now_ms: int,
+        decide: Decide,
+    ) -> None:
+        self._workflow, self._run, self._now_ms, self._decide = workflow, run, now_ms, decide
+        self._at, self._is_blocked = state.at, state.is_blocked
+        self._left = dict(state.left)
+        self._facts: dict[str, Any] = {**state.left, **facts}
+        self._records: list[Record] = []
+        self._sends: list[Send] = []
+
+    def go(self, event: Event) -> Advanced:
+        next = self._resume(event) if self._is_blocked else None
+        while next is None and self._at < len(self._workflow.steps):
+            next = self._begin(self._workflow.steps[self._at])
+        return Advanced(
+            State(self._at, self._left, next is not None and not isinstance(next, End)),
+            next or End(),
+            tuple(self._sends),
+            tuple(self._records),
+        )
+
+    # ── a step that was begun, and what has come for it ──
+    def _resume(self, event: Event) -> Next | None:
+        step = self._workflow.steps[self._at]
+        match step.act, event:
+            case Wait(message=str()), _:
+                return self._wait(step, step.act)  # it is looked at again, whatever woke the run
+            case Wait(), Due():
+                timed_out = step.act.event is not None
+                self._done(
+                    step, "passed", "timed out" if timed_out else "", {"timed_out": timed_out}
+                )
+                return None
+            case Wait(), Happened(facts=facts):
+                if (where := step.extra.get("where")) is not None:
+                    holds, read = where({**self._facts, "event": facts})
+                    if not holds:
+                        return self._wait(step, step.act)
+                    self._done(step, "passed", "happened", {"timed_out": False, **facts}, read)
+                    return None
+                self._done(step, "passed", "happened", {"timed_out": False, **facts})
+                return None
+            case Http(), Answered(facts=facts, error=error):
+                if error and step.act.on_error == "stop":
+                    self._done(step, "failed", error, facts)
+                    return End()
+                self._done(step, "failed" if error else "passed", error, facts)
+                return None
+            case Throttle(), Counted(is_let=is_let, count=count):
+                if is_let:
+                    self._done(step, "passed", "", None, {"count": count})
+                    return None
+                self._done(
+                    step, "stopped", f"{count} within {step.act.per}", None, {"count": count}
+                )
+                return End()
+            case Digest(), Closed(facts=facts):
+                self._facts["digest"] = facts
+                self._left["digest"] = facts
+                self._done(step, "passed", "", facts)
+                return None
+            case Say(), Due():
+                return None  # quiet hours are over: everything is asked anew
+            case _:
+                # Late, or for another step: what it waits for is still to come.
+                return self._again(step)
+
+    def _again(self, step: Step) -> Next:
+        found = self._begin(step)
+        return End() if found is None else found
+
+    # ── a step from its beginning ──
+    def _begin(self, step: Step) -> Next | None:
+        if step.when is not None:
+            holds, read = step.when(self._facts)
+            if not holds:
+                left = SKIPPED if isinstance(step.act, Say) else None
+                self._done(step, "skipped", f"not: {step.when.text}", left, read)
+                return None
+        match step.act:
+            case Say():
+                return self._say(step)
+            case Stop():
+                holds, read = step.extra["stop"](self._facts)
+                self._done(step, "stopped" if holds else "passed", step.act.condition, None, read)
+                return End() if holds else None
+            case Wait() as wait:
+                return self._wait(step, wait)
+            case Http():
+                return Fetch(self._at)
+            case Throttle(key=key):
+                return Count(self._at, self._key(key))
+            case Digest(key=key):
+                return Collect(self._at, self._key(key))
+            case _:
+                assert_never(step.act)
+
+    def _say(self, step: Step) -> Next | None:
+        decision = self._decide(step)
+        match decision.verdict:
+            case "send":
+                message = message_id(self._run, self._at)
+                self._sends.append(Send(self._at, message))
+                self._done(step, "sent", decision.why, {"message": message}, decision.read)
+                return None
+            case "skip":
+                self._done(step, "skipped", decision.why, SKIPPED, decision.read)
+                return None
+            case "fail":
+                self._done(step, "failed", decision.why, FAILED, decision.read)
+                return None
+            case "defer":
+                self._records.append(Record(step.id, "waiting", decision.why, decision.read))
+                return Sleep(decision.until_ms)
+            case _:
+                assert_never(decision.verdict)
+
+    def _wait(self, step: Step, wait: Wait) -> Next | None:
+        if wait.timeout is not None:
+            began_ms = self._left.get(step.id, {}).get("began_ms", self._now_ms)
+            self._left[step.id] = {"began_ms": began_ms}
+            until_ms = began_ms + durations.seconds(wait.timeout) * 1000
+            if wait.message is not None and (why := self._is_so(wait)):
+                self._done(step, "passed", why, {"timed_out": False})
+                return None
+            if until_ms <= self._now_ms:
+                self._done(step, "passed", "timed out", {"timed_out": True})
+                return None
+            if wait.message is not None:
+                message = str(self._left.get(wait.message, {}).get("message", ""))
+                return Await("message", message, until_ms)
+            return Await("event", str(wait.event), until_ms)
+        until, read = self._until(wait)
+        if until is None or until <= self._now_ms:
+            self._done(
+                step, "passed", "the time is past" if until else "there is no time", None, read
+            )
+            return None
+        self._records.append(Record(step.id, "waiting", "", {**read, "until_ms": until}))
+        return Sleep(until)
+
+    def _is_so(self, wait: Wait) -> str:
+        """Why a message need not be waited for; '' if it must."""
+        about = self._facts.get(str(wait.message)) or {}
+        if about.get(str(wait.is_)):
+            return "happened"
+        return f"{wait.message} was not sent" if about.get("skipped") or about.get("failed") else ""
+
+    def _until(self, wait: Wait) -> tuple[int | None, dict[str, Any]]:
+        if wait.for_ is not None:
+            return self._now_ms + durations.seconds(wait.for_) * 1000, {}
+        if wait.until is not None:
+            given = value(wait.until, self._facts)
+            found = moment(given)
+            plus = wait.plus or "0"
+            if found is not None and plus != "0":
+                sign = -1 if plus.startswith("-") else 1
+                found += sign * durations.seconds(plus.removeprefix("-")) * 1000
+            return found, {wait.until: given}
+        assert wait.at is not None
+        zone = wait.zone or value("recipient.time_zone", self._facts) or "UTC"
+        clock = time(int(wait.at[:2]), int(wait.at[3:]))
+        return next_at(clock, zone_of(zone), self._now_ms, wait.days or DAYS), {"zone": zone}
+
+    def _key(self, path: str | None) -> str:
+        if path is None:
+            return ""
+        found = value(path, self._facts)
+        return (
+            found if isinstance(found, str) else msgspec.json.encode(found, order="sorted").decode()
+        )
+
+    def _done(
+        self,
+        step: Step,
+        outcome: Outcome,
+        why: str = "",
+        left: Mapping[str, Any] | None = None,
+        read: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._records.append(Record(step.id, outcome, why, read or {}))
+        if left is not None:
+            self._left[step.id] = left
+            self._facts[step.id] = left
+        self._at += 1
+
+
+def message_id(run: str, step: int) -> str:
+    """The id of the message that a run's step makes: the same each time."""
+    return f"{run}.{step}"

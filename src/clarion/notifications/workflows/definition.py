@@ -1,0 +1,379 @@
+"""Workflows as they are written down, and checked. Pure.
+
+    workflow: mention
+    name: Somebody mentioned you
+    category: social
+    payload: {type: object, required: [actor, text]}          # JSON Schema, checked when it is triggered
+    steps:
+      - id: bell
+        inbox: {title: "{{ payload.actor }} mentioned you", body: "{{ payload.text }}"}
+      - wait: 5m
+      - stop: bell.seen
+      - push: {title: "{{ payload.actor }} mentioned you"}
+      - wait: 1h
+      - email: {subject: "You have been mentioned", text: "{{ payload.text }}"}
+        if: not bell.read
+
+A step does one thing, named by its one member beside `id` and `if`: a channel with what to say there, or one of the acts below.
+What is written here is data: it is kept as it was given, in versions that never change, and a run keeps the version it began with.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, Final, Literal
+from zoneinfo import available_timezones
+
+import msgspec
+from msgspec import Meta, Struct
+
+from clarion.errors import Fault, Invalid
+from clarion.notifications.workflows import durations
+from clarion.notifications.workflows.conditions import Condition
+
+STEPS: Final = 50
+FACTS: Final = frozenset({"payload", "recipient", "actor", "workflow", "digest", "event", "steps"})
+"""Names of facts, which no step may have."""
+STATES: Final = (
+    "sent", "delivered", "seen", "read", "clicked", "archived", "failed", "bounced", "skipped", "settled",
+)  # fmt: skip
+"""What can be asked of the message of an earlier step."""
+
+Key = Annotated[
+    str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$(?!\n)", description="A workflow's key")
+]
+StepId = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$(?!\n)")]
+Span = Annotated[str, Meta(max_length=32, description="A span of time: 90s, 5m, 1h30m, 2d")]
+Path = Annotated[str, Meta(max_length=200, pattern=r"^[A-Za-z_][\w-]*(\.[\w-]+)*$(?!\n)")]
+Text = Annotated[str, Meta(max_length=1_000)]
+Clock = Annotated[
+    str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$(?!\n)", description="A time of day, 09:00")
+]
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+
+
+class Wait(Struct, frozen=True, forbid_unknown_fields=True, rename={"for_": "for", "is_": "is"}):
+    """Let time pass, or wait for something to happen. `wait: 5m` is short for `wait: {for: 5m}`."""
+
+    for_: Span | None = None
+    """So long."""
+    until: Path | None = None
+    """Until the time at this path (RFC 3339), moved by `plus`. A time that is past, or none: at once."""
+    plus: Annotated[str, Meta(max_length=33, pattern=r"^-?[^-]+$")] | None = None
+    at: Clock | None = None
+    """Until the clock next shows this, on one of `days`, in `zone`."""
+    days: list[Day] | None = None
+    zone: Annotated[str, Meta(max_length=64)] | None = None
+    """A time zone's name; None: the recipient's, and UTC for who has none."""
+    event: Annotated[str, Meta(max_length=128)] | None = None
+    """Until the recipient does this (`POST /v1/events`), and `where` holds, at most for `timeout`."""
+    message: StepId | None = None
+    """Until the message of this step `is` so, at most for `timeout`."""
+    is_: Literal[STATES] | None = None  # type: ignore[valid-type]
+    where: Text | None = None
+    timeout: Span | None = None
+
+
+class Digest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Collect what comes meanwhile into one. The first of a recipient and `key` opens it; when it closes, one run goes on with all."""
+
+    window: Span | None = None
+    """How long it is open."""
+    sliding: bool = False
+    """Whether each that comes opens it anew for `window`, at most for `max` in all."""
+    max: Span | None = None
+    cron: Annotated[str, Meta(max_length=100)] | None = None
+    """Closes at the next of these times instead, in `zone`."""
+    zone: Annotated[str, Meta(max_length=64)] | None = None
+    chosen: bool = False
+    """Closes when the recipient has chosen to be told (their preferences); `cron` or `window` for those who have not."""
+    key: Path | None = None
+    lead: bool = False
+    """Whether the first goes on at once, and only those after it are collected."""
+    look_back: Span | None = None
+    """Go on at once, unless one went on within this time: then collect."""
+    limit: Annotated[int, Meta(ge=2, le=1_000)] = 1_000
+    """Closes early with so many."""
+    keep: Text | None = None
+    """When it closes, only those are kept for which this holds."""
+
+
+class Throttle(Struct, frozen=True, forbid_unknown_fields=True):
+    """End the run if the recipient (and `key`) has had `limit` of this workflow, or with `across` of all of that category, within `per`."""
+
+    limit: Annotated[int, Meta(ge=1, le=10_000)]
+    per: Span
+    key: Path | None = None
+    across: Annotated[str, Meta(max_length=64)] | None = None
+
+
+class Http(Struct, frozen=True, forbid_unknown_fields=True):
+    """Fetch data: what is answered (JSON) is known to later steps as `<id>.body`, with `<id>.status`."""
+
+    url: Annotated[str, Meta(min_length=1, max_length=2_048)]
+    method: Literal["GET", "POST", "PUT"] = "GET"
+    headers: dict[str, Text] | None = None
+    body: Any = None
+    on_error: Literal["stop", "continue"] = "stop"
+
+
+class Stop(Struct, frozen=True):
+    """End the run if the condition holds. Written `stop: bell.seen`."""
+
+    condition: Text
+
+
+class Say(Struct, frozen=True):
+    """A message on a channel: what to say there, as the channel declares it."""
+
+    channel: str
+    content: Mapping[str, Any]
+
+
+Act = Wait | Digest | Throttle | Http | Stop | Say
+
+
+class Step(Struct, frozen=True):
+    """One step, checked. `when` None: always."""
+
+    id: str
+    act: Act
+    when: Condition | None = None
+    extra: Mapping[str, Condition] = {}
+    """The act's own conditions by member: `where`, `keep`, `stop`."""
+
+
+class Definition(Struct, frozen=True, forbid_unknown_fields=True):
+    """A workflow as it is given and kept."""
+
+    workflow: Key
+    steps: Annotated[list[dict[str, Any]], Meta(min_length=1, max_length=STEPS)]
+    name: Annotated[str, Meta(max_length=200)] = ""
+    category: Annotated[str, Meta(max_length=64)] = ""
+    tags: Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=20)] = []
+    critical: bool = False
+    """Whether nobody can turn it off, and quiet hours do not hold it."""
+    payload: dict[str, Any] | None = None
+    """JSON Schema of what a trigger brings; None: any object."""
+
+
+class Workflow(Struct, frozen=True):
+    """A definition, read: what the engine runs."""
+
+    key: str
+    category: str
+    is_critical: bool
+    steps: tuple[Step, ...]
+    paths: frozenset[str]
+    """Every path that any condition may read."""
+
+    def index(self, id: str) -> int:
+        """Where a step stands."""
+        return next(n for n, step in enumerate(self.steps) if step.id == id)
+
+
+_ACTS: Final[Mapping[str, type[Struct]]] = {
+    "wait": Wait,
+    "digest": Digest,
+    "throttle": Throttle,
+    "http": Http,
+}
+
+
+ACTS: Final = frozenset({*_ACTS, "stop"})
+
+
+def read_workflow(
+    given: Definition, channels: Mapping[str, type[Struct]], acts: Collection[str] = ACTS
+) -> Workflow:
+    """Check a definition.
+
+    Args:
+        given: What was written.
+        channels: Name of each channel there is → struct of what is said on it; names of its fields are the members.
+        acts: What can be done here besides.
+
+    Raises:
+        Invalid: Something is wrong; each fault points at it (`/steps/2/if`).
+    """
+    steps: list[Step] = []
+    faults: list[Fault] = []
+    for n, step in enumerate(given.steps):
+        try:
+            steps.append(
+                _step(step, f"/steps/{n}", n, channels, acts, {each.id: each for each in steps})
+            )
+        except Invalid as exc:
+            faults += exc.faults
+    if faults:
+        raise Invalid("this is no workflow", faults=faults)
+    conditions = [c for step in steps for c in (step.when, *step.extra.values()) if c is not None]
+    return Workflow(
+        key=given.workflow,
+        category=given.category,
+        is_critical=given.critical,
+        steps=tuple(steps),
+        paths=frozenset(path for condition in conditions for path in condition.paths),
+    )
+
+
+def _step(
+    given: Mapping[str, Any],
+    at: str,
+    n: int,
+    channels: Mapping[str, type[Struct]],
+    acts: Collection[str],
+    before: Mapping[str, Step],
+) -> Step:
+    id, condition = given.get("id"), given.get("if")
+    named = [name for name in given if name not in ("id", "if")]
+    if len(named) != 1:
+        raise _wrong(
+            at,
+            f"a step has one act beside `id` and `if`, this has {len(named)}: {', '.join(named)[:80]}",
+        )
+    [name] = named
+    what, where = given[name], f"{at}/{name}"
+    id = f"{name}_{n + 1}" if id is None else _convert(id, StepId, f"{at}/id")
+    if id in FACTS or id in before:
+        raise _wrong(
+            f"{at}/id", f"{id!r} is " + ("the name of a fact" if id in FACTS else "used twice")
+        )
+    act: Act
+    extra: dict[str, Condition] = {}
+    if name not in channels and name not in acts:
+        known = ", ".join([*sorted(acts), *channels])
+        raise _wrong(where, f"there is no act or channel {name[:40]!r}; there are {known}")
+    if name == "stop":
+        act = Stop(_convert(what, Text, where))
+        extra["stop"] = Condition(act.condition, where)
+    elif name in _ACTS:
+        if name == "wait" and isinstance(what, str):
+            what = {"for": what}
+        act = _convert(what, _ACTS[name], where)
+        extra = _check_act(act, where, before)
+    else:
+        content = _convert(what, channels[name], where)
+        act = Say(name, msgspec.to_builtins(content))
+    when = (
+        None if condition is None else Condition(_convert(condition, Text, f"{at}/if"), f"{at}/if")
+    )
+    for each in (*extra.values(), *([when] if when else [])):
+        _check_paths(each, at, before)
+    return Step(id, act, when, extra)
+
+
+def _check_act(act: Any, at: str, before: Mapping[str, Step]) -> dict[str, Condition]:
+    extra: dict[str, Condition] = {}
+    match act:
+        case Wait():
+            _check_wait(act, at, before)
+            if act.where is not None:
+                extra["where"] = Condition(act.where, f"{at}/where")
+        case Digest():
+            _check_digest(act, at)
+            if act.keep is not None:
+                extra["keep"] = Condition(act.keep, f"{at}/keep")
+        case Throttle(per=per):
+            _span(per, f"{at}/per")
+    return extra
+
+
+def _check_wait(wait: Wait, at: str, before: Mapping[str, Step]) -> None:
+    ways = [
+        name
+        for name in ("for", "until", "at", "event", "message")
+        if getattr(wait, _FIELD.get(name, name))
+    ]
+    if len(ways) != 1:
+        raise _wrong(at, "a wait has one of `for`, `until`, `at`, `event`, `message`")
+    [way] = ways
+    allowed = _WITH[way]
+    for name in ("plus", "days", "zone", "is_", "where", "timeout"):
+        if getattr(wait, name) is not None and name not in allowed:
+            raise _wrong(f"{at}/{name.rstrip('_')}", f"does not go with `{way}`")
+    if wait.for_ is not None:
+        _span(wait.for_, f"{at}/for")
+    if wait.plus is not None:
+        _span(wait.plus.removeprefix("-"), f"{at}/plus")
+    if way in ("event", "message"):
+        if wait.timeout is None:
+            raise _wrong(
+                at,
+                f"a wait for an {way} needs a `timeout`: what never comes would be waited for without end",
+            )
+        _span(wait.timeout, f"{at}/timeout")
+    if wait.days is not None and not wait.days:
+        raise _wrong(f"{at}/days", "at least one day")
+    _zone(wait.zone, f"{at}/zone")
+    if wait.message is not None:
+        if wait.is_ is None:
+            raise _wrong(at, "say what the message must be: `is: seen`")
+        if not isinstance(_said(wait.message, before), Say):
+            raise _wrong(
+                f"{at}/message",
+                f"no step before this one is called {wait.message!r} and sends a message",
+            )
+
+
+_FIELD: Final = {"for": "for_"}
+_WITH: Final[Mapping[str, tuple[str, ...]]] = {
+    "for": (),
+    "until": ("plus",),
+    "at": ("days", "zone"),
+    "event": ("where", "timeout"),
+    "message": ("is_", "timeout"),
+}
+
+
+def _said(id: str, before: Mapping[str, Step]) -> Act | None:
+    return before[id].act if id in before else None
+
+
+def _check_digest(digest: Digest, at: str) -> None:
+    if (digest.window is None) == (digest.cron is None):
+        raise _wrong(at, "a digest has either a `window` or a `cron`")
+    for name in ("window", "max", "look_back"):
+        if (span := getattr(digest, name)) is not None:
+            _span(span, f"{at}/{name}")
+    if digest.sliding and (digest.window is None or digest.max is None):
+        raise _wrong(
+            at, "a sliding digest needs `window` and `max`: it could stay open without end"
+        )
+    if digest.max is not None and not digest.sliding:
+        raise _wrong(f"{at}/max", "goes with `sliding`")
+    if digest.lead and digest.look_back is not None:
+        raise _wrong(at, "`lead` and `look_back` both say what goes on at once: give one")
+    _zone(digest.zone, f"{at}/zone")
+
+
+def _check_paths(condition: Condition, at: str, before: Mapping[str, Step]) -> None:
+    for path in sorted(condition.paths):
+        head = path.split(".")[0]
+        if head not in FACTS and head not in before:
+            raise _wrong(
+                f"{at}/if",
+                f"`{path[:60]}` is nothing that is known here: a fact ({', '.join(sorted(FACTS))}) or a step before",
+            )
+
+
+def _span(text: str, at: str) -> int:
+    try:
+        return durations.seconds(text)
+    except ValueError as exc:
+        raise _wrong(at, str(exc)) from exc
+
+
+def _zone(name: str | None, at: str) -> None:
+    if name is not None and name not in available_timezones():
+        raise _wrong(at, f"{name!r} is no time zone")
+
+
+def _convert(given: Any, kind: Any, at: str) -> Any:
+    try:
+        return msgspec.convert(given, kind)
+    except msgspec.ValidationError as exc:
+        fault = Fault.of(exc)
+        raise Invalid(fault.detail, faults=[Fault(f"{at}{fault.pointer}", fault.detail)]) from exc
+
+
+def _wrong(at: str, detail: str) -> Invalid:
+    return Invalid(detail, faults=[Fault(at, detail)])

@@ -1,0 +1,171 @@
+"""Messages of channels other than the inbox: leased as jobs are, with every attempt of handing them to a provider."""
+
+from msgspec import Struct
+
+from clarion.storage.jobs import claim, extend, next_due
+from clarion.storage.notifications import inbox_steps
+from clarion.storage.store import Procedure, Sql
+
+
+class NewOutgoing(Struct, frozen=True, array_like=True):
+    """A message to be sent; one with an id that exists changes nothing."""
+
+    tenant: str
+    id: str
+    message: str
+    run: str
+    trigger_id: str
+    workflow: str
+    category: str
+    step: str
+    usr: str
+    channel: str
+    address: str
+    content: str
+    run_ms: int
+    created_ms: int
+
+
+class ClaimedOutgoing(Struct, frozen=True):
+    """A message as its claimer gets it; `attempts` counts this one."""
+
+    tenant: str
+    id: str
+    run: str
+    workflow: str
+    category: str
+    usr: str
+    channel: str
+    address: str
+    content: str
+    provider: str
+    status: str
+    token: int
+    attempts: int
+    created_ms: int
+
+
+class Handed(Struct, frozen=True, array_like=True):
+    """What came of an attempt: how the message goes on, and the attempt itself."""
+
+    tenant: str
+    id: str
+    token: int
+    status: str
+    rank: int
+    cause: str
+    run_ms: int | None
+    provider: str
+    provider_id: str
+    outcome: str
+    answer: str
+    attempt: int
+    at_ms: int
+    took_ms: int
+    sent_ms: int | None
+    ended_ms: int | None
+
+
+class Delivery(Struct, frozen=True, array_like=True):
+    """A message for an inbox; `notification` holds what it says."""
+
+    tenant: str
+    usr: str
+    message: str
+    notification: str
+    mark: int
+    at_ms: int
+
+
+class Delivered(Struct, frozen=True):
+    """Where it stands in the log of its inbox."""
+
+    n: int
+    offset: int
+    epoch: str
+    mark: int
+    prior: int
+    unread: int
+
+
+class NewContent(Struct, frozen=True, array_like=True):
+    """What messages of an inbox say: shared by all who are told the same."""
+
+    tenant: str
+    id: str
+    sender: str
+    title: str
+    body: str
+    data: str
+    action_url: str
+    recipients: int
+    created_ms: int
+    trigger_id: str
+    workflow: str
+    category: str
+
+
+ADD = Procedure(
+    "add_outgoing",
+    NewOutgoing,
+    (
+        Sql("""INSERT INTO outgoing (tenant, id, message, run, trigger_id, workflow, category, step, usr, channel, address, content,
+              provider, provider_id, status, rank, cause, run_ms, created_ms)
+            SELECT tenant, id, message, run, trigger_id, workflow, category, step, usr, channel, address, content,
+              '', '', 'queued', 0, '', run_ms, created_ms
+            FROM {rows r} WHERE true ON CONFLICT DO NOTHING"""),
+    ),
+)
+CLAIM = claim(
+    "outgoing",
+    """tenant, id, run, workflow, category, usr, channel, address, content, provider, status, token, attempts, created_ms""",
+    ClaimedOutgoing,
+)
+EXTEND = extend("outgoing")
+NEXT_DUE = next_due("outgoing")
+HANDED = Procedure(
+    "handed_outgoing",
+    Handed,
+    (
+        Sql("""UPDATE outgoing SET status = s.status, rank = s.rank, cause = s.cause, run_ms = s.run_ms, provider = s.provider,
+              provider_id = CASE s.provider_id WHEN '' THEN outgoing.provider_id ELSE s.provider_id END,
+              sent_ms = coalesce(outgoing.sent_ms, s.sent_ms), ended_ms = s.ended_ms, error = s.answer,
+              lease_by = NULL, token = s.token + 1
+            FROM (SELECT r.*, row_number() OVER (PARTITION BY r.tenant, r.id, r.token ORDER BY r.n) AS k FROM {rows r}) AS s
+            WHERE s.k = 1 AND outgoing.tenant = s.tenant AND outgoing.id = s.id AND outgoing.token = s.token"""),
+        # What a provider was given is kept, whoever holds the message now: that is what attempts are for.
+        Sql("""INSERT INTO attempt (tenant, message, n, provider, outcome, answer, at_ms, took_ms)
+            SELECT r.tenant, r.id, r.attempt, r.provider, r.outcome, r.answer, r.at_ms, r.took_ms
+            FROM {rows r} WHERE true ON CONFLICT DO NOTHING"""),
+    ),
+)
+CANCEL_OF_TRIGGER = Sql(
+    """UPDATE outgoing SET status = 'cancelled', rank = 100, cause = 'cancelled', run_ms = NULL, token = token + 1,
+         ended_ms = :now_ms
+       WHERE tenant = :tenant AND trigger_id = :id AND status = 'queued' AND lease_by IS NULL"""
+)
+
+DELIVER = Procedure(
+    "deliver_message",
+    Delivery,
+    (
+        *inbox_steps("{rows r}"),
+        Sql(
+            """SELECT r.n, c.off, h.epoch, c.mark, c.prior, c.unread FROM {rows r}
+               JOIN message m ON m.tenant = r.tenant AND m.usr = r.usr AND m.id = r.message
+               JOIN inbox_head h ON h.tenant = r.tenant AND h.usr = r.usr
+               JOIN inbox_change c ON c.tenant = r.tenant AND c.usr = r.usr AND c.off = m.seq""",
+            Delivered,
+        ),
+    ),
+)
+ADD_CONTENT = Procedure(
+    "add_content",
+    NewContent,
+    (
+        Sql("""INSERT INTO notification (tenant, id, sender, title, body, data, action_url, recipients, created_ms,
+              trigger_id, workflow, category)
+            SELECT tenant, id, sender, title, body, data, action_url, recipients, created_ms, trigger_id, workflow, category
+            FROM {rows r} WHERE true ON CONFLICT DO NOTHING"""),
+    ),
+)

@@ -1,0 +1,111 @@
+"""Triggers: accepted in one set-based write, from the idempotency key to the job that finds the recipients.
+
+A row is one call; the calls of many callers are joined into one run. Every step after the first joins on "the stored id is mine",
+so that nothing of a call that repeats an earlier one is written.
+"""
+
+from msgspec import Struct
+
+from clarion.storage.jobs import enqueue_from
+from clarion.storage.store import Procedure, Sql
+
+ROUTE = "triggers"  # the scope of these keys
+JOB = "plan_trigger"
+
+
+class NewTrigger(Struct, frozen=True):
+    """One call. `asked` is the JSON of whom it names; `lease_ms`: until when the job is that of who accepted it."""
+
+    tenant: str
+    caller: str
+    id: str
+    workflow: str
+    version: int
+    actor: str
+    payload: str
+    asked: str
+    cancel_key: str
+    at_ms: int
+    lease_ms: int
+    idem_key: str = ""
+    digest: str = ""
+    answer: str = ""
+
+
+class TriggerOutcome(Struct, frozen=True):
+    """What became of a call; `digest` and `answer` are those kept with its key."""
+
+    n: int
+    is_accepted: int
+    digest: str | None
+    answer: str | None
+
+
+class TriggerRow(Struct, frozen=True):
+    """A trigger as it stands."""
+
+    id: str
+    workflow: str
+    version: int
+    caller: str
+    actor: str
+    payload: str
+    asked: str
+    cancel_key: str
+    state: str
+    total: int
+    created_ms: int
+
+
+class StatusCount(Struct, frozen=True):
+    """How many runs of a trigger stand so."""
+
+    status: str
+    count: int
+
+
+_KEY = f"k.tenant = r.tenant AND k.caller = r.caller AND k.route = '{ROUTE}' AND k.idem_key = r.idem_key"
+
+ACCEPT_TRIGGER = Procedure(
+    "accept_trigger",
+    NewTrigger,
+    (
+        Sql(f"""INSERT INTO idempotency (tenant, caller, route, idem_key, digest, subject, answer, created_ms)
+            SELECT r.tenant, r.caller, '{ROUTE}', r.idem_key, r.digest, r.id, r.answer, r.at_ms
+            FROM {{rows r}} WHERE r.idem_key <> ''
+            ORDER BY r.tenant, r.caller, r.idem_key, r.n ON CONFLICT DO NOTHING"""),
+        Sql(f"""INSERT INTO trigger_call (tenant, id, workflow, version, caller, actor, payload, asked, cancel_key, state, total, created_ms)
+            SELECT r.tenant, r.id, r.workflow, r.version, r.caller, r.actor, r.payload, r.asked, r.cancel_key, 'planning', 0, r.at_ms
+            FROM {{rows r}} LEFT JOIN idempotency k ON {_KEY}
+            WHERE r.idem_key = '' OR k.subject = r.id"""),
+        enqueue_from(
+            f"""SELECT r.tenant, r.id, '{JOB}', '{{}}', r.lease_ms, 12, r.at_ms
+                FROM {{rows r}} JOIN trigger_call t ON t.tenant = r.tenant AND t.id = r.id WHERE true"""
+        ),
+        Sql(
+            f"""SELECT r.n, CASE WHEN t.id IS NULL THEN 0 ELSE 1 END, k.digest, k.answer
+                FROM {{rows r}} LEFT JOIN trigger_call t ON t.tenant = r.tenant AND t.id = r.id
+                LEFT JOIN idempotency k ON {_KEY}""",
+            TriggerOutcome,
+        ),
+    ),
+)
+
+_ROW = (
+    """id, workflow, version, caller, actor, payload, asked, cancel_key, state, total, created_ms"""
+)
+_OWNER = "tenant = :tenant AND id = :id"
+FIND = Sql(f"SELECT {_ROW} FROM trigger_call WHERE {_OWNER}", TriggerRow)
+# Whoever holds it is alone in planning and cancelling it.
+HOLD = Sql(f"SELECT {_ROW} FROM trigger_call WHERE {_OWNER} {{for_update}}", TriggerRow)
+BY_CANCEL_KEY = Sql(
+    f"""SELECT {_ROW} FROM trigger_call WHERE tenant = :tenant AND cancel_key = :cancel_key AND cancel_key <> ''
+        AND state <> 'cancelled' ORDER BY id LIMIT :n""",
+    TriggerRow,
+)
+GO_ON = Sql(f"UPDATE trigger_call SET total = total + :count, state = :state WHERE {_OWNER}")
+CANCEL = Sql(f"UPDATE trigger_call SET state = 'cancelled' WHERE {_OWNER}")
+COUNTS = Sql(
+    """SELECT status, count(*) FROM run WHERE tenant = :tenant AND trigger_id = :id GROUP BY status ORDER BY status""",
+    StatusCount,
+)

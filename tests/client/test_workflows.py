@@ -1,0 +1,76 @@
+"""The Python SDK speaks of workflows."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from clarion.client import ApiError, AsyncClient
+from tests.api.live import lively
+
+MENTION = {
+    "workflow": "mention",
+    "payload": {"type": "object", "required": ["who"]},
+    "steps": [
+        {"id": "bell", "inbox": {"title": "{{ payload.who }} mentioned you"}},
+        {"wait": "1d"},
+        {"stop": "bell.read"},
+        {"inbox": {"title": "still waiting"}},
+    ],
+}
+
+
+class BackEnd(AsyncClient):
+    """The client of a back end, and when the server has planned what it was told."""
+
+    planned: Callable[[], Awaitable[None]]
+
+
+@pytest.fixture
+async def clarion(tmp_path: Path) -> AsyncIterator[BackEnd]:
+    async with lively(tmp_path) as live:
+        http = await live.back_end(scopes=["workflows:*", "notifications:send"])
+        key = http.headers["authorization"].removeprefix("Bearer ")
+        async with BackEnd(app=live.app.asgi, key=key) as clarion:
+            clarion.planned = live.app.workflows.triggers.settled
+            yield clarion
+
+
+async def test_a_workflow_is_put_triggered_explained_and_called_off(clarion: BackEnd) -> None:
+    """What a back end does with one, from the definition to the end of its runs."""
+    assert (await clarion.put_workflow(MENTION, dry_run=True)).is_new
+    put = await clarion.put_workflow(MENTION)
+    assert (put.version, put.is_new) == (1, True)
+    assert not (await clarion.put_workflow(MENTION)).is_new
+    sent = await clarion.trigger(
+        "mention", [{"id": "ann"}, {"id": "ben"}], {"who": "Cleo"}, cancel_key="k"
+    )
+    assert (sent.version, sent.durability) == (1, "fsync")
+    await clarion.planned()
+    trigger = await clarion.find_trigger(sent.id)
+    assert (trigger.recipients, trigger.runs) == (2, {"running": 2})
+    [first, second] = (await clarion.runs(sent.id))["items"]
+    run = await clarion.run(first["id"])
+    assert [(each["step"], each["outcome"]) for each in run["steps"]] == [
+        ("bell", "sent"),
+        ("wait_2", "waiting"),
+    ]
+    assert (await clarion.cancel_triggers("k")).runs == 2
+    assert (await clarion.cancel_trigger(sent.id)).runs == 0
+    assert (await clarion.run(second["id"]))["status"] == "cancelled"
+
+
+async def test_what_is_wrong_is_pointed_at(clarion: BackEnd) -> None:
+    """In the definition, and in what it is triggered with."""
+    with pytest.raises(ApiError) as caught:
+        await clarion.put_workflow({"workflow": "w", "steps": [{"fax": {}}, {"wait": "soon"}]})
+    assert [each["pointer"] for each in caught.value.problem["errors"]] == [
+        "/steps/0/fax",
+        "/steps/1/wait/for",
+    ]
+    await clarion.put_workflow(MENTION)
+    with pytest.raises(ApiError) as caught:
+        await clarion.trigger("mention", [{"id": "ann"}])
+    assert caught.value.problem["errors"][0]["pointer"] == "/payload"
+    with pytest.raises(TypeError):
+        await clarion.trigger("mention", "ann")

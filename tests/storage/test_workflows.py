@@ -1,0 +1,184 @@
+"""The statements of workflows: their procedures obey the joining law."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clarion.storage import outgoing, runs, subscribers, triggers
+from tests.support.law import assert_law
+
+_tenants, _ids, _texts = (
+    st.sampled_from(["t", "u"]),
+    st.sampled_from("abc"),
+    st.sampled_from(["", "x"]),
+)
+_times, _tokens = st.integers(0, 9), st.sampled_from([0, -1])
+
+RUNS = [
+    (
+        runs.ADD_RUNS,
+        [
+            runs.NewRun(t, i, f"of {i}", "ann", "w", 1, "{}", "running", "", 5, 1)
+            for t in "tu"
+            for i in "abc"
+        ],
+    )
+]
+OUTGOING = [
+    (
+        outgoing.ADD,
+        [
+            outgoing.NewOutgoing(
+                t, i, "m", "r", "g", "w", "", "s", "ann", "email", "a@b", "{}", 5, 1
+            )
+            for t in "tu"
+            for i in "abc"
+        ],
+    )
+]
+
+
+def calls(row: st.SearchStrategy[object]) -> st.SearchStrategy[list[list[object]]]:
+    return st.lists(st.lists(row, max_size=3), max_size=4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.tuples(_tenants, st.sampled_from(["", "k", "l"]), st.sampled_from("12")), max_size=6
+    )
+)
+def test_accepting_triggers(given: list[tuple[str, str, str]]) -> None:
+    """Of calls with one key the first is accepted, and the others are told what it was."""
+    rows = [
+        [
+            triggers.NewTrigger(
+                tenant, "app", f"g{n}", "w", 1, "", "{}", "{}", "", n, n, key, digest, f"answer {n}"
+            )
+        ]
+        for n, (tenant, key, digest) in enumerate(given)
+    ]
+    assert_law(triggers.ACCEPT_TRIGGER, rows)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    calls(
+        st.builds(
+            runs.NewRun,
+            _tenants,
+            _ids,
+            _ids,
+            _ids,
+            st.just("w"),
+            st.just(1),
+            st.just("{}"),
+            st.just("running"),
+            _texts,
+            st.none() | _times,
+            _times,
+        )
+    )
+)
+def test_adding_runs(rows: list[list[object]]) -> None:
+    """One run for a recipient of a trigger, the first."""
+    assert_law(runs.ADD_RUNS, rows)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    calls(
+        st.builds(
+            runs.RunSettlement,
+            _tenants,
+            _ids,
+            _tokens,
+            st.just("{}"),
+            st.sampled_from(["running", "done"]),
+            _texts,
+            st.none() | _times,
+            _times,
+            st.none() | _texts,
+        )
+    )
+)
+def test_settling_runs(rows: list[list[object]]) -> None:
+    """Of several settlements under one token the first counts."""
+    assert_law(runs.SETTLE, rows, given=RUNS)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    calls(st.builds(runs.NewRecord, _tenants, _ids, _ids, st.just("sent"), _texts, _texts, _times))
+)
+def test_recording(rows: list[list[object]]) -> None:
+    """Records of a run are numbered in the order in which they were written."""
+    assert_law(runs.ADD_RECORDS, rows)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    calls(
+        st.builds(
+            outgoing.Handed,
+            _tenants,
+            _ids,
+            _tokens,
+            st.sampled_from(["sent", "queued", "failed"]),
+            _times,
+            _texts,
+            st.none() | _times,
+            _texts,
+            _texts,
+            _texts,
+            _texts,
+            _times,
+            _times,
+            _times,
+            st.none() | _times,
+            st.none() | _times,
+        )
+    )
+)
+def test_handing_over(rows: list[list[object]]) -> None:
+    """The first of one token settles the message; the first of one number is the attempt."""
+    assert_law(outgoing.HANDED, rows, given=OUTGOING)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.lists(st.tuples(_tenants, _ids, st.integers(0, 2**32 - 1)), max_size=3), max_size=4)
+)
+def test_delivering(given: list[list[tuple[str, str, int]]]) -> None:
+    """Offsets without a gap in every inbox, and marks that go on, joined or not."""
+    rows = [
+        [
+            outgoing.Delivery(tenant, usr, f"m{call}.{n}", "c", mark, call)
+            for n, (tenant, usr, mark) in enumerate(some)
+        ]
+        for call, some in enumerate(given)
+    ]
+    content = [
+        outgoing.NewContent(t, "c", "s", "hello", "", "", "", 1, 1, "g", "w", "") for t in "tu"
+    ]
+    assert_law(outgoing.DELIVER, rows, given=[(outgoing.ADD_CONTENT, content)])
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    calls(
+        st.builds(
+            subscribers.Described,
+            _tenants,
+            _ids,
+            _texts,
+            _texts,
+            _texts,
+            _texts,
+            _texts,
+            st.just(1),
+        )
+    )
+)
+def test_describing(rows: list[list[object]]) -> None:
+    """What is said last counts, and what nobody says stays."""
+    assert_law(subscribers.DESCRIBE, rows)
