@@ -268,6 +268,7 @@ class App:
             await bus.start()
         except Unavailable as exc:
             raise Unavailable(f"redis_url: {exc.message}") from exc
+        await self._warn_of_eviction(redis)
         # Where the application has its own login, nothing is signed here.
         signs = "" if settings.auth.is_external else secrets.token_secret
         database = await name_of(self.store, ids.token(12))
@@ -280,6 +281,16 @@ class App:
             prefix=prefix,
             channel=lambda topic: bus.name_of(channel(topic)),
         )
+
+    async def _warn_of_eviction(self, redis: RedisClient) -> None:
+        try:
+            evicts = await redis.evicts()
+        except ClarionError:  # some who rent it out let nobody ask
+            return
+        if evicts:
+            _log.warning(
+                "Redis evicts keys when it is full: topics would be torn; set maxmemory-policy noeviction"
+            )
 
     async def _make_accounts(self, secrets: Secrets) -> None:
         auth, clock, ids = self.settings.auth, self.clock, self.ids

@@ -262,3 +262,15 @@ def test_it_runs_on_uvloop(server: RedisServer) -> None:
             await client.close()
 
     assert uvloop.run(main()) == 7
+
+
+async def test_a_redis_that_evicts_is_found(server: RedisServer) -> None:
+    """With a limit and another policy than `noeviction`; without a limit nothing is thrown away."""
+    client = RedisClient(server.url, ids=Ids())
+    found = []
+    for limit, policy in (("0", "allkeys-lru"), ("100mb", "noeviction"), ("100mb", "allkeys-lru")):
+        server.cli("CONFIG", "SET", "maxmemory", limit)
+        server.cli("CONFIG", "SET", "maxmemory-policy", policy)
+        found.append(await client.evicts())
+    await client.close()
+    assert found == [False, False, True]

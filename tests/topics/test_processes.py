@@ -39,6 +39,7 @@ async def both(
         "CLARION_REDIS_URL": redis.url,
         "CLARION_DATABASE_URL": await postgres.new_database(),
         "CLARION_AUTH_TOKEN_SECRET": SECRET,
+        "CLARION_PRESENCE_OPEN": "lobby",
     }
     with ExitStack() as stack:
         servers = []
@@ -72,6 +73,13 @@ async def test_two_processes_are_one_server(
         counted = two.get("/v1/topics/log%3Aa/occupancy", token=key).json()
         assert counted == {"topic": "log:a", "subscriptions": 1, "users": 1, "complete": True}
 
+        def present() -> list[str]:
+            """Who the other process says is in the room."""
+            items = two.get("/v1/presence/lobby", token=key).json().get("items", [])
+            return [item["user"] for item in items]
+
+        while present() != ["ann"]:  # at the next tick
+            pass
         redis.backup()
         say("lost")
         assert await anext(facts) == ("said", "lost")
@@ -105,6 +113,7 @@ async def test_two_processes_are_one_server(
         assert (ended.status_code, ended.json()) == (200, {"subscriptions": 1})
         assert await anext(facts) == ("unsubscribed", 3500)
         assert (await anext(facts))[0] == "subscribed"
+        assert present() == ["ann"]
         assert two.put("/v1/users/ann/block", {}, token=key).status_code == 200
         assert await anext(facts) == ("disconnected", "io server disconnect")
         assert one.get(SAID, token=token).status_code in {401, 403}

@@ -117,6 +117,16 @@ class RedisClient:
                 replies[at] = await self._ask(keys[0], script.in_full(keys, args))
         return [_error(reply, is_write) or reply for reply in replies]
 
+    async def evicts(self) -> bool:
+        """Whether it throws keys away when its memory is full: then a part of what must be whole may be gone.
+
+        Raises:
+            Unavailable, Internal: As `call`; or it may not be asked.
+        """
+        told = await self.call(b"", "INFO", "memory", is_write=False)
+        text = told if isinstance(told, str) else told.decode()
+        return "maxmemory:0\r" not in text and "maxmemory_policy:noeviction" not in text
+
     async def close(self) -> None:
         """Close every link. What waits for an answer learns that it is lost."""
         self._is_closed = True

@@ -17,7 +17,7 @@ from clarion.bus.link import DEADLINE_S, Link, dial
 from clarion.bus.receivers import Receivers
 from clarion.errors import Closed, Unavailable
 from clarion.ids import Ids
-from clarion.telemetry import bus_gaps, get_logger, spawn
+from clarion.telemetry import bus_connected, bus_gaps, get_logger, spawn
 
 _log = get_logger(__name__)
 
@@ -145,6 +145,7 @@ class RedisBus:
 
     def _adopt(self, link: Link) -> None:
         self._link = link
+        bus_connected.set(1)
         channels = self._receivers.channels
         self._missed = dict.fromkeys(channels)
         for at in range(0, len(channels), AT_ONCE):
@@ -152,6 +153,7 @@ class RedisBus:
 
     def _give_up(self) -> None:
         self._link = None
+        bus_connected.set(0)
         for waiting in self._unsettled.values():
             waiting.settled.set_result(None)
         self._unsettled.clear()

@@ -10,11 +10,8 @@ from msgspec import Struct
 
 from clarion.storage.store import Procedure, Sql, Store
 
-HEADS, LOGS, ENTRIES = (
-    500,
-    20,
-    25,
-)  # heads of one read; logs of one transaction, and entries of each
+HEADS = 500  # of one read
+LOGS, ENTRIES = 10, 25  # in one transaction: logs, and entries of each
 
 
 class Whose(Struct, frozen=True):

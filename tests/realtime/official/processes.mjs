@@ -18,9 +18,12 @@ const subscribe = async () => {
   tell("subscribed", [answer.recovered, answer.reason ?? null]);
 };
 
-socket.on("connect", subscribe);
+socket.on("connect", async () => {
+  await socket.emitWithAck("subscribe", { topic: "presence:lobby", params: { enter: {} } });
+  await subscribe();
+});
 socket.on("publication", async (publication) => {
-  if (!publication.event) return;
+  if (!publication.event || publication.topic !== "log:a") return;
   tell("said", publication.data);
   stand(publication);
   if (publication.data !== "go") return;
