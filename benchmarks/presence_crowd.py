@@ -157,7 +157,7 @@ async def measure(members: int, pace: int, watchers: int) -> None:
             f"  memory                        {(rss_bytes() - memory) / members / 1024:8.1f} KB a member"
         )
         cpu = time.process_time()
-        status = await server.presence.status([f"u{number}" for number in range(1_000)])
+        status = await server.presence.status("default", [f"u{number}" for number in range(1_000)])
         print(
             f"  status of 1,000 users         {(time.process_time() - cpu) * 1e3:8.1f} ms, online: {sum(each.status == 'online' for each in status)}"
         )

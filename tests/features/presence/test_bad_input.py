@@ -171,7 +171,10 @@ async def test_subscribe_and_unsubscribe_racing(node: Node) -> None:
             asking.append(ann.begin("subscribe", params={"enter": {}}))
             asking.append(ann.begin("unsubscribe"))
             await asyncio.sleep(0)
-        asking.append(ann.begin(last, **({"params": {"enter": {}}} if last == "subscribe" else {})))
+        if last == "subscribe":
+            asking.append(ann.begin(last, params={"enter": {}}))
+        else:
+            asking.append(ann.begin(last))
         while not all(each.done() for each in asking):
             await node.tick()
             await asyncio.sleep(0.001)

@@ -72,7 +72,7 @@ async def test_a_user_sees_which_contacts_are_here() -> None:
         await node.tick(2)
         await calm(node)
         assert ann.heard() == [("remove", "ben")]
-        (found,) = await node.presence.status(["cleo"])
+        (found,) = await node.presence.status("default", ["cleo"])
         assert (found.status, found.text) == ("dnd", "busy")
 
 
@@ -115,10 +115,10 @@ async def test_who_is_invisible_is_absent_everywhere_but_to_themself() -> None:
         await ben.say("update", status="away")
         await calm(node)
         assert (ann.heard(), room.heard(), await node.members("hall")) == ([], [], {})
-        (seen,) = await node.presence.status(["ben"])
+        (seen,) = await node.presence.status("default", ["ben"])
         assert (seen.status, seen.last_seen, seen.devices) == ("offline", None, [])
-        (own,) = await node.presence.status(["ben"], viewer="ben")
-        (true,) = await node.presence.status(["ben"], regardless=True)
+        (own,) = await node.presence.status("default", ["ben"], viewer="ben")
+        (true,) = await node.presence.status("default", ["ben"], regardless=True)
         assert own == true
         assert own.status == "online"
         assert own_view.heard() == [("update", "ben"), ("update", "ben")]
@@ -149,7 +149,7 @@ async def test_who_is_visible_to_contacts_is_seen_by_those_whom_they_know() -> N
         assert ann.heard() == [("remove", "ben")]
         assert eve.heard() == [("enter", "ben")]
         for viewer, status in (("ann", "offline"), ("eve", "online"), (None, "offline")):
-            (found,) = await node.presence.status(["ben"], viewer=viewer)
+            (found,) = await node.presence.status("default", ["ben"], viewer=viewer)
             assert found.status == status
 
 

@@ -26,6 +26,10 @@ async def test_the_unchanged_client_is_present(tmp_path: Path) -> None:
         "refused": "invalid",
         "forbidden": "forbidden",
         "too large": "too_large",
+        "contacts": [["ann", "online"], ["ben", "online"]],
+        "invisible": ["ben", "offline"],
+        "lock": 30,
+        "locked": ["conflict", {"user": "ben"}],
         "a blink": [],
         "gone": ["remove", "ben"],
     }

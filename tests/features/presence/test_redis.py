@@ -76,7 +76,7 @@ async def until(nodes: tuple[Node, ...], check: Callable[[], bool]) -> None:
 
 
 async def statuses(node: Node) -> list[tuple[str, int]]:
-    found = await node.presence.status(["ann", "ben"])
+    found = await node.presence.status("default", ["ann", "ben"])
     return [(each.status, len(each.devices)) for each in found]
 
 

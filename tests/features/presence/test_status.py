@@ -11,7 +11,7 @@ from tests.features.presence.house import Node, nodes
 
 
 async def status(node: Node, user: str = "ann", tenant: str = "default") -> UserStatus:
-    (found,) = await node.presence.status([user], tenant)
+    (found,) = await node.presence.status(tenant, [user])
     return found
 
 
@@ -62,7 +62,7 @@ async def test_last_seen_is_written_in_batches_and_outlives_the_process() -> Non
         await node.shared.store.close()
         later = Node(node.shared, "bbbb", node.settings)
         node.clock.advance(3_600)
-        found = await later.presence.status(["ann", "ben", "key"])
+        found = await later.presence.status("default", ["ann", "ben", "key"])
         seen = [each.last_seen for each in found]
         assert seen[1] == now
         assert (seen[0] or "") < (now or "")
@@ -78,7 +78,7 @@ async def test_nodes_agree_about_users_and_a_dead_one_leaves_no_ghost() -> None:
         for node in (one, two):
             await node.tick()
         for node in (one, two):
-            found = await node.presence.status(["ann", "ben", "cleo"])
+            found = await node.presence.status("default", ["ann", "ben", "cleo"])
             assert [(each.status, len(each.devices)) for each in found] == [
                 ("online", 2),
                 ("online", 1),
@@ -86,7 +86,7 @@ async def test_nodes_agree_about_users_and_a_dead_one_leaves_no_ghost() -> None:
             ]
         for _ in range(7):
             await one.beat(5)
-        found = await one.presence.status(["ann", "ben"])
+        found = await one.presence.status("default", ["ann", "ben"])
         assert [(each.status, len(each.devices)) for each in found] == [
             ("online", 1),
             ("offline", 0),

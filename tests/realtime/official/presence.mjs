@@ -16,7 +16,8 @@ const topic = "presence:lobby";
 const members = new Map();
 const events = [];
 const follow = (socket) =>
-  socket.on("publication", ({ event, key, data, patch }) => {
+  socket.on("publication", ({ topic: of, event, key, data, patch }) => {
+    if (of !== topic) return;
     events.push([event, key]);
     if (event === "remove") members.delete(key);
     else members.set(key, patch ? { ...members.get(key), ...patch } : data);
@@ -52,6 +53,29 @@ tell("refused", (await ben.emitWithAck("publish", { topic, event: "update", data
 tell("forbidden", (await ben.emitWithAck("subscribe", { topic: "presence:secret" })).error.code);
 const data = { name: "x".repeat(900_000) };
 tell("too large", (await ben.emitWithAck("publish", { topic, event: "update", data: { data } })).error.code);
+
+// Contacts, and who may be seen; signals.
+const call = async (method, path, body, token) => {
+  const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+  const answered = await fetch(`${url}${path}`, { method, headers, ...(body && { body: JSON.stringify(body) }) });
+  return answered.json();
+};
+const statusOfBen = async () => (await call("POST", "/v1/presence/status", { users: ["ben"] }, annsToken)).items[0];
+await call("POST", "/v1/users/ann/contacts", { add: ["ben"] }, annsToken);
+const friends = await ann.emitWithAck("subscribe", { topic: "contacts:ann" });
+tell("contacts", friends.snapshot.items.map(({ key, data: { status } }) => [key, status]));
+const gone = new Promise((resolve) =>
+  ann.on("publication", ({ topic: of, event, key }) => of === "contacts:ann" && event === "remove" && resolve(key)),
+);
+await call("PUT", "/v1/users/ben/visibility", { visibility: "nobody" }, bensToken);
+tell("invisible", [await gone, (await statusOfBen()).status]);
+await until(() => !members.has("ben"));
+await call("PUT", "/v1/users/ben/visibility", { visibility: "everyone" }, bensToken);
+await until(() => members.has("ben"));
+const signal = (socket, event, more) => socket.emitWithAck("publish", { topic: "signals:lobby", event, ...more });
+tell("lock", (await signal(ben, "lock", { key: "title" })).ttl_s);
+const refused = (await signal(ann, "lock", { key: "title" })).error;
+tell("locked", [refused.code, refused.current.data]);
 
 events.length = 0;
 ben.io.engine.close(); // the connection breaks, and comes back by itself

@@ -169,7 +169,7 @@ def add(api: Api, presence: Presence, topics: Topics, limits: Limits) -> None:
         if caller.kind == "user" and viewer is None:
             viewer = caller.id
         items = await presence.status(
-            body.users, caller.tenant, viewer=viewer, regardless=body.regardless
+            caller.tenant, body.users, viewer=viewer, regardless=body.regardless
         )
         return StatusAnswer(items)
 

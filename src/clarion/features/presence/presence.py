@@ -201,8 +201,8 @@ class Presence:
 
     async def status(
         self,
+        tenant: str,
         users: Sequence[str],
-        tenant: str = DEFAULT_TENANT,
         *,
         viewer: str | None = None,
         regardless: bool = False,
@@ -210,8 +210,8 @@ class Presence:
         """How users are, in their order: connected or not, since when, on what, and when they were last here.
 
         Args:
+            tenant: Whose; `default` where there is only one.
             users: Their ids; of any number a thousand are read at a time.
-            tenant: Whose.
             viewer: The user who is to see it; None: nobody in particular, who sees what everyone may.
             regardless: Whatever users let others see: for decisions, such as whether to send an email, and not to be shown.
 

@@ -138,7 +138,6 @@ class Rooms:
         if call.socket is None:
             raise Invalid("only a socket can be in a room")
         who = user_of(call.principal)
-        self._active(call.socket.id)
         if given.event == "enter":
             await self._hidden.load(call.topic.tenant, who)
         place = self.places.find(call.socket.id, call.topic)
@@ -151,6 +150,7 @@ class Rooms:
         elif given.event == "leave":
             self.places.lose(place, may_return=False)
         else:
+            self._active(call.socket.id)
             self.places.say(place, words)
         at = await self._agenda.written(call.topic)
         return Published(call.topic.wire, at.epoch, at.offset, at.mark, self.kind.durability)
@@ -159,6 +159,7 @@ class Rooms:
         room = self._agenda.rooms.get(topic)
         if room is None or user not in room.people:
             self.sizes.check(topic, self._here(topic))
+        self._active(socket.id)
         is_hidden = (topic.tenant, user) in self._hidden
         self.places.enter(topic, socket, user, words, via=via, is_hidden=is_hidden)
 
