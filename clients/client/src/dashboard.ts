@@ -15,6 +15,8 @@ export interface WidgetDefinition {
   readonly id: string;
   readonly title: string;
   readonly place: { readonly x: number; readonly y: number; readonly w: number; readonly h: number } | null;
+  /** Given nothing for so long (s), it is old. */
+  readonly stale_after_s?: number;
   readonly [member: string]: unknown;
 }
 
@@ -120,6 +122,14 @@ export class Dashboard implements Readable<DashboardView> {
     const { title, columns } = definition;
     return { status, title: String(title), columns: Number(columns), widgets, isWhole, error };
   }
+}
+
+/** Whether what a widget shows is old: its source gives nothing, or nothing was given for `stale_after_s`. */
+export function isStale({ definition, data }: Widget, now = Date.now()): boolean {
+  if (data?.stale) return true;
+  const { stale_after_s: after, source } = definition;
+  // What a source gives and is as it was is not said again.
+  return after !== undefined && source === undefined && data?.at !== undefined && now - data.at > after * 1000;
 }
 
 /** The points of a chart, or of a number's trend; of more than `width` (a whole number of pixels, 3 at least) those that keep the shape of the lines. */

@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { Connection } from "../src/connection.ts";
-import { type Columns, Dashboard, dashboard, fewer, points, type WidgetData } from "../src/dashboard.ts";
+import { type Columns, Dashboard, dashboard, fewer, isStale, points, type WidgetData } from "../src/dashboard.ts";
 import { createClient } from "../src/index.ts";
 import { Items } from "../src/live/items.ts";
 import { LiveTopic } from "../src/live/live-topic.ts";
@@ -88,6 +88,17 @@ test("a page sees widgets in their order; those that did not change stay the sam
   await flow();
   expect(sales.getSnapshot()).toMatchObject({ title: "More" });
   stop();
+});
+
+test("a widget is old where its source gives nothing, or nothing was given for long", () => {
+  const widget = { type: "gauge", id: "a", title: "", place: null } as const;
+  const data = { value: 1, at: 1_000 };
+  expect(isStale({ definition: widget, data }, 1e12)).toBe(false);
+  expect(isStale({ definition: { ...widget, stale_after_s: 5 }, data }, 6_000)).toBe(false);
+  expect(isStale({ definition: { ...widget, stale_after_s: 5 }, data }, 6_001)).toBe(true);
+  expect(isStale({ definition: { ...widget, stale_after_s: 5, source: { every_s: 1 } }, data }, 1e12)).toBe(false);
+  expect(isStale({ definition: { ...widget, stale_after_s: 5 }, data: undefined }, 1e12)).toBe(false);
+  expect(isStale({ definition: widget, data: { ...data, stale: { since: 1, code: "unavailable" } } }, 0)).toBe(true);
 });
 
 test("what is given is published under the widget's key", async () => {

@@ -87,6 +87,8 @@ class _Widget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     title: Text = ""
     place: Place | None = None
     source: Source | UnsetType = UNSET
+    stale_after_s: Annotated[float, Meta(gt=0, le=366 * WINDOW_S)] | UnsetType = UNSET
+    """Where nothing is given for so long (s), a page shows that it is old."""
 
 
 class _Number(_Widget, frozen=True, kw_only=True, forbid_unknown_fields=True):
