@@ -229,7 +229,7 @@ class App:
         self.engine.start()
         self._closing.push_async_callback(self.engine.close)
         self.topics.start()
-        await self.search.start()
+        self.search.start()
         self._closing.push_async_callback(self.topics.close)
         await self.presence.start()
         self._closing.push_async_callback(self.presence.close)

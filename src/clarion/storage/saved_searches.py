@@ -24,6 +24,13 @@ class WatchedRow(Struct, frozen=True):
     name: str
 
 
+class HeadRow(Struct, frozen=True):
+    """Up to which change everything was handed on, and how often what is looked for was changed."""
+
+    off: int
+    revision: int
+
+
 class Count(Struct, frozen=True):
     """One number."""
 
@@ -47,11 +54,12 @@ PAGE = Sql(
 )
 COUNT = Sql(f"SELECT COUNT(*) FROM search_saved WHERE {_WHERE}", Count)
 BEGIN = Sql(
-    """INSERT INTO search_saved_head (tenant, collection, off) VALUES (:tenant, :collection, :off)
-       ON CONFLICT (tenant, collection) DO NOTHING"""
+    """INSERT INTO search_saved_head (tenant, collection, off, revision) VALUES (:tenant, :collection, :off, 1)
+       ON CONFLICT (tenant, collection) DO UPDATE SET revision = search_saved_head.revision + 1"""
 )
-HEAD = Sql(f"SELECT off FROM search_saved_head WHERE {_WHERE}", Count)
+HEAD = Sql(f"SELECT off, revision FROM search_saved_head WHERE {_WHERE}", HeadRow)
 RAISE = Sql(f"UPDATE search_saved_head SET off = :off WHERE {_WHERE} AND off < :off")
+REVISE = Sql(f"UPDATE search_saved_head SET revision = revision + 1 WHERE {_WHERE}")
 END = Sql(f"DELETE FROM search_saved_head WHERE {_WHERE}")
 FORGET = Sql(f"DELETE FROM search_saved WHERE {_WHERE}")
 

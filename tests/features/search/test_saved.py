@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from clarion.errors import Invalid, NotFound, TooMany, Unavailable
-from clarion.features.search import Content, SaveSearch, saved
+from clarion.features.search import Content, SaveSearch, saved, watching
 from tests.features.search.test_live import Site, opened
 
 TRIGGER = {"title": "Red!"}
@@ -22,7 +22,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(saved, "AGAIN_S", 0.01)
+    monkeypatch.setattr(watching, "AGAIN_S", 0.01)
 
 
 async def save(site: Site, name: str, query: Any, **more: Any) -> None:
@@ -78,7 +78,7 @@ async def test_it_goes_on_where_it_was_after_a_restart(site: Site) -> None:
     await site.search.saved.close()
     await site.put("b", {"title": "red"})
     again = Site(site.store, site.limits)
-    await again.search.saved.start()
+    again.search.saved.start()
     await handed(again, 1)
     await again.search.put("default", "c", "c", Content({"title": "red"}))
     while again.triggers.taken[-1].about["id"] != "c":
@@ -110,3 +110,52 @@ async def test_a_search_is_saved_replaced_and_removed(site: Site) -> None:
     for id, title in (("1", "red"), ("2", "blue"), ("3", "green")):
         await site.put(id, {"title": title})
     assert await handed(site, 1) == [("b", "3")]
+
+
+async def test_what_one_process_is_asked_the_others_look_for(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that was watching before, and one that never heard of the collection; what was removed is no longer looked for."""
+    monkeypatch.setattr(watching, "LOOK_S", 0.02)
+    monkeypatch.setattr(saved, "LOOK_S", 0.02)
+    other = Site(site.store, site.limits)
+    other.search.saved.start()
+    await save(site, "red", {"text": "red"})
+    await other.put("a", {"title": "red"})
+    assert await handed(other, 1) == [("red", "a")]
+    await save(site, "blue", {"text": "blue"})
+    await site.search.saved.remove("default", "c", "red")
+    await save(site, "red", {"text": "crimson"})
+    await site.search.saved.close()
+    await other.put("b", {"title": "blue"})
+    await other.put("c", {"title": "red"})
+    await other.put("d", {"title": "crimson"})
+    assert await handed(other, 3) == [("red", "a"), ("blue", "b"), ("red", "d")]
+    keys = {each.key for each in [*site.triggers.taken, *other.triggers.taken]}
+    assert len(keys) == 3
+    await other.search.close()
+
+
+async def test_what_happened_while_nothing_was_looked_for_is_passed_over(site: Site) -> None:
+    """After the last one was removed and one is saved again, with the same name or another."""
+    await save(site, "red", {"text": "red"})
+    await site.search.saved.remove("default", "c", "red")
+    for n in range(3):
+        await site.put(str(n), {"title": "red"})
+    await save(site, "red", {"text": "red"})
+    await site.put("late", {"title": "red"})
+    assert await handed(site, 1) == [("red", "late")]
+
+
+async def test_a_bug_in_handing_on_ends_nothing(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged, and tried again: nothing is passed over."""
+    monkeypatch.setattr(watching, "LOOK_S", 0.02)
+    await save(site, "red", {"text": "red"})
+    site.triggers.refuses = KeyError("a bug")
+    await site.put("a", {"title": "red"})
+    await asyncio.sleep(0.05)
+    site.triggers.refuses = None
+    assert await handed(site, 1) == [("red", "a")]
+    assert "saved searches wait" in caplog.text

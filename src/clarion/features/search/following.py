@@ -95,7 +95,7 @@ class Follower:
         """Show it changes from now on.
 
         Raises:
-            TooMany: See `Percolator.add`.
+            TooMany: See `Percolator.check`.
         """
         self.percolator.add(name, standing.query)
         self.standing[name] = standing

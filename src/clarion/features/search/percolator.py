@@ -50,12 +50,29 @@ class Percolator:
     def __len__(self) -> int:
         return len(self._standing)
 
-    def add(self, name: str, query: Query) -> None:
-        """File a query under a name that has none.
+    def check(self, query: Query) -> None:
+        """Return if there is room for a query.
 
         Raises:
             TooMany: It requires nothing, and `unselective` queries of that sort are there.
         """
+        is_filed = any(isinstance(part, Between) for part in query.where)
+        if not is_filed and next(_required(query), None) is None:
+            if len(self._always) >= self._unselective:
+                limit_exceeded.labels("search_unselective").inc()
+                raise TooMany(
+                    "too many standing queries ask for nothing in particular: give one a word or a value",
+                    limit=self._unselective,
+                )
+
+    def add(self, name: str, query: Query, *, anyway: bool = False) -> None:
+        """File a query under a name that has none.
+
+        Raises:
+            TooMany: See `check`; not with `anyway`.
+        """
+        if not anyway:
+            self.check(query)
         alternatives = min((list(each) for each in _required(query)), key=self._crowd, default=None)
         ranged = next((part for part in query.where if isinstance(part, Between)), None)
         standing = _Standing(compile_query(query), (), None)
@@ -67,12 +84,6 @@ class Percolator:
         elif ranged is not None:
             standing.ranged = ranged.field
             self._ranges.setdefault(ranged.field, Intervals()).add(name, ranged.low, ranged.high)
-        elif len(self._always) >= self._unselective:
-            limit_exceeded.labels("search_unselective").inc()
-            raise TooMany(
-                "too many standing queries ask for nothing in particular: give one a word or a value",
-                limit=self._unselective,
-            )
         else:
             self._always[name] = None
         self._standing[name] = standing

@@ -6,35 +6,29 @@ after a crash it goes on from there. A refusal is logged and passed over; where 
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from clarion.bus import Bus
 from clarion.clock import Clock, as_datetime
-from clarion.errors import Invalid, NotFound, PeerError, ServerError, TooMany
+from clarion.errors import Invalid, NotFound, ServerError, TooMany
 from clarion.features.search.collections import Collections, Kept, kept
-from clarion.features.search.document import Prepared, prepare
 from clarion.features.search.documents import Tag
-from clarion.features.search.finding import seen_by
-from clarion.features.search.following import LOOK_S, channel
-from clarion.features.search.percolator import Percolator
-from clarion.features.search.query import Query, parse
-from clarion.ids import digest
+from clarion.features.search.following import LOOK_S
+from clarion.features.search.watching import AT_ONCE, Watcher, query_for
 from clarion.settings import Limits
 from clarion.storage import Param, Store, Tx
 from clarion.storage import saved_searches as sql
 from clarion.storage import search as search_sql
-from clarion.telemetry import get_logger, limit_exceeded, search_handed, spawn
-from clarion.topics.triggers import Trigger, Triggers
+from clarion.telemetry import get_logger, limit_exceeded, spawn
+from clarion.topics.triggers import Triggers
 
 _log = get_logger(__name__)
 
-AT_ONCE: Final = 500
-AGAIN_S: Final = 1.0  # until it is tried again to hand on
 _decode = msgspec.json.Decoder(float_hook=float).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -91,18 +85,17 @@ class Saved:
         self._clock = clock
         self._triggers = triggers
         self._watchers: dict[tuple[str, int], Watcher] = {}
+        self._looking: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Go on with what was saved before."""
-        after = 0
-        while some := await self._store.fetch(sql.WATCHED, after=after, n=AT_ONCE):
-            for each in some:
-                found = await self._collections.find(each.tenant, each.name)
-                await self._watch(found)
-            after = some[-1].collection
+    def start(self) -> None:
+        """Go on with what was saved before, and with what other processes are asked to look for."""
+        self._looking = spawn(self._look_forever(), name="search: saved searches anywhere")
 
     async def close(self) -> None:
         """End every task."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
         for watcher in list(self._watchers.values()):
             await watcher.close()
 
@@ -115,27 +108,23 @@ class Saved:
             TooMany: The collection has `limits.search_saved`, or too many that ask for nothing in particular.
         """
         found = await self._collections.find(tenant, collection)
-        query = _query(given, found)
+        access = None if given.access is UNSET else given.access
+        with _beneath("/query"):
+            query = query_for(given.query, access, found)
         with _beneath("/trigger"):
             self._triggers.check(given.trigger)
-        watcher = await self._watch(found)
-        watcher.try_out(name, query)
-        before = watcher.peek(name)
-        where: dict[str, Param] = {"tenant": tenant, "collection": found.number}
-        try:
-            async with self._store.transaction() as tx:
-                row = await self._put(tx, found, where, name, given)
-                # Inside: nothing of the collection can change before the watcher knows of it.
-                watcher.put(row, query)
-        except BaseException:
-            watcher.restore(name, before)
-            raise
+        watcher = self._watch(found)
+        await watcher.check(name, query)
+        async with self._store.transaction() as tx:
+            row, revision = await self._put(tx, found, name, given)
+        watcher.saved(row, query, revision)
         return _saved(row)
 
     async def _put(
-        self, tx: Tx, found: Kept, where: Mapping[str, Any], name: str, given: SaveSearch
-    ) -> sql.SavedRow:
+        self, tx: Tx, found: Kept, name: str, given: SaveSearch
+    ) -> tuple[sql.SavedRow, int]:
         tenant, collection = found.tenant, found.collection.name
+        where: dict[str, Param] = {"tenant": tenant, "collection": found.number}
         rows = await tx.fetch(search_sql.LOCK, tenant=tenant, name=collection)
         if kept(tenant, collection, rows).number != found.number:
             raise NotFound(f"there is no collection {collection!r}")
@@ -158,8 +147,11 @@ class Saved:
             now_ms=self._clock.now_ms(),
         )
         await tx.execute(sql.BEGIN, **where, off=rows[0].top)
+        if not count:  # what happened while nothing was looked for is passed over
+            await tx.execute(sql.RAISE, **where, off=rows[0].top)
         (row,) = await tx.fetch(sql.FIND, **where, name=name)
-        return row
+        (head,) = await tx.fetch(sql.HEAD, **where)
+        return row, head.revision
 
     async def get(self, tenant: str, collection: str, name: str) -> SavedSearch:
         """A saved search.
@@ -194,189 +186,46 @@ class Saved:
         async with self._store.transaction() as tx:
             await tx.fetch(search_sql.LOCK, tenant=tenant, name=collection)
             gone = await tx.execute(sql.REMOVE, **where, name=name)
-            if not (await tx.fetch(sql.COUNT, **where))[0].number:
-                await tx.execute(sql.END, **where)
-        if not gone:
-            raise NotFound("there is no such saved search")
-        if (watcher := self._watchers.get((tenant, found.number))) is not None:
-            watcher.remove(name)
+            if not gone:
+                raise NotFound("there is no such saved search")
+            await tx.execute(sql.REVISE, **where)
+            (head,) = await tx.fetch(sql.HEAD, **where)
+        self._watch(found).removed(name, head.revision)
 
-    async def _watch(self, found: Kept) -> "Watcher":
+    async def _look_forever(self) -> None:
+        while True:
+            try:
+                await self._look()
+            except ServerError as exc:
+                _log.warning("saved searches are not looked for", error=exc.code)
+            await asyncio.sleep(LOOK_S)
+
+    async def _look(self) -> None:
+        after = 0
+        while some := await self._store.fetch(sql.WATCHED, after=after, n=AT_ONCE):
+            for each in some:
+                if (each.tenant, each.collection) not in self._watchers:
+                    with contextlib.suppress(NotFound):  # it has just been removed
+                        self._watch(await self._collections.find(each.tenant, each.name))
+            after = some[-1].collection
+
+    def _watch(self, found: Kept) -> Watcher:
         key = found.tenant, found.number
-        if (there := self._watchers.get(key)) is not None:
-            return there
-        made = self._watchers[key] = Watcher(
-            found, self._store, self._bus, self._limits, self._triggers, lambda: self._forget(key)
-        )
-        await made.load()
-        return made
+        watcher = self._watchers.get(key)
+        if watcher is None:
+            watcher = self._watchers[key] = Watcher(
+                found,
+                self._store,
+                self._bus,
+                self._limits,
+                self._triggers,
+                lambda: self._forget(key),
+            )
+            watcher.start()
+        return watcher
 
     def _forget(self, key: tuple[str, int]) -> None:
         self._watchers.pop(key, None)
-
-
-class Watcher:
-    """The saved searches of one collection: follows its log and hands on."""
-
-    def __init__(
-        self,
-        found: Kept,
-        store: Store,
-        bus: Bus,
-        limits: Limits,
-        triggers: Triggers,
-        gone: Callable[[], None],
-    ) -> None:
-        self._kept = found
-        self._store = store
-        self._bus = bus
-        self._triggers = triggers
-        self._gone = gone
-        self._percolator = Percolator(limits.search_unselective)
-        self._rows: dict[str, tuple[sql.SavedRow, Query]] = {}
-        self._woken = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-
-    async def load(self) -> None:
-        """Read what was saved, and begin."""
-        self._bus.subscribe(self._channel, self._receive)
-        after = ""
-        while rows := await self._store.fetch(sql.PAGE, **self._where, after=after, n=AT_ONCE):
-            for row in rows:
-                access = UNSET if row.access is None else _decode(row.access)
-                given = SaveSearch(_decode(row.query), _decode(row.hands), access)
-                self.put(row, _query(given, self._kept))
-            after = rows[-1].name
-        self._task = spawn(self._follow(), name="search: saved searches")
-
-    def try_out(self, name: str, query: Query) -> None:
-        """Refuse a query for which there is no room.
-
-        Raises:
-            TooMany: See `Percolator.add`.
-        """
-        if name not in self._rows:
-            self._percolator.add("", query)
-            self._percolator.remove("")
-
-    def put(self, row: sql.SavedRow, query: Query) -> None:
-        """Look for it from now on."""
-        self.remove(row.name)
-        self._percolator.add(f"={row.name}", query)
-        self._rows[row.name] = row, query
-
-    def peek(self, name: str) -> tuple[sql.SavedRow, Query] | None:
-        """What is looked for under a name."""
-        return self._rows.get(name)
-
-    def restore(self, name: str, before: tuple[sql.SavedRow, Query] | None) -> None:
-        """Look again for what `peek` gave."""
-        if before is None:
-            self.remove(name)
-        else:
-            self.put(*before)
-
-    def remove(self, name: str) -> None:
-        """Look for it no more."""
-        if self._rows.pop(name, None) is not None:
-            self._percolator.remove(f"={name}")
-
-    async def close(self) -> None:
-        """End."""
-        self._bus.unsubscribe(self._channel, self._receive)
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    @property
-    def _channel(self) -> str:
-        return channel(self._kept.tenant, self._kept.number)
-
-    @property
-    def _where(self) -> dict[str, Any]:
-        return {"tenant": self._kept.tenant, "collection": self._kept.number}
-
-    def _receive(self, _: bytes) -> None:
-        self._woken.set()
-
-    async def _follow(self) -> None:
-        while True:
-            try:
-                await self._catch_up()
-            except NotFound:
-                self._bus.unsubscribe(self._channel, self._receive)
-                self._gone()
-                return
-            except ServerError as exc:
-                _log.warning("saved searches wait", error=exc.code)
-                await asyncio.sleep(AGAIN_S)
-                continue
-            try:
-                async with asyncio.timeout(LOOK_S):
-                    await self._woken.wait()
-            except TimeoutError:
-                continue
-            self._woken.clear()
-
-    async def _catch_up(self) -> None:
-        while heads := await self._store.fetch(sql.HEAD, **self._where):
-            rows = await self._store.fetch(
-                search_sql.CHANGES, **self._where, after=heads[0].number, n=AT_ONCE
-            )
-            if not rows:
-                raise NotFound("the collection is gone")
-            if rows[0].off is None:
-                return
-            if rows[0].off != heads[0].number + 1:
-                _log.warning("saved searches missed changes", collection=self._kept.number)
-            for row in rows:
-                await self._take(row)
-            async with self._store.transaction() as tx:
-                await tx.execute(sql.RAISE, **self._where, off=rows[-1].off)
-
-    async def _take(self, row: search_sql.ChangeRow) -> None:
-        after = self._prepared(row.id, row.data, row.access)
-        if after is None or row.data is None or row.off is None:
-            return
-        found = self._percolator.matching(after)
-        if not found:
-            return
-        before = self._prepared(row.id, row.before, row.access_before)
-        for name in found:
-            there = self.peek(name[1:])
-            if there is None or row.off <= there[0].since:
-                continue
-            saved = there[0]
-            if before is None or not self._percolator.matches(name, before):
-                await self._hand_on(saved, row.id, row.off)
-
-    async def _hand_on(self, saved: sql.SavedRow, id: str, offset: int) -> None:
-        trigger = Trigger(
-            self._kept.tenant,
-            "search",
-            f"search-{self._kept.number}-{offset}-{digest(saved.name)[:32]}",
-            _decode(saved.hands),
-            {"collection": self._kept.collection.name, "name": saved.name, "id": id},
-        )
-        try:
-            await self._triggers.hand(trigger)
-        except PeerError as exc:
-            search_handed.labels("refused").inc()
-            _log.warning("a saved search cannot hand on", error=exc.code, name=saved.name)
-        else:
-            search_handed.labels("handed").inc()
-
-    def _prepared(self, id: str, data: str | None, access: str | None) -> Prepared | None:
-        if data is None or access is None:
-            return None
-        return prepare(id, _decode(data), self._kept.fields, _decode(access))
-
-
-def _query(given: SaveSearch, found: Kept) -> Query:
-    with _beneath("/query"):
-        asked = parse(given.query, found.fields)
-    viewer = None if given.access is UNSET else tuple(sorted({*given.access}))
-    return seen_by(Query(asked.terms, asked.where), viewer)
 
 
 @contextlib.contextmanager

@@ -127,9 +127,9 @@ class Search:
     async def _ended(self, tenant: str, number: int) -> None:
         await self.live.ended(tenant, number)
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Begin to look for what was saved, and to forget queries that nobody is subscribed to."""
-        await self.saved.start()
+        self.saved.start()
         self.live.start()
 
     async def close(self) -> None:
