@@ -1,8 +1,10 @@
 """Two engines over one Redis, which is all that they share beside the database: they agree, and a dead one leaves no ghost."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from clarion.bus.redis import RedisClient
@@ -12,7 +14,10 @@ from clarion.settings import Presence as Settings
 from clarion.topics.books import channel
 from clarion.topics.stores.redis import RedisStore
 from tests.features.presence.house import Client, Node, Shared
+from tests.support.official import official
 from tests.support.redis_server import RedisServer
+from tests.support.server import Server
+from tests.support.services import Postgres
 
 
 class OverRedis(Shared):
@@ -157,3 +162,44 @@ async def test_a_redis_that_was_lost_is_filled_again() -> None:
             assert await one.members() == before
     finally:
         server.remove()
+
+
+async def test_processes_agree_and_a_killed_one_leaves_no_ghost(
+    tmp_path: Path, redis_server: RedisServer, postgres: Postgres
+) -> None:
+    """With the unchanged client: what a killed process had goes after its lease and the grace period, and it is known when that was."""
+    settings = {
+        "CLARION_REDIS_URL": redis_server.url,
+        "CLARION_DATABASE_URL": await postgres.new_database(),
+        "CLARION_AUTH_TOKEN_SECRET": "the secret of both processes, of 32 bytes or more",
+        "CLARION_PRESENCE_OPEN": "lobby",
+        "CLARION_PRESENCE_LEASE_S": "1.5",
+        "CLARION_PRESENCE_GRACE_S": "0.5",
+        "CLARION_LIMITS_DRAIN_S": "0.5",
+    }
+    with contextlib.ExitStack() as stack:
+        servers = []
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir()
+            servers.append(Server(tmp_path / name, **settings))
+            stack.enter_context(contextlib.closing(servers[-1].start()))
+        one, two_ = servers
+        tokens = [one.register(name)["access_token"] for name in ("ann", "ben")]
+        one.post("/v1/users/ann/contacts", {"add": ["ben"]}, token=tokens[0])
+        told = {}
+        args = tokens[0], two_.url, tokens[1]
+        async with official("presence_processes.mjs", one.port, *args) as facts:
+            async for fact, value in facts:
+                told[fact] = value
+                if fact == "kill":
+                    two_.kill()
+        assert told["entered"] == [["contacts", "enter", "ben"], ["presence", "enter", "ben"]]
+        assert told["killed"] == [
+            ["contacts", "remove", "ben", "left"],
+            ["presence", "remove", "ben", "lost"],
+        ]
+        answer = one.post("/v1/presence/status", {"users": ["ann", "ben"]}, token=tokens[0])
+        ann, ben = answer.json()["items"]
+        assert (ann["status"], ben["status"]) == ("online", "offline")
+        assert ann["connected_since"] < ben["last_seen"] < ann["last_seen"]
+        assert "Traceback" not in one.log + two_.log

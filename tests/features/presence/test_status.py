@@ -84,13 +84,15 @@ async def test_nodes_agree_about_users_and_a_dead_one_leaves_no_ghost() -> None:
                 ("online", 1),
                 ("offline", 0),
             ]
-        for _ in range(7):
+        died = (await status(two, "ben")).last_seen
+        for _ in range(6):
             await one.beat(5)
         found = await one.presence.status("default", ["ann", "ben"])
         assert [(each.status, len(each.devices)) for each in found] == [
             ("online", 1),
             ("offline", 0),
         ]
+        assert (died or "") <= (found[1].last_seen or "") < (found[0].last_seen or "")
 
 
 async def test_users_of_tenants_are_other_users() -> None:

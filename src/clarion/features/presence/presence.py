@@ -92,7 +92,7 @@ class Presence:
         )
         self._writers = {
             ROOM: self.rooms.writer,
-            EVERYBODY: Writer(topics, self.users.kind, self._leases),
+            EVERYBODY: Writer(topics, self.users.kind, self._leases, lost=self.users.lost),
         }
         self._statuses = Statuses(self.users, self.people, clock)
         self.contacts = Contacts(

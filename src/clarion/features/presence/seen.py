@@ -1,6 +1,7 @@
 """When users were here last, in the database: noted in memory, written together now and then.
 
-Exact for who left in good order; who was on a process that was killed may have been there for `presence.seen_s` longer.
+Exact for who left in good order. Of who was on a process that was killed another process knows within a lease; if there is none, it is known as of
+the last writing, `presence.seen_s` before.
 """
 
 import asyncio
@@ -53,9 +54,10 @@ class Seen:
         # Of users who went and are not written yet.
         self._gone: dict[tuple[str, str], sql.Seen] = {}
 
-    def left(self, tenant: str, user: str, active_ms: int) -> None:
-        """A user has lost a connection now."""
-        self._gone[tenant, user] = sql.Seen(tenant, user, self._clock.now_ms(), active_ms)
+    def left(self, tenant: str, user: str, active_ms: int, ago_ms: int = 0) -> None:
+        """A user has lost a connection now, or some time ago."""
+        at_ms = self._clock.now_ms() - ago_ms
+        self._gone[tenant, user] = sql.Seen(tenant, user, at_ms, active_ms)
 
     async def find(self, tenant: str, users: Sequence[str]) -> list[tuple[Times, int | None]]:
         """Times of users, and what they have chosen (see `People.chosen`), in their order.
@@ -68,7 +70,8 @@ class Seen:
         for user, row in zip(users, rows, strict=True):
             times = Times(row.seen_ms, row.active_ms)
             if (gone := self._gone.get((tenant, user))) is not None:
-                times = Times(gone.seen_ms, max(gone.active_ms, times.active_ms or 0))
+                seen_ms = max(gone.seen_ms, times.seen_ms or 0)
+                times = Times(seen_ms, max(gone.active_ms, times.active_ms or 0) or None)
             found.append((times, row.visibility))
         return found
 

@@ -63,6 +63,7 @@ class Users:
         )
         self._agenda = agenda
         self._places = places
+        self._settings = settings
         self._clock = clock
         self.seen = Seen(store, settings, clock, self._connected)
 
@@ -83,6 +84,11 @@ class Users:
         if place is not None:
             active_ms = self._agenda.rooms[place.topic].people[place.user].active_ms
             self.seen.left(place.topic.tenant, place.user, active_ms)
+
+    def lost(self, topic: Topic, user: str) -> None:
+        """A user was only on a node that has died: so long ago as it takes to be sure of that."""
+        ago_ms = int((self._settings.lease_s + self._settings.grace_s) * 1000)
+        self.seen.left(topic.tenant, user, 0, ago_ms)
 
     def active(self, socket_id: str) -> None:
         """A socket's user has done something."""

@@ -60,10 +60,16 @@ class Writer:
         kind: Which.
         leases: Notes them for the case that this node dies.
         tell: Called after each write that changed something; None: nobody wants to know.
+        lost: Called with a user who went with a dead node; None: likewise.
     """
 
     def __init__(
-        self, topics: Topics, kind: Kind, leases: Leases, tell: Tell | None = None
+        self,
+        topics: Topics,
+        kind: Kind,
+        leases: Leases,
+        tell: Tell | None = None,
+        lost: Callable[[Topic, str], None] | None = None,
     ) -> None:
         assert isinstance(kind.log, TopicStore)
         self._topics = topics
@@ -71,6 +77,7 @@ class Writer:
         self._store = kind.log
         self._leases = leases
         self._tell = tell
+        self._lost = lost
 
     async def write(self, topic: Topic, room: Room | None) -> Position:
         """Write a room's changes; see `agenda.Write`.
@@ -107,6 +114,7 @@ class Writer:
             while changes := _without(todo, node):
                 done = await self._topics.change(self._kind, topic, list(changes.values()))
                 news.take(changes, done.outcomes, done.position)
+                self._tell_lost(topic, changes, done.outcomes)
                 todo = {
                     user: outcome.item
                     for user, outcome in zip(changes, done.outcomes, strict=True)
@@ -115,6 +123,14 @@ class Writer:
             more, after = page.more, page.items[-1][0] if page.items else ""
         if news.at is not None and self._tell is not None:
             await self._tell(topic, news, news.at)
+
+    def _tell_lost(
+        self, topic: Topic, changes: Mapping[str, Change], outcomes: Sequence[Outcome]
+    ) -> None:
+        if self._lost is not None:
+            for (user, change), outcome in zip(changes.items(), outcomes, strict=True):
+                if change.event == REMOVE and outcome.refused is None:
+                    self._lost(topic, user)
 
     async def _write_changes(
         self, topic: Topic, room: Room, changes: dict[str, Change], news: News
