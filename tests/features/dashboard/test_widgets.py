@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -272,6 +273,33 @@ def test_what_cannot_be_is_refused_with_its_place(
     with pytest.raises(Invalid) as caught:
         take(widget, None, event, data)
     assert caught.value.faults[0].pointer == pointer
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | numbers | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["t", "v", "x", "state"]), inner, max_size=3),
+    max_leaves=8,
+)  # fmt: skip
+
+
+@given(st.sampled_from(WIDGETS), st.lists(st.tuples(st.sampled_from(["set", "append", "increment", "pulled", "vote"]), anything), max_size=4))  # fmt: skip
+def test_whatever_is_given_is_refused_or_can_be_shown(
+    widget: Widget, given: list[tuple[str, Any]]
+) -> None:
+    """Any JSON, for any widget, by any event: a state that has a JSON of its own, or `invalid`, and then it stays as it was."""
+    state: State | None = None
+    refused: list[str] = []
+    for event, data in given:
+        before = None if state is None else msgspec.json.encode(state)
+        try:
+            step = take(widget, state, event, data)
+        except Invalid as exc:
+            refused.append(exc.faults[0].pointer)
+            assert before == (None if state is None else msgspec.json.encode(state))
+        else:
+            state = step.state
+            assert b"null" not in msgspec.json.encode({**state, "v": 0, "rows": 0, "_": 0})
+    assert all(pointer.startswith(("/data", "/event")) for pointer in refused)
 
 
 def test_sums_stay_numbers_and_bars_few() -> None:
