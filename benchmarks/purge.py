@@ -11,18 +11,15 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
 
 from tests.support.services import Postgres
 
 from clarion.clock import SystemClock
-from clarion.features.activity import Streams
 from clarion.ids import Ids
 from clarion.jobs.purging import Purger, Slices
-from clarion.notifications import Inbox
-from clarion.settings import Limits
-from clarion.storage import Sql, Store, open_store
+from clarion.storage import Sql, Store, activity, inbox, open_store
 from clarion.telemetry import spawn
 from clarion.topics.changes import Change
 from clarion.topics.kinds import Topic
@@ -75,13 +72,9 @@ async def fill(store: Store, name: str, rows: int) -> None:
 
 
 def parts(store: Store) -> dict[str, Slices]:
-    """How each kind of rows is removed. Nobody is subscribed, so there is no engine."""
-    clock, ids, engine = SystemClock(), Ids(), cast("Any", None)
-    limits = Limits()
-    return {
-        "inbox logs": Inbox(store, engine, clock=clock, ids=ids).trim,
-        "activity logs": Streams(store, engine, limits, clock=clock, ids=ids).trim,
-    }
+    """How each kind of rows is removed: all of them are older than two milliseconds after 1970."""
+    logs = {"inbox logs": inbox.LOGS, "activity logs": activity.LOGS}
+    return {name: partial(log.trim, store, keep=1_000, before_ms=2) for name, log in logs.items()}
 
 
 async def measure(engine: str, url: str, folder: Path, rows: int) -> None:

@@ -69,7 +69,10 @@ class EntryRow(Struct, frozen=True):
 
 
 class ItemRow(Struct, frozen=True):
-    """The head, and one item of the page; `key` and what follows are None in the only row of an empty page."""
+    """The head, and one item of the page; `key` and what follows are None in the only row of an empty page.
+
+    `found` counts the items that were looked at: more than there are rows, where their bytes are too many.
+    """
 
     topic: str
     epoch: str
@@ -83,6 +86,7 @@ class ItemRow(Struct, frozen=True):
     version: int
     expires_ms: int | None
     tags: str | None
+    found: int | None
 
 
 class Found(Struct, frozen=True):
@@ -290,9 +294,13 @@ ENTRIES = Sql(
 
 ITEMS = Sql(
     f"""SELECT {_HEAD}, p.* FROM topic_head h LEFT JOIN (
-          SELECT key, data, off, version, expires_ms, tags FROM topic_item
-          WHERE {_TOPIC} AND is_gone = 0 AND key >= :after AND (:after = '' OR key > :after)
-          ORDER BY key LIMIT :n) AS p ON true
+          SELECT key, data, off, version, expires_ms, tags, found FROM (
+            SELECT i.*, COUNT(*) OVER () AS found,
+              SUM(octet_length(data)) OVER (ORDER BY key) - octet_length(data) AS before FROM (
+                SELECT key, data, off, version, expires_ms, tags FROM topic_item
+                WHERE {_TOPIC} AND is_gone = 0 AND key >= :after AND (:after = '' OR key > :after)
+                ORDER BY key LIMIT :n) AS i) AS w
+          WHERE before < CAST(:most AS BIGINT)) AS p ON true
         WHERE h.tenant = :tenant AND h.topic = :topic ORDER BY p.key""",
     ItemRow,
 )

@@ -48,8 +48,11 @@ def recovered(
 ) -> Subscribed | None:
     """Everything that was missed behind the offset `since`; None if it is more than fits."""
     missed = shown(topic, since, found.entries, matches)
-    if len(_encode(missed)) > ANSWER_BYTES:
-        return None
+    size = 0
+    for each in missed:
+        size += len(_encode(each))
+        if size > ANSWER_BYTES:
+            return None
     return _subscribed(kind, topic, found.position, recovered=True, publications=missed)
 
 

@@ -10,7 +10,7 @@ from clarion.errors import TooMany
 from clarion.ids import Ids
 from clarion.topics.changes import ABSENT, PRESENT, Change, Guard, state_after
 from clarion.topics.kinds import Topic
-from clarion.topics.stores import Appended, Keep, TopicStore
+from clarion.topics.stores import Appended, Keep, MemoryStore, TopicStore
 from clarion.topics.stream import Position, Recovered, Refused, recover
 from tests.topics.stores.makers import STORES
 
@@ -388,6 +388,24 @@ async def test_topics_are_strangers(store: TopicStore) -> None:
     for number, topic in enumerate(names):
         assert await state(store, topic) == {"n": number}
     assert {position.offset for position in await store.top(names)} == {1}
+
+
+async def test_a_page_ends_where_its_bytes_do(store: TopicStore) -> None:
+    """However large the items: a page has at least one, and says that more follow; together they are the state."""
+    sizes = {"a": 10, "b": 700_000, "c": 1_500_000, "d": 10}
+    for key, size in sizes.items():
+        await add(store, put(key, "x" * size))
+    pages: list[list[str]] = []
+    after, more = "", True
+    while more:
+        state = (await store.page(MAP, after)).state
+        pages.append([item["key"] for item in state["items"]])
+        more, after = state["more"], state.get("next", "")
+    assert pages == [["a", "b"], ["c"], ["d"]]
+    assert not (await store.items(MAP, "", 100)).more
+    if not isinstance(store, MemoryStore):  # what is far away is not even read
+        some = await store.items(MAP, "b", 100, most_bytes=1)
+        assert ([key for key, _ in some.items], some.more) == (["c"], True)
 
 
 async def test_the_snapshot_is_the_first_page(store: TopicStore) -> None:

@@ -103,7 +103,7 @@ class TrimsTheMiddle(MemoryStore):
 class SnapshotTooOld(MemoryStore):
     """The state is newer than the position that comes with it."""
 
-    async def items(self, topic: Topic, after: str, limit: int) -> Items:
+    async def items(self, topic: Topic, after: str, limit: int, most_bytes: int = 0) -> Items:
         items, held = await super().items(topic, after, limit), self._of(topic)
         if not held.entries:
             return items

@@ -20,6 +20,8 @@ REMEMBERED: Final = 10_000
 
 PAGE: Final = 500
 """Items of a page of a state."""
+UNBOUNDED: Final = 2**53 - 1
+"""More bytes than a state has."""
 PAGE_BYTES: Final = 1 << 20
 """Of them, about: an ack must fit into a socket's queue (`limits.egress_hard_bytes`)."""
 _encode: Final = msgspec.json.Encoder().encode
@@ -81,8 +83,13 @@ class TopicStore(Log, Protocol):
         """
         ...
 
-    async def items(self, topic: Topic, after: str, limit: int) -> Items:
-        """At most `limit` items with keys above `after` ('': from the first)."""
+    async def items(
+        self, topic: Topic, after: str, limit: int, most_bytes: int = UNBOUNDED
+    ) -> Items:
+        """At most `limit` items with keys above `after` ('': from the first).
+
+        Of their data, as JSON, about `most_bytes` are read: no item follows once there are so many.
+        """
         ...
 
     async def page(self, topic: Topic, after: str) -> Snapshot:

@@ -30,6 +30,7 @@ from clarion.topics.stores.base import (
     PAGE,
     REMEMBERED,
     REMEMBERED_MS,
+    UNBOUNDED,
     Appended,
     Expired,
     Items,
@@ -123,8 +124,10 @@ class MemoryStore:
         items = await self.items(topic, after, PAGE)
         return Snapshot(items.position, page_of(items))
 
-    async def items(self, topic: Topic, after: str, limit: int) -> Items:
-        """At most `limit` items with keys above `after`."""
+    async def items(
+        self, topic: Topic, after: str, limit: int, most_bytes: int = UNBOUNDED
+    ) -> Items:
+        """At most `limit` items with keys above `after`; they are in memory, so their bytes do not matter here."""
         held = self._of(topic)
         if held.keys is None:
             held.keys = sorted(key for key, item in held.items.items() if not item.is_gone)

@@ -22,7 +22,16 @@ from clarion.ids import Ids
 from clarion.telemetry import get_logger, limit_exceeded
 from clarion.topics.changes import Change, Item, Outcome, Refusal
 from clarion.topics.kinds import Read, Snapshot, Topic
-from clarion.topics.stores.base import PAGE, Appended, Expired, Items, Keep, page_of
+from clarion.topics.stores.base import (
+    PAGE,
+    PAGE_BYTES,
+    UNBOUNDED,
+    Appended,
+    Expired,
+    Items,
+    Keep,
+    page_of,
+)
 from clarion.topics.stream import Entry, Position
 
 _log = get_logger(__name__)
@@ -125,12 +134,14 @@ class RedisStore:
 
     async def page(self, topic: Topic, after: str) -> Snapshot:
         """The page that follows a key, and the position it belongs to."""
-        items = await self.items(topic, after, PAGE)
+        items = await self.items(topic, after, PAGE, PAGE_BYTES)
         return Snapshot(items.position, page_of(items))
 
-    async def items(self, topic: Topic, after: str, limit: int) -> Items:
-        """At most `limit` items with keys above `after`."""
-        reply = await self._run(_ITEMS, topic, after, limit, is_write=False)
+    async def items(
+        self, topic: Topic, after: str, limit: int, most_bytes: int = UNBOUNDED
+    ) -> Items:
+        """At most `limit` items with keys above `after`, of about `most_bytes`."""
+        reply = await self._run(_ITEMS, topic, after, limit, most_bytes, is_write=False)
         some = [(reply[at].decode(), _item(reply[at + 1])) for at in range(4, len(reply), 2)]
         return Items(_position(reply), some, bool(reply[3]))
 

@@ -21,6 +21,8 @@ from clarion.topics.changes import Change, Item
 from clarion.topics.kinds import Read, Snapshot, Topic
 from clarion.topics.stores.base import (
     PAGE,
+    PAGE_BYTES,
+    UNBOUNDED,
     Appended,
     Expired,
     Items,
@@ -108,20 +110,21 @@ class SqlStore:
 
     async def page(self, topic: Topic, after: str) -> Snapshot:
         """The page that follows a key, and the position it belongs to."""
-        items = await self.items(topic, after, PAGE)
+        items = await self.items(topic, after, PAGE, PAGE_BYTES)
         return Snapshot(items.position, page_of(items))
 
-    async def items(self, topic: Topic, after: str, limit: int) -> Items:
-        """At most `limit` items with keys above `after`."""
+    async def items(
+        self, topic: Topic, after: str, limit: int, most_bytes: int = UNBOUNDED
+    ) -> Items:
+        """At most `limit` items with keys above `after`, of about `most_bytes`."""
         tenant, name = name_of(topic)
-        rows = await self._store.fetch(
-            sql.ITEMS, tenant=tenant, topic=name, after=after, n=limit + 1
-        )
+        page: dict[str, Any] = {"after": after, "n": limit + 1, "most": most_bytes}
+        rows = await self._store.fetch(sql.ITEMS, tenant=tenant, topic=name, **page)
         if not rows or (rows[0].key is None and _needs_note(rows[0], self._clock.now_ms())):
             return Items(await self._begin(topic), [], False)
         found = [(row.key, item_of(row)) for row in rows if row.key is not None]
         at = Position(rows[0].epoch, rows[0].top, rows[0].mark)
-        return Items(at, found[:limit], len(found) > limit)
+        return Items(at, found[:limit], (rows[0].found or 0) > min(limit, len(found)))
 
     async def get(self, topic: Topic, keys: Sequence[str]) -> list[Item | None]:
         """The items under these keys."""
