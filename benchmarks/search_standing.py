@@ -71,7 +71,7 @@ async def measure(count: int, changes: int) -> tuple[float, float]:
             )
         del search.collections.find, search._finder.page
         settle_memory()
-        (follower,) = search.live._followers.values()
+        (follower,) = search.live._register.followers.values()
         took, done = list[float](), asyncio.Event()
         apply = follower._apply
 

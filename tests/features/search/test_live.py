@@ -253,7 +253,7 @@ async def test_who_comes_back_hears_what_was_missed(site: Site) -> None:
 async def test_changes_that_were_not_told_are_read(site: Site, monkeypatch: Any) -> None:
     """A lost notice costs time, no truth: the next one brings it; and where the log lost it, the window is fetched."""
     ann = await site.subscribe(ANN, {"limit": 2})
-    follower = next(iter(site.search.live._followers.values()))
+    follower = next(iter(site.search.live._register.followers.values()))
     with monkeypatch.context() as patched:
         patched.setattr(follower, "written", lambda changes: None)
         patched.setattr(follower, "_hear", lambda top: None)
@@ -372,7 +372,7 @@ async def test_what_is_shown_together_is_bounded(tmp_path: Path) -> None:
             await site.put(str(n), {"title": "a" if n < 2 else "b", "other": "x" * 900})
         first = await site.subscribe(ANN, {"text": "a"})
         same = await site.subscribe(RED, {"text": "a", "limit": 2})
-        assert site.search.live._shelf.size < 2_000
+        assert site.search.live._register.shelf.size < 2_000
         await site.subscribe(ANN, {"text": "b"})
         await site.put("3", {"title": "c", "other": "x" * 900})
         with pytest.raises(TooMany, match="search_windows_bytes"):

@@ -6,7 +6,7 @@ asker may see: identical queries are one standing query, and nobody shares one w
 
 import asyncio
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from clarion.auth import rights
@@ -21,7 +21,6 @@ from clarion.errors import (
     PeerError,
     ServerError,
     TooCostly,
-    TooMany,
     Unavailable,
     pointer_step,
 )
@@ -31,21 +30,20 @@ from clarion.features.search.finding import AT_ONCE, Finder, Found, Whose, seen_
 from clarion.features.search.following import Follower, channel
 from clarion.features.search.order import place_of
 from clarion.features.search.query import Query, digest, parse
-from clarion.features.search.shelf import Shelf
+from clarion.features.search.register import KIND, Register
 from clarion.features.search.standing import LOG_AGE_S, LOG_SIZE, Standing
 from clarion.features.search.viewers import tags_of
 from clarion.features.search.window import SPARE, Row
 from clarion.ids import Ids
 from clarion.settings import Limits
 from clarion.storage import Store
-from clarion.telemetry import get_logger, limit_exceeded, search_fetches, search_standing, spawn
+from clarion.telemetry import get_logger, limit_exceeded, search_fetches, spawn
 from clarion.topics import Granted, Kind, TopicEngine
 from clarion.topics.kinds import Read, Snapshot, Topic
 from clarion.topics.stream import Entry, Position
 
 _log = get_logger(__name__)
 
-KIND: Final = "search"
 SWEEP_S: Final = 1.0  # between two looks at queries that nobody is subscribed to
 FETCH_PAUSE_S: Final = (
     0.1  # of one query, before its window is fetched anew: what happens meanwhile is one change
@@ -90,15 +88,8 @@ class Live:
         self._limits = limits
         self._clock = clock
         self._ids = ids
-        self._followers: dict[tuple[str, int], Follower] = {}
-        # Invariant: a standing query is here and in its follower, or in neither. Those that nobody watches are also in `_idle`, with the time since when, the
-        # longest first.
-        self._standing: dict[Topic, Standing] = {}
-        self._idle: dict[Topic, float] = {}
+        self._register = Register(limits, clock, self._follow, self._drop)
         self._beginning: dict[Topic, asyncio.Future[None]] = {}
-        # What each caller has begun that still stands.
-        self._begun: dict[Whose, dict[Topic, None]] = {}
-        self._shelf = Shelf()
         # Windows that are fetched anew stand in a line of their own: many at once must not keep those out who come now.
         self._refreshing = asyncio.Semaphore(AT_ONCE[store.engine])
         self._tasks: dict[asyncio.Task[None], None] = {}
@@ -126,7 +117,7 @@ class Live:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for follower in list(self._followers.values()):
+        for follower in list(self._register.followers.values()):
             await follower.close()
 
     # ── what the engine asks ──
@@ -151,32 +142,26 @@ class Live:
         query = self._query(params.get("query", {}), kept, principal)
         name = digest(query, topic.tenant, str(kept.number))
         meant = Topic(topic.tenant, KIND, f"{topic.name}/{name}")
-        if meant not in self._standing:
+        if self._register.get(meant) is None:
             self._begin(meant, name, kept, query, None if principal is None else principal.key)
         beginning = self._beginning.get(meant)
         if beginning is not None:
             await asyncio.shield(beginning)
-        if self._idle.pop(meant, None) is not None:
-            self._idle[meant] = self._clock.monotonic()
+        self._register.touch(meant)
         return meant
 
     def watched(self, topic: Topic, is_watched: bool) -> None:
         """Somebody has subscribed, or nobody is subscribed any more."""
-        if topic not in self._standing:
-            return
-        if is_watched:
-            self._idle.pop(topic, None)
-        else:
-            self._idle[topic] = self._clock.monotonic()
+        self._register.watched(topic, is_watched)
 
     async def top(self, topics: Sequence[Topic]) -> list[Position]:
         """Where the log of each query stands; of one that has ended, in no epoch that anybody knows."""
-        found = (self._standing.get(topic) for topic in topics)
+        found = (self._register.get(topic) for topic in topics)
         return [_GONE if each is None else each.position for each in found]
 
     async def read(self, topic: Topic, after: int, limit: int) -> Read:
         """At most `limit` entries behind an offset."""
-        standing = self._standing.get(topic)
+        standing = self._register.get(topic)
         if standing is None:
             return Read(_GONE, [])
         return standing.read(after, limit, self._clock.now_ms() - LOG_AGE_S * 1000)
@@ -188,7 +173,7 @@ class Live:
             TooCostly: It has more than `limits.search_window_bytes`.
             Unavailable: The query has just ended.
         """
-        standing = self._standing.get(topic)
+        standing = self._register.get(topic)
         if standing is None:
             raise Unavailable("the query has just ended: subscribe again")
         most = self._limits.search_window_bytes
@@ -202,7 +187,7 @@ class Live:
     # ── what happens ──
     async def changed(self, kept: Kept, changes: Sequence[Change]) -> None:
         """Documents were written on this node."""
-        follower = self._followers.get((kept.tenant, kept.number))
+        follower = self._register.followers.get((kept.tenant, kept.number))
         if follower is not None:
             follower.written(changes)
         await self._notify(kept.tenant, kept.number, changes[-1].offset)
@@ -230,43 +215,10 @@ class Live:
         return seen_by(asked, None if sees_all else tags_of(principal))
 
     def _begin(self, topic: Topic, name: str, kept: Kept, query: Query, whose: Whose) -> None:
-        mine, limits = self._begun.get(whose, {}), self._limits
-        if len(mine) >= limits.search_standing_caller and not self._forget_first(mine):
-            raise _too_many("search_standing_caller", limits.search_standing_caller)
-        if len(self._standing) >= limits.search_standing and not self._forget_first(self._idle):
-            raise _too_many("search_standing", limits.search_standing)
         standing = Standing(topic, kept, query, self._ids, whose)
-        follower = self._add(name, standing)
-        self._begun.setdefault(whose, {})[topic] = None
-        self._standing[topic] = standing
-        self._idle[topic] = self._clock.monotonic()
-        search_standing.set(len(self._standing))
+        follower = self._register.add(standing, name)
         ready = self._beginning[topic] = asyncio.get_running_loop().create_future()
         self._spawn(self._fetch_first(follower, standing, ready), "search: begin")
-
-    def _add(self, name: str, standing: Standing) -> Follower:
-        tenant, collection = standing.topic.tenant, standing.kept.collection.name
-        while True:
-            follower = self._follower(standing.kept)
-            try:
-                follower.add(name, standing)
-            except TooMany:
-                names = follower.percolator.unselective
-                if not self._forget_first(
-                    Topic(tenant, KIND, f"{collection}/{each}") for each in names
-                ):
-                    self._drop(follower)
-                    raise
-            else:
-                return follower
-
-    def _forget_first(self, topics: Iterable[Topic]) -> bool:
-        """Make room: forget the first of these that nobody is subscribed to; False: there is none."""
-        for topic in topics:
-            if topic in self._idle and topic not in self._beginning:
-                self._forget(self._standing[topic])
-                return True
-        return False
 
     async def _fetch_first(
         self, follower: Follower, standing: Standing, ready: "asyncio.Future[None]"
@@ -280,13 +232,13 @@ class Live:
                     break
             else:
                 raise Unavailable("the documents change more quickly than they can be read")
-            self._weigh()
+            self._register.weigh()
         except ClarionError as exc:
-            self._forget(standing)
+            self._register.forget(standing)
             ready.set_exception(exc)
             ready.exception()
         except BaseException:
-            self._forget(standing)
+            self._register.forget(standing)
             ready.cancel()
             raise
         else:
@@ -294,22 +246,16 @@ class Live:
             if standing.is_behind:
                 self._fetch(standing)
         finally:
-            del self._beginning[standing.topic]
-
-    def _weigh(self) -> None:
-        """Refuse what does not fit into memory with the rest, when all that nobody watches has been forgotten."""
-        most = self._limits.search_windows_bytes
-        while self._shelf.size > most and self._forget_first(self._idle):
-            pass
-        if self._shelf.size > most:
-            raise _too_many("search_windows_bytes", most)
+            self._register.began(standing)
+            if self._beginning.get(standing.topic) is ready:
+                del self._beginning[standing.topic]
 
     def _fetch(self, standing: Standing) -> None:
         self._spawn(self._fetch_again(standing), "search: fetch")
 
     async def _fetch_again(self, standing: Standing) -> None:
         tries = 0
-        while standing.is_behind and self._standing.get(standing.topic) is standing:
+        while standing.is_behind and self._register.get(standing.topic) is standing:
             await asyncio.sleep(AGAIN_S if tries else FETCH_PAUSE_S)
             try:
                 async with self._refreshing:
@@ -331,7 +277,7 @@ class Live:
         )
 
     def _rows(self, standing: Standing, found: Found) -> list[Row]:
-        put, number = self._shelf.put, standing.kept.number
+        put, number = self._register.shelf.put, standing.kept.number
         return [
             Row(
                 place_of(hit.prepared, standing.order),
@@ -347,46 +293,24 @@ class Live:
 
     async def _end(self, standing: Standing) -> None:
         """Let subscribers come back: what they are told then is why it ended."""
-        self._forget(standing)
+        self._register.forget(standing)
         await self._engine.check_positions([standing.topic])
 
-    def _forget(self, standing: Standing) -> None:
-        topic, kept = standing.topic, standing.kept
-        if self._standing.get(topic) is not standing:
-            return
-        del self._standing[topic]
-        self._idle.pop(topic, None)
-        search_standing.set(len(self._standing))
-        mine = self._begun[standing.whose]
-        del mine[topic]
-        if not mine:
-            del self._begun[standing.whose]
-        follower = self._followers[kept.tenant, kept.number]
-        follower.remove(topic.name.rpartition("/")[2])
-        self._drop(follower)
+    def _follow(self, kept: Kept) -> Follower:
+        return Follower(
+            kept,
+            self._store,
+            self._bus,
+            self._clock,
+            shelf=self._register.shelf,
+            unselective=self._limits.search_unselective,
+            tell=self._tell,
+            fetch=self._fetch,
+            gone=self._gone,
+        )
 
     def _drop(self, follower: Follower) -> None:
-        key = follower.kept.tenant, follower.kept.number
-        if not follower.standing and self._followers.get(key) is follower:
-            del self._followers[key]
-            self._spawn(follower.close(), "search: follow no more")
-
-    def _follower(self, kept: Kept) -> Follower:
-        key = kept.tenant, kept.number
-        found = self._followers.get(key)
-        if found is None:
-            found = self._followers[key] = Follower(
-                kept,
-                self._store,
-                self._bus,
-                self._clock,
-                shelf=self._shelf,
-                unselective=self._limits.search_unselective,
-                tell=self._tell,
-                fetch=self._fetch,
-                gone=self._gone,
-            )
-        return found
+        self._spawn(follower.close(), "search: follow no more")
 
     def _gone(self, follower: Follower) -> None:
         for standing in list(follower.standing.values()):
@@ -395,17 +319,9 @@ class Live:
     async def _sweep_forever(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_S)
-            since = self._clock.monotonic() - self._limits.search_linger_s
-            for topic in [topic for topic, at in self._idle.items() if at <= since]:
-                if topic not in self._beginning:
-                    self._forget(self._standing[topic])
+            self._register.sweep()
 
     def _spawn(self, work: Any, name: str) -> None:
         task = spawn(work, name=name)
         self._tasks[task] = None
         task.add_done_callback(lambda done: self._tasks.pop(done, None))
-
-
-def _too_many(limit: str, most: int) -> TooMany:
-    limit_exceeded.labels(limit).inc()
-    return TooMany(f"no more queries can be kept true: limits.{limit} = {most}", limit=most)
