@@ -54,3 +54,27 @@ async def test_a_topic_counts_beside_what_is_in_it() -> None:
     clock.advance(3_600)
     await store.trim()
     await store.append(topics[3], SAID, KEEP)
+
+
+async def test_an_item_that_grows_and_shrinks_counts_as_what_it_is() -> None:
+    """Thousands of appends to a window fill nothing, though not each is measured; one that only grows meets the budget."""
+    store = MemoryStore(clock=ManualClock(), ids=Ids.seeded(1), budget=30_000)
+    topic = Topic("default", "map", "a")
+    t = [*range(1_000, 1_200)]
+
+    async def append(at: int, drop: int) -> None:
+        nonlocal t
+        t = [*t, at][drop:]
+        grows = {"add": {"t": [at]}, "drop": drop}
+        await store.append(
+            topic, [Change(event="append", key="a", data=grows, item={"t": t})], KEEP
+        )
+
+    async def many(count: int, drop: int) -> None:
+        for at in range(count):
+            await append(at, drop)
+
+    await many(3_000, drop=1)
+    with pytest.raises(StorageFull):
+        await many(6_000, drop=0)
+    assert len(t) > 1_000
