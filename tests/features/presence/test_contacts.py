@@ -187,6 +187,24 @@ async def test_a_choice_holds_on_every_node(monkeypatch: pytest.MonkeyPatch) -> 
         assert len((await one.members())["ben"]["devices"]) == 2
 
 
+async def test_what_the_bus_has_lost_is_seen_when_it_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with nodes() as (node,):
+        await know(node, "ann", "ben")
+        ann = node.connect("ann")
+        await calm(node)
+        await follow(ann)
+        with monkeypatch.context() as patch:
+            patch.setattr(node.shared.bus, "publish", lost)
+            node.connect("ben")
+            await calm(node)
+        assert ann.heard() == []
+        node.shared.bus.gap()
+        await calm(node)
+        assert ann.heard() == [("enter", "ben")]
+
+
 async def lost(*_: Any) -> None:
     """A bus that loses what it is given."""
 
@@ -288,7 +306,9 @@ async def test_a_store_that_is_away_is_told_and_costs_nothing(
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_whatever_happens_a_view_is_what_may_be_seen(seed: int) -> None:
+async def test_whatever_happens_a_view_is_what_may_be_seen(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """People come, go, change, hide and get to know each other on two nodes, and announcements get lost: then each view is the truth, and so is what its subscriber made of changes."""
     chance = Ids.seeded(seed)
 
@@ -304,7 +324,7 @@ async def test_whatever_happens_a_view_is_what_may_be_seen(seed: int) -> None:
         there: list[Client] = []
         visible = dict.fromkeys(names, "everyone")
         known: dict[str, set[str]] = {name: set() for name in names}
-        for _ in range(60):
+        for _ in range(90):
             node, what, who, other = pick(both), chance.uniform(0, 1), pick(names), pick(names)
             if what < 0.25:
                 there.append(node.connect(who))
@@ -327,6 +347,12 @@ async def test_whatever_happens_a_view_is_what_may_be_seen(seed: int) -> None:
                 add, remove = ([other], []) if other in known[who] else ([], [other])
                 await node.presence.people.change_contacts("default", who, add, remove)
             elif what < 0.95:
+                with (
+                    monkeypatch.context() as patch
+                ):  # what is published now is lost, and the bus says so
+                    patch.setattr(node.shared.bus, "publish", lost)
+                    there.append(node.connect(who))
+                    await node.tick()
                 node.shared.bus.gap()
             await node.tick(chance.uniform(0, 1))
         for node in both:

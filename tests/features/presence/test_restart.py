@@ -66,6 +66,26 @@ async def test_a_planned_restart_is_no_mass_leave(tmp_path: Path) -> None:
         assert list(await node.members()) == ["ann"]
 
 
+async def test_who_is_invisible_stays_so_and_who_is_online_too(tmp_path: Path) -> None:
+    """Nothing of an invisible user is in the next process's rooms; of all users it knows that they were online a moment ago."""
+    first = Process(tmp_path, "aaaa")
+    async with first.running() as node:
+        for name in ("ann", "ben"):
+            await node.connect(name).enter(text="here")
+        await node.presence.people.choose("default", "ben", "nobody")
+        while sorted(await node.members()) != ["ann"]:
+            await asyncio.sleep(0.001)
+            await node.tick()
+    second = Process(tmp_path, "bbbb", first.node.clock)
+    async with second.running() as node:
+        assert sorted(await node.members()) == ["ann"]
+        found = await node.presence.status("default", ["ann", "ben"], regardless=True)
+        assert [each.status for each in found] == ["online", "online"]
+        await node.tick(21)
+        found = await node.presence.status("default", ["ann"])
+        assert found[0].status == "offline"
+
+
 @pytest.mark.parametrize("damage", [b"", b"{", b'{"at_ms":1,"people":[[]]}', b"\xff"])
 async def test_a_file_that_is_none_is_passed_over(tmp_path: Path, damage: bytes) -> None:
     (tmp_path / FILE).write_bytes(damage)
