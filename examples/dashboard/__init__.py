@@ -1,1 +1,1 @@
-"""A dashboard: a source of the server's own (`server.py`), what a back end gives (`back_end.py`), and a viewer (`watch.mjs`)."""
+"""A dashboard: a source of the server's own (`server.py`), what a back end gives (`back_end.py`), a viewer (`watch.mjs`), and a page (`page.html`)."""

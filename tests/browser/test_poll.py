@@ -14,6 +14,7 @@ from tests.support.server import running
 ROOT = Path(__file__).parents[2]
 FILES = {
     "/page.html": ROOT / "examples/poll/page.html",
+    "/dashboard.html": ROOT / "examples/dashboard/page.html",
     "/socket.io-client.js": ROOT
     / "clients/node_modules/socket.io-client/dist/socket.io.esm.min.js",
 }
