@@ -39,7 +39,8 @@ def run(module: str) -> tuple[str, bool, str]:
     dotted = "clarion." + module.replace("/", ".")
     with tempfile.TemporaryDirectory() as folder:
         data = f"--data-file={folder}/coverage"
-        include = f"--include=src/clarion/{module}.py"
+        is_package = (SOURCE / module).is_dir()
+        include = f"--include=src/clarion/{module}{'/*' if is_package else ''}.py"
         tests = [sys.executable, "-m", "coverage", "run", data, "--branch", include]
         tests += ["-m", "pytest", "-q", "-p", "no:cacheprovider", str(test_file(module))]
         done = subprocess.run(tests, capture_output=True, text=True, check=False)

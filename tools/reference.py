@@ -23,7 +23,7 @@ NOTE = "<!-- Written by `make docs` from {source}; edit that. -->\n"
 def settings_page() -> str:
     """Every setting: key, environment, default, help."""
     out = [
-        NOTE.format(source="src/clarion/settings.py"),
+        NOTE.format(source="src/clarion/settings/"),
         "# Settings\n",
         "A value comes from a flag, the environment, `clarion.toml`, or is the default, in this order of weight;",
         "`clarion settings` prints each with its source. The flag of `limits.rooms` is `--limits.rooms`.\n",

@@ -1,0 +1,30 @@
+"""Settings: frozen structs, one a part. Names, defaults, units and help are written here and nowhere else."""
+
+from clarion.settings.auth import Auth
+from clarion.settings.dashboards import Dashboards
+from clarion.settings.limits import Limits
+from clarion.settings.loading import Loaded, Source, checked, load
+from clarion.settings.presence import Presence
+from clarion.settings.realtime import AdminUi, Realtime, check_password
+from clarion.settings.upstream import Upstream, check_upstream
+from clarion.settings.whole import SECTIONS, Field, Settings, fields
+
+__all__ = [
+    "SECTIONS",
+    "AdminUi",
+    "Auth",
+    "Dashboards",
+    "Field",
+    "Limits",
+    "Loaded",
+    "Presence",
+    "Realtime",
+    "Settings",
+    "Source",
+    "Upstream",
+    "check_password",
+    "check_upstream",
+    "checked",
+    "fields",
+    "load",
+]

@@ -1,0 +1,138 @@
+"""All settings together, and what each of them is called in files, environment and flags."""
+
+import types
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Union, get_args, get_origin
+
+import msgspec
+from msgspec import Meta, Struct
+
+from clarion.settings.about import about
+from clarion.settings.auth import Auth
+from clarion.settings.dashboards import Dashboards
+from clarion.settings.limits import Limits
+from clarion.settings.presence import Presence
+from clarion.settings.realtime import AdminUi, Realtime
+from clarion.settings.upstream import Upstream
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that can be set."""
+
+    host: Annotated[str, about("Address to listen on")] = "127.0.0.1"
+    port: Annotated[int, about("Port to listen on; 0 takes a free one", ge=0, le=65535)] = 8000
+    data_dir: Annotated[str, about("Folder of the database, the secrets and the local socket")] = (
+        "data"
+    )
+    database_url: Annotated[str, about("`postgresql://…`; empty: SQLite in `data_dir`")] = ""
+    redis_url: Annotated[
+        str,
+        about(
+            "`redis://…`, `rediss://…` or `unix:///path`: topics are kept there, and processes that share it form one server"
+        ),
+    ] = ""
+    redis_prefix: Annotated[
+        str,
+        about(
+            "Before the names of all keys and channels in Redis; each server has one of its own",
+            pattern="^[^{}]+$",
+        ),
+    ] = "clarion"
+    public_url: Annotated[
+        str, about("Where people reach this server; for links, and an allowed origin")
+    ] = ""
+    allowed_origins: Annotated[
+        list[str], about("Further origins whose pages may call (comma-separated, or a list)")
+    ] = []
+    trusted_proxies: Annotated[
+        list[str], about("Addresses whose X-Forwarded-* headers are believed")
+    ] = []
+    log_level: Annotated[
+        str, about("debug, info, warning, error", pattern="^(debug|info|warning|error)$")
+    ] = "info"
+    log_json: Annotated[bool, about("One JSON object a line")] = False
+    demo: Annotated[bool, about("Two ready accounts with random passwords; loopback only")] = False
+    auth: Auth = Auth()
+    realtime: Realtime = Realtime()
+    admin_ui: AdminUi = AdminUi()
+    upstream: Upstream = Upstream()
+    presence: Presence = Presence()
+    dashboards: Dashboards = Dashboards()
+    limits: Limits = Limits()
+
+
+class Field(Struct, frozen=True):
+    """One setting: where it stands, what it is for."""
+
+    section: str
+    name: str
+    type: Any
+    default: Any
+    help: str
+
+    @property
+    def key(self) -> str:
+        """As in `clarion.toml` and in messages: `limits.body_bytes`."""
+        return f"{self.section}.{self.name}" if self.section else self.name
+
+    @property
+    def env(self) -> str:
+        """As in the environment: `CLARION_LIMITS_BODY_BYTES`."""
+        return "CLARION_" + self.key.replace(".", "_").upper()
+
+    @property
+    def flag(self) -> str:
+        """As on the command line: `--limits.body-bytes`."""
+        return "--" + self.key.replace("_", "-")
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether its value must not be shown."""
+        return self.name in {
+            "jwt_secret",
+            "token_secret",
+            "redis_url",
+            "database_url",
+            "password",
+            "secret",
+        }
+
+
+SECTIONS: Mapping[str, type[Struct]] = {
+    "auth": Auth,
+    "realtime": Realtime,
+    "admin_ui": AdminUi,
+    "upstream": Upstream,
+    "presence": Presence,
+    "dashboards": Dashboards,
+    "limits": Limits,
+}
+
+
+def fields() -> Iterator[Field]:
+    """Every setting, those of no section first."""
+    structs: dict[str, type[Struct]] = {"": Settings, **SECTIONS}
+    for section, struct in structs.items():
+        for field in msgspec.structs.fields(struct):
+            if field.name in SECTIONS:
+                continue
+            default = (
+                field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
+            )
+            yield Field(section, field.name, _bare(field.type), default, _description(field.type))
+
+
+def _bare(annotation: Any) -> Any:
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
+def _description(annotation: Any) -> str:
+    metas = [
+        m for m in getattr(annotation, "__metadata__", ()) if isinstance(m, Meta) and m.description
+    ]
+    return metas[0].description or "" if metas else ""
+
+
+assert not any(get_origin(f.type) in (Union, types.UnionType) for f in fields()), (
+    "a setting has one type"
+)
