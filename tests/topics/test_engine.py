@@ -103,7 +103,7 @@ async def test_a_recovery_too_large_for_a_socket_is_a_snapshot(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The ack must fit into the socket's queue, or the client would be closed again and again."""
-    monkeypatch.setattr("clarion.topics.answers.ANSWER_BYTES", 100)
+    monkeypatch.setattr("clarion.topics.fitting.ANSWER_BYTES", 100)
     await bench.publish(OPEN, 1, 1)
     answer = await bench.subscribe(Socket("s"), since=Position("a", 0, 0))
     assert (answer.recovered, answer.reason) == (False, "too_many")

@@ -90,6 +90,15 @@ def test_a_trimmed_edge_is_checked() -> None:
 def test_too_many_are_not_sent_one_by_one() -> None:
     log = grown([1] * 5)
     assert recover(position(log, 2), position(log, 5), log[2:4], 2) == Refused("too_many")
+
+
+def test_too_many_bytes_are_not_sent_one_by_one() -> None:
+    """What was cut short is no loss, unless something else is."""
+    log = grown([1] * 5)
+    since, top = position(log, 1), position(log, 5)
+    assert recover(since, top, log[1:3], 9, is_cut=True) == Refused("too_many")
+    assert recover(since, top, log[2:3], 9, is_cut=True) == Refused("too_old")
+    assert recover(since, top, log[1:3], 9) == Refused("too_old")
     assert isinstance(recover(position(log, 3), position(log, 5), log[3:], 2), Recovered)
 
 

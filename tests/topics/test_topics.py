@@ -369,7 +369,7 @@ async def test_what_is_rewound_and_what_is_read_of_a_log_fit_into_an_answer(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The newest that fit, and the oldest, with the news that there are more; one at least."""
-    monkeypatch.setattr("clarion.topics.answers.ANSWER_BYTES", 400)
+    monkeypatch.setattr("clarion.topics.fitting.ANSWER_BYTES", 400)
     chat, socket = house.topics.of("chat:x"), house.socket()
     for size in (10, 10, 190, 190):
         await chat.publish("said", "x" * size)

@@ -1,6 +1,6 @@
 """What a client is told when it has subscribed: where it stands now, and what brings it there."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -10,10 +10,6 @@ from clarion.topics.filters import Matches
 from clarion.topics.kinds import Durability, Kind, Snapshot, Topic
 from clarion.topics.live import publication, wanted
 from clarion.topics.stream import Entry, Position, Reason, Recovered
-
-# Of entries, about: an ack must fit into a socket's queue (limits.egress_hard_bytes). A larger recovery is replaced by a snapshot.
-ANSWER_BYTES = 1 << 20
-_encode = msgspec.json.Encoder().encode
 
 
 class LogInfo(Struct, frozen=True):
@@ -45,14 +41,9 @@ class Subscribed(Struct, frozen=True, rename={"durability": "class"}):
 
 def recovered(
     kind: Kind, topic: Topic, since: int, found: Recovered, matches: Matches | None
-) -> Subscribed | None:
-    """Everything that was missed behind the offset `since`; None if it is more than fits."""
+) -> Subscribed:
+    """Everything that was missed behind the offset `since`."""
     missed = shown(topic, since, found.entries, matches)
-    size = 0
-    for each in missed:
-        size += len(_encode(each))
-        if size > ANSWER_BYTES:
-            return None
     return _subscribed(kind, topic, found.position, recovered=True, publications=missed)
 
 
@@ -73,21 +64,9 @@ def anew(
 def rewound(
     answer: Subscribed, topic: Topic, entries: Sequence[Entry], matches: Matches | None
 ) -> Subscribed:
-    """The answer, with the newest of these entries, which came before its position, as far as they fit."""
-    some = entries[len(entries) - fitting(reversed(entries)) :]
-    first = some[0].offset - 1 if some else answer.offset
-    return msgspec.structs.replace(answer, publications=shown(topic, first, some, matches))
-
-
-def fitting(entries: Iterable[Entry]) -> int:
-    """How many of these entries, from the first on, fit into one answer; of several at least one."""
-    count = size = 0
-    for entry in entries:
-        size += len(_encode(entry))
-        if count and size > ANSWER_BYTES:
-            break
-        count += 1
-    return count
+    """The answer, with entries that came before its position."""
+    first = entries[0].offset - 1 if entries else answer.offset
+    return msgspec.structs.replace(answer, publications=shown(topic, first, entries, matches))
 
 
 def shown(

@@ -43,6 +43,7 @@ from clarion.topics.arguments import Rewind, SubscribeArgs, check_json
 from clarion.topics.books import Books, channel
 from clarion.topics.ending import Ending
 from clarion.topics.filters import compile_filter
+from clarion.topics.fitting import read_newest, read_oldest
 from clarion.topics.kinds import Kind, Kinds, Paged, Snapshot, Timed, Topic, check_wish, parse
 from clarion.topics.live import Feed, Peer, Prepare, Subscription
 from clarion.topics.stream import Entry, Position, Reason, Recovered, compare, recover
@@ -379,12 +380,13 @@ class TopicEngine:
         answer: Subscribed | None = None
         reason: Reason | None = None
         if since is not None:
-            found = await self._recover(subscription.feed, since)
+            most = self._limits.recovery_publications
+            read, is_cut = await read_oldest(kind.log, topic, since.offset, most)
+            found = recover(since, read.top, read.entries, most, is_cut=is_cut)
             if isinstance(found, Recovered):
                 answer = answers.recovered(kind, topic, since.offset, found, matches)
-                reason = None if answer else "too_many"
             else:
-                reason = found
+                reason = found.reason
             recoveries.labels("false" if reason else "true", reason or "").inc()
         if answer is None:
             snapshot = await self._snapshot(kind, topic)
@@ -403,21 +405,12 @@ class TopicEngine:
     async def _rewind(
         self, kind: Kind, topic: Topic, rewind: Rewind, top: Position
     ) -> Sequence[Entry]:
-        """The entries that are asked for up to a position, all in a row; fewer where fewer are kept."""
+        """The entries that are asked for up to a position, all in a row; fewer where fewer are kept, or fit."""
         most = self._limits.recovery_publications
         begin = top.offset - min(most, rewind.count or most)
         if rewind.since_ms is not None and isinstance(kind.log, Timed):
             begin = max(begin, await kind.log.since(topic, rewind.since_ms))
-        read = await kind.log.read(topic, max(0, begin), most)
-        if read.top.epoch != top.epoch:
-            return []
-        return [entry for entry in read.entries if entry.offset <= top.offset]
-
-    async def _recover(self, feed: Feed, since: Position) -> Recovered | Reason:
-        limit = self._limits.recovery_publications
-        read = await feed.kind.log.read(feed.topic, since.offset, limit)
-        found = recover(since, read.top, read.entries, limit)
-        return found if isinstance(found, Recovered) else found.reason
+        return await read_newest(kind.log, topic, max(0, begin), top)
 
     def _end(self, subscription: Subscription, code: CloseCode) -> None:
         if not self._books.remove(subscription, may_return=code is not CloseCode.REVOKED):
@@ -472,8 +465,13 @@ class TopicEngine:
             del self._behind[feed]
 
     async def _bring(self, feed: Feed, place: Position, same: Sequence[Subscription]) -> None:
+        missed: list[tuple[Entry, Any, Position]] | None = None
+        most = self._limits.recovery_publications
         try:
-            found = await self._recover(feed, place)
+            read = await feed.kind.log.read(feed.topic, place.offset, most)
+            found = recover(place, read.top, read.entries, most)
+            if isinstance(found, Recovered):
+                missed = feed.ready(place.epoch, found.entries)
         except ServerError as exc:
             # Not a reason to send everybody away: the next entry or the next check tries again.
             _log.warning("log not readable", kind=feed.topic.kind, error=exc.code)
@@ -482,8 +480,6 @@ class TopicEngine:
             return
         except Exception:  # noqa: BLE001  a bug of the kind's: better that clients come back than that they wait for ever
             _log.exception("log not readable", kind=feed.topic.kind)
-            found = "diverged"
-        missed = feed.ready(place.epoch, found.entries) if isinstance(found, Recovered) else None
         async for subscription in _in_turns(same, len(missed or ())):
             if subscription.has_ended:
                 continue

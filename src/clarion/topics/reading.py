@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from clarion.auth.principal import Principal
 from clarion.errors import Fault, Invalid
-from clarion.topics.answers import fitting
 from clarion.topics.arguments import check_name
+from clarion.topics.fitting import read_oldest
 from clarion.topics.kinds import Kind, Kinds, Paged, Snapshot, Timed, Topic, parse
 from clarion.topics.stream import Entry, Position
 
@@ -125,8 +125,8 @@ class Reader:
             if not isinstance(kind.log, Timed):
                 raise Invalid(faults=[Fault("?since_ms", "this topic does not know when")])
             begin = max(begin, await kind.log.since(topic, since_ms))
-        read = await kind.log.read(topic, begin, limit)
-        entries = read.entries[: fitting(read.entries)]
+        read, _ = await read_oldest(kind.log, topic, begin, limit)
+        entries = read.entries
         next_offset = entries[0].offset if entries else read.top.offset + 1
         last = entries[-1].offset if entries else read.top.offset
         return History(

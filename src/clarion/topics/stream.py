@@ -120,7 +120,7 @@ class Refused(Struct, frozen=True):
 
 
 def recover(
-    since: Position, top: Position, entries: Sequence[Entry], limit: int
+    since: Position, top: Position, entries: Sequence[Entry], limit: int, *, is_cut: bool = False
 ) -> Recovered | Refused:
     """Decide what someone gets who knew a log up to `since`: everything that was missed, or a reason why not. Never a part.
 
@@ -129,6 +129,7 @@ def recover(
         top: The newest position of the log.
         entries: What the log still has behind `since.offset`, in order, read together with `top`; may be cut after `limit`.
         limit: More missed entries than this are not sent one by one.
+        is_cut: Behind these entries there are others, of too many bytes to be sent.
 
     Source: Centrifugo, "History and recovery"; the mark makes it exact where a log lost its tail.
     """
@@ -142,6 +143,8 @@ def recover(
     followed = follow(since, entries)
     if followed.verdict is Verdict.DIVERGED:
         return Refused("diverged")
+    if is_cut and followed.verdict is Verdict.NEXT:
+        return Refused("too_many")
     # A gap, or a log that ends below its top, has lost entries: kept no longer, whatever the cause.
     if followed.position != top:
         return Refused("too_old" if followed.position.offset < top.offset else "diverged")
