@@ -10,7 +10,7 @@ from clarion.topics.stream import Entry, Position
 
 # Of entries, about: an ack must fit into a socket's queue (limits.egress_hard_bytes). A larger recovery is replaced by a snapshot.
 ANSWER_BYTES = 1 << 20
-STEP: Final = 100
+STEP: Final = 32
 """Entries that are read first; how many follow is known from their size."""
 _encode: Final = msgspec.json.Encoder().encode
 
