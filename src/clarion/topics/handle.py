@@ -1,7 +1,6 @@
 """One topic, as an application changes and reads it in Python: rights are not asked, limits hold."""
 
 from collections.abc import Sequence
-from copy import deepcopy
 from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
@@ -14,6 +13,9 @@ from clarion.topics.stores import Appended, Items, TopicStore
 
 TRIES: Final = 16  # of compare and set: as many others may win
 ItemOrNone = TypeVar("ItemOrNone", bound=Item | None)
+_encode: Final = msgspec.json.Encoder().encode
+# Floats are read by Python: see protocol.jsontext.
+_decode: Final = msgspec.json.Decoder(float_hook=float).decode
 
 
 class Home(Protocol):
@@ -134,7 +136,7 @@ def own(item: ItemOrNone) -> ItemOrNone:
     """An item whose data may be changed without changing the topic's."""
     if item is None:
         return item
-    return msgspec.structs.replace(item, data=deepcopy(item.data))
+    return msgspec.structs.replace(item, data=_decode(_encode(item.data)))
 
 
 def store_of(kind: Kind) -> TopicStore:
