@@ -208,18 +208,21 @@ class Contacts:
         Raises:
             Unavailable: It cannot be read now.
         """
-        for view in list(self._views_of.get((tenant, user), ())):
-            if view.topic in self._beginning:
-                await asyncio.wait([self._beginning[view.topic]])
-            if self._views.get(view.topic) is not view:
-                continue
-            if view.topic.name == user:
+        views = list(self._views_of.get((tenant, user), ()))
+        beginning = [ready for view in views if (ready := self._beginning.get(view.topic))]
+        if beginning:
+            await asyncio.wait(beginning)
+        others = [view for view in views if view.topic.name != user]
+        viewers = [view.topic.name for view in others]
+        seen = await self._people.visible_to(tenant, user, viewers) if viewers else []
+        for view, is_seen in zip(others, seen, strict=True):
+            # It may have ended meanwhile, or its user knows this one no longer.
+            if self._views.get(view.topic) is view and user in view.contacts:
+                view.contacts[user] = is_seen
+                self._tell(view, user, self._shard(tenant, user).entries.get(user))
+        for view in views:
+            if view.topic.name == user and self._views.get(view.topic) is view:
                 await self._fill(view)
-            elif user in view.contacts:
-                (is_seen,) = await self._people.visible(tenant, view.topic.name, [user])
-                if user in view.contacts:
-                    view.contacts[user] = is_seen
-                    self._tell(view, user, self._shard(tenant, user).entries.get(user))
 
     def _heard(self, tenant: str, user: str, published: Published | None) -> None:
         for view in self._views_of.get((tenant, user), ()):

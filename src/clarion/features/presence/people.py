@@ -121,5 +121,16 @@ class People:
         chosen = [self.chosen(row.visibility) for row in rows]
         return await self.seen_by(tenant, viewer, users, chosen)
 
+    async def visible_to(self, tenant: str, user: str, viewers: Sequence[str]) -> list[bool]:
+        """Which of them may see that one user is here, in their order."""
+        visibility = await self.visibility(tenant, user)
+        friends: set[str] = set()
+        if visibility == "contacts" and viewers:
+            pairs = [sql.Pair(tenant, user, viewer) for viewer in viewers]
+            friends = {viewers[row.n - 1] for row in await self._store.apply(sql.KNOWN, pairs)}
+        return [
+            visibility == "everyone" or viewer == user or viewer in friends for viewer in viewers
+        ]
+
     async def _notify(self, tenant: str, user: str) -> None:
         await self._bus.publish(CHANNEL, msgspec.json.encode((tenant, user)))

@@ -1,6 +1,7 @@
 """Where sockets are: each has a place in each room that it is in, which it loses with its connection, and gets back if it is quick."""
 
 from collections.abc import Iterable, Iterator
+from itertools import count
 from typing import Any, Final
 
 from msgspec import Struct
@@ -11,7 +12,6 @@ from clarion.features.presence.agenda import Agenda
 from clarion.features.presence.arguments import Words, said_of
 from clarion.features.presence.room import Device, Person
 from clarion.features.presence.saved import SavedDevice, SavedPerson
-from clarion.ids import Ids
 from clarion.settings import Presence as Settings
 from clarion.telemetry import limit_exceeded, presence_devices
 from clarion.topics import Topic
@@ -36,17 +36,15 @@ class Places:
         settings: `grace_s`, `rooms`.
         node: This process's name.
         clock: For times.
-        ids: Names connections.
     """
 
-    def __init__(
-        self, agenda: Agenda, settings: Settings, *, node: str, clock: Clock, ids: Ids
-    ) -> None:
+    def __init__(self, agenda: Agenda, settings: Settings, *, node: str, clock: Clock) -> None:
         self._agenda = agenda
         self._settings = settings
         self._node = node
         self._clock = clock
-        self._ids = ids
+        # No two of a process are alike, and no two processes have one name.
+        self._numbers = count(1)
         # Socket → room → place. Invariant: a place is here <=> its device has that socket.
         self._of: dict[str, dict[Topic, Place]] = {}
 
@@ -106,7 +104,7 @@ class Places:
                 limit=self._settings.rooms,
             )
         now_ms = self._clock.now_ms()
-        said, id = said_of(words, now_ms), self._node + self._ids.token(6)
+        said, id = said_of(words, now_ms), f"{self._node}{next(self._numbers)}"
         device = self._agenda.room(topic).enter(
             user, id, socket.id, said, now_ms, via=via, is_hidden=is_hidden
         )
@@ -161,7 +159,13 @@ class Places:
             topic, user = saved.topic, saved.user
             facts = {name: value for name, value in saved.facts.items() if value is not None}
             devices = [
-                Device(self._node + self._ids.token(6), each.status, each.name, "", gone_ms=gone_ms)
+                Device(
+                    f"{self._node}{next(self._numbers)}",
+                    each.status,
+                    each.name,
+                    "",
+                    gone_ms=gone_ms,
+                )
                 for each in saved.devices
             ]
             person = Person(

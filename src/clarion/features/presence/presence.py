@@ -47,7 +47,7 @@ class Presence:
         settings: Times and limits.
         node: This process's name among its peers: 4 characters.
         clock: For times and grace.
-        ids: Names connections.
+        ids: For epochs, marks, and names of cursors.
         folder: Where rooms are saved for the next process; None: nowhere.
         window_s: How long a planned restart takes clients away (s).
     """
@@ -73,7 +73,7 @@ class Presence:
             topics.store(), node, settings, clock, clean=self._clean, revive=self._revive
         )
         self._agenda = Agenda(node, settings.tick_s, clock, self._write)
-        self.places = Places(self._agenda, settings, node=node, clock=clock, ids=ids)
+        self.places = Places(self._agenda, settings, node=node, clock=clock)
         self.users = Users(topics, self._agenda, self.places, settings, store, clock)
         self.people = People(store, bus, settings)
         self._hidden = Hidden(self.people, self._agenda, self.users.is_here)
