@@ -1,6 +1,6 @@
 """Presence: a crowd that enters one room, at a pace; what it costs, and whether the server keeps up.
 
-    python -m benchmarks.presence_crowd [--members 100000] [--joins 10000] [--watch 0]
+    python -m benchmarks.presence_crowd [--members 100000] [--joins 10000] [--watch 0] [--json]
 
 Everything that a server has between a socket's command and its frames is in this process: commands, engine, presence, the topics in memory, a database
 file. Sockets are made up, and count what they are sent. Each connects, and enters by `subscribe` with `params: {enter: {}}`: the first few hundred get
@@ -10,6 +10,7 @@ before. Reported is CPU of the one process; a wall time above members/joins says
 
 import argparse
 import asyncio
+import json
 import resource
 import tempfile
 import time
@@ -78,6 +79,11 @@ class Server:
         self.prepared += 1
         return event, data
 
+    async def close(self) -> None:
+        await self.presence.close()
+        await self.topics.close()
+        await self.engine.close()
+
     def connect(self, name: str) -> Socket:
         socket = Socket(name, Principal(id=name, topics=TOPICS), self)
         self.sockets.append(socket)
@@ -106,7 +112,7 @@ def rss_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
-async def measure(members: int, pace: int, watchers: int) -> None:
+async def measure(members: int, pace: int, watchers: int, *, wants_json: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = await open_store(data_dir=Path(folder), clock=SystemClock())
         server = Server(store, members)
@@ -139,6 +145,13 @@ async def measure(members: int, pace: int, watchers: int) -> None:
         sent = sum(socket.got for socket in server.sockets)
         kinds = {name: sum(each.startswith(f"{name}:") for each in given) for name in dict.fromkeys(each.partition(":")[0] for each in given)}  # fmt: skip
         delays.sort()
+        if wants_json:
+            late_ms = delays[len(delays) * 99 // 100] * 1e3
+            figures = {"all_in_s": shown, "cpu_us": used / members * 1e6, "late_p99_ms": late_ms}
+            print(json.dumps(figures))
+            await server.close()
+            await store.close()
+            return
         print(f"{members:,} members at {pace:,} joins/s, {watchers:,} who only watch")
         print(
             f"  all had their answer after    {joined:8.2f} s (offered in {members / pace:.2f} s)"
@@ -161,9 +174,7 @@ async def measure(members: int, pace: int, watchers: int) -> None:
         print(
             f"  status of 1,000 users         {(time.process_time() - cpu) * 1e3:8.1f} ms, online: {sum(each.status == 'online' for each in status)}"
         )
-        await server.presence.close()
-        await server.topics.close()
-        await server.engine.close()
+        await server.close()
         await store.close()
 
 
@@ -172,8 +183,9 @@ def main() -> None:
     parser.add_argument("--members", type=int, default=100_000)
     parser.add_argument("--joins", type=int, default=10_000)
     parser.add_argument("--watch", type=int, default=0)
+    parser.add_argument("--json", action="store_true", help="for a program")
     given = parser.parse_args()
-    uvloop.run(measure(given.members, given.joins, given.watch))
+    uvloop.run(measure(given.members, given.joins, given.watch, wants_json=given.json))
 
 
 if __name__ == "__main__":

@@ -19,8 +19,10 @@ from clarion.client import AsyncClient
 STATES = (0, 100, 1_000)
 """Items of a map that is subscribed to."""
 STANDING = (1_000, 10_000, 100_000)
+MEMBERS, JOINS = 100_000, 10_000
+UPDATES, VIEWERS = 1_000, 1_000
 SMALLER = 1
-"""Of these numbers of queries only a part, for a test."""
+"""Of these numbers only a part, for a test."""
 NEWS = 20
 """Publications while the server dies and comes back."""
 
@@ -66,6 +68,24 @@ METRICS = {
         "presence", "beside it: they subscribe to a stream", "subscriptions/s", less_is_better=False
     ),
     "presence-ratio": Metric("presence", "entering: its ratio to that", "×", less_is_better=False),
+    "crowd": Metric(
+        "crowd",
+        "100,000 users enter one room, offered 10,000 a second, made-up sockets: until all are in",
+        "s",
+    ),
+    "crowd-cpu": Metric(
+        "crowd", "such an entry: processor time, with all that the others hear of it", "µs"
+    ),
+    "dashboard-age-p50": Metric(
+        "dashboard",
+        f"a dashboard of 100 widgets, {UPDATES:,} updates/s, {VIEWERS:,} viewers: age of what they are told: p50",
+        "ms",
+    ),
+    "dashboard-age-p99": Metric("dashboard", "the same: p99", "ms"),
+    "dashboard-cpu": Metric("dashboard", "the same: the server's processor time", "% of a core"),
+    "dashboard-ratio": Metric(
+        "dashboard", "the same: deliveries, against one for each update and viewer", "×"
+    ),
     **{
         f"search-{count}": Metric(
             "search",
@@ -168,23 +188,49 @@ async def presence(_peer: str, _brief: bool) -> Figures:
             yield "presence-ratio", joins / plain
 
 
+async def crowd(_peer: str, _brief: bool) -> Figures:
+    """In one process, without a network: what the server does itself."""
+    members = MEMBERS // SMALLER
+    [found] = await _in_a_process("presence_crowd", "--members", members, "--joins", JOINS)
+    yield "crowd", found["all_in_s"]
+    yield "crowd-cpu", found["cpu_us"]
+
+
+async def dashboard(_peer: str, brief: bool) -> Figures:
+    """Updates by HTTP, viewers on WebSockets; ten of them read and check what they get."""
+    viewers, seconds = VIEWERS // SMALLER, 1 if SMALLER > 1 else 4 if brief else 10
+    [found] = await _in_a_process(
+        "topics_dashboard", "--updates", UPDATES, "--viewers", viewers, "--seconds", seconds
+    )
+    yield "dashboard-age-p50", found["age_p50_ms"]
+    yield "dashboard-age-p99", found["age_p99_ms"]
+    yield "dashboard-cpu", found["cpu_share"] * 100
+    yield "dashboard-ratio", found["deliveries_per_s"] / (found["updates_per_s"] * viewers)
+
+
 async def search(_peer: str, brief: bool) -> Figures:
-    """Each number of queries in a process of its own."""
-    took = {}
-    for count in STANDING:
-        queries = count // SMALLER
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "benchmarks.search_standing", "--standing", str(queries)),
-            *("--changes", "40" if brief else "400", "--json"),
-            cwd=HERE.parent,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        out, _ = await process.communicate()
-        if process.returncode:
-            raise Failed(f"{queries:,} standing queries: the measurement failed")
-        took[count] = json.loads(out)[0]["p50_us"]
-        yield f"search-{count}", took[count]
-    yield "search-ratio", took[STANDING[-1]] / took[STANDING[0]]
+    """In a process by itself, the fewest first."""
+    queries = ",".join(str(count // SMALLER) for count in STANDING)
+    changes = 40 if brief else 400
+    found = await _in_a_process("search_standing", "--standing", queries, "--changes", changes)
+    took = [each["p50_us"] for each in found]
+    for count, us in zip(STANDING, took, strict=True):
+        yield f"search-{count}", us
+    yield "search-ratio", took[-1] / took[0]
+
+
+async def _in_a_process(name: str, *arguments: object) -> list[dict[str, float]]:
+    """What another measurement of this folder says with `--json`."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", f"benchmarks.{name}", *map(str, arguments), "--json"),
+        cwd=HERE.parent,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await process.communicate()
+    if process.returncode:
+        raise Failed(f"benchmarks.{name} {' '.join(map(str, arguments))} failed")
+    found = json.loads(out)
+    return found if isinstance(found, list) else [found]
 
 
 @asynccontextmanager
@@ -213,5 +259,7 @@ SCENARIOS = (
     Scenario(publish, 20, peers=(OURS,)),
     Scenario(recovery, 50, rounds=1, peers=(OURS,)),
     Scenario(presence, 15, peers=(OURS,)),
+    Scenario(crowd, 40, rounds=1, peers=(OURS,)),
+    Scenario(dashboard, 20, rounds=1, peers=(OURS,)),
     Scenario(search, 60, rounds=1, peers=(OURS,)),
 )

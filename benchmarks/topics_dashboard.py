@@ -1,6 +1,6 @@
 """A dashboard under load: 1,000 updates/s on 100 widgets, watched by 1,000 sockets; what the server spends on it, and how old what a viewer is told is.
 
-    python -m benchmarks.topics_dashboard [--seconds 10] [--viewers 1000] [--updates 1000]
+    python -m benchmarks.topics_dashboard [--seconds 10] [--viewers 1000] [--updates 1000] [--json]
 
 `clarion serve` on the first processor, publishers (HTTP, batches of 50) and viewers (WebSocket) on the second. Half of the widgets are gauges, which are set to the
 time; a quarter numbers that are counted up, a quarter charts that get points. Ten viewers read and check everything they get; of the others the bytes are counted, which must be as many.
@@ -8,6 +8,7 @@ time; a quarter numbers that are counted up, a quarter charts that get points. T
 
 import argparse
 import asyncio
+import json
 import os
 import tempfile
 import time
@@ -131,7 +132,9 @@ async def publish(http: httpx.AsyncClient, per_s: int, until: asyncio.Event) -> 
     return accepted
 
 
-async def measure(server: Server, viewers: int, updates: int, seconds: float) -> None:
+async def measure(
+    server: Server, viewers: int, updates: int, seconds: float, *, wants_json: bool
+) -> None:
     key = server.key("dashboards:*", "topics:*")
     pid = server.pid
     headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
@@ -161,12 +164,16 @@ async def measure(server: Server, viewers: int, updates: int, seconds: float) ->
                 counted.append(drain)
         done = asyncio.Event()
         publishing = asyncio.get_running_loop().create_task(publish(http, updates, done))
-        await asyncio.sleep(2)  # charts have begun, and everything has been there once
+        warm_s = min(2, seconds)  # charts have begun, and everything has been there once
+        await asyncio.sleep(warm_s)
         before, used, begun = [each.bytes for each in counted], cpu_s(pid), time.perf_counter()
         own = time.process_time()
         for reader in reading:
             reader.is_measured = True
         await asyncio.sleep(seconds)
+        async with asyncio.timeout(30):  # a short time may have been too short for anything
+            while not any(each.ages_ms for each in reading):  # noqa: ASYNC110  a measurement
+                await asyncio.sleep(0.1)
         took = time.perf_counter() - begun
         used = (cpu_s(pid) - used) / took
         own = (time.process_time() - own) / took
@@ -181,8 +188,18 @@ async def measure(server: Server, viewers: int, updates: int, seconds: float) ->
         ages = sorted(age for each in reading for age in each.ages_ms)
         for client in clients:
             client.close()
+    if wants_json:
+        figures = {
+            "updates_per_s": accepted / (took + warm_s),
+            "deliveries_per_s": got / took * viewers,
+            "age_p50_ms": ages[len(ages) // 2],
+            "age_p99_ms": ages[len(ages) * 99 // 100],
+            "cpu_share": used,
+        }
+        print(json.dumps(figures))
+        return
     print(
-        f"{viewers:,} viewers, {WIDGETS} widgets, {accepted / (took + 2):,.0f} updates/s accepted, {seconds:g} s"
+        f"{viewers:,} viewers, {WIDGETS} widgets, {accepted / (took + warm_s):,.0f} updates/s accepted, {seconds:g} s"
     )
     print(f"  publications to a viewer      {got / took:8,.0f} /s")
     print(f"  deliveries                    {got / took * viewers:8,.0f} /s")
@@ -203,6 +220,7 @@ def main() -> None:
     given.add_argument("--seconds", type=float, default=10)
     given.add_argument("--viewers", type=int, default=1_000)
     given.add_argument("--updates", type=int, default=1_000)
+    given.add_argument("--json", action="store_true", help="for a program")
     args = given.parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -215,7 +233,7 @@ def main() -> None:
     ):
         os.sched_setaffinity(server.pid, {0})
         os.sched_setaffinity(0, {1})
-        asyncio.run(measure(server, args.viewers, args.updates, args.seconds))
+        asyncio.run(measure(server, args.viewers, args.updates, args.seconds, wants_json=args.json))
 
 
 if __name__ == "__main__":
