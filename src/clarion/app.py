@@ -482,11 +482,14 @@ class App:
 
     def _make_jobs(self) -> None:
         self.worker = Worker(self.queue, self.clock, self.ids)
+        outbound = Outbound(self.clock)
+        self._closing.push_async_callback(outbound.close)
         self.workflows = Engine(
             self.store,
             self.inbox,
             self.queue,
             self.settings.limits,
+            outbound,
             clock=self.clock,
             ids=self.ids,
             node=self.node,

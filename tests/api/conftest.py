@@ -91,7 +91,14 @@ class Site:
         )
         queue = Queue(store, self.clock, self.ids, node=self.ids.node())
         self.workflows = Engine(
-            store, self.inbox, queue, settings.limits, clock=self.clock, ids=self.ids, node="n"
+            store,
+            self.inbox,
+            queue,
+            settings.limits,
+            Outbound(self.clock),
+            clock=self.clock,
+            ids=self.ids,
+            node="n",
         )
         self.activity = Feeds(
             store, bus, self.engine, queue, settings.limits, clock=self.clock, ids=self.ids

@@ -15,6 +15,7 @@ from clarion.notifications.channels import NotSent, Outgoing, Sent
 from clarion.notifications.engine import Engine
 from clarion.notifications.triggering import CreateTrigger
 from clarion.notifications.workflows.definition import Definition
+from clarion.outbound import Outbound
 from clarion.storage import runs as run_sql
 from clarion.storage.store import Sql
 from tests.notifications.conftest import APP, House, user
@@ -59,12 +60,23 @@ class Office:
         store, clock, ids = house.store, house.clock, Ids()
         self.letters = Letters()
         self.queue = Queue(store, clock, ids, node="n")
+        # The tests' own endpoints are on this machine, where strangers' URLs must not lead.
+        self.outbound = Outbound(
+            clock, allow_private=("127.0.0.1/32",), allow_http=True, ports=range(1, 65536)
+        )
         engine = Engine(
-            store, house.inbox, self.queue, house.limits, clock=clock, ids=ids, node="n"
+            store,
+            house.inbox,
+            self.queue,
+            house.limits,
+            self.outbound,
+            clock=clock,
+            ids=ids,
+            node="n",
         )
         engine.channels.add(self.letters)
         self.catalog, self.triggers = engine.catalog, engine.triggers
-        self.runs, self.sender = engine.runs, engine.sender
+        self.runs, self.digests, self.sender = engine.runs, engine.digests, engine.sender
 
     async def workflow(self, *steps: dict[str, Any], **more: Any) -> None:
         await self.catalog.put(APP, Definition("w", list(steps), **more))
@@ -80,8 +92,8 @@ class Office:
     async def run(self, seconds: float = 0.0) -> None:
         """Let time pass, and do all that is due then."""
         self.clock.advance(seconds)
-        while await self.runs.go_on():
-            pass
+        while await self.runs.go_on() or await self.digests.close():
+            await self.runs.fetched()
         while await self.sender.look() == 0.0:
             await self.sender.close()
 
@@ -103,6 +115,7 @@ async def office(house: House) -> AsyncIterator[Office]:
     yield office
     await office.triggers.settled()
     await office.sender.close()
+    await office.outbound.close()
 
 
 PLANNING = Sql("SELECT id FROM trigger_call WHERE state = 'planning'", Whose)

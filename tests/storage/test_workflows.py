@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clarion.storage import outgoing, runs, subscribers, triggers
+from clarion.storage import batches, outgoing, runs, subscribers, triggers
 from tests.support.law import assert_law
 
 _tenants, _ids, _texts = (
@@ -182,3 +182,27 @@ def test_delivering(given: list[list[tuple[str, str, int]]]) -> None:
 def test_describing(rows: list[list[object]]) -> None:
     """What is said last counts, and what nobody says stays."""
     assert_law(subscribers.DESCRIBE, rows)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.sampled_from("kl"), max_size=6), st.integers(0, 2), st.booleans(), st.integers(2, 3)
+)
+def test_collecting(keys: list[str], leads: int, is_sliding: bool, most: int) -> None:
+    """Of those that come to a step in one moment the first opens a digest, and the others are in it."""
+    rows = [
+        [
+            batches.Collected(
+                "t", f"r{n}", f"b{n}", "w", "s", "ann", key, leads, 50, 90, 95, is_sliding, most, 5
+            )
+        ]
+        for n, key in enumerate(keys)
+    ]
+    assert_law(batches.COLLECT, rows)
+
+
+@settings(max_examples=40, deadline=None)
+@given(calls(st.builds(batches.Hit, _tenants, _ids, st.just(9), st.just(5))))
+def test_counting(rows: list[list[object]]) -> None:
+    """Each that comes to a throttle in one moment has a number of its own."""
+    assert_law(batches.HIT, rows)

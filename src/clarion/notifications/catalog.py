@@ -17,7 +17,9 @@ from clarion.storage import workflows as sql
 from clarion.storage.store import Store
 
 CACHED = 1_000  # workflows, read
-ACTS = frozenset({"stop", "wait"})  # what the engine does so far besides sending
+ACTS = frozenset(
+    {"digest", "http", "stop", "throttle", "wait"}
+)  # what the engine does so far besides sending
 DEFINITION_BYTES = 256 * 1024  # of JSON
 
 

@@ -1,17 +1,24 @@
 """The notification engine: its parts, made together and started in order."""
 
+from collections.abc import Awaitable, Callable
+
 from clarion.clock import Clock
 from clarion.ids import Ids
 from clarion.jobs import Loop, Queue, Worker
+from clarion.notifications.answers import Fetcher
 from clarion.notifications.catalog import Catalog
 from clarion.notifications.channels import Channels
 from clarion.notifications.channels.inbox import InboxChannel
+from clarion.notifications.deciding import Decider
+from clarion.notifications.digests import Digests
 from clarion.notifications.history import History
 from clarion.notifications.inbox import Inbox
 from clarion.notifications.rendering import Renderer
 from clarion.notifications.runs import SLICE, Runs
 from clarion.notifications.sending import Sender
 from clarion.notifications.triggering import JOB, Triggers
+from clarion.notifications.writing import Writer
+from clarion.outbound import Outbound
 from clarion.settings import Limits
 from clarion.storage.store import Store
 
@@ -24,6 +31,7 @@ class Engine:
         inbox: Tells who is online.
         queue: Holds the planning that is not done.
         limits: `recipients`.
+        outbound: The guarded door to the outside.
         clock: The time.
         ids: Of everything that is made.
         node: Names this process in leases.
@@ -33,6 +41,7 @@ class Engine:
         catalog: Workflows.
         triggers: Accepts triggers, and calls them off.
         runs: Carries runs on.
+        digests: Closes digests.
         sender: Hands messages to providers.
         history: Tells what became of each run.
     """
@@ -43,6 +52,7 @@ class Engine:
         inbox: Inbox,
         queue: Queue,
         limits: Limits,
+        outbound: Outbound,
         *,
         clock: Clock,
         ids: Ids,
@@ -53,17 +63,23 @@ class Engine:
         self.channels.add(InboxChannel())
         self.catalog = Catalog(store, self.channels, clock=clock)
         self.sender = Sender(store, self.channels, clock=clock, ids=ids, node=node)
+        renderer = Renderer()
+        decider = Decider(self.channels, renderer, clock=clock, ids=ids)
+        writer = Writer(self.channels, inbox, clock=clock, ids=ids)
+        fetcher = Fetcher(outbound, renderer)
         self.runs = Runs(
-            store, self.catalog, self.channels, inbox, Renderer(), clock=clock, ids=ids, node=node
+            store, self.catalog, decider, writer, fetcher, clock=clock, ids=ids, node=node
         )
+        self.digests = Digests(store, self.runs, clock=clock, node=node)
         self.triggers = Triggers(
             store, self.catalog, self.runs, queue, limits, clock=clock, ids=ids
         )
         self.history = History(store)
         self._going = Loop("runs", self._go_on, ids)
+        self._closing = Loop("digests", self._close_batches, ids)
         self._sending = Loop("sending", self.sender.look, ids)
         self.runs.on_sent = self._sending.wake
-        self.runs.on_waiting = self._going.wake
+        self.runs.on_waiting = self._look_again
         self.sender.on_ended = self._sending.wake
         self.sender.on_woken = self._going.wake
 
@@ -74,20 +90,32 @@ class Engine:
     def start(self) -> None:
         """Begin to carry runs on, and to send."""
         self._going.start()
+        self._closing.start()
         self._sending.start()
 
     async def close(self) -> None:
         """Begin nothing more, and wait for what is in hand."""
         await self.triggers.settled()
         await self._going.close()
+        await self._closing.close()
+        await self.runs.fetched()
         await self._sending.close()
         await self.sender.close()
 
+    def _look_again(self) -> None:
+        self._going.wake()
+        self._closing.wake()
+
     async def _go_on(self) -> float:
-        due_ms = await self.runs.due_ms()  # looking costs no write
+        return await self._take(await self.runs.due_ms(), self.runs.go_on)
+
+    async def _close_batches(self) -> float:
+        return await self._take(await self.digests.due_ms(), self.digests.close)
+
+    async def _take(self, due_ms: int | None, take: Callable[[int], Awaitable[int]]) -> float:
         if due_ms is None:
             return float("inf")
         if (wait_ms := due_ms - self._clock.now_ms()) > 0:
             return wait_ms / 1000
         # Nothing although something was due: other nodes have just taken it.
-        return 0.0 if await self.runs.go_on(SLICE) else self._ids.uniform(0.01, 0.1)
+        return 0.0 if await take(SLICE) else self._ids.uniform(0.01, 0.1)

@@ -14,7 +14,8 @@ from clarion.clock import Clock
 from clarion.ids import Ids
 from clarion.jobs.queue import backoff_s
 from clarion.notifications.channels import Channels, NotSent, Outgoing, Sent
-from clarion.notifications.runs import nothing, wait_key_of
+from clarion.notifications.going import wait_key_of
+from clarion.notifications.runs import nothing
 from clarion.storage import outgoing as sql
 from clarion.storage import runs as run_sql
 from clarion.storage.store import Store

@@ -18,8 +18,10 @@ from clarion.errors import ClarionError, Fault, IdempotencyConflict, Invalid, No
 from clarion.ids import Ids, digest
 from clarion.jobs.queue import LEASE_S, Job, Queue
 from clarion.notifications.catalog import Catalog, schema_of
+from clarion.notifications.facts import recipient_facts
+from clarion.notifications.going import Going
 from clarion.notifications.recipients import Named, Recipient, UserId, distinct
-from clarion.notifications.runs import Going, Runs, recipient_facts
+from clarion.notifications.runs import Runs
 from clarion.notifications.workflows.advance import Begin, State
 from clarion.notifications.workflows.definition import Definition, Key, Workflow
 from clarion.settings import Limits

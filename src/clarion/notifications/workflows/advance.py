@@ -24,7 +24,7 @@ from clarion.notifications.workflows.definition import (
     Wait,
     Workflow,
 )
-from clarion.notifications.workflows.times import DAYS, moment, next_at, zone_of
+from clarion.notifications.workflows.times import DAYS, moment, next_at, next_cron, zone_of
 
 # ── what comes in ──
 
@@ -98,13 +98,16 @@ class Count(Struct, frozen=True, tag=True):
 
     step: int
     key: str
+    """Whose throttle: all runs with the same key of a user share one."""
 
 
 class Collect(Struct, frozen=True, tag=True):
-    """Put it into the open digest, or open one."""
+    """Put it into the open digest, or open one that closes at `closes_ms`, put off at most to `max_ms`."""
 
     step: int
     key: str
+    closes_ms: int
+    max_ms: int
 
 
 Next = End | Sleep | Await | Fetch | Count | Collect
@@ -280,10 +283,10 @@ class _Run:
                 return self._wait(step, wait)
             case Http():
                 return Fetch(self._at)
-            case Throttle(key=key):
-                return Count(self._at, self._key(key))
-            case Digest(key=key):
-                return Collect(self._at, self._key(key))
+            case Throttle() as throttle:
+                return Count(self._at, self._throttle(step, throttle))
+            case Digest() as digest:
+                return self._collect(digest)
             case _:
                 assert_never(step.act)
 
@@ -353,6 +356,22 @@ class _Run:
         zone = wait.zone or value("recipient.time_zone", self._facts) or "UTC"
         clock = time(int(wait.at[:2]), int(wait.at[3:]))
         return next_at(clock, zone_of(zone), self._now_ms, wait.days or DAYS), {"zone": zone}
+
+    def _throttle(self, step: Step, throttle: Throttle) -> str:
+        # Of a category all workflows share one throttle, of a workflow its own step alone.
+        if throttle.across is not None:
+            return f"category:{throttle.across}:{self._key(throttle.key)}"
+        return f"workflow:{self._workflow.key}:{step.id}:{self._key(throttle.key)}"
+
+    def _collect(self, digest: Digest) -> Collect:
+        if digest.cron is None:
+            closes_ms = self._now_ms + durations.seconds(str(digest.window)) * 1000
+        else:
+            zone = digest.zone or value("recipient.time_zone", self._facts)
+            closes_ms = next_cron(digest.cron, zone_of(zone), self._now_ms)
+        max_s = 0 if digest.max is None else durations.seconds(digest.max)
+        max_ms = max(closes_ms, self._now_ms + max_s * 1000)
+        return Collect(self._at, self._key(digest.key), closes_ms, max_ms)
 
     def _key(self, path: str | None) -> str:
         if path is None:

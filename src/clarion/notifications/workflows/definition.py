@@ -28,6 +28,7 @@ from msgspec import Meta, Struct
 from clarion.errors import Fault, Invalid
 from clarion.notifications.workflows import durations
 from clarion.notifications.workflows.conditions import Condition
+from clarion.notifications.workflows.times import check_cron
 
 STEPS: Final = 50
 FACTS: Final = frozenset({"payload", "recipient", "actor", "workflow", "digest", "event", "steps"})
@@ -83,8 +84,6 @@ class Digest(Struct, frozen=True, forbid_unknown_fields=True):
     cron: Annotated[str, Meta(max_length=100)] | None = None
     """Closes at the next of these times instead, in `zone`."""
     zone: Annotated[str, Meta(max_length=64)] | None = None
-    chosen: bool = False
-    """Closes when the recipient has chosen to be told (their preferences); `cron` or `window` for those who have not."""
     key: Path | None = None
     lead: bool = False
     """Whether the first goes on at once, and only those after it are collected."""
@@ -342,6 +341,11 @@ def _check_digest(digest: Digest, at: str) -> None:
         raise _wrong(f"{at}/max", "goes with `sliding`")
     if digest.lead and digest.look_back is not None:
         raise _wrong(at, "`lead` and `look_back` both say what goes on at once: give one")
+    if digest.cron is not None:
+        try:
+            check_cron(digest.cron)
+        except ValueError as exc:
+            raise _wrong(f"{at}/cron", str(exc)) from exc
     _zone(digest.zone, f"{at}/zone")
 
 

@@ -10,6 +10,9 @@ from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from cronsim import CronSim, CronSimError
+
+_START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -46,6 +49,23 @@ def next_at(clock: time, zone: ZoneInfo, now_ms: int, days: Collection[str] = DA
         if DAYS[(day := today + timedelta(days=ahead)).weekday()] in days
         and (found := at_local(day, clock, zone)) > now_ms
     )
+
+
+def check_cron(text: str) -> None:
+    """Refuse what is no cron expression, or never comes.
+
+    Raises:
+        ValueError: Says why.
+    """
+    try:
+        next(CronSim(text, _START))
+    except (CronSimError, StopIteration) as exc:
+        raise ValueError(f"{text[:60]!r} is no time of cron's that ever comes: {exc}") from exc
+
+
+def next_cron(text: str, zone: ZoneInfo, now_ms: int) -> int:
+    """When a cron expression is next due in a zone, after now (ms since 1970)."""
+    return ms(next(CronSim(text, local(now_ms, zone))))
 
 
 def moment(given: Any) -> int | None:

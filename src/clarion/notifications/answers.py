@@ -1,0 +1,207 @@
+"""What a run needs before it can go on, and gets from the store or from outside: counts of throttles, places in digests, data.
+
+Counts and places are taken in the transaction that writes the run, so that a run that is repeated is not counted twice; what came of it
+stands in the run's state, and the run is due again at once. Data is fetched while nobody else waits for it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import msgspec
+from msgspec import Struct
+
+from clarion.errors import ClarionError
+from clarion.ids import Ids
+from clarion.notifications.rendering import Renderer, Unrenderable
+from clarion.notifications.workflows import durations
+from clarion.notifications.workflows.advance import (
+    Answered,
+    Closed,
+    Collect,
+    Count,
+    Counted,
+    Due,
+    Event,
+    Next,
+    State,
+)
+from clarion.notifications.workflows.definition import Digest, Http, Step, Throttle, Workflow
+from clarion.outbound import Outbound
+from clarion.storage import batches as sql
+from clarion.storage.store import Tx
+
+FETCH_S: Final = 15.0
+FETCH_BYTES: Final = 256 * 1024
+FETCH_TRIES: Final = 3
+_ROUNDS: Final = 3
+
+
+class Asking(Protocol):
+    """A run that asks: what the transaction writes of it may still be changed."""
+
+    state: State
+    status: str
+    run_ms: int | None
+
+    @property
+    def tenant(self) -> str: ...  # noqa: D102
+    @property
+    def run(self) -> str: ...  # noqa: D102
+    @property
+    def usr(self) -> str: ...  # noqa: D102
+    @property
+    def workflow(self) -> Workflow: ...  # noqa: D102
+    @property
+    def next(self) -> Next: ...  # noqa: D102
+
+
+async def take_places(tx: Tx, asking: Sequence[Asking], ids: Ids, now_ms: int) -> None:
+    """Count in those that come to a throttle, and put into digests those that come to one."""
+    counting = [each for each in asking if isinstance(each.next, Count)]
+    if counting:
+        hits: list[sql.Hits] = await tx.apply(sql.HIT, [_hit(each, now_ms) for each in counting])
+        for hit in hits:
+            _leave(counting[hit.n - 1], {"hits": hit.hits}, now_ms)
+    collecting = [each for each in asking if isinstance(each.next, Collect)]
+    # A batch that was open when a run came may be closed when it would be in: then another is opened.
+    for _ in range(_ROUNDS):
+        if not collecting:
+            return
+        rows = [_collected(each, ids, now_ms) for each in collecting]
+        places: list[sql.Place] = await tx.apply(sql.COLLECT, rows)
+        for place in places:
+            each = collecting[place.n - 1]
+            if place.is_lead:
+                _leave(each, {"batch": place.batch, "is_lead": True}, now_ms)
+            else:
+                _leave(each, {"batch": place.batch}, None)
+                each.status = "collected"
+        there = {place.n for place in places}
+        collecting = [each for n, each in enumerate(collecting, 1) if n not in there]
+    raise AssertionError("a batch that is open takes whoever comes")
+
+
+def event_of(workflow: Workflow, state: State, payload: Mapping[str, Any], actor: str) -> Event:
+    """What has come for a run that is due."""
+    if not state.is_blocked:
+        return Due()
+    step = workflow.steps[state.at]
+    left = state.left.get(step.id, {})
+    match step.act:
+        case Throttle(limit=limit) if "hits" in left:
+            return Counted(left["hits"] <= limit, left["hits"])
+        case Digest() if left.get("is_lead"):
+            return Closed(digest_facts([(payload, actor)]))
+        case _:
+            return Due()
+
+
+def digest_facts(items: Sequence[tuple[Mapping[str, Any], str]]) -> dict[str, Any]:
+    """What later steps know of a digest: `count`, `items` (payloads, in the order in which they came), `actors` (each once)."""
+    actors = list(dict.fromkeys(actor for _, actor in items if actor))
+    return {"count": len(items), "items": [dict(payload) for payload, _ in items], "actors": actors}
+
+
+def wants_data(workflow: Workflow, state: State) -> bool:
+    """Whether a run waits for something to be fetched."""
+    return state.is_blocked and isinstance(workflow.steps[state.at].act, Http)
+
+
+class Fetched(Struct, frozen=True):
+    """What a fetch gave: an event, or None: it is to be tried again."""
+
+    event: Answered | None
+    error: str
+
+
+class Fetcher:
+    """Fetches data for later steps.
+
+    Args:
+        outbound: The guarded door to the outside.
+        renderer: Fills in the URL, the headers and the body.
+    """
+
+    def __init__(self, outbound: Outbound, renderer: Renderer) -> None:
+        self._outbound, self._renderer = outbound, renderer
+
+    async def fetch(self, step: Step, facts: Mapping[str, Any], *, is_last: bool) -> Fetched:
+        """Call out once.
+
+        Args:
+            step: Says where to.
+            facts: For its templates.
+            is_last: After this, what failed is final.
+        """
+        assert isinstance(step.act, Http)
+        act = step.act
+        try:
+            given = self._renderer.render(
+                {"url": act.url, "headers": act.headers or {}, "body": act.body}, facts
+            )
+            body = b"" if given["body"] is None else msgspec.json.encode(given["body"])
+            answer = await self._outbound.request(
+                act.method,
+                given["url"],
+                headers={"content-type": "application/json", **given["headers"]}
+                if body
+                else given["headers"],
+                body=body,
+                deadline_s=FETCH_S,
+                max_bytes=FETCH_BYTES,
+            )
+        except Unrenderable as exc:
+            return Fetched(Answered({}, str(exc)), str(exc))
+        except ClarionError as exc:
+            return self._failed({}, f"{exc.code}: {exc}", is_last=is_last or exc.retry == "never")
+        facts_then = {"status": answer.status, "body": _json(answer.body)}
+        if answer.status < 300:
+            return Fetched(Answered(facts_then), "")
+        is_final = is_last or (answer.status < 500 and answer.status != 429)
+        return self._failed(facts_then, f"answered {answer.status}", is_last=is_final)
+
+    def _failed(self, facts: Mapping[str, Any], error: str, *, is_last: bool) -> Fetched:
+        return Fetched(Answered(facts, error) if is_last else None, error)
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body) if body else None
+    except msgspec.DecodeError:
+        return None
+
+
+def _leave(each: Asking, left: Mapping[str, Any], run_ms: int | None) -> None:
+    step = each.workflow.steps[each.state.at]
+    each.state = State(each.state.at, {**each.state.left, step.id: left}, True)
+    each.run_ms = run_ms
+
+
+def _hit(each: Asking, now_ms: int) -> sql.Hit:
+    act = each.workflow.steps[each.state.at].act
+    assert isinstance(act, Throttle) and isinstance(each.next, Count), "it asks to be counted"  # noqa: PT018
+    ends_ms = now_ms + durations.seconds(act.per) * 1000
+    return sql.Hit(each.tenant, f"{each.usr}:{each.next.key}", ends_ms, now_ms)
+
+
+def _collected(each: Asking, ids: Ids, now_ms: int) -> sql.Collected:
+    step = each.workflow.steps[each.state.at]
+    act = step.act
+    assert isinstance(act, Digest) and isinstance(each.next, Collect), "it asks for a place"  # noqa: PT018
+    look_back_ms = 0 if act.look_back is None else durations.seconds(act.look_back) * 1000
+    return sql.Collected(
+        each.tenant,
+        each.run,
+        ids.ordered(now_ms),
+        each.workflow.key,
+        step.id,
+        each.usr,
+        each.next.key,
+        2 if look_back_ms else int(act.lead),
+        now_ms + look_back_ms if look_back_ms else each.next.closes_ms,
+        each.next.closes_ms,
+        each.next.max_ms,
+        int(act.sliding),
+        act.limit,
+        now_ms,
+    )

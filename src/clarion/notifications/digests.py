@@ -1,0 +1,92 @@
+"""Digests: when one closes, the first of its runs goes on with what all have brought."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from clarion.clock import Clock
+from clarion.notifications.answers import digest_facts
+from clarion.notifications.going import Going, held_of, merged, record_of
+from clarion.notifications.runs import LEASE_S, SLICE, Runs
+from clarion.notifications.workflows.advance import Closed, Record
+from clarion.storage import batches as batch_sql
+from clarion.storage import runs as sql
+from clarion.storage.store import Store, Tx
+
+
+class Digests:
+    """Closes digests.
+
+    Args:
+        store: Where they are.
+        runs: Carries on those that go on.
+        clock: The time.
+        node: Names this process in leases.
+    """
+
+    def __init__(self, store: Store, runs: Runs, *, clock: Clock, node: str) -> None:
+        self._store, self._runs, self._clock, self._node = store, runs, clock, node
+
+    async def due_ms(self) -> int | None:
+        """When the next digest closes; None: none is open."""
+        [due] = await self._store.fetch(batch_sql.NEXT_DUE)
+        return due.run_ms
+
+    async def close(self, limit: int = SLICE) -> int:
+        """Close digests whose time has come: of each the first run goes on, with what all have brought. Returns how many."""
+        now_ms = self._clock.now_ms()
+        async with self._store.transaction() as tx:
+            claimed = await tx.fetch(
+                batch_sql.CLAIM,
+                now=now_ms,
+                until=now_ms + int(LEASE_S * 1000),
+                node=self._node,
+                limit=limit,
+            )
+        for batch in claimed:
+            await self._close(batch)
+        return len(claimed)
+
+    async def _close(self, batch: batch_sql.ClaimedBatch) -> None:
+        items = await self._store.fetch(batch_sql.ITEMS, tenant=batch.tenant, batch=batch.id)
+        goings = await self._members(batch, items)
+        kept = [each for each in goings if _is_wanted(each, batch.step, each.facts())]
+        carrier = (kept or goings)[0] if goings else None
+        if carrier is not None:
+            carrier.event = Closed(digest_facts([(each.payload, each.actor) for each in kept]))
+            if not kept:
+                carrier = None
+        rest = [each for each in goings if each is not carrier]
+        into = "nothing was left of it" if carrier is None else f"went on with {carrier.id}"
+
+        async def within(tx: Tx) -> bool:
+            closed = await tx.execute(
+                batch_sql.CLOSE, tenant=batch.tenant, id=batch.id, token=batch.token
+            )
+            if not closed:
+                return False
+            if rest:
+                found: list[sql.Mine] = await tx.apply(sql.HOLD, [held_of(each) for each in rest])
+                mine = [rest[row.n - 1] for row in found]
+                now_ms = self._clock.now_ms()
+                await tx.apply(sql.SETTLE, [merged(each) for each in mine])
+                records = [Record(batch.step, "passed", into) for _ in mine]
+                rows = [
+                    record_of(each, record, now_ms)
+                    for each, record in zip(mine, records, strict=True)
+                ]
+                await tx.apply(sql.ADD_RECORDS, rows)
+            return True
+
+        await self._runs.carry([] if carrier is None else [carrier], within)
+
+    async def _members(
+        self, batch: batch_sql.ClaimedBatch, items: Sequence[batch_sql.Item]
+    ) -> list[Going]:
+        claimed = [sql.ClaimedRun(batch.tenant, each.run, each.token, 0) for each in items]
+        return await self._runs.load(claimed)
+
+
+def _is_wanted(going: Going, step: str, facts: Mapping[str, Any]) -> bool:
+    """Whether a digest keeps what this run has brought, now that it closes."""
+    keep = going.workflow.steps[going.workflow.index(step)].extra.get("keep")
+    return keep is None or keep({**going.state.left, **facts})[0]

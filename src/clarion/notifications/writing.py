@@ -1,0 +1,173 @@
+"""Writing: what comes of a slice of runs, in one transaction."""
+
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from clarion.clock import Clock, as_datetime
+from clarion.ids import Ids
+from clarion.notifications.answers import take_places
+from clarion.notifications.channels import Channels
+from clarion.notifications.channels.inbox import NAME as INBOX
+from clarion.notifications.going import (
+    Decided,
+    Going,
+    held_of,
+    is_kept,
+    new_run,
+    record_of,
+    settlement,
+)
+from clarion.notifications.inbox import Inbox
+from clarion.notifications.messages import Message
+from clarion.notifications.rendering import fingerprint
+from clarion.notifications.workflows.advance import Send
+from clarion.notifications.workflows.definition import Say, Step
+from clarion.storage import outgoing as sent_sql
+from clarion.storage import runs as sql
+from clarion.storage.store import Tx
+
+
+class Written(Struct, frozen=True):
+    """What is to be told after the commit, and whether there is something to send."""
+
+    told: list[Awaitable[None]]
+    is_sent: bool
+
+
+class Writer:
+    """Writes runs and what they send.
+
+    Args:
+        channels: Where messages go.
+        inbox: Tells who is online.
+        clock: The time.
+        ids: For contents and the marks of logs.
+    """
+
+    def __init__(self, channels: Channels, inbox: Inbox, *, clock: Clock, ids: Ids) -> None:
+        self._channels, self._inbox, self._clock, self._ids = channels, inbox, clock, ids
+
+    async def write(self, tx: Tx, decided: Sequence[Decided]) -> Written:
+        """Write what comes of a slice of runs, as far as they are this process' own."""
+        now_ms = self._clock.now_ms()
+        mine = await self._settle(tx, decided)
+        contents: dict[tuple[str, bytes], sent_sql.NewContent] = {}
+        deliveries: list[sent_sql.Delivery] = []
+        outgoing: list[sent_sql.NewOutgoing] = []
+        records: list[sql.NewRecord] = []
+        for each in mine:
+            going = each.going
+            records += [record_of(going, record, now_ms) for record in each.records]
+            for step, send, content in each.sends:
+                assert isinstance(step.act, Say)
+                if step.act.channel == INBOX:
+                    said = self._content(contents, going, content, now_ms)
+                    deliveries.append(
+                        sent_sql.Delivery(
+                            going.tenant, going.usr, send.message, said, self._ids.mark(), now_ms
+                        )
+                    )
+                else:
+                    outgoing += self._outgoing(going, step, send, content, now_ms)
+        if records:
+            await tx.apply(sql.ADD_RECORDS, records)
+        if outgoing:
+            await tx.apply(sent_sql.ADD, outgoing)
+        if not deliveries:
+            return Written([], bool(outgoing))
+        await tx.apply(sent_sql.ADD_CONTENT, list(contents.values()))
+        delivered: list[sent_sql.Delivered] = await tx.apply(sent_sql.DELIVER, deliveries)
+        by_id = {content.id: content for content in contents.values()}
+        told: list[Awaitable[None]] = []
+        for row in delivered:
+            delivery = deliveries[row.n - 1]
+            message = _message(delivery, by_id[delivery.notification], row.offset)
+            told.append(self._inbox.announce_added(delivery.tenant, delivery.usr, message, row))
+        return Written(told, bool(outgoing))
+
+    async def _settle(self, tx: Tx, decided: Sequence[Decided]) -> list[Decided]:
+        """Write how they go on; returns those that are this process' own."""
+        fresh = [each for each in decided if each.going.token is None]
+        held = [each for each in decided if each.going.token is not None]
+        mine: list[Decided] = []
+        if held:
+            found: list[sql.Mine] = await tx.apply(sql.HOLD, [held_of(each.going) for each in held])
+            mine = [held[row.n - 1] for row in found]
+        await take_places(tx, fresh + mine, self._ids, self._clock.now_ms())
+        if rows := [new_run(each) for each in fresh if is_kept(each)]:
+            await tx.apply(sql.ADD_RUNS, rows)
+        if mine:
+            await tx.apply(sql.SETTLE, [settlement(each) for each in mine])
+        return fresh + mine
+
+    def _content(
+        self,
+        contents: dict[tuple[str, bytes], sent_sql.NewContent],
+        going: Going,
+        content: Mapping[str, Any],
+        now_ms: int,
+    ) -> str:
+        key = (f"{going.tenant}|{going.trigger}", fingerprint(content))
+        found = contents.get(key)
+        if found is None:
+            data = content.get("data")
+            found = contents[key] = sent_sql.NewContent(
+                going.tenant,
+                self._ids.ordered(now_ms),
+                f"workflow:{going.workflow.key}",
+                content["title"],
+                content.get("body", ""),
+                "" if data is None else msgspec.json.encode(data).decode(),
+                content.get("action_url", ""),
+                1,
+                now_ms,
+                going.trigger,
+                going.workflow.key,
+                going.workflow.category,
+            )
+        return found.id
+
+    def _outgoing(
+        self, going: Going, step: Step, send: Send, content: Mapping[str, Any], now_ms: int
+    ) -> list[sent_sql.NewOutgoing]:
+        assert isinstance(step.act, Say)
+        channel = self._channels.get(step.act.channel)
+        assert channel is not None, "decided to send on it"
+        assert going.recipient is not None, "decided to send to them"
+        text = msgspec.json.encode(content).decode()
+        addresses = channel.addresses(going.recipient)
+        return [
+            sent_sql.NewOutgoing(
+                going.tenant,
+                f"{send.message}.{n}",
+                send.message,
+                going.id,
+                going.trigger,
+                going.workflow.key,
+                going.workflow.category,
+                step.id,
+                going.usr,
+                channel.name,
+                address,
+                text,
+                now_ms,
+                now_ms,
+            )
+            for n, address in enumerate(addresses)
+        ]
+
+
+def _message(delivery: sent_sql.Delivery, content: sent_sql.NewContent, seq: int) -> Message:
+    return Message(
+        id=delivery.message,
+        seq=seq,
+        notification_id=content.id,
+        title=content.title,
+        body=content.body,
+        data=msgspec.json.decode(content.data) if content.data else None,
+        action_url=content.action_url or None,
+        created_at=as_datetime(delivery.at_ms),
+    )
