@@ -9,7 +9,7 @@ covers a short silence of the application's.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Final
 
 from msgspec import Struct
@@ -98,6 +98,10 @@ class Ask:
             if said is None or _now_s() - said.at_s >= self._trust_s:
                 raise
             return said.answer
+
+    def asked_as(self, principal: Principal) -> Hashable:
+        """What two principals have in common whose questions have one answer: a user is one, whatever their tokens."""
+        return principal.key
 
     def remembers(self, principal: Principal, action: str, topic: Topic) -> bool:
         """Whether it said yes within `trust_s`, without asking."""

@@ -339,10 +339,10 @@ class TopicEngine:
             self._spawn(self._ask_again(asked), name="topics: rights asked for again")
 
     async def _ask_again(self, subscriptions: Sequence[Subscription]) -> None:
-        # A user's sockets are one question.
+        # A user's sockets are one question, unless their tokens make a difference.
         questions: dict[Any, list[Subscription]] = {}
         for subscription in subscriptions:
-            who = subscription.principal and subscription.principal.key
+            who = subscription.feed.kind.asked_as("subscribe", subscription.principal)
             questions.setdefault((who, subscription.asked), []).append(subscription)
         waiting = list(questions.values())
         for at in range(0, len(waiting), ASKED_AT_ONCE):

@@ -4,7 +4,7 @@ A kind declares as data who may subscribe; one that does not is refused before a
 and writes their log inside its own procedures; the engine only asks the log.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
@@ -219,6 +219,13 @@ class Kind(Struct, frozen=True, kw_only=True):
     def asks(self, action: str) -> bool:
         """Whether somebody has to be asked."""
         return isinstance(self.rights.get(action), Ask)
+
+    def asked_as(self, action: str, principal: Principal | None) -> Hashable:
+        """What two principals have in common who are one question, see `Ask.asked_as`."""
+        right = self.rights.get(action)
+        if principal is None or not isinstance(right, Ask):
+            return None
+        return right.asked_as(principal)
 
 
 class Kinds:
