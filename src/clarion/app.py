@@ -504,6 +504,7 @@ class App:
         purger.add("inbox logs", self.inbox.trim)
         purger.add("activities", self.activity.streams.purge)
         purger.add("activity logs", self.activity.streams.trim)
+        purger.add("reactions", self.activity.reactions.purge)
         purger.add("timelines", self.activity.writer.forget_away)
         purger.add("leases", self.dashboards.purge)
         purger.add("search collections", self.search.purge)

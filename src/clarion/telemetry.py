@@ -125,7 +125,7 @@ dashboard_alerts = _counter(
     "dashboard_alerts", "Alerts that fired, by what became of their triggers", "result"
 )
 # ── activity ──
-activity_live = _gauge("activity_live", "Timelines that are kept true")
+activity_live = _gauge("activity_live", "Timelines and feeds that are kept true")
 
 # ── search ──
 search_standing = _gauge("search_standing", "Queries that are kept true")

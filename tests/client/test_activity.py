@@ -47,3 +47,17 @@ async def test_users_are_let_follow(clarion: AsyncClient) -> None:
     assert await clarion.follow("a/nn", "user:b/ob") == first
     await clarion.unfollow("a/nn", "user:b/ob")
     await clarion.unfollow("a/nn", "user:b/ob")
+
+
+async def test_streams_name_their_readers_and_users_react(clarion: AsyncClient) -> None:
+    """Counters are part of the activity; a reaction twice is one."""
+    readers = await clarion.set_readers("user:b/ob", followers=True, tags=["team:red"])
+    assert (readers.everyone, readers.followers, readers.tags) == (False, True, ["team:red"])
+    made = await clarion.add_activity("user:b/ob", "bob", "post", "p", group="{verb} {day}")
+    assert made.activity.group == f"post {made.activity.published[:10]}"
+    at = "user:b/ob", made.activity.id, "like"
+    for user in ("a/nn", "a/nn", "eve"):
+        said = await clarion.react(*at, user)
+    assert said.activity.reactions == {"like": 2}
+    assert (await clarion.take_back(*at, "a/nn")).activity.reactions == {"like": 1}
+    assert (await clarion.take_back(*at, "eve")).activity.reactions == {}

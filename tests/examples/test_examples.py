@@ -75,6 +75,8 @@ def test_the_activity_example_tells_who_did_what(server: Server, tmp_path: Path)
             "ann like photo:17 {'name': 'Ann Lee'}",
             "bob comment photo:17 {}",
         ]
+        readers = str(_at(server, "readers.py", tmp_path))
+        assert _run(sys.executable, readers, CLARION_KEY=server.key("topics:*")) == "{'like': 1}\n"
 
 
 def test_the_presence_examples_see_who_is_here(tmp_path: Path) -> None:
@@ -202,6 +204,43 @@ def test_the_timeline_example_sees_what_is_followed(tmp_path: Path) -> None:
             assert process.stdout.readline() == "eve like photo:17\n"
             clarion.unfollow("ann", "user:eve")
             assert process.stdout.readline() == "nothing\n"
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+
+
+def test_the_feed_example_tells_what_is_new(tmp_path: Path) -> None:
+    """Groups as they grow, and how many are new: none, once they were seen."""
+    secret = "the application's secret, 32 bytes or more"
+    login = {"CLARION_AUTH_JWT_SECRET": secret, "CLARION_AUTH_ISSUER": "app"}
+    claims = {"iss": "app", "aud": "clarion", "sub": "ann", "exp": 2**33}
+    env = {"CLARION_USER": "ann", "CLARION_TOKEN": jwt.encode(claims, secret, "HS256")}
+    with (
+        running(tmp_path, **login) as server,
+        Client(server.url, key=server.key("topics:*")) as clarion,
+    ):
+        clarion.set_readers("notes:ann", users=["ann"])
+        like = {"group": "{verb} {object}"}
+        clarion.add_activity("notes:ann", "bob", "like", "photo:17", **like)
+        (tmp_path / "node_modules").symlink_to(MODULES)
+        process = subprocess.Popen(
+            ["node", str(_at(server, "feed.mjs", tmp_path))],
+            env=os.environ | env,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        lines = (line.rstrip() for line in process.stdout)
+        try:
+            assert (next(lines), next(lines)) == ("bob like photo:17", "1 new")
+            for actor in ("eve", "dan"):
+                clarion.add_activity("notes:ann", actor, "like", "photo:17", **like)
+            while (said := (next(lines), next(lines))) != (
+                "dan and 2 others like photo:17",
+                "0 new",
+            ):
+                assert said[1] in {"0 new", "1 new"}
         finally:
             process.kill()
             process.wait()

@@ -25,6 +25,7 @@ from clarion.api.routes import auth as auth_doors
 from clarion.api.routes import blocks as blocks_doors
 from clarion.api.routes import dashboards as dashboards_doors
 from clarion.api.routes import emit as emit_doors
+from clarion.api.routes import feeds as feeds_doors
 from clarion.api.routes import health as health_doors
 from clarion.api.routes import inbox as inbox_doors
 from clarion.api.routes import keys as keys_doors
@@ -86,6 +87,7 @@ def build_api(
     topics_doors.add(api, topics, subscriptions, settings.limits)
     activity_doors.add(api, activity.streams, topics, settings.limits)
     timelines_doors.add(api, activity.timelines, topics, settings.limits)
+    feeds_doors.add(api, activity, topics, settings.limits)
     search_doors.add(api, search, settings.limits)
     search_doors.add_saved(api, search)
     presence_doors.add(api, presence, topics, settings.limits)

@@ -10,7 +10,7 @@
 `AsyncClient` has the same methods as coroutines, and `topic`, which follows one. Errors are the server's, by name: `exc.code == "rate_limited"`.
 """
 
-from clarion.client.activity_calls import Activity, ActivityPage, ActivityWritten, Follow
+from clarion.client.activity_calls import Activity, ActivityPage, ActivityWritten, Follow, Readers
 from clarion.client.calls import Accepted, ApiError, Call, Emitted, Key, NewKey, Room, Socket
 from clarion.client.dashboard_calls import Dashboard, Points
 from clarion.client.following import Change
@@ -56,6 +56,7 @@ __all__ = [
     "Points",
     "Publication",
     "Published",
+    "Readers",
     "Results",
     "Room",
     "Socket",

@@ -1,10 +1,16 @@
 """What both clients say of activity."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from clarion.client import activity_calls
-from clarion.client.activity_calls import Activity, ActivityPage, ActivityWritten, Follow
+from clarion.client.activity_calls import (
+    Activity,
+    ActivityPage,
+    ActivityWritten,
+    Follow,
+    Readers,
+)
 from clarion.client.calls import Call
 
 T = TypeVar("T")
@@ -27,6 +33,7 @@ class ActivityCalls:
         target: str | None = None,
         data: Mapping[str, Any] | None = None,
         foreign_id: str | None = None,
+        group: str | None = None,
         published: str | None = None,
     ) -> ActivityWritten:
         """Add an activity to a stream.
@@ -39,9 +46,12 @@ class ActivityCalls:
             target: Where, or for whom.
             data: Whatever else is to be shown.
             foreign_id: Its name in the application: adding it again changes what is there; without one a call is not tried again by itself.
+            group: With which others a feed shows it as one: `{verb} {object} {day}`.
             published: When (RFC 3339); None: now.
         """
-        given = activity_calls.activity(actor, verb, object, target, data, foreign_id, published)
+        given = activity_calls.activity(
+            actor, verb, object, target, data, foreign_id, group, published
+        )
         return self.call(activity_calls.add(stream, given))
 
     def activity_page(
@@ -79,6 +89,29 @@ class ActivityCalls:
         """Let a user follow a stream no longer."""
         self.call(activity_calls.unfollow(user, stream))
 
+    def set_readers(
+        self,
+        stream: str,
+        *,
+        everyone: bool = False,
+        followers: bool = False,
+        users: Sequence[str] = (),
+        tags: Sequence[str] = (),
+    ) -> Readers:
+        """Say who may read a stream, besides those whose token grants it: every signed-in user, who follows it, these, or whose token has such a tag."""
+        readers = Readers(
+            everyone=everyone, followers=followers, users=list(users), tags=list(tags)
+        )
+        return self.call(activity_calls.set_readers(stream, readers))
+
+    def react(self, stream: str, id: str, kind: str, user: str) -> ActivityWritten:
+        """Let a user react to an activity, `like`; twice is once."""
+        return self.call(activity_calls.react(stream, id, kind, user))
+
+    def take_back(self, stream: str, id: str, kind: str, user: str) -> ActivityWritten:
+        """Take a reaction back."""
+        return self.call(activity_calls.take_back(stream, id, kind, user))
+
 
 class AsyncActivityCalls:
     """The same as coroutines."""
@@ -97,10 +130,13 @@ class AsyncActivityCalls:
         target: str | None = None,
         data: Mapping[str, Any] | None = None,
         foreign_id: str | None = None,
+        group: str | None = None,
         published: str | None = None,
     ) -> ActivityWritten:
         """As `ActivityCalls.add_activity`."""
-        given = activity_calls.activity(actor, verb, object, target, data, foreign_id, published)
+        given = activity_calls.activity(
+            actor, verb, object, target, data, foreign_id, group, published
+        )
         return await self.call(activity_calls.add(stream, given))
 
     async def activity_page(
@@ -138,3 +174,26 @@ class AsyncActivityCalls:
     async def unfollow(self, user: str, stream: str) -> None:
         """As `ActivityCalls.unfollow`."""
         await self.call(activity_calls.unfollow(user, stream))
+
+    async def set_readers(
+        self,
+        stream: str,
+        *,
+        everyone: bool = False,
+        followers: bool = False,
+        users: Sequence[str] = (),
+        tags: Sequence[str] = (),
+    ) -> Readers:
+        """As `ActivityCalls.set_readers`."""
+        readers = Readers(
+            everyone=everyone, followers=followers, users=list(users), tags=list(tags)
+        )
+        return await self.call(activity_calls.set_readers(stream, readers))
+
+    async def react(self, stream: str, id: str, kind: str, user: str) -> ActivityWritten:
+        """As `ActivityCalls.react`."""
+        return await self.call(activity_calls.react(stream, id, kind, user))
+
+    async def take_back(self, stream: str, id: str, kind: str, user: str) -> ActivityWritten:
+        """As `ActivityCalls.take_back`."""
+        return await self.call(activity_calls.take_back(stream, id, kind, user))

@@ -20,6 +20,17 @@ class Activity(msgspec.Struct, frozen=True, kw_only=True):
     foreign_id: str | None = None
     published: str
     updated: str
+    group: str | None = None
+    reactions: dict[str, int] = {}
+
+
+class Readers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who may read a stream, besides those whose token grants it."""
+
+    everyone: bool = False
+    followers: bool = False
+    users: list[str] = []
+    tags: list[str] = []
 
 
 class Follow(msgspec.Struct, frozen=True):
@@ -62,6 +73,7 @@ def activity(
     target: str | None,
     data: Mapping[str, Any] | None,
     foreign_id: str | None,
+    group: str | None,
     published: str | None,
 ) -> dict[str, Any]:
     """An activity's body."""
@@ -72,6 +84,7 @@ def activity(
         "target": target,
         "data": data and dict(data),
         "foreign_id": foreign_id,
+        "group": group,
         "published": published,
     }
     return {name: value for name, value in given.items() if value is not None}
@@ -105,6 +118,27 @@ def follow(user: str, stream: str) -> Call[Follow]:
 def unfollow(user: str, stream: str) -> Call[dict[str, Any]]:
     """`DELETE /v1/users/{id}/follows/{stream}`."""
     return Call("DELETE", _follow(user, stream), dict)
+
+
+def set_readers(stream: str, readers: Readers) -> Call[Readers]:
+    """`PUT /v1/activity/{stream}/readers`."""
+    return Call(
+        "PUT", f"/v1/{place('activity', stream)}/readers", Readers, msgspec.to_builtins(readers)
+    )
+
+
+def react(stream: str, id: str, kind: str, user: str) -> Call[ActivityWritten]:
+    """`PUT /v1/activity/{stream}/activities/{id}/reactions/{kind}/{user}`."""
+    return Call("PUT", _reaction(stream, id, kind, user), ActivityWritten)
+
+
+def take_back(stream: str, id: str, kind: str, user: str) -> Call[ActivityWritten]:
+    """`DELETE /v1/activity/{stream}/activities/{id}/reactions/{kind}/{user}`."""
+    return Call("DELETE", _reaction(stream, id, kind, user), ActivityWritten)
+
+
+def _reaction(stream: str, id: str, kind: str, user: str) -> str:
+    return f"{_one(stream, id)}/reactions/{place(kind, user)}"
 
 
 def _follow(user: str, stream: str) -> str:

@@ -200,8 +200,11 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
             "The timeline of a user who has not looked for so long (days) is written no more", ge=1
         ),
     ] = 30
+    activity_reactions: Annotated[
+        int, about("Kinds of reactions to one activity: 429 too_many", ge=1, le=1_000)
+    ] = 20
     activity_live: Annotated[
-        int, about("Timelines that one process keeps true for pages: 429 too_many", ge=1)
+        int, about("Timelines and feeds that one process keeps true for pages: 429 too_many", ge=1)
     ] = 20_000
     # Dashboards
     dashboards: Annotated[int, about("Dashboards of one tenant: 429 too_many", ge=1)] = 1_000

@@ -37,6 +37,7 @@ class ActivityRow(Struct, frozen=True):
     foreign_id: str
     body: str
     updated_ms: int
+    reactions: str = ""
 
 
 class PageRow(Struct, frozen=True):
@@ -51,6 +52,7 @@ class PageRow(Struct, frozen=True):
     foreign_id: str
     body: str
     updated_ms: int
+    reactions: str
 
 
 class ChangeRow(Struct, frozen=True):
@@ -69,6 +71,7 @@ class ChangeRow(Struct, frozen=True):
     foreign_id: str
     body: str
     updated_ms: int
+    reactions: str
     items: int
     at_ms: int
 
@@ -130,10 +133,11 @@ class Added(Struct, frozen=True):
     published_ms: int
     items: int
     followers: int
+    reactions: str
 
 
 _OF = "tenant = :tenant AND stream = :stream"
-_SAYS = "id, published_ms, foreign_id, body, updated_ms"
+_SAYS = "id, published_ms, foreign_id, body, updated_ms, reactions"
 _SAME_STREAM = "{0}.tenant = r.tenant AND {0}.stream = r.stream"
 _HEAD = f"JOIN activity_stream h ON {_SAME_STREAM.format('h')}"
 # The literal lets the partial index be used.
@@ -174,13 +178,13 @@ ADD = Procedure(
                   GROUP BY r.tenant, r.stream) AS g
             WHERE activity_stream.tenant = g.tenant AND activity_stream.stream = g.stream"""),
         Sql(f"""INSERT INTO activity_change (tenant, stream, off, mark, prior, event, id, carried, published_ms, foreign_id,
-              body, updated_ms, items, at_ms)
+              body, updated_ms, reactions, items, at_ms)
             SELECT c.tenant, c.stream, c.off, (c.sum_to % {_MODULUS} + {_MODULUS}) % {_MODULUS},
               ((c.sum_to - c.mark) % {_MODULUS} + {_MODULUS}) % {_MODULUS},
               CASE c.is_new WHEN 1 THEN 'added' ELSE 'changed' END, c.id, c.id, c.published_ms, c.foreign_id,
-              c.body, c.at_ms, c.items, c.at_ms
+              c.body, c.at_ms, c.reactions, c.items, c.at_ms
             FROM (SELECT r.tenant, r.stream, r.mark, r.foreign_id, r.body, r.at_ms, {_IS_NEW} AS is_new,
-                    COALESCE(f.id, r.id) AS id, COALESCE(f.published_ms, r.published_ms) AS published_ms, {_OFFSET} AS off,
+                    COALESCE(f.reactions, '') AS reactions, COALESCE(f.id, r.id) AS id, COALESCE(f.published_ms, r.published_ms) AS published_ms, {_OFFSET} AS off,
                     h.items - sum({_IS_NEW}) OVER u + sum({_IS_NEW}) OVER (u ORDER BY r.n) AS items,
                     h.mark - sum(r.mark) OVER u + sum(r.mark) OVER (u ORDER BY r.n) AS sum_to
                   FROM {{rows r}} {_HEAD} {_THERE} {_U}) AS c"""),
@@ -189,7 +193,7 @@ ADD = Procedure(
               MIN(r.at_ms), 12, MIN(r.at_ms)
             FROM {{rows r}} {_HEAD} WHERE h.followers > 0 AND h.followers <= r.most GROUP BY h.tenant, h.stream, h.written"""),
         Sql(
-            f"""SELECT w.n, w.epoch, c.off, c.mark, c.prior, c.event, c.id, c.published_ms, c.items, w.followers
+            f"""SELECT w.n, w.epoch, c.off, c.mark, c.prior, c.event, c.id, c.published_ms, c.items, w.followers, c.reactions
             FROM (SELECT r.n, r.tenant, r.stream, h.epoch, h.followers, {_OFFSET} AS off FROM {{rows r}} {_HEAD} {_U}) AS w
             JOIN activity_change c ON c.tenant = w.tenant AND c.stream = w.stream AND c.off = w.off""",
             Added,
@@ -221,7 +225,7 @@ FIND_FOREIGN = Sql(
 HEAD = Sql(f"SELECT epoch, top, mark, items FROM activity_stream WHERE {_OF}", Head)
 CHANGES = Sql(
     """SELECT h.epoch, h.top, h.mark, c.off, c.mark, c.prior, c.event, c.id, c.carried, c.published_ms, c.foreign_id,
-         c.body, c.updated_ms, c.items, c.at_ms
+         c.body, c.updated_ms, c.reactions, c.items, c.at_ms
        FROM activity_stream h
        LEFT JOIN activity_change c ON c.tenant = h.tenant AND c.stream = h.stream AND c.off > :after
        WHERE h.tenant = :tenant AND h.stream = :stream ORDER BY c.off LIMIT :n""",
@@ -249,9 +253,9 @@ ENTERED = Sql(
 )
 APPEND = Sql(
     """INSERT INTO activity_change (tenant, stream, off, mark, prior, event, id, carried, published_ms, foreign_id, body,
-         updated_ms, items, at_ms)
+         updated_ms, reactions, items, at_ms)
        VALUES (:tenant, :stream, :off, :mark, :prior, :event, :id, :carried, :published_ms, :foreign_id, :body,
-         :updated_ms, :items, :now_ms)"""
+         :updated_ms, :reactions, :items, :now_ms)"""
 )
 # Of what changes no timeline there is nothing to write out.
 RAISE = Sql(

@@ -16,6 +16,7 @@ class Source(Struct, frozen=True):
     """A stream that is followed, and the time of its newest activity up to the one asked about (ms); None: it has none."""
 
     stream: str
+    readers: str
     newest_ms: int | None
 
 
@@ -25,11 +26,20 @@ class ToldRow(Struct, frozen=True):
     floor_ms: int
     read_ms: int
     stream: str | None
+    readers: str
     id: str
     published_ms: int
     foreign_id: str
     body: str
     updated_ms: int
+    reactions: str
+
+
+class Followed(Struct, frozen=True):
+    """A stream that is followed, and who may read it."""
+
+    stream: str
+    readers: str
 
 
 class Behind(Struct, frozen=True):
@@ -100,18 +110,27 @@ _NEWEST = """(SELECT MAX(a.published_ms) FROM activity a
 
 # One look into the key of each stream.
 SOURCES = Sql(
-    f"SELECT f.stream, {_NEWEST} FROM activity_follow f WHERE f.tenant = :tenant AND f.usr = :usr",
+    f"""SELECT f.stream, s.readers, {_NEWEST} FROM activity_follow f
+        JOIN activity_stream s ON s.tenant = f.tenant AND s.stream = f.stream
+        WHERE f.tenant = :tenant AND f.usr = :usr""",
     Source,
 )
+FOLLOWED = Sql(
+    """SELECT f.stream, s.readers FROM activity_follow f
+       JOIN activity_stream s ON s.tenant = f.tenant AND s.stream = f.stream
+       WHERE f.tenant = :tenant AND f.usr = :usr""",
+    Followed,
+)
 BEHIND = Sql(
-    f"""SELECT f.stream, {_NEWEST} FROM activity_stream s
+    f"""SELECT f.stream, s.readers, {_NEWEST} FROM activity_stream s
         JOIN activity_follow f ON f.tenant = s.tenant AND f.stream = s.stream AND f.usr = :usr
         WHERE s.tenant = :tenant AND s.followers > 0 AND s.written < s.top""",
     Source,
 )
 PAGE = Sql(
     f"""SELECT u.floor_ms, u.read_ms, p.* FROM activity_follower u LEFT JOIN (
-          SELECT t.stream, t.id, t.published_ms, a.foreign_id, a.body, a.updated_ms FROM activity_timeline t
+          SELECT t.stream, s.readers, t.id, t.published_ms, a.foreign_id, a.body, a.updated_ms, a.reactions FROM activity_timeline t
+          JOIN activity_stream s ON s.tenant = t.tenant AND s.stream = t.stream
           JOIN activity_follow f ON f.tenant = t.tenant AND f.usr = t.usr AND f.stream = t.stream
           JOIN activity a ON a.tenant = t.tenant AND a.stream = t.stream AND a.published_ms = t.published_ms AND a.id = t.id
           WHERE t.{_OF.replace(" AND ", " AND t.")} AND (t.published_ms, t.id) < (:before_ms, :before_id)

@@ -13,15 +13,18 @@ from hypothesis import strategies as st
 from clarion.auth.principal import Principal
 from clarion.bus import LocalBus
 from clarion.clock import ManualClock, as_datetime
-from clarion.errors import Forbidden, Invalid, TooMany, Unauthenticated
-from clarion.features.activity import Edit, Feeds, NewActivity, live, sees, window
+from clarion.errors import Forbidden, Invalid, NotFound, TooMany, Unauthenticated
+from clarion.features.activity import Edit, Feeds, NewActivity, Readers, Upto, live, sees, window
 from clarion.features.activity.window import state_after
 from clarion.ids import Ids
 from clarion.jobs import Queue
+from clarion.jobs.purging import total
 from clarion.settings import Limits
 from clarion.storage import Store, open_store
 from clarion.topics import Kinds, TopicEngine
 from clarion.topics.arguments import SubscribeArgs
+from clarion.topics.kinds import Topic
+from clarion.topics.publishing import Call, Publish
 from clarion.topics.stream import Position
 from tests.topics.fakes import Socket
 
@@ -38,11 +41,18 @@ class House:
         self.engine = TopicEngine(
             lambda event, data: (event, data), self.kinds, self.bus, limits, clock=self.clock, ids=ids
         )  # fmt: skip
-        queue = Queue(store, self.clock, ids, node="n")
-        self.feeds = Feeds(store, self.bus, self.engine, queue, limits, clock=self.clock, ids=ids)
+        self.queue = Queue(store, self.clock, ids, node="n")
+        self.feeds = Feeds(
+            store, self.bus, self.engine, self.queue, limits, clock=self.clock, ids=ids
+        )
         self.streams, self.timelines = self.feeds.streams, self.feeds.timelines
         for kind in self.feeds.kinds:
             self.kinds.add(kind)
+
+    def forget(self) -> None:
+        """Keep nothing true any more, as after a while in which nobody is subscribed."""
+        for kept in list(self.feeds.live._kept.values()):
+            self.feeds.live._forget(kept)
 
     async def add(self, stream: str, ms: int = 0, **more: Any) -> str:
         given = {"actor": "a", "verb": "v", "object": "o", **more}
@@ -76,9 +86,12 @@ class Page:
         return state_after(self.answer.snapshot, self.heard)
 
     async def fresh(self) -> Any:
-        may_see = sees(self.house.kinds.find("activity"), self.who)
+        if self.answer.topic.startswith("feed:"):
+            stream = self.answer.topic.removeprefix("feed:").rpartition("/")[0]
+            feed = await self.house.feeds.looks.feed("default", stream, self.who.id)
+            return msgspec.to_builtins(feed)
         page = await self.house.timelines.page(
-            "default", self.who.id, limit=window.WINDOW, may_see=may_see
+            "default", self.who.id, limit=window.WINDOW, may_see=sees(self.who)
         )
         return {"items": msgspec.to_builtins(page.items), "more": page.next is not None}
 
@@ -101,6 +114,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[asyncio.Run
     with asyncio.Runner() as runner, pytest.MonkeyPatch.context() as patch:
         patch.setattr(window, "WINDOW", 4)
         patch.setattr("clarion.features.activity.timeline.WINDOW", 4)
+        for name in ("feed.WINDOW", "feed.SPARE"):
+            patch.setattr(f"clarion.features.activity.{name}", 4 if "W" in name else 2)
         patch.setattr(window, "SPARE", 2)
         patch.setattr("clarion.features.activity.timeline.SPARE", 2)
         patch.setattr(live, "READ_PAUSE_S", 0.001)
@@ -124,6 +139,8 @@ steps = st.one_of(
     st.tuples(st.just("remove"), st.integers(0, 9), st.just(0)),
     st.tuples(st.just("follow"), st.integers(0, 3), st.just(0)),
     st.tuples(st.just("unfollow"), st.integers(0, 3), st.just(0)),
+    st.tuples(st.just("react"), st.integers(0, 9), st.integers(0, 3)),
+    st.tuples(st.just("seen"), st.integers(0, 1), st.just(0)),
     st.tuples(st.just("gap"), st.just(0), st.just(0)),
 )
 
@@ -137,20 +154,25 @@ def test_what_was_told_makes_what_is_read(runs: tuple[asyncio.Runner, House], sc
 
 
 async def living(house: House, script: Any) -> None:
+    house.forget()
     n = next(numbers)
     streams = [f"open{n}-0", f"open{n}-1", f"secret{n}", f"open{n}-3"]
     ann = Principal(id=f"ann{n}", topics=GRANT)
     there: list[tuple[str, str]] = []
     for stream in streams[:3]:
         await house.timelines.follow("default", ann.id, stream)
-    page = await house.subscribe(ann)
+    page, feed = await house.subscribe(ann), await house.subscribe(ann, name=f"feed:{streams[0]}")
     for (what, one, other), is_awaited in script:
         match what:
             case "add":
-                there.append((streams[one], await house.add(streams[one], other)))
+                more = {"group": "{day}"} if other % 2 else {}
+                there.append((streams[one], await house.add(streams[one], other, **more)))
             case "edit" if there:
                 stream, id = there[one % len(there)]
                 await house.streams.edit("default", stream, id, Edit(verb=f"v{other}"))
+            case "react" if there:
+                at = there[one % len(there)]
+                await house.feeds.reactions.add("default", *at, "like", f"u{other}")
             case "remove" if there:
                 stream, id = there.pop(one % len(there))
                 await house.streams.remove("default", stream, id)
@@ -158,18 +180,22 @@ async def living(house: House, script: Any) -> None:
                 await house.timelines.follow("default", ann.id, streams[one])
             case "unfollow":
                 await house.timelines.unfollow("default", ann.id, streams[one])
+            case "seen":
+                what_of = "read" if one % 2 else "seen"
+                await house.feeds.looks.mark("default", streams[0], ann.id, what_of, Upto())
             case "gap":
                 house.bus.gap()
         if is_awaited:
             await page.is_true()
+            await feed.is_true()
     await page.is_true()
+    await feed.is_true()
     again = await house.subscribe(ann)
     assert again.answer.snapshot == await again.fresh()
     assert page.state == again.answer.snapshot
-    house.engine.leave(page.socket)
-    house.engine.leave(again.socket)
-    for kept in list(house.feeds.live._kept.values()):
-        house.feeds.live._forget(kept)
+    for each in (page, feed, again):
+        house.engine.leave(each.socket)
+    house.forget()
 
 
 async def coming_back(house: House) -> None:
@@ -255,3 +281,73 @@ def test_what_happens_while_items_are_read_is_told(
     """An activity that the reading has just missed."""
     runner, house = runs
     runner.run(while_reading(house, monkeypatch))
+
+
+async def marking(house: House) -> None:
+    n = next(numbers)
+    stream, ann = f"notes{n}", Principal(id=f"ann{n}")
+    house.forget()
+    id = await house.add(stream, group="{verb}")
+    with pytest.raises(Forbidden):
+        await house.subscribe(ann, name=f"feed:{stream}")
+    await house.streams.set_readers("default", stream, Readers(users=[ann.id]))
+    page = await house.subscribe(ann, name=f"feed:{stream}")
+    key = Principal(id="k", kind="key", scopes=frozenset({"topics:*"}))
+    with pytest.raises(Forbidden):
+        await house.subscribe(key, name=f"feed:{stream}")
+    kind, where = house.kinds.find("feed"), Topic("default", "feed", stream)
+
+    async def say(event: str, data: Any = None) -> None:
+        assert kind.publish is not None
+        await kind.publish(Call(where, ann), Publish(event=event, data=data))
+
+    for event, data, pointer in (
+        ("add", None, "/event"),
+        ("seen", [], "/data"),
+        ("seen", {"upto": 1}, "/data/upto"),
+    ):
+        with pytest.raises(Invalid) as caught:
+            await say(event, data)
+        assert caught.value.faults[0].pointer == pointer
+    with pytest.raises(NotFound):
+        await say("seen", {"upto": "x"})
+    await say("read", {"upto": id})
+    await page.is_true()
+    assert (page.state["unseen"], page.state["unread"]) == (0, 0)
+    granted = Principal(id=ann.id, topics={f"activity:{stream}": ("subscribe",)})
+    other = await house.subscribe(granted, name=f"feed:{stream}")
+    await house.streams.set_readers("default", stream, Readers())
+    await house.engine.recheck()
+    await until(lambda: bool(page.socket.ended))
+    assert not other.socket.ended
+    assert page.socket.ended[0]["reason"] == "revoked"
+
+
+def test_a_feed_is_its_readers_and_its_marks(runs: tuple[asyncio.Runner, House]) -> None:
+    """Whom the stream names no longer loses it; marks rise over the socket; what is none is told where."""
+    runner, house = runs
+    runner.run(marking(house))
+
+
+async def removing(house: House) -> None:
+    n = next(numbers)
+    stream = f"open{n}"
+    ids = [await house.add(stream, ms) for ms in (1, 2)]
+    for id in ids:
+        for user in "abc":
+            await house.feeds.reactions.add("default", stream, id, "like", user)
+    await house.streams.remove("default", stream, ids[0])
+    jobs = [job for job in await house.queue.claim(1_000) if job.kind == "activity.forget"]
+    [job] = [job for job in jobs if job.read()["id"] == ids[0]]
+    await house.feeds.reactions._forget(job)
+    page = await house.feeds.reactions.page("default", stream, ids[1], "like")
+    assert len(page.items) == 3
+    assert await total(house.feeds.reactions.purge()) >= 3
+    page = await house.feeds.reactions.page("default", stream, ids[1], "like")
+    assert page.items == []
+
+
+def test_reactions_go_with_their_activity(runs: tuple[asyncio.Runner, House]) -> None:
+    """In slices, by a job; and those of what has got too old."""
+    runner, house = runs
+    runner.run(removing(house))

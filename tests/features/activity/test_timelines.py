@@ -174,11 +174,11 @@ async def living(house: House, script: Any, limit: int) -> None:
     followed: dict[str, set[str]] = {user: set() for user in users}
 
     async def check(user: str, **more: Any) -> None:
-        may_see = more.get("may_see", lambda stream: True)
+        may_see = more.get("may_see", lambda stream, readers: True)
         expected = [
             (stream, id)
             for _, id, stream in sorted(there, reverse=True)
-            if stream in followed[user] and may_see(stream)
+            if stream in followed[user] and may_see(stream, "")
         ]
         assert await house.all(user, limit, **more) == expected
 
@@ -215,7 +215,7 @@ async def living(house: House, script: Any, limit: int) -> None:
     await house.work()
     for user in users:
         await check(user)
-        await check(user, may_see=lambda stream: stream != streams[0])
+        await check(user, may_see=lambda stream, _: stream != streams[0])
 
 
 async def following(house: House) -> None:

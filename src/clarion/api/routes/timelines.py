@@ -86,9 +86,10 @@ def add(api: Api, timelines: Timelines, topics: Topics, limits: Limits) -> None:
 
         Streams that the caller may not read any longer are left out. What is added meanwhile neither shifts nor repeats anything.
         """
-        may_see = sees(topics.kinds.find("activity"), caller)
         cursor = None if query.cursor is UNSET else query.cursor
-        return await timelines.page(caller.tenant, caller.id, cursor, query.limit, may_see=may_see)
+        return await timelines.page(
+            caller.tenant, caller.id, cursor, query.limit, may_see=sees(caller)
+        )
 
     @api.route(
         "PUT",

@@ -29,6 +29,8 @@ class NewActivity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         target: Where, or for whom.
         data: Whatever else is to be shown.
         foreign_id: Its name in the application: adding it again changes what is there.
+        group: With which others a feed shows it as one, such as `{verb} {object} {day}`: `{verb}`, `{object}`, `{target}`, `{actor}` and `{day}`
+            stand for what it says. Evaluated when it is added; an edit changes nothing.
         published: When it happened, kept to the millisecond; by default now.
     """
 
@@ -38,6 +40,7 @@ class NewActivity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     target: Term | UnsetType = UNSET
     data: dict[str, Any] | UnsetType = UNSET
     foreign_id: ForeignId | UnsetType = UNSET
+    group: Annotated[str, Meta(pattern=_PRINTED, max_length=255)] | UnsetType = UNSET
     published: Time | UnsetType = UNSET
 
 
@@ -58,6 +61,7 @@ class Body(Struct, frozen=True, omit_defaults=True):
     object: str
     target: str | UnsetType = UNSET
     data: dict[str, Any] | UnsetType = UNSET
+    group: str | UnsetType = UNSET
 
 
 class Activity(Struct, frozen=True, kw_only=True):
@@ -71,6 +75,8 @@ class Activity(Struct, frozen=True, kw_only=True):
         target: Where, or for whom.
         data: Whatever else is to be shown.
         foreign_id: Its name in the application.
+        group: With which others a feed shows it as one.
+        reactions: How many users react how: `{"like": 3}`.
         published: When it happened. Streams are ordered by that, then by the ids; newest first.
         updated: When it was added, or changed last.
     """
@@ -82,6 +88,8 @@ class Activity(Struct, frozen=True, kw_only=True):
     target: str | UnsetType = UNSET
     data: dict[str, Any] | UnsetType = UNSET
     foreign_id: str | UnsetType = UNSET
+    group: str | UnsetType = UNSET
+    reactions: dict[str, int] | UnsetType = UNSET
     published: datetime
     updated: datetime
 
@@ -135,10 +143,17 @@ class Stored(Protocol):
     def body(self) -> str: ...  # noqa: D102
     @property
     def updated_ms(self) -> int: ...  # noqa: D102
+    @property
+    def reactions(self) -> str: ...  # noqa: D102
 
 
 # Floats are read by Python: see protocol.jsontext.
 _decode = msgspec.json.Decoder(Body, float_hook=float).decode
+
+
+def counts_of(text: str) -> dict[str, int]:
+    """How many users react how, as it is stored."""
+    return msgspec.json.decode(text, type=dict[str, int]) if text else {}
 
 
 def body_of(text: str) -> Body:
@@ -166,6 +181,8 @@ def _parts(id: str, row: Stored) -> dict[str, Any]:
         "target": body.target,
         "data": body.data,
         "foreign_id": row.foreign_id or UNSET,
+        "group": body.group,
+        "reactions": counts_of(row.reactions) or UNSET,
         "published": as_datetime(row.published_ms),
         "updated": as_datetime(row.updated_ms),
     }

@@ -1,23 +1,25 @@
-"""Activity as a whole: streams, what users follow, timelines written out and seen live; put together for the server."""
+"""Activity as a whole: streams and reactions, what users follow, timelines and feeds; put together for the server."""
 
 from functools import partial
 
 from clarion.bus import Bus
 from clarion.clock import Clock
+from clarion.features.activity.feed import Looks, feed_kind
 from clarion.features.activity.live import Live
 from clarion.features.activity.log import activity_kind
 from clarion.features.activity.news import News
 from clarion.features.activity.publish import publish
+from clarion.features.activity.reactions import Reactions
 from clarion.features.activity.streams import Streams
 from clarion.features.activity.timeline import timeline_kind
 from clarion.features.activity.timelines import Timelines
+from clarion.features.activity.viewing import MayRead
 from clarion.features.activity.writing import Writer
 from clarion.ids import Ids
 from clarion.jobs import Queue, Worker
 from clarion.settings import Limits
 from clarion.storage import Store
 from clarion.topics import TopicEngine
-from clarion.topics.kinds import Kind
 
 
 class Feeds:
@@ -45,22 +47,23 @@ class Feeds:
         ids: Ids,
     ) -> None:
         news = News(bus)
-        self.streams = Streams(
-            store, engine, limits, news=news, woken=queue.notify, clock=clock, ids=ids
-        )
+        self.streams = Streams(store, engine, limits, news=news, queue=queue, clock=clock, ids=ids)
         self.timelines = Timelines(store, queue, news, limits, clock)
         self.writer = Writer(store, self.timelines, limits, clock)
         self.live = Live(store, bus, engine, limits, clock=clock, ids=ids)
-        self._activity = activity_kind(store, partial(publish, self.streams), limits)
-
-    @property
-    def kinds(self) -> list[Kind]:
-        """The kinds `activity` and `timeline`."""
-        return [self._activity, timeline_kind(self.live, self.timelines, self._activity)]
+        self.reactions = Reactions(store, self.streams, limits, clock)
+        self.looks = Looks(store, self.streams, news)
+        may_read = MayRead(store)
+        self.kinds = [
+            activity_kind(store, partial(publish, self.streams), may_read, limits),
+            timeline_kind(self.live, self.timelines),
+            feed_kind(self.live, self.looks, may_read),
+        ]
 
     def start(self, worker: Worker) -> None:
         """Begin to keep timelines true; a worker, before it is started, gets the jobs."""
         self.writer.install(worker)
+        self.reactions.install(worker)
         self.live.start()
 
     async def close(self) -> None:

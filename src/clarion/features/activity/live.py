@@ -52,8 +52,13 @@ class Source(Protocol):
         """The newest."""
         ...
 
-    def item(self, stream: str, row: sql.ActivityRow) -> Item | None:
-        """An activity as an item, the same for all sources of a type; None: the items have to be read."""
+    @property
+    def has_activities(self) -> bool:
+        """Whether each item is an activity, under its id; otherwise items are made of many, and have to be read."""
+        ...
+
+    def item(self, stream: str, row: sql.ActivityRow) -> Item:
+        """An activity as an item."""
         ...
 
     def sees(self, stream: str) -> bool:
@@ -137,7 +142,8 @@ class Live:
         if len(self._kept) >= most:
             limit_exceeded.labels("activity_live").inc()
             raise TooMany(
-                f"this process keeps {most} timelines true (limits.activity_live)", limit=most
+                f"this process keeps {most} timelines and feeds true (limits.activity_live)",
+                limit=most,
             )
         self._kept[topic] = _Kept(topic, source, self._ids)
         if source.user:
@@ -213,7 +219,7 @@ class Live:
         if notice.id:
             of = {"tenant": notice.tenant, "stream": notice.stream, "id": notice.id}
             row = next(iter(await self._store.fetch(sql.FIND, **of)), None)
-        items: dict[type[Source], Item | None] = {}
+        item: Item | None = None  # the same for all
         for n, topic in enumerate(self._concerned(notice)):
             if n % TURN == TURN - 1:
                 await asyncio.sleep(0)
@@ -223,17 +229,17 @@ class Live:
             if kept.reading.locked():
                 kept.missed.append(notice)
                 continue
-            if row is None:
-                if not notice.id or kept.window.knows(notice.id):
+            if row is None or not kept.source.has_activities:
+                if self._may_concern(kept, notice):
                     self._read_again(kept)
                 continue
-            kind = type(kept.source)
-            if kind not in items:
-                items[kind] = kept.source.item(notice.stream, row)
-            if (item := items[kind]) is None:
-                self._read_again(kept)
-            else:
-                self._tell(kept, kept.window.put(item, self._clock.now_ms()))
+            if item is None:
+                item = kept.source.item(notice.stream, row)
+            self._tell(kept, kept.window.put(item, self._clock.now_ms()))
+
+    def _may_concern(self, kept: _Kept, notice: Notice) -> bool:
+        """Whether what is no longer there, or not known by its name, may have been shown."""
+        return not (notice.id and kept.source.has_activities) or kept.window.knows(notice.id)
 
     def _read_all(self) -> None:
         for kept in self._kept.values():

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from clarion.features.activity.activity import activity_of, wire
 from clarion.features.activity.changes import WINDOW, data_of
+from clarion.features.activity.viewing import KIND, MayRead
 from clarion.settings import Limits
 from clarion.storage import Store
 from clarion.storage import activity as sql
@@ -12,7 +13,6 @@ from clarion.topics.kinds import Granted, Kind, Read, Snapshot, Topic
 from clarion.topics.publishing import Call, Publish, Published
 from clarion.topics.stream import Entry, Position
 
-KIND: Final = "activity"
 NOTHING: Final = Position(sql.FIRST_EPOCH, 0, 0)
 """Of a stream that nobody has ever written to: its log is empty, not lost."""
 NEWEST_MS: Final = 2**53 - 1
@@ -20,12 +20,15 @@ NEWEST_MS: Final = 2**53 - 1
 
 
 def activity_kind(
-    store: Store, publish: Callable[[Call, Publish], Awaitable[Published]], limits: Limits
+    store: Store,
+    publish: Callable[[Call, Publish], Awaitable[Published]],
+    may_read: MayRead,
+    limits: Limits,
 ) -> Kind:
-    """The kind `activity`: who may read and write, the token says."""
+    """The kind `activity`: who may write, the token says; who may read, the stream, too."""
     return Kind(
         name=KIND,
-        rights={"subscribe": Granted(), "publish": Granted()},
+        rights={"subscribe": may_read, "publish": Granted()},
         log=ActivityLog(store),
         durability="durable",
         log_size=limits.activity_log_size,

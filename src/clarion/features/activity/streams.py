@@ -4,7 +4,7 @@ Each change is one commit: the activity, and an entry of the stream's log. Subsc
 has the same `foreign_id` changes it; what is so already changes nothing and leaves no trace.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
@@ -12,7 +12,7 @@ from msgspec import UNSET
 
 from clarion.auth import rights
 from clarion.auth.principal import Principal
-from clarion.clock import Clock
+from clarion.clock import Clock, as_datetime
 from clarion.errors import Fault, Forbidden, Invalid, NotFound, TooLarge
 from clarion.features.activity.activity import (
     Activity,
@@ -25,12 +25,16 @@ from clarion.features.activity.activity import (
     body_of,
 )
 from clarion.features.activity.changes import WINDOW, data_of
+from clarion.features.activity.grouping import group_of
 from clarion.features.activity.log import NEWEST_MS, NOTHING, topic_of
 from clarion.features.activity.news import News, Notice
+from clarion.features.activity.viewing import Readers, readers_of
 from clarion.ids import Ids
+from clarion.jobs import Queue
 from clarion.settings import Limits
-from clarion.storage import Store, Tx
+from clarion.storage import Store, Tx, marks
 from clarion.storage import activity as sql
+from clarion.storage.jobs import ENQUEUE
 from clarion.telemetry import limit_exceeded
 from clarion.topics import TopicEngine
 from clarion.topics.kinds import SCOPES
@@ -40,7 +44,9 @@ PAGE: Final = 50  # activities of a page, unless asked otherwise
 PAGE_MAX: Final = 100
 AHEAD_MS: Final = 24 * 3_600_000  # clocks differ, and so do time zones that somebody forgot
 EXPIRED_AT_ONCE: Final = 500  # activities of one transaction
+FORGET_JOB: Final = "activity.forget"  # the reactions to an activity that was removed
 DAY_MS: Final = 24 * 3_600_000
+Decide = Callable[[Tx, sql.ActivityRow], Awaitable[sql.ActivityRow | None]]
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -53,7 +59,7 @@ class Streams:
         limits: `publication_bytes`, `activity_days`, `activity_written_followers`.
         clock: Time of changes.
         news: Tells whoever keeps timelines true.
-        woken: Called when there is a job to do.
+        queue: Takes what is to be done later.
         ids: For ids, and for the marks of the logs.
     """
 
@@ -64,14 +70,14 @@ class Streams:
         limits: Limits,
         *,
         news: News,
-        woken: Callable[[], None],
+        queue: Queue,
         clock: Clock,
         ids: Ids,
     ) -> None:
         self._store = store
         self._engine = engine
         self._news = news
-        self._woken = woken
+        self._queue = queue
         self._limits = limits
         self._clock = clock
         self._ids = ids
@@ -91,9 +97,7 @@ class Streams:
             StorageFull, Unavailable, OutcomeUnknown: Of the store.
         """
         now_ms = self._clock.now_ms()
-        body = self._text(
-            Body(_actor(given, caller), given.verb, given.object, given.target, given.data)
-        )
+        actor = _actor(given, caller)
         published_ms = now_ms if given.published is UNSET else _ms(given.published, now_ms)
         foreign_id = "" if given.foreign_id is UNSET else given.foreign_id
         owner = caller.id if caller is not None and _is_bound(caller) else ""
@@ -101,8 +105,11 @@ class Streams:
             there = await self._store.fetch(
                 sql.FIND_FOREIGN, tenant=tenant, stream=stream, foreign_id=foreign_id, owner=owner
             )
-            if there and there[0].body == body:
-                return await self._same(tenant, stream, there[0])
+            if there:
+                published_ms = there[0].published_ms
+                if self._text(_body(given, actor, published_ms)) == there[0].body:
+                    return await self._same(tenant, stream, there[0])
+        body = self._text(_body(given, actor, published_ms))
         row = sql.Addition(
             tenant,
             stream,
@@ -118,8 +125,10 @@ class Streams:
         )
         added: sql.Added = (await self._store.apply(sql.ADD, [row]))[0]
         if added.followers:
-            self._woken()
-        kept = sql.ActivityRow(added.id, added.published_ms, foreign_id, body, now_ms)
+            self._queue.notify()
+        kept = sql.ActivityRow(
+            added.id, added.published_ms, foreign_id, body, now_ms, added.reactions
+        )
         entry = Entry(
             added.off,
             added.mark,
@@ -141,17 +150,39 @@ class Streams:
             TooLarge: It has more than `limits.publication_bytes` then.
             StorageFull, Unavailable, OutcomeUnknown: Of the store.
         """
-        async with self._store.transaction() as tx:
-            head = await self._lock(tx, tenant, stream)
-            row = await self._owned(tx, tenant, stream, id, caller)
+
+        async def edited(tx: Tx, row: sql.ActivityRow) -> sql.ActivityRow | None:
+            _check_owner(row, caller)
             body = self._text(_edited(body_of(row.body), given))
             if body == row.body:
-                return _unchanged(head, row)
+                return None
             now_ms = self._clock.now_ms()
             await tx.execute(
                 sql.CHANGE, tenant=tenant, stream=stream, id=id, body=body, now_ms=now_ms
             )
-            kept = msgspec.structs.replace(row, body=body, updated_ms=now_ms)
+            return msgspec.structs.replace(row, body=body, updated_ms=now_ms)
+
+        return await self.restate(tenant, stream, id, edited)
+
+    async def restate(self, tenant: str, stream: str, id: str, decide: Decide) -> Written:
+        """Change what is shown of an activity, in one commit with an entry of the log.
+
+        Args:
+            tenant: Whose stream.
+            stream: Its name.
+            id: The activity.
+            decide: Writes the change, and gives the activity as it is then; None: nothing changes.
+
+        Raises:
+            NotFound: There is none.
+            StorageFull, Unavailable, OutcomeUnknown: Of the store.
+        """
+        async with self._store.transaction() as tx:
+            head = await self._lock(tx, tenant, stream)
+            row = await _find(tx, tenant, stream, id)
+            kept = await decide(tx, row)
+            if kept is None:
+                return _unchanged(head, row)
             entry = await self._append(tx, tenant, stream, head, "changed", id, kept, head.items)
         return await self._written(tenant, stream, head.epoch, entry, kept)
 
@@ -170,6 +201,9 @@ class Streams:
             head = await self._lock(tx, tenant, stream)
             row = await self._owned(tx, tenant, stream, id, caller)
             await tx.execute(sql.REMOVE, **of, id=id)
+            if row.reactions:
+                job = self._queue.job(FORGET_JOB, {"stream": stream, "id": id}, tenant=tenant)
+                await tx.apply(ENQUEUE, [job])
             entered = await tx.fetch(
                 sql.ENTERED, **of, last=WINDOW - 1, gone_ms=row.published_ms, gone_id=id
             )
@@ -221,6 +255,22 @@ class Streams:
             NotFound: There is none.
         """
         return activity_of(id, await _find(self._store, tenant, stream, id))
+
+    async def readers(self, tenant: str, stream: str) -> Readers:
+        """Who may read a stream, besides those whose token grants it."""
+        found = await self._store.fetch(marks.READERS, tenant=tenant, stream=stream, usr="")
+        return readers_of(found[0].readers if found else "")
+
+    async def set_readers(self, tenant: str, stream: str, readers: Readers) -> None:
+        """Say who may read a stream. Whoever may no longer loses it: at once on reading, with the next position check where they are subscribed.
+
+        Raises:
+            StorageFull, Unavailable, OutcomeUnknown: Of the store.
+        """
+        text = _encode(readers).decode() if readers != Readers() else ""
+        async with self._store.transaction() as tx:
+            await tx.execute(marks.SET_READERS, tenant=tenant, stream=stream, readers=text)
+        await self._news.tell(Notice(tenant, stream))
 
     # ── housekeeping ──
     async def purge(self) -> AsyncIterator[int]:
@@ -314,6 +364,7 @@ class Streams:
             foreign_id=kept.foreign_id,
             body=kept.body,
             updated_ms=kept.updated_ms,
+            reactions=kept.reactions,
             items=items,
             now_ms=now_ms,
         )
@@ -349,13 +400,22 @@ class _Change(msgspec.Struct, frozen=True):
     foreign_id: str
     body: str
     updated_ms: int
+    reactions: str
     items: int
 
 
 def _data(event: sql.Event, id: str, row: sql.ActivityRow, items: int) -> dict[str, Any]:
     return data_of(
         _Change(
-            event, id, row.id, row.published_ms, row.foreign_id, row.body, row.updated_ms, items
+            event,
+            id,
+            row.id,
+            row.published_ms,
+            row.foreign_id,
+            row.body,
+            row.updated_ms,
+            row.reactions,
+            items,
         )
     )
 
@@ -403,7 +463,15 @@ def _edited(body: Body, given: Edit) -> Body:
         either(given.object, body.object),
         either(given.target, body.target),
         either(given.data, body.data),
+        body.group,
     )
+
+
+def _body(given: NewActivity, actor: str, published_ms: int) -> Body:
+    group = given.group
+    if group is not UNSET:
+        group = group_of(given, actor, as_datetime(published_ms))
+    return Body(actor, given.verb, given.object, given.target, given.data, group)
 
 
 def _ms(published: Any, now_ms: int) -> int:

@@ -14,7 +14,7 @@ from clarion.auth.rights import Self
 from clarion.errors import Fault, Invalid, Unauthenticated, pointer_step
 from clarion.features.activity.activity import told_of
 from clarion.features.activity.live import Live
-from clarion.features.activity.timelines import FOLLOWS_PAGE, Timelines
+from clarion.features.activity.timelines import Timelines
 from clarion.features.activity.viewing import MaySee, sees, view_of
 from clarion.features.activity.window import (
     LOG_AGE_S,
@@ -31,8 +31,8 @@ from clarion.topics.kinds import Kind, Topic
 KIND: Final = "timeline"
 
 
-def timeline_kind(live: Live, timelines: Timelines, activity: Kind) -> Kind:
-    """The kind `timeline`; what is shown is what may be read of the kind `activity`."""
+def timeline_kind(live: Live, timelines: Timelines) -> Kind:
+    """The kind `timeline`."""
 
     async def begin(topic: Topic, principal: Principal | None, params: Mapping[str, Any]) -> Topic:
         for name in params:
@@ -40,7 +40,7 @@ def timeline_kind(live: Live, timelines: Timelines, activity: Kind) -> Kind:
         if principal is None:
             raise Unauthenticated("sign in first")
         meant = Topic(topic.tenant, KIND, f"{topic.name}/{view_of(principal)}")
-        live.keep(meant, _Timeline(timelines, topic.tenant, topic.name, sees(activity, principal)))
+        live.keep(meant, _Timeline(timelines, topic.tenant, topic.name, sees(principal)))
         return meant
 
     return Kind(
@@ -60,24 +60,24 @@ class _Timeline:
         self._timelines = timelines
         self._tenant = tenant
         self.user = user
-        self.sees = may_see
+        self._may_see = may_see
+        self._readers: dict[str, str] = {}
+
+    has_activities = True
+
+    def sees(self, stream: str) -> bool:
+        return self._may_see(stream, self._readers.get(stream, ""))
 
     async def streams(self) -> Sequence[str]:
-        found: list[str] = []
-        more = True
-        while more:
-            after = found[-1] if found else ""
-            page = await self._timelines.follows(self._tenant, self.user, after, FOLLOWS_PAGE)
-            found += (each.stream for each in page.items)
-            more = page.more
-        return found
+        self._readers = await self._timelines.followed(self._tenant, self.user)
+        return list(self._readers)
 
     async def read(self) -> Newest:
         most = WINDOW + SPARE
-        found = await self._timelines.newest(self._tenant, self.user, most, may_see=self.sees)
+        found = await self._timelines.newest(self._tenant, self.user, most, may_see=self._may_see)
         return Newest([_item(each.stream, each) for each in found], {})
 
-    def item(self, stream: str, row: ActivityRow) -> Item | None:
+    def item(self, stream: str, row: ActivityRow) -> Item:
         return _item(stream, row)
 
 

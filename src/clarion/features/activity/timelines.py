@@ -17,7 +17,7 @@ from clarion.features.activity.activity import Told, told_of
 from clarion.features.activity.log import NEWEST_MS
 from clarion.features.activity.news import News, Notice
 from clarion.features.activity.streams import DAY_MS, PAGE, PAGE_MAX, place_of
-from clarion.features.activity.viewing import MaySee
+from clarion.features.activity.viewing import MaySee, everything
 from clarion.jobs import Queue
 from clarion.settings import Limits
 from clarion.storage import Store
@@ -45,6 +45,7 @@ class Found(Struct, frozen=True):
     foreign_id: str
     body: str
     updated_ms: int
+    reactions: str
 
     @property
     def place(self) -> Place:
@@ -166,6 +167,11 @@ class Timelines:
         )
         return FollowPage([_follow(row) for row in found[:limit]], len(found) > limit)
 
+    async def followed(self, tenant: str, user: str) -> dict[str, str]:
+        """All streams that a user follows, and who may read each."""
+        found = await self._store.fetch(written.FOLLOWED, tenant=tenant, usr=user)
+        return {each.stream: each.readers for each in found}
+
     # ── reading ──
     async def page(
         self,
@@ -174,7 +180,7 @@ class Timelines:
         cursor: str | None = None,
         limit: int = PAGE,
         *,
-        may_see: MaySee = lambda stream: True,
+        may_see: MaySee = everything,
     ) -> Timeline:
         """Activities of all streams that a user follows, newest first.
 
@@ -205,7 +211,7 @@ class Timelines:
         user: str,
         most: int,
         before: Place = (NEWEST_MS, ""),
-        may_see: MaySee = lambda stream: True,
+        may_see: MaySee = everything,
     ) -> list[Found]:
         """The newest `most` activities below a place, of all streams."""
         # Before the rows: a stream that is not behind now has all in them.
@@ -227,7 +233,7 @@ class Timelines:
         user: str,
         most: int,
         before: Place = (NEWEST_MS, ""),
-        may_see: MaySee = lambda stream: True,
+        may_see: MaySee = everything,
     ) -> list[Found]:
         """The same from the streams alone, whatever is written out."""
         sources = await self._store.fetch(
@@ -256,11 +262,15 @@ class Timelines:
                 await self._fill(tenant, user)
             is_first = False
             floor_ms = max(floor_ms, some[0].floor_ms)
-            there = [_found(row, row.stream) for row in some if row.stream is not None]
-            found += (each for each in there if may_see(each.stream))
+            there = [
+                (_found(row, row.stream), may_see(row.stream, row.readers))
+                for row in some
+                if row.stream is not None
+            ]
+            found += (each for each, is_seen in there if is_seen)
             if len(there) < most:
                 break
-            before = there[-1].place
+            before = there[-1][0].place
         return floor_ms, found
 
     async def _fill(self, tenant: str, user: str) -> None:
@@ -285,10 +295,10 @@ class Timelines:
         give, nor have those behind it. So at most `most` streams are read, however many are followed (and those that begin in one millisecond).
         """
         found: list[Found] = []
-        for newest_ms, stream in _newest_first(sources):
+        for newest_ms, stream, readers in _newest_first(sources):
             if len(found) >= most and found[-1].published_ms > newest_ms:
                 break
-            if not may_see(stream):
+            if not may_see(stream, readers):
                 continue
             some = await self._store.fetch(
                 rows.BELOW,
@@ -308,8 +318,12 @@ class Timelines:
             raise TooMany(f"{user} follows {count} streams (limits.activity_follows)", limit=most)
 
 
-def _newest_first(sources: Sequence[written.Source]) -> list[tuple[int, str]]:
-    there = [(each.newest_ms, each.stream) for each in sources if each.newest_ms is not None]
+def _newest_first(sources: Sequence[written.Source]) -> list[tuple[int, str, str]]:
+    there = [
+        (each.newest_ms, each.stream, each.readers)
+        for each in sources
+        if each.newest_ms is not None
+    ]
     return sorted(there, reverse=True)
 
 
@@ -327,6 +341,7 @@ def _found(row: rows.ActivityRow | written.ToldRow, stream: str) -> Found:
         row.foreign_id,
         row.body,
         row.updated_ms,
+        row.reactions,
     )
 
 
