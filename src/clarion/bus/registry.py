@@ -84,7 +84,8 @@ class Registry:
         reply = await self._look(self._node)
         if isinstance(reply, bytes):
             raise SettingsError(
-                f"redis_url: processes that run there now have {_OTHER[reply.decode()]}; or give this server a redis_prefix of its own"
+                f"redis_url: processes that run there now have {_OTHER[reply.decode()]}; or give this server a redis_prefix of its own "
+                f"(one that was killed counts for {LEASE_S:.0f} s)"
             )
         return [name.decode() for name in reply]
 
