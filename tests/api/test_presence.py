@@ -205,3 +205,14 @@ async def test_rooms_can_be_open_to_everybody_signed_in(tmp_path: Path) -> None:
         for room, status in (("lobby", 200), ("page:x", 200), ("lobby2", 403), ("page:x:y", 403)):
             answer = await site.http.get(f"/v1/presence/{room}", headers=headers)
             assert answer.status_code == status
+
+
+@pytest.mark.parametrize("kind", ["presence-count", "presence-changes"])
+async def test_nobody_but_the_room_says_how_many_are_there(site: Site, kind: str) -> None:
+    """A back end that may publish anywhere is refused, and the room is as it was."""
+    headers = bearer(await site.key("topics:*"))
+    body = {"event": "set", "key": "users", "data": 99}
+    at = f"/v1/topics/{kind}:lobby"
+    answer = await site.http.post(f"{at}/publications", json=body, headers=headers)
+    assert answer.status_code == 403
+    assert "99" not in (await site.http.get(at, headers=headers)).text

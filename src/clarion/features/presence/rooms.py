@@ -88,8 +88,8 @@ class Rooms:
             **kept,
         )
         watch = {"subscribe": granted}
-        changes = topics.add(CHANGES, "map", rights=watch, keys=1, **kept)
-        count = topics.add(COUNT, "map", rights=watch, keys=1, **kept)
+        changes = topics.add(CHANGES, "map", rights=watch, keys=1, publish=_refuse, **kept)
+        count = topics.add(COUNT, "map", rights=watch, keys=1, publish=_refuse, **kept)
         assert isinstance(self.kind.log, TopicStore)
         self._settings = settings
         self._store = self.kind.log
@@ -186,3 +186,8 @@ def user_of(principal: Principal | None) -> str:
     if principal is None or principal.kind != "user":
         raise Forbidden("only a user can be in a room: an API key is nobody")
     return principal.id
+
+
+async def _refuse(call: Call, _: Publish) -> Published:
+    # The scope of back ends is for every kind: with it one could say how many are in a room.
+    raise Forbidden(f"nobody may publish on topics of kind {call.topic.kind}")
