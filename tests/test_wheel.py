@@ -75,3 +75,17 @@ def test_it_serves_from_an_empty_environment_without_node(installed: Path, tmp_p
         assert server.stop() == 0
     finally:
         server.close()
+
+
+def test_what_is_not_installed_is_named(installed: Path, tmp_path: Path) -> None:
+    """Without the extra for Redis the start is refused in one line that says what to install."""
+    out = subprocess.run(
+        [str(installed), "-m", "clarion", "serve", "--port", "0", "--data-dir", str(tmp_path)],
+        env={**clean_environment(), "CLARION_REDIS_URL": "redis://127.0.0.1:1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert out.returncode == 2
+    assert 'pip install "clarion[redis]"' in out.stderr
+    assert "Traceback" not in out.stderr

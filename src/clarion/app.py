@@ -12,7 +12,7 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlsplit
 
 from clarion.accounts import (
@@ -36,8 +36,6 @@ from clarion.auth import DEFAULT_TENANT, Principal, TokenIssuer, TokenVerifier, 
 from clarion.auth.tenants import FOREIGN, rooms_of_tenant, user_room
 from clarion.bus import Bus, LocalBus
 from clarion.bus.nodes import MISSED, Nodes
-from clarion.bus.redis import RedisClient
-from clarion.bus.redis_bus import RedisBus
 from clarion.bus.registry import Registry, identity
 from clarion.clock import Clock, SystemClock
 from clarion.errors import ClarionError, SettingsError, Unauthenticated, Unavailable
@@ -66,6 +64,9 @@ from clarion.topics.books import channel
 from clarion.topics.publishing import PublishArgs, Published
 from clarion.topics.stores import MemoryStore, SqlStore, TopicStore
 from clarion.topics.stores.redis import RedisStore
+
+if TYPE_CHECKING:
+    from clarion.bus.redis import RedisClient
 
 _log = get_logger(__name__)
 
@@ -259,6 +260,13 @@ class App:
             self.nodes = Nodes(self.node, self.bus, ids=ids)
             self._topic_store = MemoryStore(clock=clock, ids=ids)
             return
+        try:
+            from clarion.bus.redis import RedisClient  # an optional extra
+            from clarion.bus.redis_bus import RedisBus
+        except ImportError as exc:
+            raise SettingsError(
+                'redis_url is set, and what speaks to Redis is not installed: pip install "clarion[redis]"'
+            ) from exc
         prefix = settings.redis_prefix
         redis = RedisClient(settings.redis_url, ids=ids)
         self._closing.push_async_callback(redis.close)
@@ -282,7 +290,7 @@ class App:
             channel=lambda topic: bus.name_of(channel(topic)),
         )
 
-    async def _warn_of_eviction(self, redis: RedisClient) -> None:
+    async def _warn_of_eviction(self, redis: "RedisClient") -> None:
         try:
             evicts = await redis.evicts()
         except ClarionError:  # some who rent it out let nobody ask

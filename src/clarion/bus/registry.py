@@ -5,13 +5,15 @@ one stores the other would never see; so the first that is there says what the s
 """
 
 import hashlib
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
-from clarion.bus.redis import RedisClient
 from clarion.bus.scripts import Part, Script
 from clarion.errors import SettingsError
+
+if TYPE_CHECKING:
+    from clarion.bus.redis import RedisClient  # of an optional extra
 
 LEASE_S: Final = 15.0
 BEAT_S: Final = 5.0  # between two renewals: two may fail
@@ -67,7 +69,7 @@ class Registry:
     """
 
     def __init__(
-        self, redis: RedisClient, node: str, identity: Identity, *, prefix: str = "clarion"
+        self, redis: "RedisClient", node: str, identity: Identity, *, prefix: str = "clarion"
     ) -> None:
         self._redis = redis
         self._node = node

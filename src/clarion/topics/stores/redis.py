@@ -9,12 +9,11 @@ import binascii
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from msgspec import UNSET, Struct
 
-from clarion.bus.redis import RedisClient
 from clarion.bus.scripts import Part, Script
 from clarion.clock import Clock
 from clarion.errors import ClarionError, TooMany, UsageError
@@ -33,6 +32,9 @@ from clarion.topics.stores.base import (
     page_of,
 )
 from clarion.topics.stream import Entry, Position
+
+if TYPE_CHECKING:
+    from clarion.bus.redis import RedisClient  # of an optional extra
 
 _log = get_logger(__name__)
 
@@ -90,7 +92,7 @@ class RedisStore:
 
     def __init__(
         self,
-        redis: RedisClient,
+        redis: "RedisClient",
         *,
         clock: Clock,
         ids: Ids,
