@@ -8,6 +8,11 @@ from hypothesis import settings
 from tests.support.redis_server import RedisServer, make_cluster
 from tests.support.services import Postgres
 
+# No tests by their names: without it an assertion of theirs that fails would not say what it compared.
+pytest.register_assert_rewrite(
+    "tests.realtime.transports.attacks", "tests.conformance.socketio.exchanges"
+)
+
 # A deadline of 200 ms an example, as hypothesis sets it, fails where the machine is busy.
 settings.register_profile("without-deadline", deadline=None)
 settings.load_profile("without-deadline")
