@@ -1,7 +1,7 @@
 """What both clients say of activity."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from clarion.client import activity_calls
 from clarion.client.activity_calls import (
@@ -11,17 +11,11 @@ from clarion.client.activity_calls import (
     Follow,
     Readers,
 )
-from clarion.client.calls import Call
-
-T = TypeVar("T")
+from clarion.client.calling import AsyncCalls, Calls
 
 
-class ActivityCalls:
+class ActivityCalls(Calls):
     """The part of `Client` that speaks of activity."""
-
-    def call(self, call: Call[T]) -> T:
-        """Make any call."""
-        raise NotImplementedError
 
     def add_activity(
         self,
@@ -113,12 +107,8 @@ class ActivityCalls:
         return self.call(activity_calls.take_back(stream, id, kind, user))
 
 
-class AsyncActivityCalls:
+class AsyncActivityCalls(AsyncCalls):
     """The same as coroutines."""
-
-    async def call(self, call: Call[T]) -> T:
-        """Make any call."""
-        raise NotImplementedError
 
     async def add_activity(
         self,

@@ -1,21 +1,15 @@
 """What both clients say of dashboards. What widgets are given is published: `publish("dashboard:sales", "append", {…}, key="orders")`."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from clarion.client import dashboard_calls
-from clarion.client.calls import Call
+from clarion.client.calling import AsyncCalls, Calls
 from clarion.client.dashboard_calls import Dashboard, Points
 
-T = TypeVar("T")
 
-
-class DashboardCalls:
+class DashboardCalls(Calls):
     """The part of `Client` that speaks of dashboards."""
-
-    def call(self, call: Call[T]) -> T:
-        """Make any call."""
-        raise NotImplementedError
 
     def put_dashboard(
         self, id: str, widgets: Sequence[Mapping[str, Any]], *, title: str = "", columns: int = 12
@@ -55,12 +49,8 @@ class DashboardCalls:
         return self.call(dashboard_calls.chart_points(id, widget, resolution, points))
 
 
-class AsyncDashboardCalls:
+class AsyncDashboardCalls(AsyncCalls):
     """The same as coroutines."""
-
-    async def call(self, call: Call[T]) -> T:
-        """Make any call."""
-        raise NotImplementedError
 
     async def put_dashboard(
         self, id: str, widgets: Sequence[Mapping[str, Any]], *, title: str = "", columns: int = 12

@@ -1,21 +1,14 @@
 """What both clients say of presence."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import TypeVar
 
 from clarion.client import presence_calls
-from clarion.client.calls import Call
+from clarion.client.calling import AsyncCalls, Calls
 from clarion.client.presence_calls import Member, MemberPage, UserStatus, Visibility
 
-T = TypeVar("T")
 
-
-class PresenceCalls:
+class PresenceCalls(Calls):
     """The part of `Client` that speaks of presence."""
-
-    def call(self, call: Call[T]) -> T:
-        """Make any call."""
-        raise NotImplementedError
 
     def member_page(self, room: str, *, after: str | None = None, limit: int = 500) -> MemberPage:
         """A page of the users in a room, and how many there are in all."""
@@ -74,12 +67,8 @@ class PresenceCalls:
         return self.call(presence_calls.change_contacts(user, add, remove)).contacts
 
 
-class AsyncPresenceCalls:
+class AsyncPresenceCalls(AsyncCalls):
     """The same as coroutines."""
-
-    async def call(self, call: Call[T]) -> T:
-        """Make any call."""
-        raise NotImplementedError
 
     async def member_page(
         self, room: str, *, after: str | None = None, limit: int = 500

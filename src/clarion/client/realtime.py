@@ -1,20 +1,15 @@
 """What both clients say to sockets: events, rooms, who is there."""
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from clarion.client import calls
-from clarion.client.calls import Call, Emitted, Room, Socket
+from clarion.client.calling import AsyncCalls, Calls
+from clarion.client.calls import Emitted, Room, Socket
 
-T = TypeVar("T")
 
-
-class RealtimeCalls:
+class RealtimeCalls(Calls):
     """The part of `Client` that speaks to sockets."""
-
-    def call(self, call: Call[T]) -> T:
-        """Make any call."""
-        raise NotImplementedError
 
     def emit_to_user(
         self,
@@ -165,12 +160,8 @@ class RealtimeCalls:
         self.call(calls.disconnect_socket(socket, close))
 
 
-class AsyncRealtimeCalls:
+class AsyncRealtimeCalls(AsyncCalls):
     """The same as coroutines."""
-
-    async def call(self, call: Call[T]) -> T:
-        """Make any call."""
-        raise NotImplementedError
 
     async def emit_to_user(
         self,

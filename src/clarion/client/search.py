@@ -1,21 +1,16 @@
 """What both clients say of search."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from clarion.client import search_calls
-from clarion.client.calls import ApiError, Call
+from clarion.client.calling import AsyncCalls, Calls
+from clarion.client.calls import ApiError
 from clarion.client.search_calls import Collection, Document, Results, Written
 
-T = TypeVar("T")
 
-
-class SearchCalls:
+class SearchCalls(Calls):
     """The part of `Client` that speaks of search."""
-
-    def call(self, call: Call[T]) -> T:
-        """Make any call."""
-        raise NotImplementedError
 
     def put_collection(
         self, name: str, fields: Mapping[str, str], facets: Sequence[str] = ()
@@ -99,12 +94,8 @@ class SearchCalls:
         return self.call(search_calls.search(collection, given))
 
 
-class AsyncSearchCalls:
+class AsyncSearchCalls(AsyncCalls):
     """The same as coroutines."""
-
-    async def call(self, call: Call[T]) -> T:
-        """Make any call."""
-        raise NotImplementedError
 
     async def put_collection(
         self, name: str, fields: Mapping[str, str], facets: Sequence[str] = ()

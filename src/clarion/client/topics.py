@@ -1,24 +1,16 @@
 """What both clients say of topics, and of users who are kept out."""
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from clarion.client import topic_calls
-from clarion.client.calls import ApiError, Call
+from clarion.client.calling import AsyncCalls, Calls
+from clarion.client.calls import ApiError
 from clarion.client.topic_calls import Block, Item, Occupancy, Publication, Published, State
 
-T = TypeVar("T")
 
-
-class TopicCalls:
+class TopicCalls(Calls):
     """The part of `Client` that speaks of topics."""
-
-    def call(self, call: Call[T]) -> T:
-        """Make any call."""
-        raise NotImplementedError
-
-    def _key(self, given: str | None) -> str:
-        raise NotImplementedError
 
     def publish(
         self,
@@ -135,15 +127,8 @@ class TopicCalls:
         self.call(topic_calls.unblock(user))
 
 
-class AsyncTopicCalls:
+class AsyncTopicCalls(AsyncCalls):
     """The same as coroutines, and asynchronous iterators."""
-
-    async def call(self, call: Call[T]) -> T:
-        """Make any call."""
-        raise NotImplementedError
-
-    def _key(self, given: str | None) -> str:
-        raise NotImplementedError
 
     async def publish(
         self,

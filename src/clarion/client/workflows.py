@@ -1,24 +1,15 @@
 """What both clients say of workflows."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from clarion.client import workflow_calls
-from clarion.client.calls import Call
+from clarion.client.calling import AsyncCalls, Calls
 from clarion.client.workflow_calls import Cancelled, Recipient, Trigger, Triggered, WorkflowPut
 
-T = TypeVar("T")
 
-
-class WorkflowCalls:
+class WorkflowCalls(Calls):
     """The part of `Client` that speaks of workflows."""
-
-    def call(self, call: Call[T]) -> T:
-        """Make any call."""
-        raise NotImplementedError
-
-    def _key(self, given: str | None) -> str:
-        raise NotImplementedError
 
     def put_workflow(self, definition: Mapping[str, Any], *, dry_run: bool = False) -> WorkflowPut:
         """Keep a workflow as its next version; the same as the current one changes nothing.
@@ -75,15 +66,8 @@ class WorkflowCalls:
         return self.call(workflow_calls.run(id))
 
 
-class AsyncWorkflowCalls:
+class AsyncWorkflowCalls(AsyncCalls):
     """The same as coroutines."""
-
-    async def call(self, call: Call[T]) -> T:
-        """Make any call."""
-        raise NotImplementedError
-
-    def _key(self, given: str | None) -> str:
-        raise NotImplementedError
 
     async def put_workflow(
         self, definition: Mapping[str, Any], *, dry_run: bool = False
