@@ -56,12 +56,7 @@ class ActivityCalls(Calls):
 
     def activities(self, stream: str) -> Iterator[Activity]:
         """All of a stream, newest first, page by page."""
-        cursor: str | None = None
-        while True:
-            found = self.activity_page(stream, cursor=cursor, limit=100)
-            yield from found.items
-            if (cursor := found.next) is None:
-                return
+        return self._each(lambda cursor: activity_calls.page(stream, cursor, 100))
 
     def activity(self, stream: str, id: str) -> Activity:
         """An activity."""
@@ -135,15 +130,9 @@ class AsyncActivityCalls(AsyncCalls):
         """As `ActivityCalls.activity_page`."""
         return await self.call(activity_calls.page(stream, cursor, limit))
 
-    async def activities(self, stream: str) -> AsyncIterator[Activity]:
+    def activities(self, stream: str) -> AsyncIterator[Activity]:
         """As `ActivityCalls.activities`."""
-        cursor: str | None = None
-        while True:
-            found = await self.activity_page(stream, cursor=cursor, limit=100)
-            for each in found.items:
-                yield each
-            if (cursor := found.next) is None:
-                return
+        return self._each(lambda cursor: activity_calls.page(stream, cursor, 100))
 
     async def activity(self, stream: str, id: str) -> Activity:
         """As `ActivityCalls.activity`."""

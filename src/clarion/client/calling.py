@@ -1,11 +1,31 @@
-"""What each part of a client stands on: that a call is made."""
+"""What each part of a client stands on: that a call is made, and that what lies in pages is read."""
 
 from abc import ABC, abstractmethod
-from typing import TypeVar
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Protocol, TypeVar
 
 from clarion.client.calls import Call
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Page(Protocol[T_co]):
+    """Some of many."""
+
+    @property
+    def items(self) -> Sequence[T_co]:
+        """Those."""
+        ...
+
+    @property
+    def next(self) -> str | None:
+        """Where the page behind begins; None: there is none."""
+        ...
+
+
+AskPage = Callable[[str | None], Call[Page[T]]]
+"""Asks for the page that begins at `next` of the one before; None: for the first."""
 
 
 class Calls(ABC):
@@ -23,6 +43,15 @@ class Calls(ABC):
     def _key(self, given: str | None) -> str:
         """Makes the repetition of a call safe: the caller's, else a new one."""
 
+    def _each(self, ask: AskPage[T]) -> Iterator[T]:
+        """What is in all pages; each is read when its first item is wanted."""
+        at: str | None = None
+        while True:
+            page = self.call(ask(at))
+            yield from page.items
+            if (at := page.next) is None:
+                return
+
 
 class AsyncCalls(ABC):
     """The same as coroutines."""
@@ -34,3 +63,13 @@ class AsyncCalls(ABC):
     @abstractmethod
     def _key(self, given: str | None) -> str:
         """As `Calls._key`."""
+
+    async def _each(self, ask: AskPage[T]) -> AsyncIterator[T]:
+        """As `Calls._each`."""
+        at: str | None = None
+        while True:
+            page = await self.call(ask(at))
+            for item in page.items:
+                yield item
+            if (at := page.next) is None:
+                return

@@ -6,7 +6,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 # Statuses after which the same call may succeed: the server had not begun, or the key makes the repetition safe.
 _TRY_AGAIN = frozenset({429, 503})
@@ -108,18 +108,18 @@ class ApiError(Exception):
         super().__init__(f"{self.code}: {self.message}")
 
 
-class Call(msgspec.Struct, Generic[T], frozen=True):
+class Call(msgspec.Struct, Generic[T_co], frozen=True):
     """One request: what to send, and the type of its answer (None: no body)."""
 
     method: str
     path: str
-    answer: type[T]
+    answer: type[T_co]
     body: Mapping[str, Any] | None = None
     headers: Mapping[str, str] = {}
     is_repeatable: bool = True
     """Whether making it twice has one effect: then it is tried again where no answer came."""
 
-    def read(self, status: int, content: bytes) -> T:
+    def read(self, status: int, content: bytes) -> T_co:
         """The answer of the call.
 
         Raises:

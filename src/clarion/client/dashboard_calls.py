@@ -24,6 +24,11 @@ class DashboardPage(msgspec.Struct, frozen=True):
     items: list[Dashboard]
     more: bool
 
+    @property
+    def next(self) -> str | None:
+        """`after` of the page behind; None: there is none."""
+        return self.items[-1].id if self.more else None
+
 
 class Points(msgspec.Struct, frozen=True):
     """Points of a chart in columns: times (ms since 1970), and of each line a number for each of them, or None."""

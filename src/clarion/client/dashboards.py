@@ -30,13 +30,7 @@ class DashboardCalls(Calls):
 
     def dashboards(self) -> Iterator[Dashboard]:
         """All of them, page by page."""
-        after: str | None = None
-        while True:
-            page = self.call(dashboard_calls.dashboards(after))
-            yield from page.items
-            if not page.more:
-                return
-            after = page.items[-1].id
+        return self._each(dashboard_calls.dashboards)
 
     def delete_dashboard(self, id: str) -> None:
         """Remove a dashboard, and what its widgets have."""
@@ -62,16 +56,9 @@ class AsyncDashboardCalls(AsyncCalls):
         """As `DashboardCalls.dashboard`."""
         return await self.call(dashboard_calls.dashboard(id))
 
-    async def dashboards(self) -> AsyncIterator[Dashboard]:
+    def dashboards(self) -> AsyncIterator[Dashboard]:
         """As `DashboardCalls.dashboards`."""
-        after: str | None = None
-        while True:
-            page = await self.call(dashboard_calls.dashboards(after))
-            for each in page.items:
-                yield each
-            if not page.more:
-                return
-            after = page.items[-1].id
+        return self._each(dashboard_calls.dashboards)
 
     async def delete_dashboard(self, id: str) -> None:
         """As `DashboardCalls.delete_dashboard`."""

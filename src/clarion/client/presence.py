@@ -1,6 +1,7 @@
 """What both clients say of presence."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
+from functools import partial
 
 from clarion.client import presence_calls
 from clarion.client.calling import AsyncCalls, Calls
@@ -16,12 +17,7 @@ class PresenceCalls(Calls):
 
     def members(self, room: str) -> Iterator[Member]:
         """The users in a room, in the order of their ids, page by page."""
-        after: str | None = None
-        while True:
-            found = self.member_page(room, after=after)
-            yield from found.items
-            if (after := found.next) is None:
-                return
+        return self._each(lambda after: presence_calls.members(room, after, 500))
 
     def status(
         self, users: Sequence[str], *, viewer: str | None = None, regardless: bool = False
@@ -49,12 +45,7 @@ class PresenceCalls(Calls):
 
     def contacts(self, user: str) -> Iterator[str]:
         """Whom a user knows, in the order of their ids."""
-        after: str | None = None
-        while True:
-            found = self.call(presence_calls.contacts(user, after))
-            yield from found.items
-            if (after := found.next) is None:
-                return
+        return self._each(partial(presence_calls.contacts, user))
 
     def change_contacts(
         self, user: str, *, add: Sequence[str] = (), remove: Sequence[str] = ()
@@ -76,15 +67,9 @@ class AsyncPresenceCalls(AsyncCalls):
         """As `PresenceCalls.member_page`."""
         return await self.call(presence_calls.members(room, after, limit))
 
-    async def members(self, room: str) -> AsyncIterator[Member]:
+    def members(self, room: str) -> AsyncIterator[Member]:
         """As `PresenceCalls.members`."""
-        after: str | None = None
-        while True:
-            found = await self.member_page(room, after=after)
-            for member in found.items:
-                yield member
-            if (after := found.next) is None:
-                return
+        return self._each(lambda after: presence_calls.members(room, after, 500))
 
     async def status(
         self, users: Sequence[str], *, viewer: str | None = None, regardless: bool = False
@@ -104,15 +89,9 @@ class AsyncPresenceCalls(AsyncCalls):
         """As `PresenceCalls.set_visibility`."""
         await self.call(presence_calls.set_visibility(user, visibility))
 
-    async def contacts(self, user: str) -> AsyncIterator[str]:
+    def contacts(self, user: str) -> AsyncIterator[str]:
         """As `PresenceCalls.contacts`."""
-        after: str | None = None
-        while True:
-            found = await self.call(presence_calls.contacts(user, after))
-            for each in found.items:
-                yield each
-            if (after := found.next) is None:
-                return
+        return self._each(partial(presence_calls.contacts, user))
 
     async def change_contacts(
         self, user: str, *, add: Sequence[str] = (), remove: Sequence[str] = ()

@@ -1,6 +1,7 @@
 """What both clients say to sockets: events, rooms, who is there."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from clarion.client import calls
@@ -80,13 +81,8 @@ class RealtimeCalls(Calls):
         namespace: str | None = None,
     ) -> list[Room]:
         """All rooms of a namespace, by name; None: Clarion's own."""
-        found: list[Room] = []
-        cursor: str | None = None
-        while True:
-            page = self.call(calls.list_rooms(namespace, cursor))
-            found += page.items
-            if (cursor := page.next) is None:
-                return found
+        pages = partial(calls.list_rooms, namespace)
+        return list(self._each(pages))
 
     def sockets_of_room(
         self,
@@ -94,13 +90,8 @@ class RealtimeCalls(Calls):
         namespace: str | None = None,
     ) -> list[Socket]:
         """All sockets in a room, of one namespace or of all."""
-        found: list[Socket] = []
-        cursor: str | None = None
-        while True:
-            page = self.call(calls.list_sockets(calls.place("rooms", room), namespace, cursor))
-            found += page.items
-            if (cursor := page.next) is None:
-                return found
+        pages = partial(calls.list_sockets, calls.place("rooms", room), namespace)
+        return list(self._each(pages))
 
     def sockets_of_user(
         self,
@@ -108,13 +99,8 @@ class RealtimeCalls(Calls):
         namespace: str | None = None,
     ) -> list[Socket]:
         """All sockets of a user, of one namespace or of all."""
-        found: list[Socket] = []
-        cursor: str | None = None
-        while True:
-            page = self.call(calls.list_sockets(calls.place("users", user), namespace, cursor))
-            found += page.items
-            if (cursor := page.next) is None:
-                return found
+        pages = partial(calls.list_sockets, calls.place("users", user), namespace)
+        return list(self._each(pages))
 
     def join_room(
         self,
@@ -219,13 +205,8 @@ class AsyncRealtimeCalls(AsyncCalls):
         namespace: str | None = None,
     ) -> list[Room]:
         """As `RealtimeCalls.rooms`."""
-        found: list[Room] = []
-        cursor: str | None = None
-        while True:
-            page = await self.call(calls.list_rooms(namespace, cursor))
-            found += page.items
-            if (cursor := page.next) is None:
-                return found
+        pages = partial(calls.list_rooms, namespace)
+        return [each async for each in self._each(pages)]
 
     async def sockets_of_room(
         self,
@@ -233,15 +214,8 @@ class AsyncRealtimeCalls(AsyncCalls):
         namespace: str | None = None,
     ) -> list[Socket]:
         """As `RealtimeCalls.sockets_of_room`."""
-        found: list[Socket] = []
-        cursor: str | None = None
-        while True:
-            page = await self.call(
-                calls.list_sockets(calls.place("rooms", room), namespace, cursor)
-            )
-            found += page.items
-            if (cursor := page.next) is None:
-                return found
+        pages = partial(calls.list_sockets, calls.place("rooms", room), namespace)
+        return [each async for each in self._each(pages)]
 
     async def sockets_of_user(
         self,
@@ -249,15 +223,8 @@ class AsyncRealtimeCalls(AsyncCalls):
         namespace: str | None = None,
     ) -> list[Socket]:
         """As `RealtimeCalls.sockets_of_user`."""
-        found: list[Socket] = []
-        cursor: str | None = None
-        while True:
-            page = await self.call(
-                calls.list_sockets(calls.place("users", user), namespace, cursor)
-            )
-            found += page.items
-            if (cursor := page.next) is None:
-                return found
+        pages = partial(calls.list_sockets, calls.place("users", user), namespace)
+        return [each async for each in self._each(pages)]
 
     async def join_room(
         self,

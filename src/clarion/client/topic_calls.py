@@ -46,6 +46,23 @@ class State(msgspec.Struct, frozen=True, rename={"durability": "class"}):
     snapshot: Any = None
 
 
+class ItemPage(msgspec.Struct, frozen=True):
+    """A page of a map's state; of what is no map, an empty one."""
+
+    snapshot: Any = None
+
+    @property
+    def items(self) -> list[Item]:
+        """In the order of their keys."""
+        page = self.snapshot if isinstance(self.snapshot, dict) else {}
+        return msgspec.convert(page.get("items", []), list[Item])
+
+    @property
+    def next(self) -> str | None:
+        """`after` of the page behind; None: there is none."""
+        return self.snapshot.get("next") if isinstance(self.snapshot, dict) else None
+
+
 class Publication(msgspec.Struct, frozen=True):
     """One change of a topic; `at` is when (RFC 3339), where the topic knows."""
 
@@ -153,20 +170,14 @@ def publication(
     return {**body, "data": data, "id": id}
 
 
-def state(topic: str, after: str | None) -> Call[State]:
+def state(topic: str) -> Call[State]:
     """`GET /v1/topics/{topic}`."""
-    return Call("GET", f"/v1/{place('topics', topic)}{query(after=after)}", State)
+    return Call("GET", f"/v1/{place('topics', topic)}", State)
 
 
-def next_page(found: State) -> str | None:
-    """Where the next page of a map's state begins; None: this was the last, or it is no map."""
-    return found.snapshot.get("next") if isinstance(found.snapshot, dict) else None
-
-
-def items_of(found: State) -> list[Item]:
-    """The items of a page of a map's state."""
-    page = found.snapshot if isinstance(found.snapshot, dict) else {}
-    return msgspec.convert(page.get("items", []), list[Item])
+def items(topic: str, after: str | None) -> Call[ItemPage]:
+    """`GET /v1/topics/{topic}`, of a map."""
+    return Call("GET", f"/v1/{place('topics', topic)}{query(after=after)}", ItemPage)
 
 
 def publications(

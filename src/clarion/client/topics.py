@@ -1,6 +1,7 @@
 """What both clients say of topics, and of users who are kept out."""
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from clarion.client import topic_calls
@@ -62,16 +63,11 @@ class TopicCalls(Calls):
 
     def state(self, topic: str) -> State:
         """A topic's state and position; of a map the first page, see `items`."""
-        return self.call(topic_calls.state(topic, None))
+        return self.call(topic_calls.state(topic))
 
     def items(self, topic: str) -> Iterator[Item]:
         """All items of a map, in the order of their keys, page by page; each as it is when its page is read."""
-        after: str | None = None
-        while True:
-            page = self.call(topic_calls.state(topic, after))
-            yield from topic_calls.items_of(page)
-            if (after := topic_calls.next_page(page)) is None:
-                return
+        return self._each(partial(topic_calls.items, topic))
 
     def publications(
         self,
@@ -160,17 +156,11 @@ class AsyncTopicCalls(AsyncCalls):
 
     async def state(self, topic: str) -> State:
         """As `TopicCalls.state`."""
-        return await self.call(topic_calls.state(topic, None))
+        return await self.call(topic_calls.state(topic))
 
-    async def items(self, topic: str) -> AsyncIterator[Item]:
+    def items(self, topic: str) -> AsyncIterator[Item]:
         """As `TopicCalls.items`."""
-        after: str | None = None
-        while True:
-            page = await self.call(topic_calls.state(topic, after))
-            for item in topic_calls.items_of(page):
-                yield item
-            if (after := topic_calls.next_page(page)) is None:
-                return
+        return self._each(partial(topic_calls.items, topic))
 
     async def publications(
         self,
