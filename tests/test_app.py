@@ -33,8 +33,7 @@ async def test_a_stop_is_not_taken_back_by_a_look_at_the_store(
             await answer.wait()
 
         monkeypatch.setattr(app.store, "ping", slow)
-        app._not_serving = {}
-        looking = asyncio.get_running_loop().create_task(app._look())
+        looking = asyncio.get_running_loop().create_task(app._probe.look())
         await asked.wait()
         app.stopping()
         answer.set()
@@ -66,7 +65,7 @@ async def test_the_whole_runs_on_a_foreign_server(tmp_path: Path, kind: str) -> 
         assert (await polled.get()).body == b'42["hello"]'
         await wire.hang_up()
     assert not any(each.is_open for each in app.io._sessions.values())
-    assert app._not_serving == {"server": "stopping"}
+    assert app.readiness.reasons == {"server": "stopping"}
 
 
 @pytest.mark.parametrize("at", ["/", "/live"])

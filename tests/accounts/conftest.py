@@ -1,4 +1,4 @@
-"""The floor as app.py would put it together, on each database."""
+"""The floor as the app would put it together, on each database."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -133,28 +133,8 @@ class Site:
             Realtime(), settings.limits, clock=self.clock, ids=self.ids, home="/clarion"
         )
         self.io.of("/clarion")
-        self.app = build_http(
-            settings,
-            authenticator=Authenticator(verifier, self.keys, revocations, self.clock),
-            accounts=self.accounts,
-            keys=self.keys,
-            blocks=self.blocks,
-            notifications=self.notifications,
-            workflows=self.workflows,
-            inbox=self.inbox,
-            topics=self.topics,
-            subscriptions=self.subscriptions,
-            activity=self.activity,
-            search=self.search,
-            presence=self.presence,
-            dashboards=self.dashboards,
-            io=self.io,
-            readiness=lambda: self.readiness,
-            clock=self.clock,
-            ids=self.ids,
-            mounts=mounts,
-            web=web,
-        )
+        self.authenticator = Authenticator(verifier, self.keys, revocations, self.clock)
+        self.app = build_http(self, mounts, web)
         self.http = client(self.app)
 
     @property

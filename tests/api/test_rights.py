@@ -79,27 +79,7 @@ async def callers(tmp_path: Path) -> AsyncIterator[Callers]:
     limits = Limits(api_requests=1_000_000, login_tries=1_000_000)
     # Of users the room is asked: this one is open, tests/api/test_presence.py has the others.
     async with opened(tmp_path, limits=limits, presence=Presence(open=["x"])) as site:
-        yield Callers(site, _walk(site), await _credentials(site))
-
-
-def _walk(site: Site) -> Api:
-    return build_api(
-        accounts=site.accounts,
-        keys=site.keys,
-        blocks=site.blocks,
-        notifications=site.notifications,
-        workflows=site.workflows,
-        inbox=site.inbox,
-        topics=site.topics,
-        subscriptions=site.subscriptions,
-        activity=site.activity,
-        search=site.search,
-        presence=site.presence,
-        dashboards=site.dashboards,
-        io=site.io,
-        readiness=lambda: site.readiness,
-        web=Path("no-web"),
-    )
+        yield Callers(site, build_api(site, Path("no-web")), await _credentials(site))
 
 
 async def _credentials(site: Site) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The HTTP application, put together: all doors, the guard before them, and what surrounds every answer."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -10,9 +10,6 @@ from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clarion import __version__
-from clarion.accounts.accounts import Accounts
-from clarion.accounts.blocks import Blocks
-from clarion.accounts.keys import Keys
 from clarion.api import pages
 from clarion.api.envelope import Doors, Envelope, nothing_here
 from clarion.api.guards import Authenticates, Guard
@@ -37,64 +34,39 @@ from clarion.api.routes import sockets as sockets_doors
 from clarion.api.routes import timelines as timelines_doors
 from clarion.api.routes import topics as topics_doors
 from clarion.api.routes import workflows as workflows_doors
-from clarion.api.routes.health import Readiness
+from clarion.api.services import Services
 from clarion.clock import Clock
-from clarion.features.activity import Feeds
-from clarion.features.dashboard import Dashboards
-from clarion.features.presence import Presence
-from clarion.features.search import Search
 from clarion.ids import Ids
-from clarion.notifications import Inbox, Notifications
-from clarion.notifications.engine import Engine
-from clarion.realtime import Server
 from clarion.realtime.transports.application import leads_to
 from clarion.settings import Settings
 from clarion.telemetry import REGISTRY
-from clarion.topics import Subscriptions, Topics
 
 PREFLIGHT_S = 600  # how long a browser may remember what it was allowed (s)
 
 
-def build_api(
-    *,
-    accounts: Accounts,
-    keys: Keys,
-    blocks: Blocks,
-    notifications: Notifications,
-    workflows: Engine,
-    inbox: Inbox,
-    topics: Topics,
-    subscriptions: Subscriptions,
-    activity: Feeds,
-    search: Search,
-    presence: Presence,
-    dashboards: Dashboards,
-    io: Server,
-    readiness: Callable[[], Readiness],
-    settings: Settings | None = None,
-    web: Path = FOLDER,
-) -> Api:
+def build_api(services: Services, web: Path = FOLDER) -> Api:
     """Every door of the server; what is walked for rights and for the document."""
-    settings = settings or Settings()
+    settings, topics, limits = services.settings, services.topics, services.settings.limits
+    activity, search, io = services.activity, services.search, services.io
     api = Api()
-    auth_doors.add(api, accounts)
-    notifications_doors.add(api, notifications)
-    workflows_doors.add(api, workflows)
-    inbox_doors.add(api, inbox)
+    auth_doors.add(api, services.accounts)
+    notifications_doors.add(api, services.notifications)
+    workflows_doors.add(api, services.workflows)
+    inbox_doors.add(api, services.inbox)
     emit_doors.add(api, io)
     rooms_doors.add(api, io)
     sockets_doors.add(api, io)
-    topics_doors.add(api, topics, subscriptions, settings.limits)
-    activity_doors.add(api, activity.streams, topics, settings.limits)
-    timelines_doors.add(api, activity.timelines, topics, settings.limits)
-    feeds_doors.add(api, activity, topics, settings.limits)
-    search_doors.add(api, search, settings.limits)
+    topics_doors.add(api, topics, services.subscriptions, limits)
+    activity_doors.add(api, activity.streams, topics, limits)
+    timelines_doors.add(api, activity.timelines, topics, limits)
+    feeds_doors.add(api, activity, topics, limits)
+    search_doors.add(api, search, limits)
     search_doors.add_saved(api, search)
-    presence_doors.add(api, presence, topics, settings.limits)
-    dashboards_doors.add(api, dashboards)
-    keys_doors.add(api, keys)
-    blocks_doors.add(api, blocks)
-    health_doors.add(api, readiness, REGISTRY)
+    presence_doors.add(api, services.presence, topics, limits)
+    dashboards_doors.add(api, services.dashboards)
+    keys_doors.add(api, services.keys)
+    blocks_doors.add(api, services.blocks)
+    health_doors.add(api, lambda: services.readiness, REGISTRY)
     url = settings.public_url
     write = functools.cache(lambda: document(api, version=__version__, public_url=url))
     pages.add_docs(api, write)
@@ -106,49 +78,12 @@ def build_api(
 
 
 def build_http(
-    settings: Settings,
-    *,
-    authenticator: Authenticates,
-    accounts: Accounts,
-    keys: Keys,
-    blocks: Blocks,
-    notifications: Notifications,
-    workflows: Engine,
-    inbox: Inbox,
-    topics: Topics,
-    subscriptions: Subscriptions,
-    activity: Feeds,
-    search: Search,
-    presence: Presence,
-    dashboards: Dashboards,
-    io: Server,
-    readiness: Callable[[], Readiness],
-    clock: Clock,
-    ids: Ids,
-    mounts: Mapping[str, ASGIApp] | None = None,
-    web: Path = FOLDER,
+    services: Services, mounts: Mapping[str, ASGIApp] | None = None, web: Path = FOLDER
 ) -> ASGIApp:
     """The ASGI application for everything that is not a WebSocket.
 
     Args:
-        settings: Origins, limits, the public URL.
-        authenticator: Checks credentials.
-        accounts: Accounts and logins.
-        keys: API keys.
-        blocks: Users who may not come in.
-        notifications: Accepts notifications.
-        workflows: How they unfold.
-        inbox: Everybody's inboxes.
-        topics: Topics, published to and read.
-        subscriptions: Counts and ends those of all processes.
-        activity: Streams of activities, and what users follow.
-        search: Collections of documents.
-        presence: Who is where.
-        dashboards: What they show, and what their widgets are given.
-        io: The Socket.IO server whose sockets the API speaks to.
-        readiness: The newest state, without any waiting.
-        clock: For limits and metrics.
-        ids: For ids of requests.
+        services: What the doors lead to; who calls this starts and stops them.
         mounts: Path → an application with rights and CORS of its own, such as the Socket.IO endpoint (`/socket.io/`). One that
             ends with a slash is meant with all below it.
         web: The built front end.
@@ -156,28 +91,16 @@ def build_http(
     Raises:
         UndeclaredRight: A door does not say who may use it, or how often.
 
-    It takes no lifespan events; who calls it starts and stops the services. `guards.as_local(app)` is the same
-    application as the local socket's owner sees it.
+    It takes no lifespan events. `guards.as_local(app)` is the same application as the local socket's owner sees it.
     """
-    api = build_api(
-        accounts=accounts,
-        keys=keys,
-        blocks=blocks,
-        notifications=notifications,
-        workflows=workflows,
-        inbox=inbox,
-        topics=topics,
-        subscriptions=subscriptions,
-        activity=activity,
-        search=search,
-        presence=presence,
-        dashboards=dashboards,
-        io=io,
-        readiness=readiness,
-        settings=settings,
-        web=web,
+    return surround(
+        build_api(services, web),
+        services.settings,
+        services.authenticator,
+        clock=services.clock,
+        ids=services.ids,
+        mounts=mounts,
     )
-    return surround(api, settings, authenticator, clock=clock, ids=ids, mounts=mounts)
 
 
 def surround(

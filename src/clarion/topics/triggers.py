@@ -1,6 +1,6 @@
 """Triggers: what a kind of topic asks for when somebody is to hear of something who may not be looking, such as a document that begins to match.
 
-A kind knows nothing of notifications: `app.py` gives it what does. Whoever hands the same trigger on twice does so under the same key, with which it has its effect once.
+A kind knows nothing of notifications: the app gives it what does. Whoever hands the same trigger on twice does so under the same key, with which it has its effect once.
 """
 
 from collections.abc import Mapping

@@ -1,0 +1,11 @@
+"""The composition root: makes every part, hands each what it needs, starts and stops them in order. There are no globals.
+
+    async with build(settings) as app:      # every part, nothing listens yet
+        await app.serve()                   # until SIGINT or SIGTERM
+
+Stopping goes the other way round: nobody new is let in, clients are told, what was begun is finished, the store closes last.
+"""
+
+from clarion.app.whole import App, Setup, build
+
+__all__ = ["App", "Setup", "build"]

@@ -1,0 +1,377 @@
+"""Every part of a server, made from the ground up, each handed what it needs. Nothing runs yet but what reading needs: the database and Redis."""
+
+import contextlib
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+from urllib.parse import urlsplit
+
+from clarion.accounts import (
+    REVOKED,
+    Accounts,
+    Authenticator,
+    Blocks,
+    Hasher,
+    Keys,
+    KeySet,
+    Opened,
+    Revocations,
+    Secrets,
+    Shared,
+    load_secrets,
+    teller,
+    trusted_issuers,
+)
+from clarion.app.admission import Admission, principal_of
+from clarion.app.processes import alone, over_redis
+from clarion.auth import Principal, TokenIssuer, TokenVerifier, secret_key
+from clarion.auth.tenants import FOREIGN
+from clarion.bus.nodes import MISSED
+from clarion.clock import Clock, SystemClock
+from clarion.errors import SettingsError
+from clarion.features.activity import Feeds
+from clarion.features.dashboard import ALERT_JOB, Dashboards
+from clarion.features.presence import Presence
+from clarion.features.search import Search
+from clarion.features.upstream import DISCONNECT_JOB, Caller, Routes
+from clarion.ids import Ids
+from clarion.jobs import Job, Queue, Worker
+from clarion.jobs.purging import EVERY_S, LONGEST_S, Purger
+from clarion.notifications import Inbox, Notifications, NotifyingTriggers, inbox_kind
+from clarion.notifications.engine import Engine
+from clarion.outbound import Outbound
+from clarion.realtime import Namespace, Server, Socket
+from clarion.realtime.admin import instrument
+from clarion.settings import Settings
+from clarion.storage import open_store
+from clarion.topics import Commands, Kinds, Subscriptions, TopicEngine, Topics
+from clarion.topics.arguments import convert
+from clarion.topics.publishing import PublishArgs, Published
+from clarion.topics.stores import SqlStore
+
+JWKS_BYTES = 64 * 1024
+
+
+class Closes(Protocol):
+    """Has to be closed."""
+
+    async def close(self) -> None:
+        """Release what it holds."""
+
+
+C = TypeVar("C", bound=Closes)
+
+
+class Parts:
+    """What a server is made of.
+
+    Attributes:
+        io: The Socket.IO server; an application adds its handlers here. `/` is its own, `io.home` is Clarion's.
+        notifications: Sends notifications.
+        triggers: Takes what kinds of topics want people to be told of.
+        inbox: Everybody's inbox.
+        workflows: How notifications unfold: channels, workflows, triggers.
+        accounts: Clarion's own logins.
+        keys: API keys.
+        blocks: Users who may not come in.
+        kinds: Kinds of topics, with rows of their own; an application may add its own.
+        topics: Topics: publishing, reading, and kinds that have no rows of their own.
+        activity: Streams of activities, what users follow, and their timelines.
+        subscriptions: Counts and ends subscriptions, on all processes of the server.
+        nodes: The processes that form the server; alone without `redis_url`.
+        search: Collections of documents, and asking for them.
+        presence: Who is where.
+        dashboards: Dashboards, and what their widgets show.
+        worker: Durable jobs.
+        purger: Removes what is too old, once an hour on one process of the server.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock | None, ids: Ids | None) -> None:
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        self.ids = ids or Ids()
+        self.node = self.ids.node()
+        self._closing = contextlib.AsyncExitStack()
+
+    async def _make(self) -> None:
+        settings, clock = self.settings, self.clock
+        data_dir = Path(settings.data_dir)
+        self.store = self._kept(
+            await open_store(
+                url=settings.database_url,
+                data_dir=data_dir,
+                clock=clock,
+                is_alone=not settings.redis_url,
+            )
+        )
+        secrets = self._secrets(data_dir)
+        await self._make_processes(secrets)
+        self.queue = Queue(self.store, clock, self.ids, node=self.node)
+        await self._make_accounts(secrets)
+        self._make_realtime()
+        self._make_notifications()
+        self._make_activity()
+        self._make_search()
+        self._make_presence()
+        self._make_dashboards()
+        self._make_jobs()
+        self._make_upstream()
+
+    def _kept(self, part: C) -> C:
+        """A part that is closed when the app is."""
+        self._closing.push_async_callback(part.close)
+        return part
+
+    def _secrets(self, data_dir: Path) -> Secrets:
+        found, given = load_secrets(data_dir, self.ids), self.settings.auth.token_secret
+        return Secrets(given) if given else found
+
+    async def _make_processes(self, secrets: Secrets) -> None:
+        settings, clock, ids = self.settings, self.clock, self.ids
+        if settings.redis_url:
+            processes = await over_redis(
+                settings,
+                self.store,
+                self.node,
+                secrets.token_secret,
+                self._closing,
+                clock=clock,
+                ids=ids,
+            )
+        else:
+            processes = alone(self.node, clock, ids)
+        self.bus, self.nodes = processes.bus, processes.nodes
+        self._topic_store = processes.topics
+
+    async def _make_accounts(self, secrets: Secrets) -> None:
+        auth, clock, ids = self.settings.auth, self.clock, self.ids
+        outbound = self._kept(Outbound(clock))
+
+        async def fetch(url: str) -> bytes:
+            return (await outbound.request("GET", url, max_bytes=JWKS_BYTES)).body
+
+        own = secret_key(secrets.token_secret)
+        issuers = trusted_issuers(auth, own, fetch, clock)
+        for keys in issuers.values():
+            if isinstance(keys, KeySet):
+                self._kept(keys)
+        self.opened = Opened(clock)
+        revocations = Revocations(
+            self.store, clock, self.opened.revoked, tell=teller(self.nodes.tell)
+        )
+        await revocations.load()
+        self.blocks = Blocks(self.store, revocations, clock)
+        await self.blocks.load()
+        self.keys = Keys(self.store, revocations, clock=clock, ids=ids)
+        self._closing.push_async_callback(self.keys.flush)
+        self._shared = shared = self._kept(Shared(revocations, self.blocks, self.keys, self.opened))
+        self.nodes.on(REVOKED, shared.hear)
+        self.nodes.on(MISSED, shared.look_again)
+        hasher = Hasher(self.settings.limits.hashes_queued, ids)
+        self._closing.callback(hasher.close)
+        self.accounts = Accounts(
+            self.store,
+            auth,
+            TokenIssuer(own, audience=auth.audience, life_s=auth.access_token_s),
+            hasher,
+            revocations,
+            clock=clock,
+            ids=ids,
+        )
+        verifier = TokenVerifier(issuers, audience=auth.audience, leeway_s=auth.leeway_s)
+        self.authenticator = Authenticator(verifier, self.keys, revocations, clock)
+        self._revocations = revocations
+        self._admission = Admission(
+            self.authenticator,
+            self.opened,
+            auth.open_namespaces,
+            lambda socket: self.engine.leave(socket),  # noqa: PLW0108  it is made later
+        )
+
+    def _make_realtime(self) -> None:
+        settings = self.settings
+        self.io = Server(
+            settings.realtime,
+            settings.limits,
+            clock=self.clock,
+            ids=self.ids,
+            allowed_origins=[*settings.allowed_origins, *filter(None, [settings.public_url])],
+            trusted_proxies=settings.trusted_proxies,
+            home=settings.realtime.namespace,
+            new_namespace=self._guard,
+        )
+        self._make_admin()
+
+    def _guard(self, namespace: Namespace) -> None:
+        """No namespace is without, but the admin page's, which has a password of its own."""
+        admin = self.settings.admin_ui
+        if not (admin.password and namespace.name == admin.namespace):
+            self._admission.guard(namespace)
+
+    def _make_admin(self) -> None:
+        admin = self.settings.admin_ui
+        if not admin.password:
+            return
+        instrument(self.io, admin, clock=self.clock, ids=self.ids)
+
+        @self.io.of(admin.namespace).use
+        def of_no_tenant(page: Socket) -> None:
+            # The HTTP API reaches sockets of the caller's tenant, and no page of the operators.
+            page.principal = Principal(id=admin.username, tenant="", kind="system")
+            page.starts_in = (FOREIGN,)
+
+    def _make_notifications(self) -> None:
+        limits, clock, ids = self.settings.limits, self.clock, self.ids
+        self.kinds = Kinds()
+        self.kinds.add(inbox_kind(self.store))
+        home = self.io.of(self.io.home)
+        self.engine = TopicEngine(home.prepare, self.kinds, self.bus, limits, clock=clock, ids=ids)
+        durable = self._kept(SqlStore(self.store, clock=clock, ids=ids))
+        self.topics = Topics(
+            self.engine, self.kinds, self._topic_store, limits, clock=clock, durable=durable
+        )
+        self.subscriptions = Subscriptions(self.engine, self.nodes)
+        self.inbox = Inbox(self.store, self.engine, clock=clock, ids=ids)
+        self.notifications = Notifications(self.store, self.inbox, limits, clock=clock, ids=ids)
+        self.triggers = NotifyingTriggers(self.notifications)
+        self.commands = Commands(
+            self.engine,
+            self.topics,
+            principal_of,
+            limits,
+            clock=clock,
+            authenticate=self.authenticator.authenticate,
+        )
+        self.commands.install(home)
+
+    def _make_activity(self) -> None:
+        self.activity = self._kept(
+            Feeds(
+                self.store,
+                self.bus,
+                self.engine,
+                self.queue,
+                self.settings.limits,
+                clock=self.clock,
+                ids=self.ids,
+            )
+        )
+        for kind in self.activity.kinds:
+            self.kinds.add(kind)
+
+    def _make_dashboards(self) -> None:
+        settings = self.settings
+        networks = settings.dashboards.source_networks
+        try:
+            outbound = self._kept(
+                Outbound(
+                    self.clock,
+                    allow_private=networks,
+                    allow_http=bool(networks),
+                    ports=settings.dashboards.source_ports or None,
+                )
+            )
+        except ValueError as exc:
+            raise SettingsError(f"dashboards.source_networks: {exc}") from exc
+        self.dashboards = Dashboards(
+            self.store,
+            self.topics,
+            self.engine,
+            settings.dashboards,
+            settings.limits,
+            triggers=self.triggers,
+            queue=self.queue,
+            outbound=outbound,
+            node=self.node,
+            clock=self.clock,
+            ids=self.ids,
+        )
+
+    def _make_search(self) -> None:
+        self.search = self._kept(
+            Search(
+                self.store,
+                self.bus,
+                self.engine,
+                self.settings.limits,
+                clock=self.clock,
+                ids=self.ids,
+                triggers=self.triggers,
+            )
+        )
+        self.kinds.add(self.search.live.kind)
+
+    def _make_presence(self) -> None:
+        self.presence = Presence(
+            self.store,
+            self.bus,
+            self.topics,
+            self.engine,
+            self.settings.presence,
+            node=self.node,
+            clock=self.clock,
+            ids=self.ids,
+            # Rooms in Redis outlive this process.
+            folder=None if self.settings.redis_url else Path(self.settings.data_dir),
+            window_s=self.settings.limits.drain_s,
+        )
+        home = self.io.of(self.io.home)
+        home.on("connection", lambda socket: self.presence.connected(socket, principal_of(socket)))
+        home.handle("disconnect", lambda socket, _: self.presence.disconnected(socket))
+
+    def _make_upstream(self) -> None:
+        settings = self.settings.upstream
+        if not settings.url:
+            return
+        # The operator's own endpoint: it may be on this machine or a private network, where strangers' URLs must not lead.
+        url = urlsplit(settings.url)
+        port = url.port or (443 if url.scheme == "https" else 80)
+        outbound = self._kept(
+            Outbound(self.clock, allow_private=("0.0.0.0/0", "::/0"), allow_http=True, ports=[port])
+        )
+        caller = self._kept(Caller(settings, outbound, clock=self.clock, ids=self.ids))
+
+        async def publish(whose: Principal, given: dict[str, Any]) -> Published:
+            args = convert((given,), PublishArgs)
+            return await self.topics.of(args.topic, whose.tenant).give(args)
+
+        routes = self._kept(Routes(settings, caller, publish, self.io, self.queue))
+        self.worker.handle(DISCONNECT_JOB, routes.tell_again)
+        routes.install()
+        routes.install_topics(self.topics)
+
+    def _make_jobs(self) -> None:
+        self.worker = Worker(self.queue, self.clock, self.ids)
+        outbound = self._kept(Outbound(self.clock))
+        self.workflows = Engine(
+            self.store,
+            self.inbox,
+            self.queue,
+            self.settings.limits,
+            outbound,
+            clock=self.clock,
+            ids=self.ids,
+            node=self.node,
+        )
+        self.workflows.install(self.worker)
+        self.worker.handle(ALERT_JOB, self.dashboards.alert)
+
+        self.purger = purger = Purger(self.clock)
+        purger.add("logins", self.accounts.purge)
+        purger.add("blocks", self.blocks.purge)
+        purger.add("idempotency keys", self.notifications.forget_keys)
+        purger.add("inbox logs", self.inbox.trim)
+        purger.add("activities", self.activity.streams.purge)
+        purger.add("activity logs", self.activity.streams.trim)
+        purger.add("reactions", self.activity.reactions.purge)
+        purger.add("timelines", self.activity.writer.forget_away)
+        purger.add("leases", self.dashboards.purge)
+        purger.add("search collections", self.search.purge)
+        purger.add("search logs", self.search.trim)
+        purger.add("last seen", self.presence.purge)
+
+        async def purge(_: Job) -> None:
+            await self.keys.flush()
+            self._revocations.forget_past()
+            await purger.run()
+
+        self.worker.every(EVERY_S, "purge", purge, timeout_s=LONGEST_S)

@@ -1,0 +1,106 @@
+"""What this process shares with the others of its server: a bus, who they are, and the logs of topics. Alone without `redis_url`."""
+
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from clarion.bus import Bus, LocalBus
+from clarion.bus.nodes import Nodes
+from clarion.bus.registry import Registry, identity
+from clarion.clock import Clock
+from clarion.errors import ClarionError, SettingsError, Unavailable
+from clarion.ids import Ids
+from clarion.settings import Settings
+from clarion.storage import Store
+from clarion.storage.server import name_of
+from clarion.telemetry import get_logger
+from clarion.topics.books import channel
+from clarion.topics.stores import MemoryStore, TopicStore
+from clarion.topics.stores.redis import RedisStore
+
+if TYPE_CHECKING:
+    from clarion.bus.redis import RedisClient
+
+_log = get_logger(__name__)
+
+
+class Processes(Struct, frozen=True):
+    """How processes hear of each other, and what they keep together."""
+
+    bus: Bus
+    nodes: Nodes
+    topics: TopicStore
+
+
+def alone(node: str, clock: Clock, ids: Ids) -> Processes:
+    """One process: everything is in its memory."""
+    bus = LocalBus()
+    return Processes(bus, Nodes(node, bus, ids=ids), MemoryStore(clock=clock, ids=ids))
+
+
+async def over_redis(
+    settings: Settings,
+    store: Store,
+    node: str,
+    token_secret: str,
+    closing: AsyncExitStack,
+    *,
+    clock: Clock,
+    ids: Ids,
+) -> Processes:
+    """One of several.
+
+    Args:
+        settings: Where Redis is, and what its keys begin with.
+        store: The database, which all of them share.
+        node: This process.
+        token_secret: What all of them must sign with.
+        closing: Closes the connections.
+        clock: Of positions' marks.
+        ids: Of connections and epochs.
+
+    Raises:
+        SettingsError: What speaks to Redis is not installed.
+        Unavailable: Redis does not answer.
+    """
+    try:
+        from clarion.bus.redis import RedisClient  # an optional extra
+        from clarion.bus.redis_bus import RedisBus
+    except ImportError as exc:
+        raise SettingsError(
+            'redis_url is set, and what speaks to Redis is not installed: pip install "clarion[redis]"'
+        ) from exc
+    prefix = settings.redis_prefix
+    redis = RedisClient(settings.redis_url, ids=ids)
+    closing.push_async_callback(redis.close)
+    bus = RedisBus(settings.redis_url, ids=ids, prefix=prefix)
+    closing.push_async_callback(bus.close)
+    try:
+        await bus.start()
+    except Unavailable as exc:
+        raise Unavailable(f"redis_url: {exc.message}") from exc
+    await _warn_of_eviction(redis)
+    # Where the application has its own login, nothing is signed here.
+    signs = "" if settings.auth.is_external else token_secret
+    database = await name_of(store, ids.token(12))
+    registry = Registry(redis, node, identity(database, signs), prefix=prefix)
+    topics = RedisStore(
+        redis,
+        clock=clock,
+        ids=ids,
+        prefix=prefix,
+        channel=lambda topic: bus.name_of(channel(topic)),
+    )
+    return Processes(bus, Nodes(node, bus, ids=ids, registry=registry), topics)
+
+
+async def _warn_of_eviction(redis: "RedisClient") -> None:
+    try:
+        evicts = await redis.evicts()
+    except ClarionError:  # some who rent it out let nobody ask
+        return
+    if evicts:
+        _log.warning(
+            "Redis evicts keys when it is full: topics would be torn; set maxmemory-policy noeviction"
+        )

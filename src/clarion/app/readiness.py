@@ -1,0 +1,49 @@
+"""Whether this process can serve: looked at every two seconds, so that whoever asks waits for nothing and loads nothing."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from clarion.api import Readiness
+from clarion.errors import ClarionError
+
+PROBE_S = 2.0  # between two looks at whether the store answers
+
+
+class Probe:
+    """Looks at the store, and knows whether the server begins or stops.
+
+    Args:
+        ping: Asks the store.
+    """
+
+    def __init__(self, ping: Callable[[], Awaitable[None]]) -> None:
+        self._ping = ping
+        self._not_serving = {"server": "starting"}
+        self.now = Readiness(False, self._not_serving)
+
+    def started(self) -> None:
+        """Everything is there: from the next look on the store decides."""
+        self._not_serving = {}
+
+    def stopping(self) -> None:
+        """Not ready from now on, whatever the store says."""
+        self._not_serving = {"server": "stopping"}
+        self.now = Readiness(False, self._not_serving)
+
+    async def run(self) -> None:
+        """Look again and again."""
+        while True:
+            await self.look()
+            await asyncio.sleep(PROBE_S)
+
+    async def look(self) -> None:
+        """Ask the store."""
+        store: dict[str, str] = {}
+        try:
+            async with asyncio.timeout(PROBE_S):
+                await self._ping()
+        except (ClarionError, TimeoutError) as exc:
+            store = {"store": str(exc) or "no answer"}
+        # Only now: a stop that began while the store was asked must not be taken back.
+        reasons = self._not_serving | store
+        self.now = Readiness(not reasons, reasons)

@@ -1,0 +1,174 @@
+"""An app: opens its parts, serves, and closes them."""
+
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from clarion.api import Readiness, as_local, build_http
+from clarion.app.asgi import Asgi
+from clarion.app.parts import Parts
+from clarion.app.readiness import Probe
+from clarion.clock import Clock
+from clarion.ids import Ids
+from clarion.realtime.transports import HttpServer, settle_memory
+from clarion.settings import Settings
+from clarion.telemetry import get_logger, spawn
+
+_log = get_logger(__name__)
+
+Setup = Callable[["App"], object]
+"""An application's own part: called with the app before anything listens."""
+
+
+class App(Parts):
+    """A server with all its parts, which are its attributes.
+
+    Attributes:
+        asgi: The whole as an ASGI application, for any ASGI server: API, pages, and sessions on both transports. Its lifespan opens the
+            app and closes it. Mounted in another application it gets none: enter the app in that one's lifespan.
+        local: The HTTP side for the operator of this machine: every right, no credential.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        setup: Setup | None = None,
+        *,
+        clock: Clock | None = None,
+        ids: Ids | None = None,
+    ) -> None:
+        """Make an app; nothing is opened before it is entered (`async with`)."""
+        super().__init__(settings, clock, ids)
+        self._setup = setup
+        self._probe = Probe(lambda: self.store.ping())  # noqa: PLW0108  it is made later
+        self.asgi: Final = Asgi(self)
+
+    async def __aenter__(self) -> Self:
+        """Open and start every part.
+
+        Raises:
+            SettingsError: Something about the settings, the data folder or the application's setup is wrong.
+            Unavailable: The database or Redis cannot be reached.
+        """
+        try:
+            await self._make()
+            if self._setup is not None:
+                outcome = self._setup(self)
+                if isinstance(outcome, Awaitable):
+                    await outcome
+            self._make_http()
+            await self._start()
+        except BaseException:
+            await self._closing.aclose()
+            raise
+        self._probe.started()
+        await self._probe.look()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop every part, in the opposite order."""
+        await self._closing.aclose()
+
+    async def serve(
+        self,
+        sockets: Sequence[socket.socket] | None = None,
+        *,
+        on_started: Callable[[int], object] = lambda _: None,
+    ) -> None:
+        """Listen until SIGINT or SIGTERM, then stop in order.
+
+        Args:
+            sockets: Already listening; None: listen on `settings.host` and `settings.port`.
+            on_started: Called with the port once requests are answered.
+
+        Raises:
+            SettingsError: The address or the port cannot be had.
+        """
+        settings = self.settings
+        server = HttpServer(
+            self.http,
+            limits=settings.limits,
+            clock=self.clock,
+            endpoints=self.io.endpoints,
+            host=settings.host,
+            port=settings.port,
+            sockets=sockets,
+            uds=Path(settings.data_dir) / "clarion.sock",
+            trusted_proxies=settings.trusted_proxies,
+            on_stopping=self.stopping,
+        )
+
+        files = self.io.client_files
+        if files is not None and not files.are_there:
+            _log.warning("/socket.io/socket.io.js is not in this build: run `make build`")
+
+        async def begin() -> None:
+            await server.started.wait()
+            settle_memory()
+            on_started(server.port)
+
+        beginning = spawn(begin(), name="http server: started")
+        try:
+            await server.serve()
+        finally:
+            beginning.cancel()
+
+    def _make_http(self) -> None:
+        # Raw endpoints are WebSockets alone.
+        mounts = {
+            path: self.io.asgi
+            for path, admit in self.io.endpoints.items()
+            if admit == self.io.admit
+        }
+        self.http = build_http(self, mounts)
+        self.local = as_local(self.http)
+
+    async def _start(self) -> None:
+        at_close = self._closing.push_async_callback
+        await self.nodes.start()
+        at_close(self.nodes.close)
+        if self.settings.redis_url:  # what was told before this process could hear
+            self._shared.look_again(None)
+        self.opened.start()
+        at_close(self.opened.close)
+        self.engine.start()
+        at_close(self.engine.close)
+        self.topics.start()
+        self.search.start()
+        at_close(self.topics.close)
+        await self.presence.start()
+        at_close(self.presence.close)
+        self.dashboards.start()
+        at_close(self.dashboards.close)
+        at_close(self.commands.close)
+        self.activity.start(self.worker)
+        await self.worker.start()
+        self.workflows.start()
+        at_close(self.workflows.close)
+        at_close(self.worker.close)
+        probing = spawn(self._probe.run(), name="readiness")
+        self._closing.callback(probing.cancel)
+        at_close(self.io.close)
+
+    @property
+    def readiness(self) -> Readiness:
+        """Whether it can serve, and what keeps it: the newest state, without any waiting."""
+        return self._probe.now
+
+    def stopping(self) -> None:
+        """Nobody new is let in from now on, and balancers are told."""
+        self._probe.stopping()
+        self.presence.freeze()
+        self.io.stop()
+
+
+def build(settings: Settings, setup: Setup | None = None) -> App:
+    """Make an app from settings; `setup(app)` adds the application's own part. Open it with `async with`."""
+    return App(settings, setup)
