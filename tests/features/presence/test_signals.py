@@ -111,6 +111,19 @@ async def test_a_lock_is_had_by_one(node: Node) -> None:
     ben.disconnect()
 
 
+async def test_who_has_lost_a_lock_does_not_prolong_that_of_the_next(node: Node) -> None:
+    """Who slept for longer than its time and says it again as if it were theirs is told who has it; nothing is put off."""
+    watcher, ann, ben = await watch(node), node.connect("ann"), node.connect("ben")
+    await say(ann, "lock", key="a1")
+    await later(node, 30)
+    await say(ben, "lock", key="a1")
+    await later(node, 20)
+    assert (await refused(ann, "lock", key="a1"))["current"]["data"] == {"user": "ben"}
+    watcher.heard()
+    await later(node, 10)
+    assert watcher.heard() == [("remove", "lock:a1")]
+
+
 async def test_of_many_who_want_a_lock_at_once_one_has_it() -> None:
     """On whatever node they are."""
     async with nodes("aaaa", "bbbb", signals_tick_s=0) as both:

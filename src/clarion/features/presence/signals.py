@@ -176,14 +176,13 @@ class Signals:
 
     async def _repeat(self, call: Call, held: Held, ttl_s: float) -> Published | None:
         """Put off an item's end; None: it is somebody else's, or gone."""
-        until_ms = self._clock.now_ms() + int(ttl_s * 1000)
-        await self._store.renew(call.topic, [held.key], until_ms)
         (item,) = await self._store.get(call.topic, [held.key])
         # Another connection of the user may type as well: that is the same.
         is_ours = item is not None and (
             item.offset == held.offset or not held.key.startswith("lock:")
         )
-        if not is_ours:
+        until_ms = self._clock.now_ms() + int(ttl_s * 1000)
+        if not is_ours or not await self._store.renew(call.topic, [held.key], until_ms):
             return None
         (at,) = await self._store.top([call.topic])
         return Published(
