@@ -95,6 +95,24 @@ async def test_nodes_agree_about_users_and_a_dead_one_leaves_no_ghost() -> None:
         assert (died or "") <= (found[1].last_seen or "") < (found[0].last_seen or "")
 
 
+async def test_who_came_back_from_a_dead_node_was_seen_there_and_not_before() -> None:
+    """They have left another node since, which is not forgotten when the dead one is cleaned up."""
+    async with nodes("aaaa", "bbbb") as (one, two):
+        two.connect("ann")
+        await two.tick()
+        await one.beat(5)
+        ann = one.connect("ann")
+        await ann.say("enter")
+        ann.disconnect()
+        left = await status(one)
+        assert left.status == "online"
+        for _ in range(6):
+            await one.beat(5)
+        assert await status(one) == UserStatus(
+            "ann", "offline", last_active=left.last_active, last_seen=left.last_seen
+        )
+
+
 async def test_users_of_tenants_are_other_users() -> None:
     async with nodes() as (node,):
         node.connect(Principal(id="ann", tenant="acme"))

@@ -56,8 +56,14 @@ class Seen:
 
     def left(self, tenant: str, user: str, active_ms: int, ago_ms: int = 0) -> None:
         """A user has lost a connection now, or some time ago."""
-        at_ms = self._clock.now_ms() - ago_ms
-        self._gone[tenant, user] = sql.Seen(tenant, user, at_ms, active_ms)
+        self._note(sql.Seen(tenant, user, self._clock.now_ms() - ago_ms, active_ms))
+
+    def _note(self, left: sql.Seen) -> None:
+        """Of several times the latest counts, as in the database: who is told of late may have been here since."""
+        key = left.tenant, left.id
+        known = self._gone.get(key, left)
+        seen_ms = max(known.seen_ms, left.seen_ms)
+        self._gone[key] = sql.Seen(*key, seen_ms, max(known.active_ms, left.active_ms))
 
     async def find(self, tenant: str, users: Sequence[str]) -> list[tuple[Times, int | None]]:
         """Times of users, and what they have chosen (see `People.chosen`), in their order.
@@ -92,7 +98,8 @@ class Seen:
             try:
                 await self._store.apply(sql.SEE, rows[at : at + SLICE])
             except BaseException:
-                self._gone = gone | self._gone
+                for each in gone.values():
+                    self._note(each)
                 raise
 
     async def flush_forever(self) -> None:
