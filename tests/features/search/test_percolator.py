@@ -1,5 +1,6 @@
 """Standing queries: the ones that a document matches are found, all and no others, without comparing them all."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -40,14 +41,14 @@ def test_the_queries_that_match_are_found_all_and_no_others(
     for each in given:
         document = prepare("d", each, FIELDS)
         wanted = {name for name, query in standing.items() if compile_query(query)(document)}
-        assert set(percolator.matching(document)) == wanted
+        assert set(asyncio.run(percolator.matching(document))) == wanted
         assert all(percolator.matches(name, document) == (name in wanted) for name in standing)
     for name in list(standing):
         percolator.remove(name)
     assert percolator.candidates(prepare("d", given[0], FIELDS)) == {}
 
 
-def test_only_queries_that_may_match_are_compared() -> None:
+async def test_only_queries_that_may_match_are_compared() -> None:
     """Filed under the rarest thing that each requires: a common value is no burden to those who also ask for something rare."""
     percolator = Percolator()
     for number in range(1_000):
@@ -58,7 +59,7 @@ def test_only_queries_that_may_match_are_compared() -> None:
     assert sorted(percolator.candidates(document)) == [
         "range 498", "range 499", "range 500", "word 7",
     ]  # fmt: skip
-    assert sorted(percolator.matching(document)) == ["range 499", "range 500"]
+    assert sorted(await percolator.matching(document)) == ["range 499", "range 500"]
 
 
 def test_so_many_queries_may_ask_for_nothing_in_particular() -> None:

@@ -1,6 +1,7 @@
 """Saved searches: each document that begins to match is handed on, at least once, whatever happens meanwhile."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,8 @@ from typing import Any
 import pytest
 
 from clarion.errors import Invalid, NotFound, TooMany, Unavailable
-from clarion.features.search import Content, SaveSearch, saved, watching
+from clarion.features.search import Content, SaveSearch, document, saved, watching
+from clarion.telemetry import spawn
 from tests.features.search.test_live import Site, opened
 
 TRIGGER = {"title": "Red!"}
@@ -159,3 +161,30 @@ async def test_a_bug_in_handing_on_ends_nothing(
     site.triggers.refuses = None
     assert await handed(site, 1) == [("red", "a")]
     assert "saved searches wait" in caplog.text
+
+
+async def test_others_have_a_turn_between_two_documents(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many were written at once, and however long they are."""
+    await save(site, "red", {"text": "red"})
+    seen: list[str] = []
+
+    def prepare(id: str, *given: Any) -> Any:
+        seen.append(id)
+        return document.prepare(id, *given)
+
+    async def others() -> None:
+        while True:
+            seen.append("")
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(watching, "prepare", prepare)
+    busy = spawn(others(), name="others")
+    await site.search.write("default", "c", [(f"d{n}", Content({"title": "b"})) for n in range(9)])
+    await site.put("last", {"title": "red"})
+    await handed(site, 1)
+    busy.cancel()
+    compared = [id for id in seen if id]
+    assert compared == [*(f"d{n}" for n in range(9)), "last"]
+    assert not any(one and other for one, other in itertools.pairwise(seen))

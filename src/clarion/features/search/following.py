@@ -31,7 +31,7 @@ _log = get_logger(__name__)
 
 AT_ONCE: Final = 500  # changes that are read in one go
 WAITING: Final = 2_000  # changes that wait in memory; beyond that they are read from the log
-TURN: Final = 100  # queries are told of a change in one go, or ten times as many compared; then others have a turn
+TURN: Final = 100  # queries are told of a change in one go; then others have a turn
 AGAIN_S: Final = 1.0  # until the log is asked again that could not be read
 LOOK_S: Final = 25.0  # between two looks at the log: a notice may have been lost
 _decode = msgspec.json.Decoder(float_hook=float).decode
@@ -215,8 +215,8 @@ class Follower:
             return
         before = self._prepared(change.id, change.before)
         after = change.prepared or self._prepared(change.id, change.after)
-        was = {} if before is None else await self._matching(before)
-        now = {} if after is None else await self._matching(after)
+        was = {} if before is None else await self.percolator.matching(before)
+        now = {} if after is None else await self.percolator.matching(after)
         shown: Shown | None = None
         if now and change.after is not None:
             data, version = _decode(change.after.data), change.after.version
@@ -238,15 +238,6 @@ class Follower:
             if standing.is_behind and not was_behind:
                 self._fetch(standing)
         await asyncio.sleep(0)
-
-    async def _matching(self, document: Prepared) -> dict[str, None]:
-        found: dict[str, None] = {}
-        for n, name in enumerate(self.percolator.candidates(document), 1):
-            if n % (10 * TURN) == 0:
-                await asyncio.sleep(0)
-            if self.percolator.matches(name, document):
-                found[name] = None
-        return found
 
     def _prepared(self, id: str, state: State | None) -> Prepared | None:
         if state is None:

@@ -5,6 +5,7 @@ fewest are filed already; a document is looked up under all that it has, and onl
 the queries that may match, not those that exist. A query that requires nothing that can be looked up is compared always; there may be so many of these.
 """
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -20,6 +21,8 @@ from clarion.telemetry import limit_exceeded
 
 PREFIX_LENGTH: Final = 8
 """Of a prefix, by which it is filed."""
+TURN: Final = 1_000
+"""Queries are compared in one go; then others have a turn."""
 
 Key = tuple[str, ...]
 
@@ -107,9 +110,15 @@ class Percolator:
         """The names of the queries that require nothing that can be looked up."""
         return self._always
 
-    def matching(self, document: Prepared) -> list[str]:
-        """The names of the queries that the document matches."""
-        return [name for name in self.candidates(document) if self.matches(name, document)]
+    async def matching(self, document: Prepared) -> dict[str, None]:
+        """The names of the queries that the document matches; others have a turn meanwhile."""
+        found: dict[str, None] = {}
+        for n, name in enumerate(self.candidates(document), 1):
+            if n % TURN == 0:
+                await asyncio.sleep(0)
+            if self.matches(name, document):
+                found[name] = None
+        return found
 
     def matches(self, name: str, document: Prepared) -> bool:
         """Whether the query of that name matches a document; one that is not there matches none."""

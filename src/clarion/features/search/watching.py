@@ -162,6 +162,7 @@ class Watcher:
                 _log.warning("saved searches missed changes", collection=self._kept.number)
             for row in rows:
                 await self._take(row)
+                await asyncio.sleep(0)  # a long text takes tens of milliseconds
             async with self._store.transaction() as tx:
                 await tx.execute(sql.RAISE, **self._where, off=rows[-1].off)
 
@@ -197,7 +198,7 @@ class Watcher:
         after = self._prepared(row.id, row.data, row.access)
         if after is None or row.off is None:
             return
-        found = self._percolator.matching(after)
+        found = await self._percolator.matching(after)
         if not found:
             return
         before = self._prepared(row.id, row.before, row.access_before)
