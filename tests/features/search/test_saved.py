@@ -188,3 +188,15 @@ async def test_others_have_a_turn_between_two_documents(
     compared = [id for id in seen if id]
     assert compared == [*(f"d{n}" for n in range(9)), "last"]
     assert not any(one and other for one, other in itertools.pairwise(seen))
+
+
+async def test_a_search_that_is_changed_takes_no_room_that_is_not_there(tmp_path: Path) -> None:
+    """Of those that ask for nothing in particular there are so many, also where one that asked for a word is put anew; one of them may be."""
+    nothing, other = {"where": {"not": {"ok": True}}}, {"where": {"not": {"ok": False}}}
+    async with opened(tmp_path, search_unselective=1) as site:
+        await save(site, "a", nothing)
+        await save(site, "b", {"text": "red"})
+        with pytest.raises(TooMany, match="nothing in particular"):
+            await save(site, "b", nothing)
+        assert (await site.search.saved.get("default", "c", "b")).query == {"text": "red"}
+        await save(site, "a", other)

@@ -98,7 +98,7 @@ class Watcher:
             TooMany: See `Percolator.check`.
         """
         await self._refresh()
-        if name not in self._rows:
+        if name not in self._percolator.unselective:  # else it takes its own place
             self._percolator.check(query)
 
     def saved(self, row: sql.SavedRow, query: Query, revision: int) -> None:
