@@ -221,7 +221,13 @@ class Watcher:
             await self._triggers.hand(trigger)
         except PeerError as exc:
             search_handed.labels("refused").inc()
-            _log.warning("a saved search cannot hand on", error=exc.code, name=saved.name)
+            _log.warning(
+                "a saved search cannot hand on",
+                collection=self._kept.collection.name,
+                name=saved.name,
+                error=exc.code,
+                reason=exc.message,
+            )
         else:
             search_handed.labels("handed").inc()
 
