@@ -27,6 +27,7 @@ from clarion.client.topic_calls import (
     Published,
     State,
 )
+from clarion.client.workflow_calls import Cancelled, Trigger, Triggered, WorkflowPut
 
 __all__ = [
     "Accepted",
@@ -37,6 +38,7 @@ __all__ = [
     "AsyncClient",
     "Block",
     "Call",
+    "Cancelled",
     "Change",
     "Client",
     "Collection",
@@ -62,7 +64,10 @@ __all__ = [
     "Socket",
     "State",
     "Topic",
+    "Trigger",
+    "Triggered",
     "UserStatus",
     "Visibility",
+    "WorkflowPut",
     "Written",
 ]
