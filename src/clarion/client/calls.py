@@ -6,10 +6,15 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+Recipient = str | Mapping[str, Any]
+"""A user's id, or `{"id": …, "name"?, "email"?, "locale"?, "time_zone"?, "attributes"?}`."""
 
 # Statuses after which the same call may succeed: the server had not begun, or the key makes the repetition safe.
 _TRY_AGAIN = frozenset({429, 503})
+# Things that one call takes at most: publications, documents, users.
+_BATCH = 1_000
 # Seconds a client waits at most before it tries again, whatever the server says.
 _LONGEST_WAIT_S = 30.0
 
@@ -108,6 +113,11 @@ class ApiError(Exception):
         super().__init__(f"{self.code}: {self.message}")
 
 
+def refused(error: Mapping[str, Any]) -> ApiError:
+    """What the server says of one of many things, or in an ack: `{code, message, …}`."""
+    return ApiError(0, {**error, "detail": error.get("message")})
+
+
 class Call(msgspec.Struct, Generic[T_co], frozen=True):
     """One request: what to send, and the type of its answer (None: no body)."""
 
@@ -148,7 +158,7 @@ def wait_before_retry(status: int, content: bytes, attempt: int, spread: float) 
 
 
 def notify(
-    recipients: Sequence[str | Mapping[str, Any]],
+    recipients: Sequence[Recipient],
     title: str,
     body: str | None,
     data: Mapping[str, Any] | None,
@@ -238,6 +248,11 @@ def place(collection: str, name: str) -> str:
     quoted = quote(name, safe="")
     # RFC 3986 §5.2.4: a step `.` or `..` would be taken out on the way.
     return f"{collection}/{quoted.replace('.', '%2E') if not quoted.strip('.') else quoted}"
+
+
+def batches(given: Sequence[T]) -> list[Sequence[T]]:
+    """What is said in one call each."""
+    return [given[at : at + _BATCH] for at in range(0, len(given), _BATCH)]
 
 
 def query(**given: str | int | None) -> str:

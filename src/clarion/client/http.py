@@ -10,7 +10,7 @@ import httpx
 
 from clarion.client import calls
 from clarion.client.activity import ActivityCalls, AsyncActivityCalls
-from clarion.client.calls import Accepted, ApiError, Call
+from clarion.client.calls import Accepted, ApiError, Call, Recipient
 from clarion.client.dashboards import AsyncDashboardCalls, DashboardCalls
 from clarion.client.line import Line
 from clarion.client.presence import AsyncPresenceCalls, PresenceCalls
@@ -23,7 +23,6 @@ from clarion.clock import pause
 from clarion.ids import Ids
 
 T = TypeVar("T")
-Recipient = str | Mapping[str, Any]
 
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import httpx
 import msgspec
 
-from clarion.client.calls import ApiError
+from clarion.client.calls import ApiError, refused
 from clarion.errors import ProtocolError
 from clarion.protocol import engineio, socketio
 from clarion.telemetry import spawn
@@ -77,7 +77,7 @@ class Line:
                 if answer is None:
                     continue
                 if answer.type is _Kind.CONNECT_ERROR:
-                    raise ApiError(0, _refusal(answer.data))
+                    raise _refusal(answer.data)
                 if answer.type is _Kind.CONNECT:
                     self._task = spawn(self._listen(), name="client: line")
                     return
@@ -103,7 +103,7 @@ class Line:
         finally:
             del self._acks[id]
         if isinstance(value, dict) and "error" in value:
-            raise ApiError(0, _refusal(value["error"]))
+            raise _refusal(value["error"])
         return value
 
     async def event(self) -> tuple[str, Any]:
@@ -199,6 +199,6 @@ class Line:
         return answer.content
 
 
-def _refusal(data: Any) -> dict[str, Any]:
+def _refusal(data: Any) -> ApiError:
     known = data.get("data", data) if isinstance(data, dict) else {"message": str(data)}
-    return {**known, "detail": known.get("message")}
+    return refused(known)

@@ -5,6 +5,7 @@ from functools import partial
 
 from clarion.client import presence_calls
 from clarion.client.calling import AsyncCalls, Calls
+from clarion.client.calls import batches
 from clarion.client.presence_calls import Member, MemberPage, UserStatus, Visibility
 
 
@@ -31,7 +32,7 @@ class PresenceCalls(Calls):
         """
         return [
             status
-            for some in presence_calls.slices(users)
+            for some in batches(users)
             for status in self.call(presence_calls.statuses(some, viewer, regardless)).items
         ]
 
@@ -76,7 +77,7 @@ class AsyncPresenceCalls(AsyncCalls):
     ) -> list[UserStatus]:
         """As `PresenceCalls.status`."""
         found: list[UserStatus] = []
-        for some in presence_calls.slices(users):
+        for some in batches(users):
             answer = await self.call(presence_calls.statuses(some, viewer, regardless))
             found += answer.items
         return found

@@ -7,7 +7,6 @@ import msgspec
 
 from clarion.client.calls import Call, place, query
 
-AT_ONCE = 1_000  # users of one question
 Visibility = Literal["everyone", "contacts", "nobody"]
 
 
@@ -85,6 +84,8 @@ def members(room: str, after: str | None, limit: int) -> Call[MemberPage]:
 
 def statuses(users: Sequence[str], viewer: str | None, regardless: bool) -> Call[Statuses]:
     """`POST /v1/presence/status`."""
+    if isinstance(users, str):
+        raise TypeError(f"users is a list: [{users!r}]")
     body: dict[str, Any] = {"users": list(users), "regardless": regardless}
     body |= {} if viewer is None else {"viewer": viewer}
     return Call("POST", "/v1/presence/status", Statuses, body)
@@ -111,10 +112,3 @@ def change_contacts(user: str, add: Sequence[str], remove: Sequence[str]) -> Cal
         raise TypeError("add and remove are lists")
     body = {"add": list(add), "remove": list(remove)}
     return Call("POST", f"/v1/{place('users', user)}/contacts", ContactsNumber, body)
-
-
-def slices(users: Sequence[str]) -> list[Sequence[str]]:
-    """What is asked in one call each."""
-    if isinstance(users, str):
-        raise TypeError(f"users is a list: [{users!r}]")
-    return [users[at : at + AT_ONCE] for at in range(0, len(users), AT_ONCE)]

@@ -5,7 +5,7 @@ from typing import Any
 
 from clarion.client import search_calls
 from clarion.client.calling import AsyncCalls, Calls
-from clarion.client.calls import ApiError
+from clarion.client.calls import ApiError, batches
 from clarion.client.search_calls import Collection, Document, Results, Written
 
 
@@ -72,8 +72,8 @@ class SearchCalls(Calls):
             For each, in their order, what was written, or the error: what is wrong with one does not keep the others.
         """
         given, found = list(documents), list[Written | ApiError]()
-        for at in range(0, len(given), search_calls.BATCH):
-            call = search_calls.write_documents(collection, given[at : at + search_calls.BATCH])
+        for some in batches(given):
+            call = search_calls.write_documents(collection, some)
             found += search_calls.outcomes(self.call(call))
         return found
 
@@ -136,8 +136,8 @@ class AsyncSearchCalls(AsyncCalls):
     ) -> list[Written | ApiError]:
         """As `SearchCalls.write_documents`."""
         given, found = list(documents), list[Written | ApiError]()
-        for at in range(0, len(given), search_calls.BATCH):
-            call = search_calls.write_documents(collection, given[at : at + search_calls.BATCH])
+        for some in batches(given):
+            call = search_calls.write_documents(collection, some)
             found += search_calls.outcomes(await self.call(call))
         return found
 

@@ -5,9 +5,7 @@ from typing import Any
 
 import msgspec
 
-from clarion.client.calls import ApiError, Call, place
-
-BATCH = 1_000  # documents of one call
+from clarion.client.calls import ApiError, Call, place, refused
 
 
 class Collection(msgspec.Struct, frozen=True):
@@ -112,11 +110,7 @@ def write_documents(name: str, given: Sequence[Mapping[str, Any]]) -> Call[Docum
 
 def outcomes(found: DocumentResults) -> list[Written | ApiError]:
     """What became of each: what was written, or why not."""
-    return [
-        each.written
-        or ApiError(0, {**(each.error or {}), "detail": (each.error or {}).get("message")})
-        for each in found.results
-    ]
+    return [each.written or refused(each.error or {}) for each in found.results]
 
 
 def search(name: str, given: Mapping[str, Any]) -> Call[Results]:

@@ -5,9 +5,7 @@ from typing import Any
 
 import msgspec
 
-from clarion.client.calls import ApiError, Call, place, query
-
-BATCH = 1_000  # publications of one call
+from clarion.client.calls import ApiError, Call, place, query, refused
 
 
 class Published(msgspec.Struct, frozen=True, rename={"durability": "class"}):
@@ -137,14 +135,7 @@ def publish_many(given: Sequence[Mapping[str, Any]]) -> Call[Results]:
 
 def outcomes(results: Results) -> list[Published | ApiError]:
     """What became of each: where it stands, or why not."""
-    return [
-        result.published or ApiError(0, _as_problem(result.error or {}))
-        for result in results.results
-    ]
-
-
-def _as_problem(error: Mapping[str, Any]) -> dict[str, Any]:
-    return {**error, "detail": error.get("message")}
+    return [each.published or refused(each.error or {}) for each in results.results]
 
 
 def publication(

@@ -6,7 +6,7 @@ from typing import Any
 
 from clarion.client import topic_calls
 from clarion.client.calling import AsyncCalls, Calls
-from clarion.client.calls import ApiError
+from clarion.client.calls import ApiError, batches
 from clarion.client.topic_calls import Block, Item, Occupancy, Publication, Published, State
 
 
@@ -56,9 +56,8 @@ class TopicCalls(Calls):
         """
         given = [{**each, "id": self._key(each.get("id"))} for each in publications]
         found: list[Published | ApiError] = []
-        for at in range(0, len(given), topic_calls.BATCH):
-            call = topic_calls.publish_many(given[at : at + topic_calls.BATCH])
-            found += topic_calls.outcomes(self.call(call))
+        for some in batches(given):
+            found += topic_calls.outcomes(self.call(topic_calls.publish_many(some)))
         return found
 
     def state(self, topic: str) -> State:
@@ -149,9 +148,8 @@ class AsyncTopicCalls(AsyncCalls):
         """As `TopicCalls.publish_many`."""
         given = [{**each, "id": self._key(each.get("id"))} for each in publications]
         found: list[Published | ApiError] = []
-        for at in range(0, len(given), topic_calls.BATCH):
-            call = topic_calls.publish_many(given[at : at + topic_calls.BATCH])
-            found += topic_calls.outcomes(await self.call(call))
+        for some in batches(given):
+            found += topic_calls.outcomes(await self.call(topic_calls.publish_many(some)))
         return found
 
     async def state(self, topic: str) -> State:

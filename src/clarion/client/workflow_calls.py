@@ -5,9 +5,7 @@ from typing import Any
 
 import msgspec
 
-from clarion.client.calls import Call, place, query
-
-Recipient = str | Mapping[str, Any]
+from clarion.client.calls import Call, Recipient, place, query
 
 
 class WorkflowPut(msgspec.Struct, frozen=True):

@@ -5,7 +5,8 @@ from typing import Any
 
 from clarion.client import workflow_calls
 from clarion.client.calling import AsyncCalls, Calls
-from clarion.client.workflow_calls import Cancelled, Recipient, Trigger, Triggered, WorkflowPut
+from clarion.client.calls import Recipient
+from clarion.client.workflow_calls import Cancelled, Trigger, Triggered, WorkflowPut
 
 
 class WorkflowCalls(Calls):
