@@ -19,7 +19,7 @@ from clarion.features.activity.log import NEWEST_MS
 from clarion.features.activity.news import News, Notice
 from clarion.features.activity.streams import Streams
 from clarion.features.activity.viewing import MayRead
-from clarion.features.activity.window import LOG_AGE_S, LOG_SIZE, SPARE, WINDOW, Item, Newest
+from clarion.features.activity.window import LOG_AGE_S, LOG_SIZE, SPARE, WINDOW, Newest
 from clarion.storage import Store
 from clarion.storage import activity as rows
 from clarion.storage import marks as sql
@@ -169,16 +169,13 @@ class _Feed:
         self._stream = stream
         self.user = user
 
-    has_activities = False
+    item = None
 
     async def streams(self) -> Sequence[str]:
         return [self._stream]
 
     async def read(self) -> Newest:
         return await self._looks.newest(self._tenant, self._stream, self.user)
-
-    def item(self, stream: str, row: rows.ActivityRow) -> Item:
-        raise NotImplementedError
 
     def sees(self, stream: str) -> bool:
         return True

@@ -7,7 +7,7 @@ this process: who comes back to another one gets the state.
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from clarion.bus import Bus
@@ -53,12 +53,8 @@ class Source(Protocol):
         ...
 
     @property
-    def has_activities(self) -> bool:
-        """Whether each item is an activity, under its id; otherwise items are made of many, and have to be read."""
-        ...
-
-    def item(self, stream: str, row: sql.ActivityRow) -> Item:
-        """An activity as an item."""
+    def item(self) -> Callable[[str, sql.ActivityRow], Item] | None:
+        """Makes an item, under its id, of an activity of a stream; None: items are made of many, and have to be read."""
         ...
 
     def sees(self, stream: str) -> bool:
@@ -229,17 +225,18 @@ class Live:
             if kept.reading.locked():
                 kept.missed.append(notice)
                 continue
-            if row is None or not kept.source.has_activities:
+            make = kept.source.item
+            if row is None or make is None:
                 if self._may_concern(kept, notice):
                     self._read_again(kept)
                 continue
             if item is None:
-                item = kept.source.item(notice.stream, row)
+                item = make(notice.stream, row)
             self._tell(kept, kept.window.put(item, self._clock.now_ms()))
 
     def _may_concern(self, kept: _Kept, notice: Notice) -> bool:
         """Whether what is no longer there, or not known by its name, may have been shown."""
-        return not (notice.id and kept.source.has_activities) or kept.window.knows(notice.id)
+        return not notice.id or kept.source.item is None or kept.window.knows(notice.id)
 
     def _read_all(self) -> None:
         for kept in self._kept.values():

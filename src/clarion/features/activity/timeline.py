@@ -63,8 +63,6 @@ class _Timeline:
         self._may_see = may_see
         self._readers: dict[str, str] = {}
 
-    has_activities = True
-
     def sees(self, stream: str) -> bool:
         return self._may_see(stream, self._readers.get(stream, ""))
 
