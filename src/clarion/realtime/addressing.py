@@ -1,5 +1,6 @@
 """How a socket says whom an event is for: its own client, or everybody else. Each step gives an operator and changes nothing."""
 
+from abc import ABC, abstractmethod
 from typing import Any, Generic, TypeVar
 
 from clarion.realtime.acks import checked_timeout
@@ -11,7 +12,7 @@ from clarion.realtime.rooms import Rooms
 C = TypeVar("C", bound=Recipient)
 
 
-class Addressing(Generic[C]):
+class Addressing(ABC, Generic[C]):
     """Shortcuts of a socket to its operators."""
 
     __slots__ = ()
@@ -19,21 +20,21 @@ class Addressing(Generic[C]):
     id: str
     _hub: Hub[C]
 
+    @abstractmethod
     def emit(self, event: str, *args: Any) -> Sent:
         """Send an event to this client."""
-        raise NotImplementedError
 
+    @abstractmethod
     def send_event(
         self, event: str, args: tuple[Any, ...], *, is_volatile: bool, compress: bool = True
     ) -> Sent:
         """As `emit`, with everything said."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def ask(
         self, event: str, args: tuple[Any, ...], *, timeout_s: float, all_args: bool, compress: bool
     ) -> Any:
         """As `emit_with_ack`, with everything said."""
-        raise NotImplementedError
 
     # ── this client ──
     def send(self, *args: Any) -> Sent:

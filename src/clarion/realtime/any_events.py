@@ -1,5 +1,6 @@
 """Listening to every event, in and out, of a socket or of all sockets of a namespace."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -8,7 +9,7 @@ from clarion.realtime.listeners import H, Listeners
 from clarion.realtime.outgoing import Outgoing
 
 
-class AnyEvents:
+class AnyEvents(ABC):
     """Those of a namespace get the socket first. What they return means nothing.
 
     Incoming events are seen before `socket.use` and before their handlers. Outgoing ones are seen once for each recipient, of emits and
@@ -58,12 +59,14 @@ class AnyEvents:
         """Do something to this, and to what is to be alike."""
         change(self)
 
+    @abstractmethod
     def _incoming(self) -> Listeners:
-        raise NotImplementedError
+        """Who listens to what comes in."""
 
+    @abstractmethod
     def _outgoing(self) -> Outgoing[Any]:
-        raise NotImplementedError
+        """Who listens to what goes out."""
 
+    @abstractmethod
     def _whose(self) -> Any:
         """Whose outgoing events: a socket's, or None for all of the namespace."""
-        raise NotImplementedError

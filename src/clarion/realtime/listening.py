@@ -1,5 +1,6 @@
 """How the application listens to one socket: its events, by name and of any name, and who judges them before."""
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import overload
 
@@ -75,6 +76,6 @@ class Listening(AnyEvents):
     def _incoming(self) -> Listeners:
         return self._made_events()
 
+    @abstractmethod
     def _made_events(self) -> Events:
         """Its events; made when they are first needed."""
-        raise NotImplementedError
