@@ -5,7 +5,7 @@ import re
 import msgspec
 import pytest
 
-from clarion.notifications.notifications import ACTION_URL
+from clarion.notifications.content import ACTION_URL
 from clarion.notifications.recipients import ADDRESS, Named, Recipient, UserId, distinct
 
 

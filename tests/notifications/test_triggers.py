@@ -6,7 +6,7 @@ import pytest
 
 from clarion.errors import IdempotencyConflict, Invalid
 from clarion.notifications import NotifyingTriggers
-from clarion.notifications.notifications import DATA_BYTES
+from clarion.notifications.content import DATA_BYTES
 from clarion.topics.triggers import Trigger
 from tests.notifications.conftest import House, on_one_engine, user
 

@@ -36,7 +36,7 @@ class LetterContent(Struct, frozen=True, forbid_unknown_fields=True):
 class Letters:
     """A channel that keeps what it is given, and fails when it is told to."""
 
-    name, content, timeout_s, max_attempts = "letter", LetterContent, 5.0, 3
+    name, content, said, timeout_s, max_attempts = "letter", LetterContent, LetterContent, 5.0, 3
 
     def __init__(self) -> None:
         self.sent: list[Outgoing] = []
@@ -238,6 +238,49 @@ async def test_a_template_that_fails_for_one_recipient_fails_for_no_other(office
     assert await office.inbox("u0") == ["sorry"]
     assert await office.inbox("u1") == ["10"]
     assert await office.inbox("u2") == ["5"]
+
+
+@pytest.mark.parametrize(
+    ("payload", "why"),
+    [
+        ({"url": "javascript:alert(1)"}, "action_url: neither"),
+        ({"url": "//evil.example"}, "action_url: neither"),
+        ({"title": "x" * 201}, "length <= 200"),
+        ({"title": ""}, "length >= 1"),
+        ({"title": "a\0b"}, "U+0000"),
+        ({"body": "x" * 8193}, "length <= 8192"),
+    ],
+)
+async def test_what_a_payload_makes_of_a_message_keeps_to_the_inbox(
+    office: Office, payload: dict[str, str], why: str
+) -> None:
+    """What a back end may not send, a payload cannot bring in: the step fails, and nobody else's does."""
+    title, url = "{{ payload.title }}", "{{ payload.url }}"
+    await office.workflow(
+        {"inbox": {"title": title, "body": "{{ payload.body }}", "action_url": url}}
+    )
+    bad = await office.trigger(ANN, payload={"title": "t", "url": "/x", "body": "", **payload})
+    await office.trigger(ANN, payload={"title": "good", "url": "", "body": ""})
+    assert await office.inbox("ann") == ["good"]
+    [told] = await office.story(bad)
+    assert told.startswith("inbox_1 failed: ")
+    assert why in told
+
+
+async def test_what_is_too_much_is_refused_by_its_place(office: Office) -> None:
+    """Payloads, attributes, keys: as for every notification."""
+    await office.workflow(BELL)
+    for wrong, pointer in (
+        ({"payload": {"n": 2**53}}, "/payload"),
+        ({"payload": {"n": "x" * 65_536}}, "/payload"),
+        ({"key": "a b"}, "Idempotency-Key"),
+    ):
+        with pytest.raises(Invalid) as caught:
+            await office.trigger(ANN, **wrong)
+        assert caught.value.faults[0].pointer == pointer
+    with pytest.raises(Invalid) as caught:
+        await office.trigger({"id": "ann", "attributes": {"x": "y" * 5000}})
+    assert caught.value.faults[0].pointer == "/recipients/0/attributes"
 
 
 async def test_what_is_cancelled_does_not_happen(office: Office) -> None:

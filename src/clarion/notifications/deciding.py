@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
+
 from clarion.clock import Clock
 from clarion.ids import Ids
 from clarion.jobs.queue import backoff_s
@@ -88,9 +90,12 @@ class Decider:
         for send in advanced.sends:
             step = going.workflow.steps[send.step]
             assert isinstance(step.act, Say)
+            channel = self._channels.get(step.act.channel)
+            assert channel is not None, "decided to send on it"
             try:
                 content = self._renderer.render(step.act.content, {**advanced.state.left, **facts})
-            except Unrenderable as exc:
+                msgspec.convert(content, channel.said)
+            except (Unrenderable, msgspec.ValidationError) as exc:
                 failed[step.id] = str(exc)
             else:
                 sends.append((step, send, content))

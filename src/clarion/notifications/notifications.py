@@ -16,27 +16,22 @@ from clarion.auth.principal import Principal
 from clarion.clock import Clock, as_datetime
 from clarion.errors import Fault, IdempotencyConflict, Invalid, Unavailable
 from clarion.ids import Ids, digest
+from clarion.notifications.content import DATA_BYTES, ActionUrl, Body, Data, Title, check_json
 from clarion.notifications.inbox import Inbox
 from clarion.notifications.messages import Message
 from clarion.notifications.recipients import (
-    ATTRIBUTES_BYTES,
-    BLANK,
     Named,
     Recipient,
     UserId,
-    distinct,
+    columns_of,
+    people_of,
+    strangers,
 )
-from clarion.protocol.jsontext import MAX_SAFE_INTEGER
 from clarion.settings import Limits
 from clarion.storage.notifications import ACCEPT, FORGET_KEYS, Acceptance, Outcome
 from clarion.storage.store import Store
 from clarion.telemetry import messages
 
-# Where a button may lead: the web, a mail, or a path of the same site; not `//host`, which is another site, nor a script.
-ACTION_URL = rf"^(https?://[^\\{BLANK}]+|mailto:[^{BLANK}]+|/([^/\\{BLANK}][^\\{BLANK}]*)?)$(?!\n)"
-DATA_BYTES = 16 * 1024  # of JSON
-# Deeper values would not fit into the events that carry them: those have 32 levels (protocol.jsontext), seven around this.
-DATA_DEPTH = 20
 KEY_KEPT_MS = 24 * 3600 * 1000  # how long at least a repeated call is recognised
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 # A call that ran beside one that described its recipients asks again; that the same happens twice in a row is a bug.
@@ -48,13 +43,10 @@ class CreateNotification(Struct, frozen=True, forbid_unknown_fields=True):
     """What to tell whom. A person named twice gets it once."""
 
     recipients: Annotated[list[UserId | Recipient], Meta(min_length=1)]
-    title: Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\u0000]*$")]
-    body: Annotated[str, Meta(max_length=8192, pattern=r"^[^\u0000]*$")] = ""
-    data: (
-        Annotated[dict[str, Any], Meta(description="JSON for the application, at most 16 KiB")]
-        | None
-    ) = None
-    action_url: Annotated[str, Meta(max_length=2048, pattern=ACTION_URL)] | None = None
+    title: Title
+    body: Body = ""
+    data: Data | None = None
+    action_url: ActionUrl | None = None
 
 
 class Accepted(Struct, frozen=True):
@@ -106,11 +98,7 @@ class Notifications:
             IdempotencyConflict: The key was used with another body.
             OutcomeUnknown: The write had begun and its end was not seen: repeat it with the same key.
         """
-        if idempotency_key is not None and not _KEY.fullmatch(idempotency_key):
-            raise Invalid(
-                "an Idempotency-Key is 1 to 255 printable ASCII characters",
-                faults=[Fault("Idempotency-Key", "not 1 to 255 printable ASCII characters")],
-            )
+        check_key(idempotency_key)
         people = self.check(body)
         for _ in range(_TRIES):
             answer, rows = self._rows(caller, body, people, idempotency_key or "")
@@ -127,13 +115,7 @@ class Notifications:
                 for person, outcome in zip(people, outcomes, strict=True)
                 if not outcome.is_known
             ]:
-                raise Invalid(
-                    'some recipients are not known here: describe them, as in {"id": "ann"}, and they become known',
-                    faults=[
-                        Fault(f"/recipients/{person.at}", f"{person.id} is not known")
-                        for person in unknown
-                    ],
-                )
+                raise strangers(unknown)
         raise Unavailable("the recipients are being changed; try again")
 
     async def forget_keys(self) -> AsyncIterator[int]:
@@ -152,19 +134,8 @@ class Notifications:
         Raises:
             Invalid: There are too many recipients, or a member is too large or too deep.
         """
-        if len(body.recipients) > self._limits.recipients:
-            raise Invalid(
-                f"{len(body.recipients)} recipients exceed limits.recipients = {self._limits.recipients}",
-                faults=[Fault("/recipients", f"at most {self._limits.recipients} items")],
-                limit=self._limits.recipients,
-            )
-        _check_json(body.data, DATA_BYTES, "/data")
-        people = distinct(body.recipients)
-        for person in people:
-            if person.described is not None:
-                at = f"/recipients/{person.at}/attributes"
-                _check_json(person.described.attributes, ATTRIBUTES_BYTES, at)
-        return people
+        check_json(body.data, DATA_BYTES, "/data")
+        return people_of(body.recipients, self._limits.recipients)
 
     def _rows(
         self, caller: Principal, body: CreateNotification, people: Sequence[Named], key: str
@@ -232,44 +203,21 @@ def _former(outcome: Outcome, digest: str) -> Accepted:
 
 
 def _described(recipient: Recipient | None) -> dict[str, Any]:
-    if recipient is None:
-        return {"is_described": 0}
-    attributes = recipient.attributes
-    return {
-        "is_described": 1,
-        "name": recipient.name or "",
-        "email": recipient.email or "",
-        "locale": recipient.locale or "",
-        "time_zone": recipient.time_zone or "",
-        "attributes": "" if attributes is None else _text(attributes),
-    }
+    return {"is_described": int(recipient is not None), **columns_of(recipient)}
 
 
 def _text(value: dict[str, Any]) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _check_json(value: dict[str, Any] | None, limit: int, pointer: str) -> None:
-    """Refuse what a browser would not get as it was sent, while its sender is still there to hear of it."""
-    if value is None:
-        return
-    if (size := len(msgspec.json.encode(value))) > limit:
+def check_key(key: str | None) -> None:
+    """Refuse what is no Idempotency-Key.
+
+    Raises:
+        Invalid: It is not 1 to 255 printable ASCII characters.
+    """
+    if key is not None and not _KEY.fullmatch(key):
         raise Invalid(
-            f"{pointer[1:]} has {size} bytes of JSON, {limit} are allowed",
-            faults=[Fault(pointer, f"at most {limit} bytes of JSON")],
-            size=size,
-            limit=limit,
+            "an Idempotency-Key is 1 to 255 printable ASCII characters",
+            faults=[Fault("Idempotency-Key", "not 1 to 255 printable ASCII characters")],
         )
-    if (wrong := _unsafe(value, DATA_DEPTH)) is not None:
-        raise Invalid(faults=[Fault(pointer, wrong)])
-
-
-def _unsafe(value: Any, depth: int) -> str | None:
-    if isinstance(value, dict | list):
-        if not depth:
-            return f"nested deeper than {DATA_DEPTH} levels"
-        inner = value.values() if isinstance(value, dict) else value
-        return next((wrong for item in inner if (wrong := _unsafe(item, depth - 1))), None)
-    if isinstance(value, int) and abs(value) > MAX_SAFE_INTEGER:
-        return "an integer beyond 2^53 - 1, which JavaScript does not have: send it as text"
-    return None

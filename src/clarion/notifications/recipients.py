@@ -6,13 +6,14 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
+from clarion.errors import Fault, Invalid
+from clarion.notifications.content import BLANK, check_json
+
 # Ids of our own accounts, and what other identity providers put into `sub` (auth0|5f7c…, UUIDs, addresses).
 # `$(?!\n)`: Python's `$` also matches before a last line feed, ECMAScript's does not.
 UserId = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+|:=/-]{0,127}$(?!\n)", description="A user's id")
 ]
-# Control characters and spaces, spelled out: `\s` is not the same in ECMAScript, whose patterns JSON Schema has, and in Python.
-BLANK = r"\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
 ADDRESS = rf"^[^@{BLANK}]+@[^@{BLANK}]+$(?!\n)"
 ATTRIBUTES_BYTES = 4096  # of JSON; attributes choose and address, they do not store
 
@@ -58,3 +59,49 @@ def _merged(before: Recipient | None, then: Recipient | None) -> Recipient | Non
         return then or before
     said = {k: v for k, v in msgspec.structs.asdict(then).items() if v is not None}
     return msgspec.structs.replace(before, **said)
+
+
+def people_of(recipients: Sequence[str | Recipient], most: int) -> list[Named]:
+    """Everybody once; whether they are known is not looked at.
+
+    Args:
+        recipients: As a call names them.
+        most: `limits.recipients`.
+
+    Raises:
+        Invalid: There are too many, or the attributes of one are too large or too deep.
+    """
+    if len(recipients) > most:
+        raise Invalid(
+            f"{len(recipients)} recipients exceed limits.recipients = {most}",
+            faults=[Fault("/recipients", f"at most {most} items")],
+            limit=most,
+        )
+    people = distinct(recipients)
+    for person in people:
+        if person.described is not None:
+            at = f"/recipients/{person.at}/attributes"
+            check_json(person.described.attributes, ATTRIBUTES_BYTES, at)
+    return people
+
+
+def strangers(unknown: Sequence[Named]) -> Invalid:
+    """The answer to a call that names people who are not known."""
+    return Invalid(
+        'some recipients are not known here: describe them, as in {"id": "ann"}, and they become known',
+        faults=[Fault(f"/recipients/{each.at}", f"{each.id} is not known") for each in unknown],
+    )
+
+
+def columns_of(recipient: Recipient | None) -> dict[str, str]:
+    """What is said of a subscriber as their row has it; '' says nothing."""
+    if recipient is None:
+        return {}
+    attributes = recipient.attributes
+    return {
+        "name": recipient.name or "",
+        "email": recipient.email or "",
+        "locale": recipient.locale or "",
+        "time_zone": recipient.time_zone or "",
+        "attributes": "" if attributes is None else msgspec.json.encode(attributes).decode(),
+    }

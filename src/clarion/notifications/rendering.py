@@ -49,6 +49,8 @@ class Renderer:
             raise Unrenderable(str(exc).splitlines()[0]) from exc
         if len(text) > OUTPUT:
             raise Unrenderable(f"{len(text)} characters, {OUTPUT} are allowed")
+        if "\0" in text:  # which a payload may bring, and no database keeps
+            raise Unrenderable("the character U+0000")
         return text
 
 

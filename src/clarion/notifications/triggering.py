@@ -5,7 +5,7 @@ that was committed. A slice's runs and messages are written together with the cu
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
@@ -18,9 +18,18 @@ from clarion.errors import ClarionError, Fault, IdempotencyConflict, Invalid, No
 from clarion.ids import Ids, digest
 from clarion.jobs.queue import LEASE_S, Job, Queue
 from clarion.notifications.catalog import Catalog, schema_of
+from clarion.notifications.content import check_json
 from clarion.notifications.facts import recipient_facts
 from clarion.notifications.going import Going
-from clarion.notifications.recipients import Named, Recipient, UserId, distinct
+from clarion.notifications.notifications import check_key
+from clarion.notifications.recipients import (
+    Named,
+    Recipient,
+    UserId,
+    columns_of,
+    people_of,
+    strangers,
+)
 from clarion.notifications.runs import Runs
 from clarion.notifications.workflows.advance import Begin, State
 from clarion.notifications.workflows.definition import Definition, Key, Workflow
@@ -131,7 +140,12 @@ class Triggers:
         tenant = caller.tenant
         version, definition = await self._current(tenant, body.workflow)
         self._check_payload(tenant, version, definition, body.payload)
-        people = self._people(body)
+        check_key(idempotency_key)
+        people = [
+            each
+            for each in people_of(body.recipients, self._limits.recipients)
+            if each.id != body.actor
+        ]
         await self._know(tenant, people)
         now_ms = self._clock.now_ms()
         id = self._ids.ordered(now_ms)
@@ -225,13 +239,9 @@ class Triggers:
         return version, definition
 
     def _check_payload(
-        self, tenant: str, version: int, definition: Definition, payload: Mapping[str, Any]
+        self, tenant: str, version: int, definition: Definition, payload: dict[str, Any]
     ) -> None:
-        if (size := len(msgspec.json.encode(payload))) > PAYLOAD_BYTES:
-            raise Invalid(
-                f"payload has {size} bytes of JSON, {PAYLOAD_BYTES} are allowed",
-                faults=[Fault("/payload", f"at most {PAYLOAD_BYTES} bytes of JSON")],
-            )
+        check_json(payload, PAYLOAD_BYTES, "/payload")
         if definition.payload is None:
             return
         key = (tenant, definition.workflow, version)
@@ -247,19 +257,14 @@ class Triggers:
         if faults:
             raise Invalid("the payload is not what the workflow asks for", faults=faults[:20])
 
-    def _people(self, body: CreateTrigger) -> list[Named]:
-        if len(body.recipients) > self._limits.recipients:
-            raise Invalid(
-                f"{len(body.recipients)} recipients exceed limits.recipients = {self._limits.recipients}",
-                faults=[Fault("/recipients", f"at most {self._limits.recipients} items")],
-            )
-        return [each for each in distinct(body.recipients) if each.id != body.actor]
-
     async def _know(self, tenant: str, people: Sequence[Named]) -> None:
         now_ms = self._clock.now_ms()
-        if described := [
-            _described(tenant, each.described, now_ms) for each in people if each.described
-        ]:
+        described = [
+            people_sql.Described(tenant, each.id, **columns_of(each.described), at_ms=now_ms)
+            for each in people
+            if each.described is not None
+        ]
+        if described:
             await self._store.apply(people_sql.DESCRIBE, described)
         named = [each for each in people if each.described is None]
         if not named:
@@ -268,12 +273,7 @@ class Triggers:
         known: list[people_sql.Known] = await self._store.apply(people_sql.KNOWN, rows)
         there = {row.id for row in known}
         if unknown := [each for each in named if each.id not in there]:
-            raise Invalid(
-                'some recipients are not known here: describe them, as in {"id": "ann"}, and they become known',
-                faults=[
-                    Fault(f"/recipients/{each.at}", f"{each.id} is not known") for each in unknown
-                ],
-            )
+            raise strangers(unknown)
 
     # ── planning ──
     def _plan_soon(self, job: Job) -> None:
@@ -372,19 +372,6 @@ def _former(outcome: sql.TriggerOutcome, digest: str) -> TriggerAccepted:
         )
     assert outcome.answer is not None, "kept with the key"
     return msgspec.json.decode(outcome.answer, type=TriggerAccepted)
-
-
-def _described(tenant: str, person: Recipient, now_ms: int) -> people_sql.Described:
-    return people_sql.Described(
-        tenant,
-        person.id,
-        person.name or "",
-        person.email or "",
-        person.locale or "",
-        person.time_zone or "",
-        "" if person.attributes is None else _text(person.attributes),
-        now_ms,
-    )
 
 
 def _text(value: Any) -> str:

@@ -65,6 +65,7 @@ class Channel(Protocol):
     Attributes:
         name: What steps call it.
         content: Struct of what a step says on it. Each text in it is a template; a field named `html` is rendered as HTML.
+        said: Struct that it must be once it is rendered: a message that is not is not sent, and its step has failed.
         timeout_s: For one attempt.
         max_attempts: After so many it is a dead letter.
     """
@@ -73,6 +74,8 @@ class Channel(Protocol):
     def name(self) -> str: ...  # noqa: D102
     @property
     def content(self) -> type[Struct]: ...  # noqa: D102
+    @property
+    def said(self) -> type[Struct]: ...  # noqa: D102
     @property
     def timeout_s(self) -> float: ...  # noqa: D102
     @property

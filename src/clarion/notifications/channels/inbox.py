@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from clarion.notifications.channels.base import Outgoing, Sent
+from clarion.notifications.content import Said
 
 NAME = "inbox"
 Template = Annotated[str, Meta(max_length=8192, description="A template")]
@@ -25,6 +26,7 @@ class InboxChannel:
 
     name = NAME
     content = InboxContent
+    said = Said
     timeout_s = 0.0
     max_attempts = 1
 

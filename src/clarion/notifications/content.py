@@ -1,0 +1,70 @@
+"""What a message of the inbox says, and what it may not: one rule for what a back end sends and for what a workflow renders."""
+
+import re
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from clarion.errors import Fault, Invalid
+from clarion.protocol.jsontext import MAX_SAFE_INTEGER
+
+# Control characters and spaces, spelled out: `\s` is not the same in ECMAScript, whose patterns JSON Schema has, and in Python.
+BLANK = r"\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+# Where a button may lead: the web, a mail, or a path of the same site; not `//host`, which is another site, nor a script.
+ACTION_URL = rf"^(https?://[^\\{BLANK}]+|mailto:[^{BLANK}]+|/([^/\\{BLANK}][^\\{BLANK}]*)?)$(?!\n)"
+DATA_BYTES = 16 * 1024  # of JSON
+# Deeper values would not fit into the events that carry them: those have 32 levels (protocol.jsontext), seven around this.
+DATA_DEPTH = 20
+
+_LEADS = re.compile(ACTION_URL)
+Title = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\u0000]*$")]
+Body = Annotated[str, Meta(max_length=8192, pattern=r"^[^\u0000]*$")]
+ActionUrl = Annotated[str, Meta(max_length=2048, pattern=ACTION_URL)]
+Data = Annotated[dict[str, Any], Meta(description="JSON for the application, at most 16 KiB")]
+
+
+class Said(Struct, frozen=True):
+    """What a message of the inbox says. `action_url` '': its click leads nowhere."""
+
+    title: Title
+    body: Body = ""
+    action_url: Annotated[str, Meta(max_length=2048)] = ""
+    data: Data | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse an address that leads where a button may not, and data that a browser would not get as it was sent."""
+        if self.action_url and not _LEADS.match(self.action_url):
+            raise ValueError("action_url: neither http(s), nor mailto, nor a path of the same site")
+        if (wrong := wrong_json(self.data, DATA_BYTES)) is not None:
+            raise ValueError(f"data: {wrong}")
+
+
+def check_json(value: dict[str, Any] | None, limit: int, pointer: str) -> None:
+    """Refuse what a browser would not get as it was sent, while its sender is still there to hear of it.
+
+    Raises:
+        Invalid: It has more bytes of JSON than `limit`, is too deep, or has an integer that JavaScript has not.
+    """
+    if (wrong := wrong_json(value, limit)) is not None:
+        raise Invalid(wrong, faults=[Fault(pointer, wrong)])
+
+
+def wrong_json(value: dict[str, Any] | None, limit: int) -> str | None:
+    """What is wrong with a value; None: nothing."""
+    if value is None:
+        return None
+    if (size := len(msgspec.json.encode(value))) > limit:
+        return f"{size} bytes of JSON, {limit} are allowed"
+    return _unsafe(value, DATA_DEPTH)
+
+
+def _unsafe(value: Any, depth: int) -> str | None:
+    if isinstance(value, dict | list):
+        if not depth:
+            return f"nested deeper than {DATA_DEPTH} levels"
+        inner = value.values() if isinstance(value, dict) else value
+        return next((wrong for item in inner if (wrong := _unsafe(item, depth - 1))), None)
+    if isinstance(value, int) and abs(value) > MAX_SAFE_INTEGER:
+        return "an integer beyond 2^53 - 1, which JavaScript does not have: send it as text"
+    return None
