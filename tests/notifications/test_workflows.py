@@ -17,7 +17,7 @@ from clarion.notifications.triggering import CreateTrigger
 from clarion.notifications.workflows.definition import Definition
 from clarion.outbound import Outbound
 from clarion.storage import runs as run_sql
-from clarion.storage.store import Sql
+from clarion.storage.store import Procedure, Sql
 from tests.notifications.conftest import APP, House, user
 
 
@@ -118,6 +118,14 @@ async def office(house: House) -> AsyncIterator[Office]:
     await office.outbound.close()
 
 
+QUIETLY = Procedure(  # without anybody being told
+    "read_quietly",
+    run_sql.Named,
+    (
+        Sql("""UPDATE message SET read_ms = 1 FROM {rows r}
+               WHERE message.tenant = r.tenant AND message.usr = r.usr AND message.id = r.id"""),
+    ),
+)
 PLANNING = Sql("SELECT id FROM trigger_call WHERE state = 'planning'", Whose)
 BELL = {
     "id": "bell",
@@ -426,3 +434,56 @@ async def test_planning_goes_on_where_a_process_died(
         await office.triggers.plan(job)
     for n in range(8):
         assert await office.inbox(f"u{n}") == [f"Hello u{n}"]
+
+
+@pytest.mark.parametrize("how", ["one", "all"])
+async def test_a_wait_for_a_message_ends_when_it_is_read(office: Office, how: str) -> None:
+    """At once, not when the wait would have been over; what others read wakes nobody."""
+    await office.workflow(
+        BELL,
+        {"id": "w", "wait": {"message": "bell", "is": "read", "timeout": "1h"}},
+        {"inbox": {"title": "thanks"}, "if": "not w.timed_out"},
+        {"inbox": {"title": "well?"}, "if": "w.timed_out"},
+    )
+    await office.trigger(ANN, {"id": "ben"}, payload={"n": 1})
+    await office.run(60)
+    ann = user("ann")
+    if how == "one":
+        [message] = (await office.house.inbox.page(ann)).items
+        await office.house.inbox.mark(ann, message.id, "read")
+    else:
+        await office.house.inbox.mark_all(ann, "read")
+    await office.run()
+    assert await office.inbox("ann") == ["thanks", "Hello Ann"]
+    await office.run(3600)
+    assert await office.inbox("ben") == ["well?", "Hello ben"]
+
+
+async def test_what_is_read_before_the_run_waits_for_it_is_seen(office: Office) -> None:
+    """A page may be quicker than the transaction in which the run begins to wait."""
+    await office.workflow(
+        BELL,
+        {"wait": {"message": "bell", "is": "read", "timeout": "1h"}},
+        {"inbox": {"title": "thanks"}},
+    )
+    ann, write = user("ann"), office.runs._writer.write
+
+    async def then_read(*args: Any) -> Any:
+        written = await write(*args)
+        told = list(written.told)
+
+        async def read() -> (
+            None
+        ):  # it is told to who is online after the commit, and they read it at once
+            for each in told:
+                await each
+            [message] = (await office.house.inbox.page(ann)).items
+            office.runs._writer.write = write  # type: ignore[method-assign]
+            await office.house.store.apply(QUIETLY, [run_sql.Named("default", "ann", message.id)])
+
+        return type(written)([read()], written.is_sent)
+
+    office.runs._writer.write = then_read  # type: ignore[method-assign]
+    await office.trigger(ANN, payload={"n": 1})
+    await office.run()
+    assert (await office.inbox("ann"))[0] == "thanks"

@@ -80,6 +80,7 @@ class Engine:
         self._sending = Loop("sending", self.sender.look, ids)
         self.runs.on_sent = self._sending.wake
         self.runs.on_waiting = self._look_again
+        inbox.on_marked = self.runs.wake
         self.sender.on_ended = self._sending.wake
         self.sender.on_woken = self._going.wake
 

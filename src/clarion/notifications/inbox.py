@@ -4,7 +4,7 @@ Every change is one transaction: the message, an entry of the user's log, and th
 user's head is alone in that inbox, so that the log has one order. Subscribers are told after the commit.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
 from clarion.auth.principal import Principal
@@ -64,6 +64,8 @@ class Inbox:
         self._engine = engine
         self._clock = clock
         self._ids = ids
+        self.on_marked: Callable[[str, str], Awaitable[None]] | None = None
+        """Called with tenant and user after they have read, or put away, something: runs may be waiting for that."""
 
     async def page(
         self,
@@ -120,6 +122,7 @@ class Inbox:
             entry = await self._change(tx, caller, head, row, changed)
         if entry is not None:
             await self.announce(caller.tenant, caller.id, head.epoch, entry)
+            await self._marked(caller)
         return message_of(row, changed.read_ms, changed.archived_ms)
 
     async def mark_all(self, caller: Principal, action: ActionForAll) -> ChangedAll:
@@ -139,6 +142,7 @@ class Inbox:
             facts = all_facts(action, head.top, now_ms)
             entry = await self._append(tx, caller, head, event, facts, unread=0, carried=None)
         await self.announce(caller.tenant, caller.id, head.epoch, entry)
+        await self._marked(caller)
         return ChangedAll(count, 0)
 
     async def announce_added(self, tenant: str, user: str, message: Message, at: Added) -> None:
@@ -163,6 +167,10 @@ class Inbox:
         """Remove what the logs need not keep: beyond the newest 1,000 entries, or older than 7 days. See `jobs.purging.Slices`."""
         before = self._clock.now_ms() - LOG_AGE_S * 1000
         return sql.LOGS.trim(self._store, keep=LOG_SIZE, before_ms=before)
+
+    async def _marked(self, caller: Principal) -> None:
+        if self.on_marked is not None:
+            await self.on_marked(caller.tenant, caller.id)
 
     async def _find(self, where: Store | Tx, caller: Principal, id: str) -> MessageRow:
         found = await where.fetch(sql.FIND, tenant=caller.tenant, usr=caller.id, id=id)

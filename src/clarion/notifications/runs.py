@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+import msgspec
+
 from clarion.clock import Clock
 from clarion.errors import ClarionError, Invalid, NotFound
 from clarion.ids import Ids
@@ -15,7 +17,7 @@ from clarion.notifications.answers import FETCH_TRIES, Fetcher, wants_data
 from clarion.notifications.catalog import Catalog
 from clarion.notifications.deciding import Decider, pause_ms
 from clarion.notifications.facts import message_facts
-from clarion.notifications.going import Going, going_of, settlement, unchanged
+from clarion.notifications.going import Decided, Going, going_of, settlement, unchanged
 from clarion.notifications.workflows.definition import Wait, Workflow
 from clarion.notifications.writing import Writer
 from clarion.storage import runs as sql
@@ -107,8 +109,39 @@ class Runs:
             await announcement
         if written.is_sent:
             self.on_sent()
+        await self._look_once_more(decided)
         if any(each.run_ms is not None for each in decided):
             self.on_waiting()
+
+    async def wake(self, tenant: str, user: str) -> None:
+        """Let the runs of a user look again that wait for a message: they have read, or put away, something."""
+        try:
+            if not await self._store.fetch(sql.WAITING, tenant=tenant, usr=user):
+                return
+            async with self._store.transaction() as tx:
+                now_ms = self._clock.now_ms()
+                await tx.execute(sql.WAKE_USER, tenant=tenant, usr=user, now_ms=now_ms)
+        except ClarionError as exc:
+            # What they have done is done; the runs will see it when their time has come.
+            _log.warning("runs could not be woken", code=exc.code)
+            return
+        self.on_waiting()
+
+    async def _look_once_more(self, decided: Sequence[Decided]) -> None:
+        """Of what a run has just begun to wait for, some has happened before it waited: nobody would wake it."""
+        waiting = [each for each in decided if each.wait_key.startswith("message:")]
+        if not waiting:
+            return
+        goings = [
+            msgspec.structs.replace(each.going, state=each.state, about={}) for each in waiting
+        ]
+        await self._look(goings)
+        for going in goings:
+            act = going.workflow.steps[going.state.at].act
+            if isinstance(act, Wait) and (going.about.get(str(act.message)) or {}).get(
+                str(act.is_)
+            ):
+                await self.wake(going.tenant, going.usr)
 
     # ── what there is to know ──
     async def _claim(self, limit: int) -> list[Going]:

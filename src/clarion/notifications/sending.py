@@ -164,7 +164,8 @@ class Sender:
             now_ms if run_ms is None else None,
         )
         await self._store.apply(sql.HANDED, [handed])
-        messages.labels(row.channel).inc()
+        if isinstance(result, Sent):
+            messages.labels(row.channel).inc()
         if run_ms is None:
             await self._wake(row, now_ms)
 

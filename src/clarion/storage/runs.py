@@ -115,6 +115,12 @@ class RunRow(Struct, frozen=True):
     created_ms: int
 
 
+class Waiting(Struct, frozen=True):
+    """Names a run that waits."""
+
+    id: str
+
+
 class Named(Struct, frozen=True, array_like=True):
     """Names a message of a user."""
 
@@ -219,6 +225,15 @@ MESSAGE_STATES = Procedure(
 WAKE = Sql(
     """UPDATE run SET run_ms = :now_ms WHERE tenant = :tenant AND wait_key = :wait_key AND wait_key <> ''
        AND status = 'running' AND (run_ms IS NULL OR run_ms > :now_ms) AND lease_by IS NULL"""
+)
+# Runs of a user that wait for something; few have any, and looking costs no write.
+WAITING = Sql(
+    "SELECT id FROM run WHERE tenant = :tenant AND usr = :usr AND wait_key <> '' LIMIT 1", Waiting
+)
+# The user has read or put away messages: those who wait for one look again.
+WAKE_USER = Sql(
+    """UPDATE run SET run_ms = :now_ms WHERE tenant = :tenant AND usr = :usr AND wait_key <> ''
+       AND status = 'running' AND run_ms > :now_ms AND lease_by IS NULL"""
 )
 CANCEL_OF_TRIGGER = Sql(
     """UPDATE run SET status = 'cancelled', run_ms = NULL, wait_key = '', lease_by = NULL, token = token + 1
