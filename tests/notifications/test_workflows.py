@@ -12,6 +12,7 @@ from clarion.errors import Conflict, IdempotencyConflict, Invalid, NotFound
 from clarion.ids import Ids
 from clarion.jobs import Queue, Worker
 from clarion.notifications.channels import NotSent, Outgoing, Sent
+from clarion.notifications.channels.inbox import InboxChannel
 from clarion.notifications.engine import Engine
 from clarion.notifications.triggering import CreateTrigger
 from clarion.notifications.workflows.definition import Definition
@@ -25,6 +26,10 @@ class Whose(Struct, frozen=True):
     """A trigger's id."""
 
     id: str
+
+
+class Anything(Struct, frozen=True):
+    """Any content."""
 
 
 class LetterContent(Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,6 +82,7 @@ class Office:
         engine.channels.add(self.letters)
         self.catalog, self.triggers = engine.catalog, engine.triggers
         self.runs, self.digests, self.sender = engine.runs, engine.digests, engine.sender
+        self.history = engine.history
 
     async def workflow(self, *steps: dict[str, Any], **more: Any) -> None:
         await self.catalog.put(APP, Definition("w", list(steps), **more))
@@ -487,3 +493,25 @@ async def test_what_is_read_before_the_run_waits_for_it_is_seen(office: Office) 
     await office.trigger(ANN, payload={"n": 1})
     await office.run()
     assert (await office.inbox("ann"))[0] == "thanks"
+
+
+async def test_a_run_that_the_store_refuses_holds_up_no_other(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has failed, and says why; those that were due with it go on."""
+    await office.workflow({"wait": "5m"}, BELL)
+    bad = await office.trigger({"id": "eve", "name": "bad"}, payload={"n": 1})
+    await office.trigger(ANN, payload={"n": 1})
+    # What a bug elsewhere might let through: a text that no database keeps.
+    monkeypatch.setattr(
+        office.runs._decider._renderer,
+        "render",
+        lambda content, facts: {"title": "a\0" if facts["recipient"]["id"] == "eve" else "fine"},
+    )
+    monkeypatch.setattr(InboxChannel, "said", Anything)
+    await office.run(300)
+    assert await office.inbox("ann") == ["fine"]
+    assert await office.inbox("eve") == []
+    [run], _ = await office.history.runs("default", bad, "", 10)
+    assert (run.status, run.due_at) == ("failed", None)
+    assert str(run.error).startswith("invalid: ")

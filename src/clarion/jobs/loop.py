@@ -1,6 +1,7 @@
 """One loop over a table that leases: it looks when something is due, when it is woken, and now and then."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 
 from clarion.errors import ClarionError
@@ -20,7 +21,7 @@ class Loop:
 
     Args:
         name: For the log and the task.
-        look: Called one at a time. An error of the store is tried again with backoff: nothing is lost, the rows are in it.
+        look: Called one at a time. Whatever it raises is logged, and it is called again with backoff: nothing is lost, the rows are in the store.
         ids: For jitter.
         poll_s: The longest wait.
     """
@@ -53,14 +54,17 @@ class Loop:
             try:
                 wait_s = await self._look()
                 failures = 0
-            except ClarionError as exc:
+            except Exception as exc:  # noqa: BLE001  a bug, too, must not end what everybody waits for
                 failures += 1
                 wait_s = min(self._poll_s, backoff_s(failures, self._ids))
-                _log.warning(
+                is_known = isinstance(exc, ClarionError)
+                _log.log(
+                    logging.WARNING if is_known else logging.ERROR,
                     "cannot look for what is due",
                     loop=self._name,
-                    code=exc.code,
+                    code=exc.code if isinstance(exc, ClarionError) else type(exc).__name__,
                     retry_s=round(wait_s, 3),
+                    exc_info=None if is_known else exc,
                 )
             await self._sleep(min(wait_s, self._poll_s))
 

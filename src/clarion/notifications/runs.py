@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from clarion.clock import Clock
-from clarion.errors import ClarionError, Invalid, NotFound
+from clarion.errors import ClarionError, Conflict, Invalid, NotFound
 from clarion.ids import Ids
 from clarion.notifications.answers import FETCH_TRIES, Fetcher, wants_data
 from clarion.notifications.catalog import Catalog
@@ -81,8 +81,23 @@ class Runs:
                 self._fetching[task] = None
                 task.add_done_callback(self._fetching.pop)
         if now:
-            await self.carry(now)
+            await self._carry_all(now)
         return len(goings)
+
+    async def _carry_all(self, goings: Sequence[Going]) -> None:
+        """Carry a slice on, or where the store refuses something of it, each by itself: one may not hold up the others."""
+        try:
+            await self.carry(goings)
+        except (Invalid, Conflict) as exc:
+            if len(goings) > 1:
+                for going in goings:
+                    await self._carry_all([going])
+                return
+            [going] = goings
+            failed = unchanged(going, None, f"{exc.code}: {exc}"[:1_000])
+            failed.status = "failed"
+            _log.error("run failed", run=going.id, workflow=going.workflow.key, code=exc.code)
+            await self._store.apply(sql.SETTLE, [settlement(failed)])
 
     async def fetched(self) -> None:
         """Wait until nothing is being fetched."""
