@@ -33,6 +33,7 @@ from clarion.storage.store import Tx
 FETCH_S: Final = 15.0
 FETCH_BYTES: Final = 256 * 1024
 FETCH_TRIES: Final = 3
+ITEMS: Final = 50  # of a digest that templates are given: its run keeps them, and nobody reads more
 _ROUNDS: Final = 3
 
 
@@ -97,9 +98,10 @@ def event_of(workflow: Workflow, state: State, payload: Mapping[str, Any], actor
 
 
 def digest_facts(items: Sequence[tuple[Mapping[str, Any], str]]) -> dict[str, Any]:
-    """What later steps know of a digest: `count`, `items` (payloads, in the order in which they came), `actors` (each once)."""
+    """What later steps know of a digest: `count`, `items` (the first payloads, in the order in which they came), `actors` (each once)."""
     actors = list(dict.fromkeys(actor for _, actor in items if actor))
-    return {"count": len(items), "items": [dict(payload) for payload, _ in items], "actors": actors}
+    shown = [payload for payload, _ in items[:ITEMS]]
+    return {"count": len(items), "items": shown, "actors": actors[:ITEMS]}
 
 
 def wants_data(workflow: Workflow, state: State) -> bool:

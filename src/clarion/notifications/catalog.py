@@ -17,9 +17,6 @@ from clarion.storage import workflows as sql
 from clarion.storage.store import Store
 
 CACHED = 1_000  # workflows, read
-ACTS = frozenset(
-    {"digest", "http", "stop", "throttle", "wait"}
-)  # what the engine does so far besides sending
 DEFINITION_BYTES = 256 * 1024  # of JSON
 
 
@@ -74,7 +71,7 @@ class Catalog:
                 faults=[Fault("", f"at most {DEFINITION_BYTES} bytes")],
             )
         schema_of(definition)
-        return read_workflow(definition, self._channels.contents(), ACTS)
+        return read_workflow(definition, self._channels.contents())
 
     async def check_put(self, tenant: str, definition: Definition) -> Put:
         """What `put` would do now.
@@ -181,7 +178,7 @@ class Catalog:
         found = self._read.get(key)
         if found is None:
             kept = await self.find(tenant, workflow, version)
-            found = read_workflow(kept.definition, self._channels.contents(), ACTS)
+            found = read_workflow(kept.definition, self._channels.contents())
             while len(self._read) >= CACHED:
                 self._read.pop(next(iter(self._read)))
             self._read[key] = found

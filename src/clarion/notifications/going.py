@@ -132,8 +132,8 @@ def decided_of(
             status = {"stopped": "stopped", "failed": "failed"}.get(last, "done")
         case Sleep(until_ms=until_ms):
             run_ms = until_ms
-        case Await(what=what, name=name, until_ms=until_ms):
-            wait_key = wait_key_of(what, name, going.usr)
+        case Await(message=message, until_ms=until_ms):
+            wait_key = wait_key_of(message)
             run_ms = until_ms
         case Fetch():
             run_ms = now_ms  # at once, by itself: the others do not wait for it
@@ -165,9 +165,9 @@ def merged(going: Going) -> sql.RunSettlement:
     return sql.RunSettlement(going.tenant, going.id, going.token, state, "done", "", None, 0, None)
 
 
-def wait_key_of(what: str, name: str, user: str) -> str:
-    """What a run waits for, in one word: a message, or a user's event."""
-    return f"message:{name}" if what == "message" else f"event:{user}:{name}"
+def wait_key_of(message: str) -> str:
+    """What a run waits for, in one word: that something becomes of a message."""
+    return f"message:{message}"
 
 
 def is_kept(decided: Decided) -> bool:

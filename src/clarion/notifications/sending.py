@@ -170,7 +170,7 @@ class Sender:
             await self._wake(row, now_ms)
 
     async def _wake(self, row: sql.ClaimedOutgoing, now_ms: int) -> None:
-        key = wait_key_of("message", row.id.rpartition(".")[0], row.usr)
+        key = wait_key_of(row.id.rpartition(".")[0])
         async with self._store.transaction() as tx:
             count = await tx.execute(run_sql.WAKE, tenant=row.tenant, wait_key=key, now_ms=now_ms)
         if count:

@@ -37,12 +37,6 @@ class Due(Struct, frozen=True, tag=True):
     """The time has come that it slept until, or that it would wait at most."""
 
 
-class Happened(Struct, frozen=True, tag=True):
-    """What it waited for has happened; `facts` of an event."""
-
-    facts: Mapping[str, Any]
-
-
 class Answered(Struct, frozen=True, tag=True):
     """What it fetched: `facts` are known as those of the step. `error`: why there is none."""
 
@@ -63,7 +57,7 @@ class Closed(Struct, frozen=True, tag=True):
     facts: Mapping[str, Any]
 
 
-Event = Begin | Due | Happened | Answered | Counted | Closed
+Event = Begin | Due | Answered | Counted | Closed
 
 # ── what comes out ──
 
@@ -79,11 +73,9 @@ class Sleep(Struct, frozen=True, tag=True):
 
 
 class Await(Struct, frozen=True, tag=True):
-    """Wake it when this happens, or then."""
+    """Wake it when something becomes of this message, or then."""
 
-    what: Literal["event", "message"]
-    name: str
-    """Of the event, or the message's id."""
+    message: str
     until_ms: int
 
 
@@ -218,23 +210,11 @@ class _Run:
     def _resume(self, event: Event) -> Next | None:
         step = self._workflow.steps[self._at]
         match step.act, event:
-            case Wait(message=str()), _:
+            case Wait(message=None), Due():
+                self._done(step, "passed")
+                return None
+            case Wait(), _:
                 return self._wait(step, step.act)  # it is looked at again, whatever woke the run
-            case Wait(), Due():
-                timed_out = step.act.event is not None
-                self._done(
-                    step, "passed", "timed out" if timed_out else "", {"timed_out": timed_out}
-                )
-                return None
-            case Wait(), Happened(facts=facts):
-                if (where := step.extra.get("where")) is not None:
-                    holds, read = where({**self._facts, "event": facts})
-                    if not holds:
-                        return self._wait(step, step.act)
-                    self._done(step, "passed", "happened", {"timed_out": False, **facts}, read)
-                    return None
-                self._done(step, "passed", "happened", {"timed_out": False, **facts})
-                return None
             case Http(), Answered(facts=facts, error=error):
                 if error and step.act.on_error == "stop":
                     self._done(step, "failed", error, facts)
@@ -250,9 +230,8 @@ class _Run:
                 )
                 return End()
             case Digest(), Closed(facts=facts):
-                self._facts["digest"] = facts
-                self._left["digest"] = facts
-                self._done(step, "passed", "", facts)
+                self._facts["digest"] = self._left["digest"] = facts
+                self._done(step, "passed")
                 return None
             case Say(), Due():
                 return None  # quiet hours are over: everything is asked anew
@@ -315,16 +294,14 @@ class _Run:
             began_ms = self._left.get(step.id, {}).get("began_ms", self._now_ms)
             self._left[step.id] = {"began_ms": began_ms}
             until_ms = began_ms + durations.seconds(wait.timeout) * 1000
-            if wait.message is not None and (why := self._is_so(wait)):
+            if why := self._is_so(wait):
                 self._done(step, "passed", why, {"timed_out": False})
                 return None
             if until_ms <= self._now_ms:
                 self._done(step, "passed", "timed out", {"timed_out": True})
                 return None
-            if wait.message is not None:
-                message = str(self._left.get(wait.message, {}).get("message", ""))
-                return Await("message", message, until_ms)
-            return Await("event", str(wait.event), until_ms)
+            message = str(self._left.get(str(wait.message), {}).get("message", ""))
+            return Await(message, until_ms)
         until, read = self._until(wait)
         if until is None or until <= self._now_ms:
             self._done(

@@ -18,7 +18,7 @@ A step does one thing, named by its one member beside `id` and `if`: a channel w
 What is written here is data: it is kept as it was given, in versions that never change, and a run keeps the version it began with.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 from zoneinfo import available_timezones
 
@@ -31,11 +31,9 @@ from clarion.notifications.workflows.conditions import Condition
 from clarion.notifications.workflows.times import check_cron
 
 STEPS: Final = 50
-FACTS: Final = frozenset({"payload", "recipient", "actor", "workflow", "digest", "event", "steps"})
+FACTS: Final = frozenset({"payload", "recipient", "actor", "workflow", "digest"})
 """Names of facts, which no step may have."""
-STATES: Final = (
-    "sent", "delivered", "seen", "read", "clicked", "archived", "failed", "bounced", "skipped", "settled",
-)  # fmt: skip
+STATES: Final = ("sent", "delivered", "seen", "read", "archived", "failed", "skipped", "settled")
 """What can be asked of the message of an earlier step."""
 
 Key = Annotated[
@@ -64,12 +62,9 @@ class Wait(Struct, frozen=True, forbid_unknown_fields=True, rename={"for_": "for
     days: list[Day] | None = None
     zone: Annotated[str, Meta(max_length=64)] | None = None
     """A time zone's name; None: the recipient's, and UTC for who has none."""
-    event: Annotated[str, Meta(max_length=128)] | None = None
-    """Until the recipient does this (`POST /v1/events`), and `where` holds, at most for `timeout`."""
     message: StepId | None = None
     """Until the message of this step `is` so, at most for `timeout`."""
     is_: Literal[STATES] | None = None  # type: ignore[valid-type]
-    where: Text | None = None
     timeout: Span | None = None
 
 
@@ -137,7 +132,7 @@ class Step(Struct, frozen=True):
     act: Act
     when: Condition | None = None
     extra: Mapping[str, Condition] = {}
-    """The act's own conditions by member: `where`, `keep`, `stop`."""
+    """The act's own condition by its member: `keep`, `stop`."""
 
 
 class Definition(Struct, frozen=True, forbid_unknown_fields=True):
@@ -177,18 +172,12 @@ _ACTS: Final[Mapping[str, type[Struct]]] = {
 }
 
 
-ACTS: Final = frozenset({*_ACTS, "stop"})
-
-
-def read_workflow(
-    given: Definition, channels: Mapping[str, type[Struct]], acts: Collection[str] = ACTS
-) -> Workflow:
+def read_workflow(given: Definition, channels: Mapping[str, type[Struct]]) -> Workflow:
     """Check a definition.
 
     Args:
         given: What was written.
         channels: Name of each channel there is → struct of what is said on it; names of its fields are the members.
-        acts: What can be done here besides.
 
     Raises:
         Invalid: Something is wrong; each fault points at it (`/steps/2/if`).
@@ -197,9 +186,7 @@ def read_workflow(
     faults: list[Fault] = []
     for n, step in enumerate(given.steps):
         try:
-            steps.append(
-                _step(step, f"/steps/{n}", n, channels, acts, {each.id: each for each in steps})
-            )
+            steps.append(_step(step, f"/steps/{n}", n, channels, {each.id: each for each in steps}))
         except Invalid as exc:
             faults += exc.faults
     if faults:
@@ -219,7 +206,6 @@ def _step(
     at: str,
     n: int,
     channels: Mapping[str, type[Struct]],
-    acts: Collection[str],
     before: Mapping[str, Step],
 ) -> Step:
     id, condition = given.get("id"), given.get("if")
@@ -238,9 +224,6 @@ def _step(
         )
     act: Act
     extra: dict[str, Condition] = {}
-    if name not in channels and name not in acts:
-        known = ", ".join([*sorted(acts), *channels])
-        raise _wrong(where, f"there is no act or channel {name[:40]!r}; there are {known}")
     if name == "stop":
         act = Stop(_convert(what, Text, where))
         extra["stop"] = Condition(act.condition, where)
@@ -249,14 +232,18 @@ def _step(
             what = {"for": what}
         act = _convert(what, _ACTS[name], where)
         extra = _check_act(act, where, before)
-    else:
+    elif name in channels:
         content = _convert(what, channels[name], where)
         act = Say(name, msgspec.to_builtins(content))
-    when = (
-        None if condition is None else Condition(_convert(condition, Text, f"{at}/if"), f"{at}/if")
-    )
-    for each in (*extra.values(), *([when] if when else [])):
-        _check_paths(each, at, before)
+    else:
+        known = ", ".join([*_ACTS, "stop", *channels])
+        raise _wrong(where, f"there is no act or channel {name[:40]!r}; there are {known}")
+    when = None
+    if condition is not None:
+        when = Condition(_convert(condition, Text, f"{at}/if"), f"{at}/if")
+        _check_paths(when, f"{at}/if", before)
+    for member, own in extra.items():
+        _check_paths(own, where if member == "stop" else f"{where}/{member}", before)
     return Step(id, act, when, extra)
 
 
@@ -265,8 +252,6 @@ def _check_act(act: Any, at: str, before: Mapping[str, Step]) -> dict[str, Condi
     match act:
         case Wait():
             _check_wait(act, at, before)
-            if act.where is not None:
-                extra["where"] = Condition(act.where, f"{at}/where")
         case Digest():
             _check_digest(act, at)
             if act.keep is not None:
@@ -278,27 +263,22 @@ def _check_act(act: Any, at: str, before: Mapping[str, Step]) -> dict[str, Condi
 
 def _check_wait(wait: Wait, at: str, before: Mapping[str, Step]) -> None:
     ways = [
-        name
-        for name in ("for", "until", "at", "event", "message")
-        if getattr(wait, _FIELD.get(name, name))
+        name for name in ("for", "until", "at", "message") if getattr(wait, _FIELD.get(name, name))
     ]
     if len(ways) != 1:
-        raise _wrong(at, "a wait has one of `for`, `until`, `at`, `event`, `message`")
+        raise _wrong(at, "a wait has one of `for`, `until`, `at`, `message`")
     [way] = ways
     allowed = _WITH[way]
-    for name in ("plus", "days", "zone", "is_", "where", "timeout"):
+    for name in ("plus", "days", "zone", "is_", "timeout"):
         if getattr(wait, name) is not None and name not in allowed:
             raise _wrong(f"{at}/{name.rstrip('_')}", f"does not go with `{way}`")
     if wait.for_ is not None:
         _span(wait.for_, f"{at}/for")
     if wait.plus is not None:
         _span(wait.plus.removeprefix("-"), f"{at}/plus")
-    if way in ("event", "message"):
+    if wait.message is not None:
         if wait.timeout is None:
-            raise _wrong(
-                at,
-                f"a wait for an {way} needs a `timeout`: what never comes would be waited for without end",
-            )
+            raise _wrong(at, "needs a `timeout`: what never comes would be waited for without end")
         _span(wait.timeout, f"{at}/timeout")
     if wait.days is not None and not wait.days:
         raise _wrong(f"{at}/days", "at least one day")
@@ -318,7 +298,6 @@ _WITH: Final[Mapping[str, tuple[str, ...]]] = {
     "for": (),
     "until": ("plus",),
     "at": ("days", "zone"),
-    "event": ("where", "timeout"),
     "message": ("is_", "timeout"),
 }
 
@@ -354,7 +333,7 @@ def _check_paths(condition: Condition, at: str, before: Mapping[str, Step]) -> N
         head = path.split(".")[0]
         if head not in FACTS and head not in before:
             raise _wrong(
-                f"{at}/if",
+                at,
                 f"`{path[:60]}` is nothing that is known here: a fact ({', '.join(sorted(FACTS))}) or a step before",
             )
 
