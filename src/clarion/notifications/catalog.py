@@ -31,6 +31,13 @@ class Kept(Struct, frozen=True):
     created_at: datetime
 
 
+class Read(Struct, frozen=True):
+    """A version, read: what the engine runs, and what checks payloads (None: any will do)."""
+
+    workflow: Workflow
+    schema: Any
+
+
 class Put(Struct, frozen=True):
     """What came of giving a definition: the version that a trigger gets now, and whether it is a new one."""
 
@@ -57,7 +64,7 @@ class Catalog:
 
     def __init__(self, store: Store, channels: Channels, *, clock: Clock) -> None:
         self._store, self._channels, self._clock = store, channels, clock
-        self._read: dict[tuple[str, str, int], Workflow] = {}
+        self._read: dict[tuple[str, str, int], Read] = {}
 
     def check(self, definition: Definition) -> Workflow:
         """Read a definition without keeping it.
@@ -155,19 +162,20 @@ class Catalog:
         if not count:
             raise NotFound(f"there is no workflow {workflow!r}")
 
-    async def current(self, tenant: str, workflow: str) -> tuple[int, Workflow, Definition]:
-        """What a trigger gets now.
+    async def current(self, tenant: str, workflow: str) -> tuple[int, Read]:
+        """The version that a trigger gets now.
 
         Raises:
             NotFound: There is none.
             Conflict: It may not be triggered.
         """
-        kept = await self.find(tenant, workflow)
-        if not kept.is_active:
-            raise Conflict(f"the workflow {workflow!r} is not active")
-        return kept.version, await self.version(tenant, workflow, kept.version), kept.definition
+        for head in await self._store.fetch(sql.HEAD, tenant=tenant, workflow=workflow):
+            if not head.is_active:
+                raise Conflict(f"the workflow {workflow!r} is not active")
+            return head.version, await self.version(tenant, workflow, head.version)
+        raise NotFound(f"there is no workflow {workflow!r}")
 
-    async def version(self, tenant: str, workflow: str, version: int) -> Workflow:
+    async def version(self, tenant: str, workflow: str, version: int) -> Read:
         """One version, read: from memory after the first time, since it never changes.
 
         Raises:
@@ -177,8 +185,10 @@ class Catalog:
         key = (tenant, workflow, version)
         found = self._read.get(key)
         if found is None:
-            kept = await self.find(tenant, workflow, version)
-            found = read_workflow(kept.definition, self._channels.contents())
+            definition = (await self.find(tenant, workflow, version)).definition
+            found = Read(
+                read_workflow(definition, self._channels.contents()), schema_of(definition)
+            )
             while len(self._read) >= CACHED:
                 self._read.pop(next(iter(self._read)))
             self._read[key] = found

@@ -179,11 +179,11 @@ class Runs:
         for row in loaded:
             mine = claimed[row.n - 1]
             try:
-                workflow = await self._catalog.version(mine.tenant, row.workflow, row.version)
+                read = await self._catalog.version(mine.tenant, row.workflow, row.version)
             except (Invalid, NotFound) as exc:
                 await self._give_up(mine, row, str(exc))
                 continue
-            goings.append(going_of(mine, row, workflow))
+            goings.append(going_of(mine, row, read.workflow))
         await self._look(goings)
         return goings
 

@@ -5,6 +5,7 @@ that was committed. A slice's runs and messages are written together with the cu
 """
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
@@ -14,10 +15,17 @@ from msgspec import Meta, Struct
 
 from clarion.auth.principal import Principal
 from clarion.clock import Clock, as_datetime
-from clarion.errors import ClarionError, Fault, IdempotencyConflict, Invalid, NotFound
+from clarion.errors import (
+    ClarionError,
+    Fault,
+    IdempotencyConflict,
+    Invalid,
+    NotFound,
+    pointer_step,
+)
 from clarion.ids import Ids, digest
 from clarion.jobs.queue import LEASE_S, Job, Queue
-from clarion.notifications.catalog import Catalog, schema_of
+from clarion.notifications.catalog import Catalog, Read
 from clarion.notifications.content import check_json
 from clarion.notifications.facts import recipient_facts
 from clarion.notifications.going import Going
@@ -32,7 +40,7 @@ from clarion.notifications.recipients import (
 )
 from clarion.notifications.runs import Runs
 from clarion.notifications.workflows.advance import Begin, State
-from clarion.notifications.workflows.definition import Definition, Key, Workflow
+from clarion.notifications.workflows.definition import Key, Workflow
 from clarion.settings import Limits
 from clarion.storage import outgoing as sent_sql
 from clarion.storage import runs as run_sql
@@ -45,6 +53,7 @@ _log = get_logger(__name__)
 
 SLICE: Final = 500  # recipients that are planned in one transaction
 PAYLOAD_BYTES: Final = 64 * 1024  # of JSON
+FAULTS: Final = 20  # of a payload that are told
 JOB: Final = sql.JOB
 
 
@@ -118,7 +127,6 @@ class Triggers:
     ) -> None:
         self._store, self._catalog, self._runs, self._queue = store, catalog, runs, queue
         self._limits, self._clock, self._ids = limits, clock, ids
-        self._schemas: dict[tuple[str, str, int], Any] = {}
         self._planning: dict[asyncio.Task[None], None] = {}
 
     async def accept(
@@ -138,8 +146,8 @@ class Triggers:
             OutcomeUnknown: The write had begun and its end was not seen: repeat it with the same key.
         """
         tenant = caller.tenant
-        version, definition = await self._current(tenant, body.workflow)
-        self._check_payload(tenant, version, definition, body.payload)
+        version, read = await self._current(tenant, body.workflow)
+        _check_payload(read, body.payload)
         check_key(idempotency_key)
         people = [
             each
@@ -231,31 +239,11 @@ class Triggers:
             await asyncio.wait(tuple(self._planning))
 
     # ── accepting ──
-    async def _current(self, tenant: str, workflow: str) -> tuple[int, Definition]:
+    async def _current(self, tenant: str, workflow: str) -> tuple[int, Read]:
         try:
-            version, _, definition = await self._catalog.current(tenant, workflow)
+            return await self._catalog.current(tenant, workflow)
         except NotFound as exc:
             raise Invalid(str(exc), faults=[Fault("/workflow", "unknown")]) from exc
-        return version, definition
-
-    def _check_payload(
-        self, tenant: str, version: int, definition: Definition, payload: dict[str, Any]
-    ) -> None:
-        check_json(payload, PAYLOAD_BYTES, "/payload")
-        if definition.payload is None:
-            return
-        key = (tenant, definition.workflow, version)
-        if key not in self._schemas:
-            self._schemas[key] = schema_of(definition)
-        faults = [
-            Fault(
-                "/payload" + "".join(f"/{step}" for step in error.instance_path),
-                error.message[:200],
-            )
-            for error in self._schemas[key].iter_errors(payload)
-        ]
-        if faults:
-            raise Invalid("the payload is not what the workflow asks for", faults=faults[:20])
 
     async def _know(self, tenant: str, people: Sequence[Named]) -> None:
         now_ms = self._clock.now_ms()
@@ -298,7 +286,7 @@ class Triggers:
             user for user in msgspec.json.decode(row.asked)["users"] if user > after
         ]
         some, more = users[:SLICE], len(users) > SLICE
-        workflow = await self._catalog.version(job.tenant, row.workflow, row.version)
+        workflow = (await self._catalog.version(job.tenant, row.workflow, row.version)).workflow
         goings = await self._goings(job.tenant, row, workflow, some)
         cursor = some[-1] if more else None
 
@@ -363,6 +351,21 @@ class Triggers:
             sent_sql.CANCEL_OF_TRIGGER, tenant=tenant, id=id, now_ms=self._clock.now_ms()
         )
         return runs, messages
+
+
+def _check_payload(read: Read, payload: dict[str, Any]) -> None:
+    check_json(payload, PAYLOAD_BYTES, "/payload")
+    if read.schema is None:
+        return
+    faults = [
+        Fault(
+            "/payload" + "".join(f"/{pointer_step(str(step))}" for step in error.instance_path),
+            error.message[:200],
+        )
+        for error in itertools.islice(read.schema.iter_errors(payload), FAULTS)
+    ]
+    if faults:
+        raise Invalid("the payload is not what the workflow asks for", faults=faults)
 
 
 def _former(outcome: sql.TriggerOutcome, digest: str) -> TriggerAccepted:

@@ -13,6 +13,13 @@ class Current(Struct, frozen=True):
     is_active: int
 
 
+class HeadRow(Struct, frozen=True):
+    """Which version a trigger gets now, and whether it may be triggered."""
+
+    version: int
+    is_active: int
+
+
 class WorkflowRow(Struct, frozen=True):
     """One version of a workflow, and whether the workflow may be triggered."""
 
@@ -24,14 +31,6 @@ class WorkflowRow(Struct, frozen=True):
     is_active: int
 
 
-class VersionRow(Struct, frozen=True):
-    """One version, without what it says."""
-
-    version: int
-    author: str
-    created_ms: int
-
-
 _OWNER = "w.tenant = :tenant AND w.workflow = :workflow"
 _ROW = "w.workflow, v.version, v.definition, v.author, v.created_ms, w.is_active"
 _JOIN = "workflow w JOIN workflow_version v ON v.tenant = w.tenant AND v.workflow = w.workflow"
@@ -41,6 +40,7 @@ CURRENT = Sql(
         WHERE {_OWNER} {{for_update}}""",
     Current,
 )
+HEAD = Sql(f"SELECT w.version, w.is_active FROM workflow w WHERE {_OWNER}", HeadRow)
 ADD_VERSION = Sql(
     """INSERT INTO workflow_version (tenant, workflow, version, definition, digest, author, created_ms)
        VALUES (:tenant, :workflow, :version, :definition, :digest, :author, :now_ms)"""
@@ -62,9 +62,4 @@ PAGE = Sql(
     f"""SELECT {_ROW} FROM {_JOIN} AND v.version = w.version
         WHERE w.tenant = :tenant AND w.workflow > :after ORDER BY w.workflow LIMIT :n""",
     WorkflowRow,
-)
-VERSIONS = Sql(
-    """SELECT version, author, created_ms FROM workflow_version
-       WHERE tenant = :tenant AND workflow = :workflow ORDER BY version DESC LIMIT :n""",
-    VersionRow,
 )
