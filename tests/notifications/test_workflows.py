@@ -28,6 +28,12 @@ class Whose(Struct, frozen=True):
     id: str
 
 
+class Count(Struct, frozen=True):
+    """How many rows."""
+
+    count: int
+
+
 class Anything(Struct, frozen=True):
     """Any content."""
 
@@ -82,7 +88,7 @@ class Office:
         engine.channels.add(self.letters)
         self.catalog, self.triggers = engine.catalog, engine.triggers
         self.runs, self.digests, self.sender = engine.runs, engine.digests, engine.sender
-        self.history = engine.history
+        self.history, self.retention = engine.history, engine.retention
 
     async def workflow(self, *steps: dict[str, Any], **more: Any) -> None:
         await self.catalog.put(APP, Definition("w", list(steps), **more))
@@ -106,6 +112,11 @@ class Office:
     async def inbox(self, name: str) -> list[str]:
         return [item.title for item in (await self.house.inbox.page(user(name))).items]
 
+    async def count(self, table: str) -> int:
+        """Rows of a table."""
+        [found] = await self.house.store.fetch(Sql(f"SELECT count(*) FROM {table}", Count))
+        return found.count
+
     async def story(self, trigger: str) -> list[str]:
         """What became of each step of a trigger's only run."""
         [run] = await self.house.store.fetch(
@@ -124,6 +135,16 @@ async def office(house: House) -> AsyncIterator[Office]:
     await office.outbound.close()
 
 
+TABLES = (
+    "run",
+    "run_record",
+    "trigger_call",
+    "outgoing",
+    "attempt",
+    "batch",
+    "batch_item",
+    "throttle",
+)
 QUIETLY = Procedure(  # without anybody being told
     "read_quietly",
     run_sql.Named,
@@ -515,3 +536,46 @@ async def test_a_run_that_the_store_refuses_holds_up_no_other(
     [run], _ = await office.history.runs("default", bad, "", 10)
     assert (run.status, run.due_at) == ("failed", None)
     assert str(run.error).startswith("invalid: ")
+
+
+async def test_what_has_become_of_runs_is_known_for_a_while(office: Office) -> None:
+    """Then runs, records, digests, attempts and triggers go; what goes on stays, and so does what inboxes have."""
+    await office.workflow(
+        {"throttle": {"limit": 9, "per": "1h"}},
+        BELL,
+        LETTER,
+        {"digest": {"window": "1m"}},
+        {"stop": "true"},
+    )
+    await office.trigger(ANN, payload={"n": 1})
+    await office.run()
+    await office.run(60)
+    await office.workflow({"wait": "200d"}, BELL)
+    waiting = await office.trigger(ANN, payload={"n": 2})
+    await office.run(89 * 86_400)
+    assert [count async for count in office.retention.purge()] == [1, 0, 0]
+    await office.run(2 * 86_400)
+    assert sum([count async for count in office.retention.purge()]) == 4
+    left = {name: await office.count(name) for name in TABLES}
+    assert {name: count for name, count in left.items() if count} == {
+        "run": 1,
+        "run_record": 1,
+        "trigger_call": 1,
+    }
+    assert await office.inbox("ann") == ["Hello Ann"]
+    await office.run(200 * 86_400)
+    assert len(await office.inbox("ann")) == 2
+    assert (await office.triggers.find("default", waiting)).recipients == 1
+
+
+async def test_a_run_that_takes_its_process_with_it_is_given_up(office: Office) -> None:
+    """After so many claims of which nobody has heard again."""
+    await office.workflow({"wait": "1m"}, BELL)
+    trigger = await office.trigger(ANN, payload={"n": 1})
+    office.clock.advance(60)
+    for _ in range(10):
+        assert len(await office.runs._claim(10)) == 1
+        office.clock.advance(31)
+    await office.run()
+    [run], _ = await office.history.runs("default", trigger, "", 10)
+    assert (run.status, run.error) == ("failed", "the process died each time it was carried on")

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clarion.storage import batches, outgoing, runs, subscribers, triggers
+from clarion.storage import batches, outgoing, run_retention, runs, subscribers, triggers
 from tests.support.law import assert_law
 
 _tenants, _ids, _texts = (
@@ -206,3 +206,11 @@ def test_collecting(keys: list[str], leads: int, is_sliding: bool, most: int) ->
 def test_counting(rows: list[list[object]]) -> None:
     """Each that comes to a throttle in one moment has a number of its own."""
     assert_law(batches.HIT, rows)
+
+
+@settings(max_examples=30, deadline=None)
+@given(calls(st.builds(run_retention.Old, _tenants, _ids)))
+def test_forgetting(rows: list[list[object]]) -> None:
+    """Runs and messages go with all that hangs on them; twice is once."""
+    assert_law(run_retention.FORGET_RUNS, rows, given=RUNS)
+    assert_law(run_retention.FORGET_OUTGOING, rows, given=OUTGOING)

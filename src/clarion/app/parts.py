@@ -368,6 +368,7 @@ class Parts:
         purger.add("search collections", self.search.purge)
         purger.add("search logs", self.search.trim)
         purger.add("last seen", self.presence.purge)
+        purger.add("workflows", self.workflows.retention.purge)
 
         async def purge(_: Job) -> None:
             await self.keys.flush()

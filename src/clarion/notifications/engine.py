@@ -14,6 +14,7 @@ from clarion.notifications.digests import Digests
 from clarion.notifications.history import History
 from clarion.notifications.inbox import Inbox
 from clarion.notifications.rendering import Renderer
+from clarion.notifications.retention import Retention
 from clarion.notifications.runs import SLICE, Runs
 from clarion.notifications.sending import Sender
 from clarion.notifications.triggering import JOB, Triggers
@@ -30,7 +31,7 @@ class Engine:
         store: Where everything is kept.
         inbox: Tells who is online.
         queue: Holds the planning that is not done.
-        limits: `recipients`.
+        limits: `recipients`, `run_days`.
         outbound: The guarded door to the outside.
         clock: The time.
         ids: Of everything that is made.
@@ -44,6 +45,7 @@ class Engine:
         digests: Closes digests.
         sender: Hands messages to providers.
         history: Tells what became of each run.
+        retention: Removes what is too old.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Engine:
             store, self.catalog, self.runs, queue, limits, clock=clock, ids=ids
         )
         self.history = History(store)
+        self.retention = Retention(store, limits, clock)
         self._going = Loop("runs", self._go_on, ids)
         self._closing = Loop("digests", self._close_batches, ids)
         self._sending = Loop("sending", self.sender.look, ids)

@@ -29,6 +29,9 @@ _log = get_logger(__name__)
 
 SLICE: Final = 200  # runs that are carried on together
 LEASE_S: Final = 30.0
+DEATHS: Final = (
+    10  # claims of a run of which nobody has heard again: it takes its processes with it
+)
 
 
 class Runs:
@@ -178,6 +181,9 @@ class Runs:
         goings: list[Going] = []
         for row in loaded:
             mine = claimed[row.n - 1]
+            if mine.attempts > DEATHS:
+                await self._give_up(mine, row, "the process died each time it was carried on")
+                continue
             try:
                 read = await self._catalog.version(mine.tenant, row.workflow, row.version)
             except (Invalid, NotFound) as exc:

@@ -174,6 +174,15 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
         about("Publications that the log of a topic keeps, if its kind says nothing else", ge=1),
     ] = 1_000
     topic_log_age_s: Annotated[int, about("For how long (s) it keeps them; likewise", ge=1)] = 3_600
+    # Workflows
+    run_days: Annotated[
+        int,
+        about(
+            "What has become of runs and of messages of workflows is known for so long (days; 0: for ever)",
+            ge=0,
+            le=36_600,
+        ),
+    ] = 90
     # Activity
     activity_days: Annotated[
         int, about("Activities published longer ago (days; 0: none) are removed", ge=0, le=36_600)

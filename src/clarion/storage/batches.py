@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from clarion.storage.jobs import claim, extend, next_due
+from clarion.storage.jobs import claim, next_due
 from clarion.storage.store import Procedure, Sql
 
 
@@ -109,7 +109,6 @@ COLLECT = Procedure(
     ),
 )
 CLAIM = claim("batch", "tenant, id, workflow, step, usr, token, attempts", ClaimedBatch)
-EXTEND = extend("batch")
 NEXT_DUE = next_due("batch")
 # In the transaction that lets one run go on for all.
 CLOSE = Sql(
@@ -159,8 +158,4 @@ HIT = Procedure(
             Hits,
         ),
     ),
-)
-FORGET_THROTTLES = Sql(
-    """DELETE FROM throttle WHERE (tenant, throttle) IN
-       (SELECT tenant, throttle FROM throttle WHERE ends_ms < :before ORDER BY ends_ms LIMIT :n)"""
 )

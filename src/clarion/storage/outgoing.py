@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from clarion.storage.jobs import claim, extend, next_due
+from clarion.storage.jobs import claim, next_due
 from clarion.storage.notifications import inbox_steps
 from clarion.storage.store import Procedure, Sql
 
@@ -121,7 +121,6 @@ CLAIM = claim(
     """tenant, id, run, workflow, category, usr, channel, address, content, provider, status, token, attempts, created_ms""",
     ClaimedOutgoing,
 )
-EXTEND = extend("outgoing")
 NEXT_DUE = next_due("outgoing")
 HANDED = Procedure(
     "handed_outgoing",

@@ -6,7 +6,7 @@ the transaction asks first which of its runs are still its own.
 
 from msgspec import Struct
 
-from clarion.storage.jobs import Held, claim, extend, next_due
+from clarion.storage.jobs import Held, claim, next_due
 from clarion.storage.store import Procedure, Sql
 
 
@@ -152,7 +152,6 @@ ADD_RUNS = Procedure(
     ),
 )
 CLAIM = claim("run", "tenant, id, token, attempts", ClaimedRun)
-EXTEND = extend("run")
 NEXT_DUE = next_due("run")
 LOAD = Procedure(
     "load_run",
