@@ -2,8 +2,7 @@
 
 import contextlib
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
-from urllib.parse import urlsplit
+from typing import Protocol, TypeVar
 
 from clarion.accounts import (
     REVOKED,
@@ -32,7 +31,7 @@ from clarion.features.activity import Feeds
 from clarion.features.dashboard import ALERT_JOB, Dashboards
 from clarion.features.presence import Presence
 from clarion.features.search import Search
-from clarion.features.upstream import DISCONNECT_JOB, Caller, Routes
+from clarion.features.upstream import Caller, Routes, to_application
 from clarion.ids import Ids
 from clarion.jobs import Job, Queue, Worker
 from clarion.jobs.purging import EVERY_S, LONGEST_S, Purger
@@ -44,8 +43,6 @@ from clarion.realtime.admin import instrument
 from clarion.settings import Settings
 from clarion.storage import open_store
 from clarion.topics import Commands, Kinds, Subscriptions, TopicEngine, Topics
-from clarion.topics.arguments import convert
-from clarion.topics.publishing import PublishArgs, Published
 from clarion.topics.stores import SqlStore
 
 JWKS_BYTES = 64 * 1024
@@ -322,22 +319,10 @@ class Parts:
         settings = self.settings.upstream
         if not settings.url:
             return
-        # The operator's own endpoint: it may be on this machine or a private network, where strangers' URLs must not lead.
-        url = urlsplit(settings.url)
-        port = url.port or (443 if url.scheme == "https" else 80)
-        outbound = self._kept(
-            Outbound(self.clock, allow_private=("0.0.0.0/0", "::/0"), allow_http=True, ports=[port])
-        )
+        outbound = self._kept(to_application(settings.url, self.clock))
         caller = self._kept(Caller(settings, outbound, clock=self.clock, ids=self.ids))
-
-        async def publish(whose: Principal, given: dict[str, Any]) -> Published:
-            args = convert((given,), PublishArgs)
-            return await self.topics.of(args.topic, whose.tenant).give(args)
-
-        routes = self._kept(Routes(settings, caller, publish, self.io, self.queue))
-        self.worker.handle(DISCONNECT_JOB, routes.tell_again)
-        routes.install()
-        routes.install_topics(self.topics)
+        routes = self._kept(Routes(settings, caller, self.topics, self.io, self.queue))
+        routes.install(self.worker)
 
     def _make_jobs(self) -> None:
         self.worker = Worker(self.queue, self.clock, self.ids)

@@ -4,7 +4,7 @@ A disconnect that it cannot be told of now is a job: told again, with growing pa
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -24,17 +24,16 @@ from clarion.errors import (
 )
 from clarion.features.upstream.caller import Caller
 from clarion.features.upstream.wire import Answer, Client, Emit, Error, Request
-from clarion.jobs import Job, Queue
+from clarion.jobs import Job, Queue, Worker
 from clarion.realtime import Namespace, Server, Socket
 from clarion.settings import Upstream
 from clarion.telemetry import get_logger, spawn
-from clarion.topics import Ask, Call, Kind, Publish, Published, SignedIn, Topic, Topics
+from clarion.topics import Ask, Call, Kind, Publish, PublishArgs, Published, SignedIn, Topic, Topics
+from clarion.topics.arguments import convert
 from clarion.topics.kinds import Shape
 
 _log = get_logger(__name__)
 
-PublishFor = Callable[[Principal, dict[str, Any]], Awaitable[Published]]
-"""Publishes as the application, for a tenant: what the command `publish` takes."""
 KEY: Final = "upstream"
 """Where in a socket's `data` the application's own is."""
 _LATER: Final = "upstream: to be done once it is connected"
@@ -59,28 +58,28 @@ class Routes:
     Args:
         settings: What goes there.
         caller: Asks it.
-        publish: Publishes what answers want published.
+        topics: Takes what answers want published, and the kinds that are the application's.
         io: The server whose namespaces they are.
         queue: Keeps the disconnects that it has not heard of.
     """
 
     def __init__(
-        self, settings: Upstream, caller: Caller, publish: PublishFor, io: Server, queue: Queue
+        self, settings: Upstream, caller: Caller, topics: Topics, io: Server, queue: Queue
     ) -> None:
         # Fixed at creation
         self._settings = settings
         self._caller = caller
-        self._publish = publish
+        self._topics = topics
         self._io = io
         self._queue = queue
         # Changes while open. By socket: disconnects that the application has not answered, and no job keeps.
         self._untold: dict[str, Request] = {}
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._kinds: dict[str, Kind] = {}
-        self._topics: Topics | None = None
 
-    def install(self) -> None:
+    def install(self, worker: Worker) -> None:
         """Route from now on."""
+        worker.handle(DISCONNECT_JOB, self._tell_again)
         for name in self._settings.namespaces:
             namespace = self._io.of(name)
             if self._settings.events:
@@ -90,8 +89,9 @@ class Routes:
                 namespace.on("connection", self._connected)
             if self._settings.disconnect:
                 namespace.handle("disconnect", self._disconnected)
+        self._add_kinds()
 
-    def install_topics(self, topics: Topics) -> None:
+    def _add_kinds(self) -> None:
         """Make the kinds known whose topics are the application's: it says who subscribes, and what of what is published stands."""
         shapes: list[tuple[Shape, list[str]]] = [
             ("stream", self._settings.streams),
@@ -99,13 +99,12 @@ class Routes:
         ]
         for shape, names in shapes:
             for name in names:
-                self._kinds[name] = topics.add(
+                self._kinds[name] = self._topics.add(
                     name,
                     shape,
                     rights={"subscribe": Ask(self._may), "publish": SignedIn()},
                     publish=self._published,
                 )
-        self._topics = topics
 
     async def close(self) -> None:
         """Leave the disconnects that the application has not answered to the next process."""
@@ -183,24 +182,18 @@ class Routes:
         except ServerError as exc:
             _log.warning("disconnects not told, and not kept", count=len(jobs), error=exc.code)
 
-    async def tell_again(self, job: Job) -> None:
-        """Tell of a disconnect that the application has not answered; for a job of kind `DISCONNECT_JOB`.
-
-        Raises:
-            UpstreamUnavailable: It does not answer now either.
-        """
+    async def _tell_again(self, job: Job) -> None:
         request: Request = job.read(Request)
         await self._do_without(request, await self._caller.ask(request))
 
     async def _do_without(self, request: Request, answer: Answer) -> None:
         """What the answer to a disconnect wants; the socket is gone."""
         whose, nsp = request.socket.tenant, self._io.of(request.namespace)
-        application = Principal(id=KEY, kind="system", tenant=whose, scopes=frozenset({"*"}))
         try:
             for each in answer.emit:
                 _emit_to(nsp, whose, each)
             for given in answer.publish:
-                await self._publish(application, given)
+                await self._publish(whose, given)
         except (PeerError, ServerError) as exc:
             _log.warning("what a disconnect wants cannot be done", error=exc.code, why=exc.message)
 
@@ -219,7 +212,6 @@ class Routes:
 
     async def _published(self, call: Call, given: Publish) -> Published:
         topic, principal, topics = call.topic, call.principal, self._topics
-        assert topics is not None, "it is called for kinds that were added there"
         if principal is None:  # the application itself
             return await topics.append(self._kinds[topic.kind], call, given)
         socket_id = "" if call.socket is None else call.socket.id
@@ -237,16 +229,20 @@ class Routes:
         if not answer.allow:
             raise Forbidden(f"the application does not let this caller publish to {topic.wire}")
         if answer.publish:
-            return await self._publish_all(principal, answer.publish)
+            return await self._publish_all(topic.tenant, answer.publish)
         return await topics.append(self._kinds[topic.kind], call, given)
 
-    async def _publish_all(self, principal: Principal, given: list[dict[str, Any]]) -> Published:
-        whose = Principal(id=KEY, kind="system", tenant=principal.tenant)
+    async def _publish_all(self, tenant: str, given: list[dict[str, Any]]) -> Published:
         try:
-            done = [await self._publish(whose, each) for each in given]
+            done = [await self._publish(tenant, each) for each in given]
         except PeerError as exc:
             raise _wrong(exc) from exc
         return done[-1]
+
+    async def _publish(self, tenant: str, given: dict[str, Any]) -> Published:
+        """As the application: what the command `publish` takes."""
+        args = convert((given,), PublishArgs)
+        return await self._topics.of(args.topic, tenant).give(args)
 
     def _begin(self, work: Any) -> None:
         task = spawn(work, name="upstream")
@@ -265,7 +261,7 @@ class Routes:
             for each in answer.emit:
                 _emit(socket, each)
             for given in answer.publish:
-                await self._publish(_application(socket), given)
+                await self._publish(_tenant(socket), given)
         except PeerError as exc:
             raise _wrong(exc) from exc
         if answer.disconnect:
@@ -291,10 +287,6 @@ def _client(socket: Socket) -> Client:
     principal = socket.principal
     user = principal.id if isinstance(principal, Principal) else socket.user
     return Client(socket.id, user, _tenant(socket), socket.data.get(KEY))
-
-
-def _application(socket: Socket) -> Principal:
-    return Principal(id="upstream", kind="system", tenant=_tenant(socket), scopes=frozenset({"*"}))
 
 
 def _rooms(tenant: str, names: Sequence[str]) -> list[str]:
