@@ -329,6 +329,35 @@ def test_a_feed_is_its_readers_and_its_marks(runs: tuple[asyncio.Runner, House])
     runner.run(marking(house))
 
 
+async def granting(house: House) -> None:
+    n = next(numbers)
+    stream, ann = f"secret{n}", Principal(id=f"ann{n}")
+    house.forget()
+    await house.timelines.follow("default", ann.id, stream)
+    await house.add(stream)
+    page = await house.subscribe(ann)
+    assert page.state["items"] == []
+    for readers, count in (
+        (Readers(followers=True), 1),
+        (Readers(), 0),
+        (Readers(users=[ann.id]), 1),
+    ):
+        await house.streams.set_readers("default", stream, readers)
+        await page.is_true()
+        assert len(page.state["items"]) == count
+    await house.add(stream, verb="w")
+    await page.is_true()
+    assert len(page.state["items"]) == 2
+
+
+def test_open_timelines_hear_who_may_read_a_stream(
+    runs: tuple[asyncio.Runner, House],
+) -> None:
+    """Followers whom it names from now on see it at once, and no longer when it does not."""
+    runner, house = runs
+    runner.run(granting(house))
+
+
 async def removing(house: House) -> None:
     n = next(numbers)
     stream = f"open{n}"

@@ -220,7 +220,8 @@ class Live:
             if n % TURN == TURN - 1:
                 await asyncio.sleep(0)
             kept = self._kept.get(topic)
-            if kept is None or (notice.stream and not kept.source.sees(notice.stream)):
+            # Of a stream as a whole it may be told that they see it from now on.
+            if kept is None or (notice.id and not kept.source.sees(notice.stream)):
                 continue
             if kept.reading.locked():
                 kept.missed.append(notice)
