@@ -305,6 +305,7 @@ async def marking(house: House) -> None:
         ("add", None, "/event"),
         ("seen", [], "/data"),
         ("seen", {"upto": 1}, "/data/upto"),
+        ("seen", {"\ud800": 1}, "/data"),
     ):
         with pytest.raises(Invalid) as caught:
             await say(event, data)

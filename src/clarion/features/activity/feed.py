@@ -17,6 +17,7 @@ from clarion.features.activity.grouping import LOOKED_AT, Counts, Group, Marks, 
 from clarion.features.activity.live import Live
 from clarion.features.activity.log import NEWEST_MS
 from clarion.features.activity.news import News, Notice
+from clarion.features.activity.publish import converted
 from clarion.features.activity.streams import Streams
 from clarion.features.activity.viewing import MayRead
 from clarion.features.activity.window import LOG_AGE_S, LOG_SIZE, SPARE, WINDOW, Newest
@@ -152,11 +153,7 @@ async def _publish(looks: Looks, call: Call, given: Publish) -> Published:
     """`seen` and `read`, with `{upto?}` as data."""
     if given.event not in ("seen", "read"):
         raise Invalid(faults=[Fault("/event", "expected one of seen, read")])
-    try:
-        upto = msgspec.convert({} if given.data is None else given.data, Upto)
-    except msgspec.ValidationError as exc:
-        fault = Fault.of(exc)
-        raise Invalid(faults=[Fault(f"/data{fault.pointer}", fault.detail)]) from exc
+    upto = converted({} if given.data is None else given.data, Upto)
     user, topic = user_of(call.principal), call.topic
     await looks.mark(topic.tenant, topic.name, user, given.event, upto)  # type: ignore[arg-type]  # one of ours
     return Published(topic.wire, "0", 0, 0, "durable")

@@ -32,23 +32,19 @@ async def publish(streams: Streams, call: Call, given: Publish) -> Published:
     elif given.key is None:
         raise Invalid(faults=[Fault("/key", "is missing: the activity's id")])
     elif given.event == "change":
-        edit = _convert(given.data, Edit)
+        edit = converted(given.data, Edit)
         written = await streams.edit(*where, given.key, edit, call.principal)
     else:
         written = await streams.remove(*where, given.key, call.principal)
     return _published(call, written)
 
 
-def _new(given: Publish) -> NewActivity:
-    if given.key is not None:
-        raise Invalid(faults=[Fault("/key", "the id of a new activity is given by the server")])
-    new: NewActivity = _convert(given.data, NewActivity)
-    if new.foreign_id is UNSET and given.id:
-        return msgspec.structs.replace(new, foreign_id=given.id)
-    return new
+def converted(data: Any, kind: Any) -> Any:
+    """The data of a publication as a struct.
 
-
-def _convert(data: Any, kind: Any) -> Any:
+    Raises:
+        Invalid: They are of another form.
+    """
     try:
         return msgspec.convert(data, kind)
     except msgspec.ValidationError as exc:
@@ -56,6 +52,15 @@ def _convert(data: Any, kind: Any) -> Any:
         raise Invalid(faults=[Fault(f"/data{fault.pointer}", fault.detail)]) from exc
     except UnicodeEncodeError as exc:
         raise Invalid(faults=[Fault("/data", "a member's name has half a character")]) from exc
+
+
+def _new(given: Publish) -> NewActivity:
+    if given.key is not None:
+        raise Invalid(faults=[Fault("/key", "the id of a new activity is given by the server")])
+    new: NewActivity = converted(given.data, NewActivity)
+    if new.foreign_id is UNSET and given.id:
+        return msgspec.structs.replace(new, foreign_id=given.id)
+    return new
 
 
 def _refuse_others(given: Publish) -> None:
