@@ -140,3 +140,22 @@ async def test_an_activity_has_a_size(tmp_path: Path) -> None:
         http = await back_end(site)
         large = await http.post(AT, json={**LIKE, "data": {"text": "x" * 100}})
         assert problem(large, 413, "too_large")["limit"] == 100
+
+
+async def test_a_window_of_large_activities_fits_into_a_sockets_queue(tmp_path: Path) -> None:
+    """However large publications may be: else whoever subscribes would be called slow, and sent away each time."""
+    limits = Limits(publication_bytes=1 << 20, egress_soft_bytes=1 << 17, egress_hard_bytes=1 << 18)
+    async with opened(tmp_path, limits=limits) as site:
+        http = await back_end(site)
+        large = await http.post(AT, json={**LIKE, "data": {"text": "x" * 4_096}})
+        said = problem(large, 413, "too_large")
+        assert (said["limit"], "limits.egress_hard_bytes" in said["detail"]) == (4_096, True)
+        # 50 with the longest names.
+        body = {"actor": "a" * 512, "verb": "v" * 64, "object": "o" * 512, "target": "t" * 512}
+        for number in range(50):
+            name = f"{number:02}{'f' * 253}"
+            given = {**body, "data": {"text": "x" * 2_400}, "foreign_id": name}
+            assert (await http.post(AT, json=given)).status_code == 200
+        window = await http.get("/v1/topics/activity:user%3Aann")
+        assert len(window.json()["snapshot"]["items"]) == 50
+        assert len(window.content) < limits.egress_hard_bytes

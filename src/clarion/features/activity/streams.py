@@ -46,6 +46,7 @@ AHEAD_MS: Final = 24 * 3_600_000  # clocks differ, and so do time zones that som
 EXPIRED_AT_ONCE: Final = 500  # activities of one transaction
 FORGET_JOB: Final = "activity.forget"  # the reactions to an activity that was removed
 DAY_MS: Final = 24 * 3_600_000
+SHARE: Final = 64  # of what a socket's queue takes: a window of large activities must fit into it
 Decide = Callable[[Tx, sql.ActivityRow], Awaitable[sql.ActivityRow | None]]
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -56,7 +57,7 @@ class Streams:
     Args:
         store: Where they are.
         engine: Tells subscribers of changes.
-        limits: `publication_bytes`, `activity_days`, `activity_written_followers`.
+        limits: `publication_bytes`, `egress_hard_bytes`, `activity_days`, `activity_written_followers`.
         clock: Time of changes.
         news: Tells whoever keeps timelines true.
         queue: Takes what is to be done later.
@@ -93,7 +94,7 @@ class Streams:
         Raises:
             Invalid: No actor, or a time before 1970 or more than a day ahead.
             Forbidden: A user names somebody else as the actor.
-            TooLarge: It has more than `limits.publication_bytes`.
+            TooLarge: It has more than `limits.publication_bytes`, or a 64th of `limits.egress_hard_bytes`.
             StorageFull, Unavailable, OutcomeUnknown: Of the store.
         """
         now_ms = self._clock.now_ms()
@@ -147,7 +148,7 @@ class Streams:
         Raises:
             NotFound: There is none.
             Forbidden: A user is not its actor.
-            TooLarge: It has more than `limits.publication_bytes` then.
+            TooLarge: It has more than `add` allows then.
             StorageFull, Unavailable, OutcomeUnknown: Of the store.
         """
 
@@ -309,7 +310,9 @@ class Streams:
 
     # ── parts ──
     def _text(self, body: Body) -> str:
-        most = self._limits.publication_bytes
+        name, most = "publication_bytes", self._limits.publication_bytes
+        if most > (share := self._limits.egress_hard_bytes // SHARE):
+            name, most = "egress_hard_bytes", share
         try:
             data = _encode(body)
         except (TypeError, ValueError, RecursionError) as exc:
@@ -317,9 +320,9 @@ class Streams:
                 f"the activity is not JSON: {exc}", faults=[Fault("", "not JSON")]
             ) from exc
         if len(data) > most:
-            limit_exceeded.labels("publication_bytes").inc()
+            limit_exceeded.labels(name).inc()
             raise TooLarge(
-                f"an activity has at most {most} bytes (limits.publication_bytes)",
+                f"an activity has at most {most} bytes (limits.{name})",
                 limit=most,
                 size=len(data),
             )
