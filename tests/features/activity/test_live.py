@@ -275,6 +275,47 @@ async def while_reading(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     house.engine.leave(page.socket)
 
 
+async def missing_together(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    n = next(numbers)
+    house.forget()
+    stream, heeded = f"open{n}", 0
+    whose = [Principal(id=f"{name}{n}", topics=GRANT) for name in ("ann", "bob", "cid")]
+    for who in whose:
+        await house.timelines.follow("default", who.id, stream)
+    pages = [await house.subscribe(who) for who in whose]
+    every = [house.feeds.live._kept[_topic(page)] for page in pages]
+    for kept in every:
+        await kept.reading.acquire()
+    await house.add(stream)
+    await until(lambda: all(kept.missed for kept in every))
+    put = window.Window.put
+
+    def counted(*given: Any) -> Any:
+        nonlocal heeded
+        heeded += 1
+        return put(*given)
+
+    monkeypatch.setattr(window.Window, "put", counted)
+    for kept in every:
+        kept.reading.release()
+    house.bus.gap()
+    for page in pages:
+        await page.is_true()
+    await until(lambda: not house.feeds.live._notices and not any(kept.missed for kept in every))
+    assert heeded == len(pages)
+    for page in pages:
+        house.engine.leave(page.socket)
+    house.forget()
+
+
+def test_what_many_have_missed_each_heeds_once(
+    runs: tuple[asyncio.Runner, House], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not each what every other one has missed: thousands of pages come at once after a restart."""
+    runner, house = runs
+    runner.run(missing_together(house, monkeypatch))
+
+
 def test_what_happens_while_items_are_read_is_told(
     runs: tuple[asyncio.Runner, House], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -349,6 +390,8 @@ async def granting(house: House) -> None:
     await house.add(stream, verb="w")
     await page.is_true()
     assert len(page.state["items"]) == 2
+    house.engine.leave(page.socket)
+    house.forget()
 
 
 def test_open_timelines_hear_who_may_read_a_stream(

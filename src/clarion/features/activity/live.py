@@ -105,7 +105,8 @@ class Live:
         self._by_stream: dict[tuple[str, str], dict[Topic, None]] = {}
         self._by_user: dict[tuple[str, str], dict[Topic, None]] = {}
         self._idle: dict[Topic, float] = {}
-        self._notices: deque[Notice] = deque()
+        # Each for all whom it concerns, or for the one that has missed it.
+        self._notices: deque[tuple[Notice, Topic | None]] = deque()
         self._woken = asyncio.Event()
         self._reads = asyncio.Semaphore(READS_AT_ONCE)
         self._tasks: dict[asyncio.Task[None], None] = {}
@@ -189,34 +190,38 @@ class Live:
             self._notices.clear()
             self._read_all()
             return
-        self._notices.append(notice)
+        self._notices.append((notice, None))
         self._woken.set()
 
-    def _concerned(self, notice: Notice) -> list[Topic]:
+    def _concerned(self, notice: Notice, only: Topic | None = None) -> list[Topic]:
+        index, name = self._by_stream, notice.stream
         if notice.user:
-            return list(self._by_user.get((notice.tenant, notice.user), ()))
-        return list(self._by_stream.get((notice.tenant, notice.stream), ()))
+            index, name = self._by_user, notice.user
+        there = index.get((notice.tenant, name), {})
+        if only is None:
+            return list(there)
+        return [only] if only in there else []
 
     async def _heed_forever(self) -> None:
         while True:
             await self._woken.wait()
             self._woken.clear()
             while self._notices:
-                notice = self._notices.popleft()
+                notice, only = self._notices.popleft()
                 try:
-                    await self._heed(notice)
+                    await self._heed(notice, only)
                 except ServerError as exc:
                     _log.warning("an activity could not be read", error=exc.code)
-                    for topic in self._concerned(notice):
+                    for topic in self._concerned(notice, only):
                         self._read_again(self._kept[topic])
 
-    async def _heed(self, notice: Notice) -> None:
+    async def _heed(self, notice: Notice, only: Topic | None) -> None:
         row: sql.ActivityRow | None = None
         if notice.id:
             of = {"tenant": notice.tenant, "stream": notice.stream, "id": notice.id}
             row = next(iter(await self._store.fetch(sql.FIND, **of)), None)
         item: Item | None = None  # the same for all
-        for n, topic in enumerate(self._concerned(notice)):
+        for n, topic in enumerate(self._concerned(notice, only)):
             if n % TURN == TURN - 1:
                 await asyncio.sleep(0)
             kept = self._kept.get(topic)
@@ -275,7 +280,7 @@ class Live:
             self._tell(kept, kept.window.replace(newest, self._clock.now_ms()))
             found = kept.window.state(newest)
         missed, kept.missed = kept.missed, []
-        self._notices.extend(missed)
+        self._notices.extend((notice, kept.topic) for notice in missed)
         self._woken.set()
         return found
 
