@@ -5,8 +5,10 @@ Every part gets a `Clock` in its constructor. A simulation gives one whose time 
 
 import asyncio
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
+
+_EPOCH, _MS = datetime.fromtimestamp(0, UTC), timedelta(milliseconds=1)
 
 
 class Clock(Protocol):
@@ -71,6 +73,11 @@ class ManualClock:
 def as_datetime(ms: int) -> datetime:
     """Milliseconds since 1970 as an aware datetime."""
     return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def as_ms(moment: datetime) -> int:
+    """An aware datetime as whole milliseconds since 1970: exact, which a float of seconds is not."""
+    return (moment - _EPOCH) // _MS
 
 
 def pause(seconds: float) -> None:

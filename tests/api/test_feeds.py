@@ -77,6 +77,18 @@ async def test_a_feed_shows_groups_and_what_is_new(site: Site) -> None:
     problem(await http.post(f"{NOTES}/activities", json=body), 422, "invalid")
 
 
+async def test_what_is_old_is_kept_to_the_millisecond(site: Site) -> None:
+    """An import from long ago is seen when the user says so."""
+    http, ann = await back_end(site), nobody(site)
+    await http.put(f"{NOTES}/readers", json={"users": ["ann"]})
+    id = await like(http, "bob", "photo:1", 1, published="1972-03-05T07:23:12.489Z")
+    shown = (await http.get(f"{NOTES}/activities/{id}")).json()
+    assert shown["published"] == "1972-03-05T07:23:12.489000Z"
+    for upto in ({"upto": id}, {}):
+        answer = await ann.post("/v1/feeds/notes:ann/read", json=upto)
+        assert answer.json() == {"unseen": 0, "unread": 0}
+
+
 @pytest.mark.parametrize(
     ("readers", "who", "may"),
     [

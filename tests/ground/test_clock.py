@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from clarion.clock import LoopClock, ManualClock, SystemClock, as_datetime, pause
+from clarion.clock import LoopClock, ManualClock, SystemClock, as_datetime, as_ms, pause
 
 
 def test_the_systems_clock_tells_the_time() -> None:
@@ -27,6 +27,13 @@ async def test_a_loops_clock_follows_the_loop() -> None:
     now = asyncio.get_running_loop().time()
     assert abs(clock.monotonic() - now) < 1
     assert abs(clock.now_ms() - 1_000 - now * 1000) < 1000
+
+
+def test_a_moment_has_one_number_of_milliseconds() -> None:
+    """The one that it was made of, where seconds as a float would be just below it, too; what is finer is cut off."""
+    for ms in (0, 68_628_192_489, 1_074_994_363_807, 1_790_000_000_001, -1):
+        assert as_ms(as_datetime(ms)) == ms
+    assert as_ms(as_datetime(7).replace(microsecond=7_999)) == 7
 
 
 def test_a_pause_blocks_for_its_time() -> None:

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from clarion.auth.principal import Principal
+from clarion.clock import as_ms
 from clarion.errors import Fault, Forbidden, Invalid, pointer_step
 from clarion.features.activity.grouping import LOOKED_AT, Counts, Group, Marks, grouped
 from clarion.features.activity.live import Live
@@ -96,7 +97,7 @@ class Looks:
         else:
             upto = await self._streams.get(tenant, stream, given.upto)
         if upto is not None:
-            at_ms, at_id = int(upto.published.timestamp() * 1000), upto.id
+            at_ms, at_id = as_ms(upto.published), upto.id
             read_ms, read_id = (at_ms, at_id) if what == "read" else _NOTHING
             async with self._store.transaction() as tx:
                 await tx.execute(

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from clarion.clock import as_datetime
+from clarion.clock import as_datetime, as_ms
 from clarion.errors import Fault, Invalid
 from clarion.features.activity.activity import NewActivity, body_of
 from clarion.features.activity.window import Item, Place, item_of
@@ -136,4 +136,4 @@ def _group(id: str, rows: Sequence[ActivityRow], marks: Marks) -> Group:
 
 def _item(group: Group) -> Item:
     shown: dict[str, Any] = msgspec.to_builtins(group)
-    return item_of((int(group.published.timestamp() * 1000), group.id), shown)
+    return item_of((as_ms(group.published), group.id), shown)

@@ -12,7 +12,7 @@ from msgspec import UNSET
 
 from clarion.auth import rights
 from clarion.auth.principal import Principal
-from clarion.clock import Clock, as_datetime
+from clarion.clock import Clock, as_datetime, as_ms
 from clarion.errors import Fault, Forbidden, Invalid, NotFound, TooLarge
 from clarion.features.activity.activity import (
     Activity,
@@ -478,7 +478,7 @@ def _body(given: NewActivity, actor: str, published_ms: int) -> Body:
 
 
 def _ms(published: Any, now_ms: int) -> int:
-    ms = int(published.timestamp() * 1000)
+    ms = as_ms(published)
     if not 0 <= ms <= now_ms + AHEAD_MS:
         detail = "expected a time from 1970 on, at most a day ahead"
         raise Invalid(faults=[Fault("/published", detail)])

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Struct
 
-from clarion.clock import Clock, as_datetime
+from clarion.clock import Clock, as_datetime, as_ms
 from clarion.errors import Conflict, Fault, Invalid, NotFound, TooLarge, TooMany
 from clarion.features.dashboard.definition import Definition, alerts_of, check
 from clarion.settings import Limits
@@ -46,7 +46,7 @@ class Dashboard(Struct, frozen=True):
     @property
     def etag(self) -> str:
         """Names this state of it; one that takes the name of another has other ones."""
-        return f'"{round(self.created_at.timestamp() * 1000):x}-{self.version}"'
+        return f'"{as_ms(self.created_at):x}-{self.version}"'
 
 
 class Definitions:
