@@ -418,6 +418,25 @@ async def test_more_changes_than_may_wait_are_no_loss(site: Site, monkeypatch: A
     await ann.agrees()
 
 
+@pytest.mark.parametrize("part", ["window", "log"])
+async def test_a_bug_leaves_nobody_waiting(site: Site, monkeypatch: Any, part: str) -> None:
+    """Whoever subscribes while the window or the log cannot be read hears that at once; the next one begins anew."""
+
+    async def broken(*_: Any, **__: Any) -> Any:
+        raise KeyError("a bug")
+
+    with monkeypatch.context() as patched:
+        if part == "window":
+            patched.setattr(site.search._finder, "page", broken)
+        else:
+            patched.setattr(LocalBus, "settle", broken)
+        with pytest.raises(KeyError):
+            await site.subscribe(ANN, {"text": "red"})
+    ann = await site.subscribe(ANN, {"text": "red"})
+    await site.put("a", {"title": "red"})
+    await ann.agrees()
+
+
 async def test_a_log_of_long_documents_is_a_short_one(site: Site, monkeypatch: Any) -> None:
     """It is bounded in bytes: who missed more gets the results anew, and is told so."""
     monkeypatch.setattr(standing, "LOG_BYTES", 2_500)

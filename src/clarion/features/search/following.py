@@ -139,19 +139,18 @@ class Follower:
                 if looks:
                     self._hear((await self._read(1))[0].top)
                 await self._catch_up()
-            except NotFound as exc:
-                if not self.started.done():
-                    self.started.set_exception(exc)
-                    self.started.exception()
-                self._gone(self)
-                return
             except ServerError as exc:
                 _log.warning("a collection cannot be followed now", error=exc.code)
                 await asyncio.sleep(AGAIN_S)
                 continue
-            except Exception:
-                # A bug: better that subscribers come back than that they believe what is no longer true.
+            except Exception as exc:
+                # It is gone; or a bug: better that subscribers come back than that they believe what is no longer true.
+                if not self.started.done():
+                    self.started.set_exception(exc)
+                    self.started.exception()
                 self._gone(self)
+                if isinstance(exc, NotFound):
+                    return
                 raise
             looks = not await self._wake()
 

@@ -233,7 +233,7 @@ class Live:
             else:
                 raise Unavailable("the documents change more quickly than they can be read")
             self._register.weigh()
-        except ClarionError as exc:
+        except Exception as exc:  # noqa: BLE001  whatever it is, those who wait get it
             self._register.forget(standing)
             ready.set_exception(exc)
             ready.exception()
