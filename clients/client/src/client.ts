@@ -41,6 +41,8 @@ export interface Client {
 }
 
 const NOTIFY_RETRIES = 2;
+// Topics; where there are more, the oldest of those that nobody watches are shared no longer.
+const KNOWN = 100;
 
 export function createClient(options: ClientOptions): Client {
   const url = options.url ?? "";
@@ -57,6 +59,11 @@ export function createClient(options: ClientOptions): Client {
     const key = params ? name + JSON.stringify(params) : name;
     const known = topics.get(key);
     if (known && isKind === known instanceof Topic) return known;
+    // Whoever asks for something else with each stroke of a key does not ask for the same again.
+    for (const [old, each] of topics) {
+      if (topics.size < KNOWN) break;
+      if (each.getSnapshot().status === "idle") topics.delete(old);
+    }
     const made = isKind ? new Topic(name, given, connection, undefined, wish) : new LiveTopic(name, connection, given);
     topics.set(key, made);
     return made;

@@ -187,3 +187,16 @@ test("a lock is kept until it is released, and known to be lost when another one
   await flow();
   expect(await refused).toBe("conflict");
 });
+
+test("a room that is asked for again with the same words is the same, though the clock went on meanwhile", () => {
+  const { client } = setup();
+  const enter = { text: "lunch", text_for_s: 60 };
+  const lobby = room(client, "lobby", { enter });
+  const now = Date.now();
+  vi.spyOn(Date, "now")
+    .mockReturnValueOnce(now)
+    .mockReturnValue(now + 3);
+  expect(room(client, "lobby", { enter })).toBe(lobby);
+  vi.restoreAllMocks();
+  expect(room(client, "lobby", { enter: { ...enter, text_for_s: 61 } })).not.toBe(lobby);
+});

@@ -1,9 +1,11 @@
 /** Live search: the publications of a query's topic, applied to old results, give those of today. */
 
 import { expect, test } from "vitest";
-import { type Results, searchKind } from "../src/search.ts";
+import { createClient } from "../src/index.ts";
+import { type Results, search, searchKind } from "../src/search.ts";
 import type { Publication } from "../src/wire.ts";
-import { seeded } from "./support/server.ts";
+import { Board, Line } from "./support/board.ts";
+import { seeded, token } from "./support/server.ts";
 
 interface Shoe {
   readonly price: number;
@@ -78,3 +80,16 @@ function* steps(before: ReturnType<typeof hit>[], after: ReturnType<typeof hit>[
     there.splice(at, 0, item);
   }
 }
+
+test("queries that nobody watches any longer are forgotten, the watched ones are shared for ever", () => {
+  const client = createClient({ getToken: () => token("ann"), openSocket: new Line(new Board()).open });
+  const first = search(client, "shoes", { text: "r" });
+  expect(search(client, "shoes", { text: "r" })).toBe(first);
+  const watched = search(client, "shoes", { text: "red" });
+  watched.subscribe(() => undefined);
+  for (let n = 0; n < 200; n++) search(client, "shoes", { text: `red${n}` });
+  expect(search(client, "shoes", { text: "r" })).not.toBe(first);
+  expect(search(client, "shoes", { text: "red" })).toBe(watched);
+  expect(search(client, "shoes", { text: "red199" })).toBe(search(client, "shoes", { text: "red199" }));
+  client.close();
+});
