@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.api.test_rights import SCOPES
 from tests.support.server import Server, clarion, running
 
 
@@ -38,6 +39,14 @@ def test_a_key_may_be_made_before_the_server_runs(tmp_path: Path) -> None:
     key = _keys(tmp_path, "create", "early").strip()
     with running(tmp_path) as server:
         assert _notify(server, key) == 202
+
+
+def test_the_help_names_every_scope() -> None:
+    """Each by itself, or as part of a `*`."""
+    told = clarion("keys", "create", "--help", env={}).stdout
+    for scope in SCOPES.values():
+        family = scope.partition(":")[0]
+        assert scope in told or f"{family}:*" in told, scope
 
 
 def test_a_list_that_is_piped_is_not_cut(stopped: Path) -> None:

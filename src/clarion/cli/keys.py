@@ -39,8 +39,10 @@ def create(
         Parameter(
             name="--scope",
             negative="",
-            help="What it may do: notifications:send (default), realtime:emit, realtime:read, realtime:manage, metrics:read,"
-            " keys:manage; realtime:* is all of realtime. May be repeated",
+            # A star would begin emphasis: help is Markdown.
+            help=r"What it may do: notifications:send (default), topics:\*, search:\*, presence:\*, dashboards:\*, workflows:\*,"
+            r" realtime:\*, metrics:read, users:manage, keys:manage; instead of \* also read, write, or what else a call asks for."
+            " May be repeated",
         ),
     ] = None,
     data_dir: DataDir = None,
