@@ -61,6 +61,12 @@ def test_a_clarion_value_wins_over_a_former_name_and_the_start_says_so() -> None
     ]
 
 
+def test_names_of_clients_are_no_settings() -> None:
+    """Whoever exports what the examples read can still start the server, and make keys."""
+    read = {"CLARION_URL": "http://127.0.0.1:8000", "CLARION_KEY": "clk_x", "CLARION_TOKEN": "x"}
+    assert load(env=read) == load(env={})
+
+
 def test_that_every_site_may_call_is_said() -> None:
     """`*` is allowed, but nobody sets it unknowingly."""
     assert (

@@ -93,6 +93,10 @@ _NOT_SETTINGS = frozenset(
         "CLARION_CONFIG",
         "CLARION_SKIP_FRONTEND",
         "CLARION_TEST_POSTGRES",
+        # Of clients, as the examples call them: in one shell with the server.
+        "CLARION_URL",
+        "CLARION_KEY",
+        "CLARION_TOKEN",
     }
 )
 
