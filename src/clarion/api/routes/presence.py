@@ -24,6 +24,11 @@ UserName = Annotated[
     str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$(?!\n)")
 ]
 
+After = Annotated[str, Meta(max_length=255, description="Behind this user; `next` of a page")]
+Next = Annotated[
+    str | UnsetType, Meta(description="`after` of the next page; absent: this is the last one")
+]
+
 
 class RoomPath(Struct, frozen=True):
     """Names a room."""
@@ -41,10 +46,7 @@ class RoomPath(Struct, frozen=True):
 class MembersQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """Which users."""
 
-    after: (
-        Annotated[str, Meta(max_length=255, description="Users behind this one; `next` of a page")]
-        | UnsetType
-    ) = UNSET
+    after: After = ""
     limit: Annotated[int, Meta(ge=1, le=500, description="Users of a page")] = 500
 
 
@@ -69,9 +71,7 @@ class MemberPage(Struct, frozen=True):
     offset: Annotated[int, Meta(description="The `since` of a subscription to `presence:<room>`")]
     mark: int
     items: list[MemberInfo]
-    next: Annotated[
-        str | UnsetType, Meta(description="`after` of the next page; absent: this is the last one")
-    ] = UNSET
+    next: Next = UNSET
 
 
 class StatusQuestion(Struct, frozen=True, forbid_unknown_fields=True):
@@ -115,10 +115,7 @@ class Seeing(Struct, frozen=True, forbid_unknown_fields=True):
 class ContactsQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """Which contacts."""
 
-    after: (
-        Annotated[str, Meta(max_length=255, description="Behind this one; `next` of a page")]
-        | UnsetType
-    ) = UNSET
+    after: After = ""
     limit: Annotated[int, Meta(ge=1, le=1_000, description="Contacts of a page")] = 1_000
 
 
@@ -126,9 +123,7 @@ class ContactPage(Struct, frozen=True):
     """Ids of users, in their order."""
 
     items: list[str]
-    next: Annotated[
-        str | UnsetType, Meta(description="`after` of the next page; absent: this is the last one")
-    ] = UNSET
+    next: Next = UNSET
 
 
 class ContactsChange(Struct, frozen=True, forbid_unknown_fields=True):
@@ -190,8 +185,9 @@ def add(api: Api, presence: Presence, topics: Topics, limits: Limits) -> None:
             raise NotFound("no room has such a long name")
         topic, kind = reader.named(caller, name)
         await kind.admit("subscribe", caller, topic)
-        after = "" if query.after is UNSET else query.after
-        found = await presence.members(topic.name, topic.tenant, after=after, limit=query.limit)
+        found = await presence.members(
+            topic.name, topic.tenant, after=query.after, limit=query.limit
+        )
         at = found.position
         return MemberPage(
             topic.name,
@@ -242,8 +238,7 @@ def add(api: Api, presence: Presence, topics: Topics, limits: Limits) -> None:
     async def list_contacts(caller: Principal, path: UserPath, query: ContactsQuery) -> ContactPage:
         """Page through a user's contacts: users through their own, back ends through everybody's."""
         _check_own(caller, path.id)
-        after = "" if query.after is UNSET else query.after
-        found = await presence.people.contacts(caller.tenant, path.id, after, query.limit + 1)
+        found = await presence.people.contacts(caller.tenant, path.id, query.after, query.limit + 1)
         more = len(found) > query.limit
         return ContactPage(found[: query.limit], next=found[query.limit - 1] if more else UNSET)
 
