@@ -100,14 +100,11 @@ class People:
             chosen: What each of them has chosen.
         """
         doubtful = [
-            user
+            sql.Pair(tenant, user, viewer)
             for user, each in zip(users, chosen, strict=True)
             if each == CONTACTS and viewer is not None
         ]
-        friends: set[str] = set()
-        if doubtful and viewer is not None:
-            pairs = [sql.Pair(tenant, user, viewer) for user in doubtful]
-            friends = {doubtful[row.n - 1] for row in await self._store.apply(sql.KNOWN, pairs)}
+        friends = {pair.id for pair in await self._known(doubtful)}
         return [
             user == viewer or each == EVERYONE or (each == CONTACTS and user in friends)
             for user, each in zip(users, chosen, strict=True)
@@ -124,13 +121,17 @@ class People:
     async def visible_to(self, tenant: str, user: str, viewers: Sequence[str]) -> list[bool]:
         """Which of them may see that one user is here, in their order."""
         visibility = await self.visibility(tenant, user)
-        friends: set[str] = set()
-        if visibility == "contacts" and viewers:
-            pairs = [sql.Pair(tenant, user, viewer) for viewer in viewers]
-            friends = {viewers[row.n - 1] for row in await self._store.apply(sql.KNOWN, pairs)}
+        doubtful = viewers if visibility == "contacts" else ()
+        pairs = [sql.Pair(tenant, user, viewer) for viewer in doubtful]
+        friends = {pair.contact for pair in await self._known(pairs)}
         return [
             visibility == "everyone" or viewer == user or viewer in friends for viewer in viewers
         ]
+
+    async def _known(self, pairs: Sequence[sql.Pair]) -> list[sql.Pair]:
+        """Those of them that are so."""
+        rows = await self._store.apply(sql.KNOWN, pairs) if pairs else []
+        return [pairs[row.n - 1] for row in rows]
 
     async def _notify(self, tenant: str, user: str) -> None:
         await self._bus.publish(CHANNEL, msgspec.json.encode((tenant, user)))

@@ -96,6 +96,11 @@ class Person(Struct):
     entry: Entry | None = None
     offset: int = 0
 
+    @property
+    def is_here(self) -> bool:
+        """Whether one of their connections is not away."""
+        return any(each.socket for each in self.devices.values())
+
 
 class Room:
     """The connections of one node in one room.

@@ -14,7 +14,7 @@ from clarion.errors import TooMany
 from clarion.features.presence.agenda import Agenda
 from clarion.features.presence.arguments import Words
 from clarion.features.presence.places import EVERYBODY, Places
-from clarion.features.presence.room import Entry
+from clarion.features.presence.room import Entry, Person
 from clarion.features.presence.seen import Seen
 from clarion.settings import Presence as Settings
 from clarion.storage import Store
@@ -98,9 +98,8 @@ class Users:
 
     def is_here(self, tenant: str, user: str) -> bool:
         """Whether a user has a connection to this node."""
-        room = self._agenda.rooms.get(shard_of(tenant, user))
-        person = None if room is None else room.people.get(user)
-        return person is not None and any(each.socket for each in person.devices.values())
+        person = self._person(tenant, user)
+        return person is not None and person.is_here
 
     async def entries(self, tenant: str, users: Sequence[str]) -> list[Entry | None]:
         """What is published of users, in their order; None: they are not connected.
@@ -120,15 +119,18 @@ class Users:
 
     def active_ms(self, tenant: str, user: str) -> int:
         """When a user did something last on this node (ms since 1970); 0: they are not here."""
-        room = self._agenda.rooms.get(shard_of(tenant, user))
-        person = None if room is None else room.people.get(user)
+        person = self._person(tenant, user)
         return 0 if person is None else person.active_ms
+
+    def _person(self, tenant: str, user: str) -> Person | None:
+        room = self._agenda.rooms.get(shard_of(tenant, user))
+        return None if room is None else room.people.get(user)
 
     def _connected(self) -> Iterator[tuple[str, str, int]]:
         for topic, room in self._agenda.rooms.items():
             if topic.kind == EVERYBODY:
                 for user, person in room.people.items():
-                    if any(device.socket for device in person.devices.values()):
+                    if person.is_here:
                         yield topic.tenant, user, person.active_ms
 
 
