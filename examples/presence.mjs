@@ -5,6 +5,17 @@ import { io } from "socket.io-client";
 const socket = io("http://127.0.0.1:8000/clarion", { auth: { token: process.env.CLARION_TOKEN } });
 const here = { "presence:lobby": new Map(), "signals:lobby": new Map() };
 
+// What a merge patch (RFC 7396) makes of a value: of its members null takes away, objects are merged.
+function merged(value, patch) {
+  if (Object(patch) !== patch || Array.isArray(patch)) return patch;
+  const after = Object(value) === value && !Array.isArray(value) ? { ...value } : {};
+  for (const [name, change] of Object.entries(patch)) {
+    if (change === null) delete after[name];
+    else after[name] = merged(after[name], change);
+  }
+  return after;
+}
+
 function show() {
   const users = [...here["presence:lobby"]].map(([user, { status }]) => `${user} (${status})`);
   const typing = [...here["signals:lobby"]].filter(([key]) => key.startsWith("typing:")).map(([, { user }]) => user);
@@ -25,6 +36,6 @@ socket.on("connect", async () => {
 
 socket.on("publication", ({ topic, event, key, data, patch }) => {
   if (event === "remove") here[topic].delete(key);
-  else here[topic].set(key, patch ? { ...here[topic].get(key), ...patch } : data);
+  else here[topic].set(key, patch ? merged(here[topic].get(key), patch) : data);
   show();
 });
