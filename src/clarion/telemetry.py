@@ -232,6 +232,32 @@ def spawn(work: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
     return task
 
 
+class Tasks:
+    """The background tasks of one owner, which ends them when it is closed."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[asyncio.Task[Any], None] = {}
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def spawn(self, work: Coroutine[Any, Any, Any], *, name: str) -> None:
+        """Start one, see `spawn`."""
+        task = spawn(work, name=name)
+        self._tasks[task] = None
+        task.add_done_callback(lambda done: self._tasks.pop(done, None))
+
+    async def finish(self) -> None:
+        """Wait for those that run now, whatever becomes of them."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Cancel those that run now, and wait until they have ended."""
+        for task in list(self._tasks):
+            task.cancel()
+        await self.finish()
+
+
 def _ended(task: asyncio.Task[Any]) -> None:
     _running.discard(task)
     if not task.cancelled() and (exc := task.exception()) is not None:

@@ -9,7 +9,15 @@ import sys
 import pytest
 from prometheus_client import generate_latest
 
-from clarion.telemetry import REGISTRY, configure_logging, events, get_logger, sessions, spawn
+from clarion.telemetry import (
+    REGISTRY,
+    Tasks,
+    configure_logging,
+    events,
+    get_logger,
+    sessions,
+    spawn,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -122,3 +130,30 @@ async def test_a_background_task_that_fails_is_logged(capsys: pytest.CaptureFixt
     assert "background task failed" in lines
     assert "broken part" in lines
     assert "sleeping" not in lines
+
+
+async def test_an_owner_ends_its_background_tasks_and_keeps_none_that_has_ended() -> None:
+    """To finish is to wait for them; to close is to cancel them, and to wait until that is done."""
+    tasks, done = Tasks(), asyncio.Event()
+    ended: list[str] = []
+
+    async def stays() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            ended.append("stays")
+
+    async def goes() -> None:
+        await done.wait()
+        ended.append("goes")
+
+    tasks.spawn(goes(), name="goes")
+    done.set()
+    await tasks.finish()
+    assert (ended, len(tasks)) == (["goes"], 0)
+    tasks.spawn(stays(), name="stays")
+    await asyncio.sleep(0)
+    assert len(tasks) == 1
+    await tasks.close()
+    assert (ended, len(tasks)) == (["goes", "stays"], 0)

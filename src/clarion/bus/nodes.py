@@ -15,7 +15,7 @@ from clarion.bus.base import Bus
 from clarion.bus.registry import BEAT_S, LEASE_S, Registry
 from clarion.errors import ClarionError, ServerError, UsageError
 from clarion.ids import Ids
-from clarion.telemetry import get_logger, nodes_silent, spawn
+from clarion.telemetry import Tasks, get_logger, nodes_silent
 
 _log = get_logger(__name__)
 
@@ -89,7 +89,7 @@ class Nodes:
         # Who was there at the last looks, and until when that counts (the loop's time): Redis may lose the leases.
         self._known: dict[str, float] = {}
         self._number = 0
-        self._tasks: dict[asyncio.Task[None], None] = {}
+        self._tasks = Tasks()
 
     def on(self, question: str, answer: Answerer) -> None:
         """Answer a question from now on, on this process. `MISSED` is asked when something may have been lost.
@@ -116,13 +116,11 @@ class Nodes:
             await self._bus.settle(channel)
         self._bus.on_gap(self._on_gap)
         self._note(await self._registry.beat())
-        self._spawn(self._beat_forever(self._registry), "nodes: beat")
+        self._tasks.spawn(self._beat_forever(self._registry), name="nodes: beat")
 
     async def close(self) -> None:
         """Leave the others."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
         if self._registry is not None:
             await self._tell(_LEFT, None)
         for channel in (ALL, _own(self._node)):
@@ -163,7 +161,7 @@ class Nodes:
     def tell(self, question: str, value: Any = None) -> None:
         """Tell the other processes, whose answers do not matter. One that cannot be told now is told to look again later."""
         if self._registry is not None:
-            self._spawn(self._tell(question, value), "nodes: tell")
+            self._tasks.spawn(self._tell(question, value), name="nodes: tell")
 
     async def _tell(self, question: str, value: Any) -> None:
         try:
@@ -184,7 +182,7 @@ class Nodes:
         elif message.sender != self._node:
             value = self._answerers[message.question](message.value)
             if message.number:
-                self._spawn(self._answer(message, value), "nodes: answer")
+                self._tasks.spawn(self._answer(message, value), name="nodes: answer")
 
     def _take(self, message: _Message) -> None:
         asked = self._asked.get(message.number)
@@ -207,7 +205,7 @@ class Nodes:
         self.tell(MISSED)
         if (look := self._answerers.get(MISSED)) is not None:
             look(None)
-        self._spawn(self._beat(self._registry), "nodes: beat")
+        self._tasks.spawn(self._beat(self._registry), name="nodes: beat")
 
     # ── living ──
     async def _beat_forever(self, registry: Registry) -> None:
@@ -227,11 +225,6 @@ class Nodes:
         self._known = {
             name: until for name, until in self._known.items() if until > now and name != self._node
         }
-
-    def _spawn(self, work: Any, name: str) -> None:
-        task = spawn(work, name=name)
-        self._tasks[task] = None
-        task.add_done_callback(lambda done: self._tasks.pop(done, None))
 
 
 def _own(node: str) -> str:

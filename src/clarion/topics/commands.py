@@ -4,7 +4,6 @@ Each declares its right, takes one object, and is answered by an ack: what it sa
 checked at every command, against the credential as it is then.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -30,7 +29,7 @@ from clarion.errors import (
     UndeclaredRight,
 )
 from clarion.settings import Limits
-from clarion.telemetry import get_logger, limit_exceeded, spawn
+from clarion.telemetry import Tasks, get_logger, limit_exceeded
 from clarion.topics.arguments import (
     PageArgs,
     RoomArgs,
@@ -157,7 +156,7 @@ class Commands:
         self._clock = clock
         self._authenticate = authenticate
         self._callers: dict[str, Caller] = {}
-        self._subscribing: dict[asyncio.Task[None], None] = {}
+        self._subscribing = Tasks()
 
     def install(self, namespace: Space) -> None:
         """Offer the commands to every socket that connects to a namespace from now on."""
@@ -181,18 +180,14 @@ class Commands:
         self._callers[socket.id] = Caller(socket, {}, burst, self._clock.monotonic())
         principal = self._principal_of(socket)
         if principal is not None and principal.subscribe:
-            task = spawn(
+            self._subscribing.spawn(
                 subscribe_all(self._engine, socket, principal, self._limits.name_bytes),
                 name="topics: what the token lists",
             )
-            self._subscribing[task] = None
-            task.add_done_callback(lambda done: self._subscribing.pop(done, None))
 
     async def close(self) -> None:
         """End what was begun for sockets that have just come."""
-        for task in list(self._subscribing):
-            task.cancel()
-        await asyncio.gather(*self._subscribing, return_exceptions=True)
+        await self._subscribing.close()
 
     def disconnected(self, socket: Member) -> None:
         """Forget a socket, and end its subscriptions."""

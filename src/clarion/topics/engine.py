@@ -30,12 +30,12 @@ from clarion.ids import Ids
 from clarion.protocol.codes import CloseCode
 from clarion.settings import Limits
 from clarion.telemetry import (
+    Tasks,
     get_logger,
     limit_exceeded,
     position_checks,
     publications,
     recoveries,
-    spawn,
 )
 from clarion.topics import answers
 from clarion.topics.answers import Subscribed
@@ -119,7 +119,7 @@ class TopicEngine:
         self._ids = ids
         # Changes while open
         self._books = Books(bus, prepare, self._receive)
-        self._tasks: dict[asyncio.Task[None], None] = {}
+        self._tasks = Tasks()
         self._ending = Ending()
         # Who waits for a log to be read, by topic; in it <=> a task reads for them.
         self._behind: dict[Feed, list[Subscription]] = {}
@@ -129,15 +129,12 @@ class TopicEngine:
 
     def start(self) -> None:
         """Begin to check positions now and then, and to send what slow or choosy subscribers have skipped."""
-        self._spawn(self._check_forever(), name="topics: position check")
-        self._spawn(self._catch_up_forever(), name="topics: what was skipped")
+        self._tasks.spawn(self._check_forever(), name="topics: position check")
+        self._tasks.spawn(self._catch_up_forever(), name="topics: what was skipped")
 
     async def close(self) -> None:
         """End every task. Subscriptions end with their sockets."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.close()
 
     async def subscribe(
         self,
@@ -336,7 +333,7 @@ class TopicEngine:
             except PeerError:
                 self._end(subscription, CloseCode.REVOKED)
         if asked:
-            self._spawn(self._ask_again(asked), name="topics: rights asked for again")
+            self._tasks.spawn(self._ask_again(asked), name="topics: rights asked for again")
 
     async def _ask_again(self, subscriptions: Sequence[Subscription]) -> None:
         # A user's sockets are one question, unless their tokens make a difference.
@@ -432,7 +429,7 @@ class TopicEngine:
     def _deliver(self, feed: Feed, epoch: str, entries: Sequence[Entry]) -> None:
         behind = feed.deliver(epoch, entries, self._limits.recovery_publications)
         if behind:
-            self._spawn(self._be_patient(behind), name="topics: out of order")
+            self._tasks.spawn(self._be_patient(behind), name="topics: out of order")
 
     async def _be_patient(self, behind: Sequence[Subscription]) -> None:
         """Give what was overtaken on its way the time to come; read the log if it does not."""
@@ -449,7 +446,7 @@ class TopicEngine:
             self._behind[feed].append(subscription)
             return
         self._behind[feed] = [subscription]
-        self._spawn(self._catch_up(feed), name="topics: catch up")
+        self._tasks.spawn(self._catch_up(feed), name="topics: catch up")
 
     async def _catch_up(self, feed: Feed) -> None:
         """Read once for all who stand at the same place: after a loss those are nearly all."""
@@ -527,18 +524,13 @@ class TopicEngine:
             for subscription in self._books.feeds[topic].subscriptions.values():
                 subscription.doubt()
         if topics:
-            self._spawn(self._try_check(topics), name="topics: check after a gap")
+            self._tasks.spawn(self._try_check(topics), name="topics: check after a gap")
 
     async def _try_check(self, topics: Sequence[Topic] | None) -> None:
         try:
             await self.check_positions(topics)
         except ServerError as exc:
             _log.warning("positions not checked", error=exc.code)
-
-    def _spawn(self, work: Any, *, name: str) -> None:
-        task = spawn(work, name=name)
-        self._tasks[task] = None
-        task.add_done_callback(lambda done: self._tasks.pop(done, None))
 
 
 def _slices(feeds: Sequence[Feed]) -> Iterator[list[Feed]]:

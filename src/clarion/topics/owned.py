@@ -4,14 +4,13 @@ Each has a time, which this node puts off while the socket is there (a lease); i
 has changed it since.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from clarion.clock import Clock
 from clarion.errors import ServerError
 from clarion.settings import Limits
-from clarion.telemetry import get_logger, spawn
+from clarion.telemetry import Tasks, get_logger
 from clarion.topics.kinds import Topic
 
 _log = get_logger(__name__)
@@ -38,7 +37,7 @@ class Owned:
         # Socket → topic → key → offset, and whose a key is; a key is in both or in none.
         self._of: dict[str, dict[Topic, dict[str, int]]] = {}
         self._owner: dict[tuple[Topic, str], str] = {}
-        self._removals: dict[asyncio.Task[None], None] = {}
+        self._removals = Tasks()
 
     def note(self, socket: Any, topic: Topic, key: str, offset: int) -> None:
         """A key was changed: for a socket that owns it from now on, or for nobody (None)."""
@@ -79,12 +78,10 @@ class Owned:
 
     async def close(self) -> None:
         """Wait for the removals that were begun."""
-        await asyncio.gather(*self._removals, return_exceptions=True)
+        await self._removals.finish()
 
     def _begin_removal(self, topic: Topic, keys: Mapping[str, int]) -> None:
-        task = spawn(self._try_remove(topic, keys), name="topics: an owner is gone")
-        self._removals[task] = None
-        task.add_done_callback(lambda done: self._removals.pop(done, None))
+        self._removals.spawn(self._try_remove(topic, keys), name="topics: an owner is gone")
 
     async def _try_remove(self, topic: Topic, keys: Mapping[str, int]) -> None:
         try:

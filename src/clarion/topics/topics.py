@@ -19,7 +19,7 @@ from clarion.auth.rights import Declared
 from clarion.clock import Clock
 from clarion.errors import Conflict, Fault, Invalid, ServerError, UsageError
 from clarion.settings import Limits
-from clarion.telemetry import get_logger, publications, spawn
+from clarion.telemetry import Tasks, get_logger, publications
 from clarion.topics.arguments import check_json
 from clarion.topics.asking import Ask
 from clarion.topics.changes import REMOVE, Change, Guard, Item
@@ -84,7 +84,7 @@ class Topics:
         self._clock = clock
         self._owned = Owned(self._remove_owned, self._renew, limits, clock)
         self._conflators: dict[str, Conflator] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks = Tasks()
 
     @property
     def kinds(self) -> Kinds:
@@ -94,15 +94,13 @@ class Topics:
     def start(self) -> None:
         """Begin to remove what expires, and to forget what is kept no longer."""
         for work in (self._expire_forever(), self._trim_forever(), self._renew_forever()):
-            self._tasks.append(spawn(work, name="topics: what ends by itself"))
+            self._tasks.spawn(work, name="topics: what ends by itself")
 
     async def close(self) -> None:
         """Append what still waits, and end every task."""
         for conflator in self._conflators.values():
             await conflator.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
         await self._owned.close()
 
     # ── kinds ──

@@ -27,7 +27,7 @@ from clarion.features.upstream.wire import (
 from clarion.ids import Ids
 from clarion.outbound import Outbound
 from clarion.settings import Upstream
-from clarion.telemetry import get_logger, limit_exceeded, spawn, upstream_requests
+from clarion.telemetry import Tasks, get_logger, limit_exceeded, upstream_requests
 
 _log = get_logger(__name__)
 
@@ -66,7 +66,7 @@ class Caller:
         self._behind: dict[object, deque[_Asked]] = {}
         self._waiting = 0
         self._bytes = 0
-        self._workers: dict[asyncio.Task[None], None] = {}
+        self._workers = Tasks()
 
     async def ask(self, request: Request) -> Answer:
         """Ask, behind everything that the same socket has asked before.
@@ -101,9 +101,7 @@ class Caller:
 
     async def close(self) -> None:
         """End all calls."""
-        for task in list(self._workers):
-            task.cancel()
-        await asyncio.gather(*self._workers, return_exceptions=True)
+        await self._workers.close()
 
     def _enqueue(self, asked: _Asked) -> None:
         behind = self._behind.get(asked.turn)
@@ -113,9 +111,7 @@ class Caller:
         self._behind[asked.turn] = deque()
         self._ready.append(asked)
         if len(self._workers) < self._settings.connections:
-            task = spawn(self._work(), name="upstream")
-            self._workers[task] = None
-            task.add_done_callback(lambda done: self._workers.pop(done, None))
+            self._workers.spawn(self._work(), name="upstream")
 
     async def _work(self) -> None:
         while batch := self._take():

@@ -27,7 +27,7 @@ from clarion.features.upstream.wire import Answer, Client, Emit, Error, Request
 from clarion.jobs import Job, Queue, Worker
 from clarion.realtime import Namespace, Server, Socket
 from clarion.settings import Upstream
-from clarion.telemetry import get_logger, spawn
+from clarion.telemetry import Tasks, get_logger
 from clarion.topics import Ask, Call, Kind, Publish, PublishArgs, Published, SignedIn, Topic, Topics
 from clarion.topics.arguments import convert
 from clarion.topics.kinds import Shape
@@ -74,7 +74,7 @@ class Routes:
         self._queue = queue
         # Changes while open. By socket: disconnects that the application has not answered, and no job keeps.
         self._untold: dict[str, Request] = {}
-        self._tasks: dict[asyncio.Task[None], None] = {}
+        self._tasks = Tasks()
         self._kinds: dict[str, Kind] = {}
 
     def install(self, worker: Worker) -> None:
@@ -108,9 +108,7 @@ class Routes:
 
     async def close(self) -> None:
         """Leave the disconnects that the application has not answered to the next process."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
         await self._keep(list(self._untold.values()))
 
     # ── what happens ──
@@ -150,12 +148,12 @@ class Routes:
     def _connected(self, socket: Socket) -> None:
         answer = socket.data.pop(_LATER, None)
         if answer is not None:
-            self._begin(self._do_later(socket, answer))
+            self._tasks.spawn(self._do_later(socket, answer), name="upstream: connected")
 
     def _disconnected(self, socket: Socket, reason: str, *_: Any) -> None:
         request = Request("disconnect", socket.namespace, _client(socket), reason=reason)
         self._untold[socket.id] = request
-        self._begin(self._tell(request))
+        self._tasks.spawn(self._tell(request), name="upstream: disconnected")
 
     async def _tell(self, request: Request) -> None:
         try:
@@ -243,11 +241,6 @@ class Routes:
         """As the application: what the command `publish` takes."""
         args = convert((given,), PublishArgs)
         return await self._topics.of(args.topic, tenant).give(args)
-
-    def _begin(self, work: Any) -> None:
-        task = spawn(work, name="upstream")
-        self._tasks[task] = None
-        task.add_done_callback(lambda done: self._tasks.pop(done, None))
 
     # ── what is wanted ──
     async def _do(self, socket: Socket, answer: Answer) -> None:
