@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from clarion.app import App
+from clarion.auth import system
 from clarion.settings import AdminUi, Auth, Settings
 from clarion.topics import SignedIn
 from tests.support.asgi_servers import serving_on
@@ -182,3 +183,21 @@ async def test_durable_topics_outlive_the_server_and_others_say_that_they_do_not
     assert second == ("durable", first[1], 2, ["k0", "k1"])
     assert (before[0], after[2:]) == ("recoverable", (1, ["k1"]))
     assert before[1] != after[1]
+
+
+async def test_every_process_writes_when_its_keys_were_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that runs no jobs, because another process of the server has them."""
+    monkeypatch.setattr("clarion.accounts.upkeep.EVERY_S", 0.01)
+    async with open_app(tmp_path) as app:
+        await app.worker.close()
+        operator = system("tests")
+        key = await app.keys.create(operator, "back end", ["topics:read"])
+        transport = httpx.ASGITransport(app.asgi)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+            headers = {"authorization": f"Bearer {key.key}"}
+            assert (await http.get("/v1/topics/x%3Ay", headers=headers)).status_code == 404
+        async with asyncio.timeout(5):
+            while (await app.keys.list(operator))[0].last_used_at is None:  # noqa: ASYNC110  a row tells nobody
+                await asyncio.sleep(0.01)

@@ -20,6 +20,7 @@ from clarion.accounts.opened import Opened
 from clarion.accounts.revocations import Revocations
 from clarion.accounts.secrets import Secrets, load_secrets
 from clarion.accounts.shared import REVOKED, Shared, teller
+from clarion.accounts.upkeep import Upkeep
 
 __all__ = [
     "REVOKED",
@@ -42,6 +43,7 @@ __all__ = [
     "Secrets",
     "Shared",
     "SignedIn",
+    "Upkeep",
     "User",
     "load_secrets",
     "teller",

@@ -221,7 +221,6 @@ class Accounts:
             async with self._store.transaction() as tx:
                 last = await tx.execute(rows.PURGE, now_ms=self._clock.now_ms())
             yield last
-        self._revocations.forget_past()
 
     def _need_own_login(self) -> None:
         if self._settings.is_external:

@@ -121,7 +121,11 @@ class Keys:
         )
 
     async def flush(self) -> None:
-        """Write when keys were last used; for a periodic job, and before closing."""
+        """Write when keys were last used; see `Upkeep`.
+
+        Raises:
+            Unavailable: It is written with the next call.
+        """
         used, self._used = self._used, {}
         if used:
             uses = [rows.Use(tenant, key_id, at_ms) for (tenant, key_id), at_ms in used.items()]

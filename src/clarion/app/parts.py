@@ -16,6 +16,7 @@ from clarion.accounts import (
     Revocations,
     Secrets,
     Shared,
+    Upkeep,
     load_secrets,
     teller,
     trusted_issuers,
@@ -33,7 +34,7 @@ from clarion.features.presence import Presence
 from clarion.features.search import Search
 from clarion.features.upstream import Caller, Routes, to_application
 from clarion.ids import Ids
-from clarion.jobs import Job, Queue, Worker
+from clarion.jobs import Queue, Worker
 from clarion.jobs.purging import EVERY_S, LONGEST_S, Purger
 from clarion.notifications import Inbox, Notifications, NotifyingTriggers, inbox_kind
 from clarion.notifications.engine import Engine
@@ -159,7 +160,7 @@ class Parts:
         self.blocks = Blocks(self.store, revocations, clock)
         await self.blocks.load()
         self.keys = Keys(self.store, revocations, clock=clock, ids=ids)
-        self._closing.push_async_callback(self.keys.flush)
+        self.upkeep = self._kept(Upkeep(self.keys, revocations))
         self._shared = shared = self._kept(Shared(revocations, self.blocks, self.keys, self.opened))
         self.nodes.on(REVOKED, shared.hear)
         self.nodes.on(MISSED, shared.look_again)
@@ -176,7 +177,6 @@ class Parts:
         )
         verifier = TokenVerifier(issuers, audience=auth.audience, leeway_s=auth.leeway_s)
         self.authenticator = Authenticator(verifier, self.keys, revocations, clock)
-        self._revocations = revocations
         self._admission = Admission(
             self.authenticator,
             self.opened,
@@ -355,9 +355,4 @@ class Parts:
         purger.add("last seen", self.presence.purge)
         purger.add("workflows", self.workflows.retention.purge)
 
-        async def purge(_: Job) -> None:
-            await self.keys.flush()
-            self._revocations.forget_past()
-            await purger.run()
-
-        self.worker.every(EVERY_S, "purge", purge, timeout_s=LONGEST_S)
+        self.worker.every(EVERY_S, "purge", lambda _: purger.run(), timeout_s=LONGEST_S)

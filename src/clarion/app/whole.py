@@ -136,6 +136,7 @@ class App(Parts):
         at_close(self.nodes.close)
         if self.settings.redis_url:  # what was told before this process could hear
             self._shared.look_again(None)
+        self.upkeep.start()
         self.opened.start()
         at_close(self.opened.close)
         self.engine.start()
