@@ -157,7 +157,9 @@ export function isPublication(told: Told): told is Publication {
 }
 
 export function isItemPage(value: unknown): value is ItemPage {
-  return isObject(value) && Array.isArray(value["items"]) && typeof value["more"] === "boolean";
+  if (!isObject(value) || !Array.isArray(value["items"]) || typeof value["more"] !== "boolean") return false;
+  // The states of timelines, feeds and searches have items, too.
+  return value["items"].every((item) => isObject(item) && typeof item["key"] === "string");
 }
 
 export function isUnsubscribed(value: unknown): value is Unsubscribed {

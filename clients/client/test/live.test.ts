@@ -53,6 +53,24 @@ test("the state comes, then each change with the item's whole value, though the 
   ]);
 });
 
+test.each([
+  ["empty", { items: [], more: false }],
+  ["with items of its own", { items: [{ id: "1" }], more: true }],
+])("a state that is no map's, %s, is there as it came, and each publication is a change", async (_, snapshot) => {
+  const { board, line, topic, changes, snapshots, flow, watch } = setup();
+  line.instead = (name) => (name === "subscribe" ? { ...board.answer(undefined), snapshot } : undefined);
+  await watch();
+  line.isSubscribed = true;
+  const { key: _key, ...entry } = board.set("x", { item: { id: "2" }, more: false });
+  line.announce({ ...entry, event: "added" } as Parameters<typeof line.announce>[0]);
+  await flow();
+  expect(topic.snapshot).toMatchObject({ isWhole: true, snapshot, publications: [{ event: "added", offset: 1 }] });
+  expect(topic.snapshot.items.size).toBe(0);
+  expect(snapshots).toEqual([0]);
+  expect(changes).toEqual([{ event: "added", data: { item: { id: "2" }, more: false }, offset: 1 }]);
+  expect(line.commands.map(({ name }) => name)).toEqual(["subscribe"]);
+});
+
 test("an item grows: columns lose what goes at both ends, and get what comes", async () => {
   const { board, line, changes, flow, watch, values } = setup();
   board.set("a", {

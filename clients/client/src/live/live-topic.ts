@@ -25,7 +25,7 @@ export interface LiveView {
   readonly status: TopicStatus;
   /** Of a map, by key. The same object until the next snapshot: it changes under you, the view around it is new each time. */
   readonly items: ReadonlyMap<string, Item>;
-  /** Of a stream: its newest publications as far as they were received, the oldest first. */
+  /** Of what is no map: its newest publications as far as they were received, the oldest first. */
   readonly publications: readonly Publication[];
   /** Neither state nor topic of a known shape: what the kind's snapshot was. */
   readonly snapshot: unknown;
@@ -171,7 +171,8 @@ export class LiveTopic implements Readable<LiveView> {
         return { begun: {}, items: itemsOf(snapshot), publications: [], snapshot };
       },
       apply: (state, publication) => {
-        if (state.items) {
+        // What has no key is of no map, though a state that is empty looks like one's.
+        if (state.items && publication.key !== undefined) {
           const change = state.items.apply(publication);
           if (change) this.#changes.set(change.offset, change);
           return { ...state };
