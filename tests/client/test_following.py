@@ -183,3 +183,17 @@ def test_merge_patches_as_rfc_7396_has_them() -> None:
     }
     assert patched({"a": 1}, [1]) == [1]
     assert patched([1], {"a": {"b": None}}) == {"a": {}}
+
+
+@pytest.mark.parametrize(
+    "snapshot", [{"items": [], "more": False}, {"items": [{"id": "1"}], "more": True}]
+)
+def test_a_state_that_is_no_maps_is_there_as_it_came(snapshot: Any) -> None:
+    """As a timeline's: each publication is a change, and no page is missing."""
+    known, at = Following(), {"epoch": "e", "offset": 3, "mark": 3}
+    told = list(known.answer({**at, "recovered": False, "snapshot": snapshot}))
+    assert told == [Change("snapshot", 3, snapshot)]
+    assert (known.items, known.next) == ({}, None)
+    data = {"item": {"id": "2"}, "more": False}
+    change = known.take({"offset": 4, "mark": 4, "event": "added", "data": data})
+    assert change == Change("added", 4, data)

@@ -32,7 +32,8 @@ class Following:
 
     Attributes:
         items: Of a map, by key.
-        snapshot: As the kind gave it: a map's first page, None for a stream.
+        snapshot: As the kind gave it: a map's first page, None for a stream, and the state of what is neither (a timeline), to which each
+            publication is a change.
         next: The key behind which the page of items begins that is missing; None: the state is whole.
     """
 
@@ -77,7 +78,7 @@ class Following:
         self.items, self._changed, self._differences = {}, {}, {}
         self._epoch = answer["epoch"]
         self._move(answer)
-        if isinstance(self.snapshot, dict) and isinstance(self.snapshot.get("items"), list):
+        if _is_page(self.snapshot):
             self.page(self.snapshot)
         rewound = [each for each in answer.get("publications", ()) if each["offset"] > before]
         yield Change("snapshot", self._offset, self.snapshot)
@@ -150,6 +151,12 @@ class Following:
 
     def _move(self, to: Mapping[str, Any]) -> None:
         self._offset, self._mark = to["offset"], to["mark"]
+
+
+def _is_page(snapshot: Any) -> bool:
+    """Whether a state is a map's: those of timelines, feeds and searches have items, too, but no keys."""
+    items = snapshot.get("items") if isinstance(snapshot, dict) else None
+    return isinstance(items, list) and all("key" in item for item in items)
 
 
 def _after(before: Any, told: Mapping[str, Any]) -> Any:
