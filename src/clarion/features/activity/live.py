@@ -8,7 +8,7 @@ this process: who comes back to another one gets the state.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from clarion.bus import Bus
 from clarion.clock import Clock
@@ -19,7 +19,7 @@ from clarion.ids import Ids
 from clarion.settings import Limits
 from clarion.storage import Store
 from clarion.storage import activity as sql
-from clarion.telemetry import activity_live, get_logger, limit_exceeded, spawn
+from clarion.telemetry import Tasks, activity_live, get_logger, limit_exceeded
 from clarion.topics import TopicEngine
 from clarion.topics.kinds import Read, Snapshot, Topic
 from clarion.topics.stream import Entry, Position
@@ -109,21 +109,19 @@ class Live:
         self._notices: deque[tuple[Notice, Topic | None]] = deque()
         self._woken = asyncio.Event()
         self._reads = asyncio.Semaphore(READS_AT_ONCE)
-        self._tasks: dict[asyncio.Task[None], None] = {}
+        self._tasks = Tasks()
 
     def start(self) -> None:
         """Begin to listen."""
         self._bus.subscribe(CHANNEL, self._receive)
         self._bus.on_gap(lambda channels: self._read_all() if CHANNEL in channels else None)
-        self._spawn(self._heed_forever(), "activity: notices")
-        self._spawn(self._sweep_forever(), "activity: forget")
+        self._tasks.spawn(self._heed_forever(), name="activity: notices")
+        self._tasks.spawn(self._sweep_forever(), name="activity: forget")
 
     async def close(self) -> None:
         """Keep nothing true any more."""
         self._bus.unsubscribe(CHANNEL, self._receive)
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
 
     def keep(self, topic: Topic, source: Source) -> None:
         """Keep a topic true, as long as somebody is subscribed, and for a moment at least. Twice is once.
@@ -252,7 +250,7 @@ class Live:
         kept.is_behind = True
         if not kept.is_awaited:
             kept.is_awaited = True
-            self._spawn(self._read_soon(kept), "activity: read anew")
+            self._tasks.spawn(self._read_soon(kept), name="activity: read anew")
 
     async def _read_soon(self, kept: _Kept) -> None:
         pause = READ_PAUSE_S
@@ -315,11 +313,6 @@ class Live:
             since = self._clock.monotonic() - LINGER_S
             for topic in [topic for topic, at in self._idle.items() if at <= since]:
                 self._forget(self._kept[topic])
-
-    def _spawn(self, work: Any, name: str) -> None:
-        task = spawn(work, name=name)
-        self._tasks[task] = None
-        task.add_done_callback(lambda done: self._tasks.pop(done, None))
 
 
 def _drop(

@@ -24,7 +24,7 @@ from clarion.features.presence.users import Users, shard_of
 from clarion.features.presence.view import LOG_AGE_S, LOG_SIZE, View
 from clarion.ids import Ids
 from clarion.settings import Presence as Settings
-from clarion.telemetry import presence_views, spawn
+from clarion.telemetry import Tasks, presence_views
 from clarion.topics import Call, Kind, Publish, Topic, TopicEngine
 from clarion.topics import Published as Answer
 from clarion.topics.books import channel
@@ -84,7 +84,7 @@ class Contacts:
         # The reverse: of each view whom it has to hear of.
         self._followed: dict[View, dict[str, None]] = {}
         self._shards: dict[Topic, Shard] = {}
-        self._tasks: dict[asyncio.Task[None], None] = {}
+        self._tasks = Tasks()
         bus.on_gap(self._on_gap)
 
     @property
@@ -105,13 +105,11 @@ class Contacts:
 
     def start(self) -> None:
         """Begin to forget views that nobody is subscribed to."""
-        self._spawn(self._sweep_forever(), "presence: forget contacts")
+        self._tasks.spawn(self._sweep_forever(), name="presence: forget contacts")
 
     async def close(self) -> None:
         """End every task."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
         for shard in self._shards.values():
             await shard.close()
 
@@ -244,7 +242,7 @@ class Contacts:
         # From now on it hears of its user, and with that of other contacts.
         self._listen(view, [topic.name])
         ready = self._beginning[topic] = asyncio.get_running_loop().create_future()
-        self._spawn(self._fill_first(view, ready), "presence: begin contacts")
+        self._tasks.spawn(self._fill_first(view, ready), name="presence: begin contacts")
 
     async def _fill_first(self, view: View, ready: "asyncio.Future[None]") -> None:
         try:
@@ -302,7 +300,7 @@ class Contacts:
             topic = shard_of(tenant, user)
             self._shards[topic].unwant([user])
             if self._shards[topic].is_idle:
-                self._spawn(self._shards.pop(topic).close(), "presence: follow no more")
+                self._tasks.spawn(self._shards.pop(topic).close(), name="presence: follow no more")
 
     def _forget(self, view: View) -> None:
         if self._views.get(view.topic) is view:
@@ -338,8 +336,3 @@ class Contacts:
         for topic, shard in self._shards.items():
             if channel(topic) in lost:
                 shard.doubt()
-
-    def _spawn(self, work: Any, name: str) -> None:
-        task = spawn(work, name=name)
-        self._tasks[task] = None
-        task.add_done_callback(lambda done: self._tasks.pop(done, None))

@@ -5,7 +5,6 @@ socket has said goes when it leaves or its connection ends; with its process, wh
 is told who has it.
 """
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Literal
 
@@ -19,7 +18,7 @@ from clarion.features.presence.hidden import Hidden
 from clarion.features.presence.rooms import user_of
 from clarion.ids import Ids
 from clarion.settings import Presence as Settings
-from clarion.telemetry import get_logger, limit_exceeded, spawn
+from clarion.telemetry import Tasks, get_logger, limit_exceeded
 from clarion.topics import Call, Granted, Publish, Published, Topic, Topics
 from clarion.topics.changes import REMOVE, Change, Guard
 from clarion.topics.publishing import At
@@ -94,11 +93,11 @@ class Signals:
         self._of: dict[str, dict[Topic, dict[str, Held]]] = {}
         # Who has unsubscribed, and may subscribe again in the same turn.
         self._leaving: dict[tuple[str, Topic], None] = {}
-        self._tasks: dict[asyncio.Task[None], None] = {}
+        self._tasks = Tasks()
 
     async def close(self) -> None:
         """Finish what was begun."""
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.finish()
 
     def disconnected(self, socket_id: str) -> None:
         """A socket is gone."""
@@ -203,7 +202,7 @@ class Signals:
     def _ended(self, topic: Topic, socket: Any, _: Principal | None, may_return: bool) -> None:
         if not may_return and topic in self._of.get(socket.id, {}):
             self._leaving[socket.id, topic] = None
-            self._spawn(self._leave(socket.id, topic))
+            self._tasks.spawn(self._leave(socket.id, topic), name="presence: signals")
 
     async def _leave(self, socket_id: str, topic: Topic) -> None:
         if (socket_id, topic) not in self._leaving:
@@ -243,7 +242,9 @@ class Signals:
             )
 
     def _release(self, topic: Topic, held: Iterable[Held]) -> None:
-        self._spawn(self._try_remove(topic, [_removal(each) for each in held]))
+        self._tasks.spawn(
+            self._try_remove(topic, [_removal(each) for each in held]), name="presence: signals"
+        )
 
     async def _try_remove(self, topic: Topic, removals: list[Change]) -> None:
         try:
@@ -251,11 +252,6 @@ class Signals:
         except ServerError as exc:
             # They go by themselves: nobody repeats them.
             _log.warning("signals not removed", error=exc.code)
-
-    def _spawn(self, work: Any) -> None:
-        task = spawn(work, name="presence: signals")
-        self._tasks[task] = None
-        task.add_done_callback(lambda done: self._tasks.pop(done, None))
 
 
 def _socket(call: Call) -> str:

@@ -29,7 +29,7 @@ from clarion.settings import Limits
 from clarion.storage import Store, Tx
 from clarion.storage import search as sql
 from clarion.storage.transaction import same
-from clarion.telemetry import limit_exceeded, spawn
+from clarion.telemetry import Tasks, limit_exceeded
 
 TAGS: Final = 32
 TOGETHER: Final = 1_000  # documents of one transaction
@@ -133,7 +133,7 @@ class Writer:
         self._changed = changed
         # By tenant and collection. A task is there as long as somebody waits.
         self._waiting: dict[tuple[str, str], deque[_Group]] = {}
-        self._tasks: dict[asyncio.Task[None], None] = {}
+        self._tasks = Tasks()
 
     async def write(
         self, tenant: str, name: str, given: Sequence[tuple[str, Content | None]]
@@ -169,7 +169,7 @@ class Writer:
 
     async def close(self) -> None:
         """Write what waits."""
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.finish()
 
     # ── one caller ──
     def _wish(self, found: Kept, id: str, content: Content | None) -> _Wish:
@@ -201,9 +201,7 @@ class Writer:
         waiting = self._waiting.get(key)
         if waiting is None:
             waiting = self._waiting[key] = deque()
-            task = spawn(self._serve(key, waiting), name="search: write")
-            self._tasks[task] = None
-            task.add_done_callback(lambda done: self._tasks.pop(done, None))
+            self._tasks.spawn(self._serve(key, waiting), name="search: write")
         waiting.append(group)
         try:
             return await group.done

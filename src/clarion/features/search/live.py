@@ -37,7 +37,7 @@ from clarion.features.search.window import SPARE, Row
 from clarion.ids import Ids
 from clarion.settings import Limits
 from clarion.storage import Store
-from clarion.telemetry import get_logger, limit_exceeded, search_fetches, spawn
+from clarion.telemetry import Tasks, get_logger, limit_exceeded, search_fetches
 from clarion.topics import Granted, Kind, TopicEngine
 from clarion.topics.kinds import Read, Snapshot, Topic
 from clarion.topics.stream import Entry, Position
@@ -92,7 +92,7 @@ class Live:
         self._beginning: dict[Topic, asyncio.Future[None]] = {}
         # Windows that are fetched anew stand in a line of their own: many at once must not keep those out who come now.
         self._refreshing = asyncio.Semaphore(AT_ONCE[store.engine])
-        self._tasks: dict[asyncio.Task[None], None] = {}
+        self._tasks = Tasks()
 
     @property
     def kind(self) -> Kind:
@@ -110,13 +110,11 @@ class Live:
 
     def start(self) -> None:
         """Begin to forget queries that nobody is subscribed to."""
-        self._spawn(self._sweep_forever(), "search: forget")
+        self._tasks.spawn(self._sweep_forever(), name="search: forget")
 
     async def close(self) -> None:
         """End every task."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
         for follower in list(self._register.followers.values()):
             await follower.close()
 
@@ -218,7 +216,7 @@ class Live:
         standing = Standing(topic, kept, query, self._ids, whose)
         follower = self._register.add(standing, name)
         ready = self._beginning[topic] = asyncio.get_running_loop().create_future()
-        self._spawn(self._fetch_first(follower, standing, ready), "search: begin")
+        self._tasks.spawn(self._fetch_first(follower, standing, ready), name="search: begin")
 
     async def _fetch_first(
         self, follower: Follower, standing: Standing, ready: "asyncio.Future[None]"
@@ -251,7 +249,7 @@ class Live:
                 del self._beginning[standing.topic]
 
     def _fetch(self, standing: Standing) -> None:
-        self._spawn(self._fetch_again(standing), "search: fetch")
+        self._tasks.spawn(self._fetch_again(standing), name="search: fetch")
 
     async def _fetch_again(self, standing: Standing) -> None:
         tries = 0
@@ -310,18 +308,13 @@ class Live:
         )
 
     def _drop(self, follower: Follower) -> None:
-        self._spawn(follower.close(), "search: follow no more")
+        self._tasks.spawn(follower.close(), name="search: follow no more")
 
     def _gone(self, follower: Follower) -> None:
         for standing in list(follower.standing.values()):
-            self._spawn(self._end(standing), "search: a collection is gone")
+            self._tasks.spawn(self._end(standing), name="search: a collection is gone")
 
     async def _sweep_forever(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_S)
             self._register.sweep()
-
-    def _spawn(self, work: Any, name: str) -> None:
-        task = spawn(work, name=name)
-        self._tasks[task] = None
-        task.add_done_callback(lambda done: self._tasks.pop(done, None))
