@@ -120,6 +120,17 @@ class QueueConformance:
         with pytest.raises(NotFound):
             await queue.get("default", "j")
 
+    async def test_who_is_alone_goes_on_at_once(self, queue: Queue, other: Queue) -> None:
+        """What a former process had is due now, and whatever that one still says of it counts for nothing."""
+        await queue.enqueue(queue.job("k", id="j"))
+        [lost] = await queue.claim(1, lease_s=30)
+        assert await other.claim(1) == []
+        await other.release()
+        [job] = await other.claim(1)
+        await queue.finish(lost)
+        assert (await other.get("default", "j")).lease_by == "n2"
+        assert job.attempt == 2
+
     async def test_a_lease_can_be_extended(
         self, queue: Queue, other: Queue, clock: ManualClock
     ) -> None:

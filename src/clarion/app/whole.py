@@ -150,6 +150,8 @@ class App(Parts):
         at_close(self.dashboards.close)
         at_close(self.commands.close)
         self.activity.start(self.worker)
+        if not self.settings.redis_url:
+            await self.workflows.release()
         await self.worker.start()
         self.workflows.start()
         at_close(self.workflows.close)

@@ -21,6 +21,10 @@ from clarion.notifications.triggering import JOB, Triggers
 from clarion.notifications.writing import Writer
 from clarion.outbound import Outbound
 from clarion.settings import Limits
+from clarion.storage import batches as batch_sql
+from clarion.storage import outgoing as sent_sql
+from clarion.storage import runs as run_sql
+from clarion.storage import triggers as trigger_sql
 from clarion.storage.store import Store
 
 
@@ -60,7 +64,7 @@ class Engine:
         ids: Ids,
         node: str,
     ) -> None:
-        self._clock, self._ids = clock, ids
+        self._clock, self._ids, self._queue = clock, ids, queue
         self.channels = Channels()
         self.channels.add(InboxChannel())
         self.catalog = Catalog(store, self.channels, clock=clock)
@@ -86,6 +90,12 @@ class Engine:
         inbox.on_marked = self.runs.wake
         self.sender.on_ended = self._sending.wake
         self.sender.on_woken = self._going.wake
+
+    async def release(self) -> None:
+        """Go on at once with what a former process had in its hands; see `Queue.release`."""
+        await self._queue.release(
+            trigger_sql.RELEASE, run_sql.RELEASE, batch_sql.RELEASE, sent_sql.RELEASE
+        )
 
     def install(self, worker: Worker) -> None:
         """Let a worker plan what was accepted and not planned."""

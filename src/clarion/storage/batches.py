@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from clarion.storage.jobs import claim, next_due
+from clarion.storage.jobs import claim, next_due, release
 from clarion.storage.store import Procedure, Sql
 
 
@@ -110,6 +110,7 @@ COLLECT = Procedure(
 )
 CLAIM = claim("batch", "tenant, id, workflow, step, usr, token, attempts", ClaimedBatch)
 NEXT_DUE = next_due("batch")
+RELEASE = release("batch")
 # In the transaction that lets one run go on for all.
 CLOSE = Sql(
     """UPDATE batch SET state = 'closed', run_ms = NULL, lease_by = NULL, token = token + 1

@@ -142,6 +142,13 @@ def next_due(table: str) -> Sql[Due]:
     return Sql(f"SELECT min(run_ms) FROM {table} WHERE run_ms IS NOT NULL", Due)
 
 
+def release(table: str) -> Sql[None]:
+    """Let what is claimed be due now: for a process that is alone, whose former self was killed with it."""
+    return Sql(
+        f"UPDATE {table} SET run_ms = :now, lease_by = NULL, token = token + 1 WHERE lease_by IS NOT NULL AND run_ms > :now"
+    )
+
+
 # ── the job table ──
 def enqueue_from(source: str) -> Sql:
     """A step for the procedure of another aggregate, so that its job is written with its rows.
@@ -171,6 +178,7 @@ CLAIM = claim(
 EXTEND = extend("job")
 SETTLE = settle("job")
 NEXT_DUE = next_due("job")
+RELEASE = release("job")
 FINISH = Procedure(
     "finish_job",
     Held,

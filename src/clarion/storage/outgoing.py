@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from clarion.storage.jobs import claim, next_due
+from clarion.storage.jobs import claim, next_due, release
 from clarion.storage.notifications import inbox_steps
 from clarion.storage.store import Procedure, Sql
 
@@ -122,6 +122,7 @@ CLAIM = claim(
     ClaimedOutgoing,
 )
 NEXT_DUE = next_due("outgoing")
+RELEASE = release("outgoing")
 HANDED = Procedure(
     "handed_outgoing",
     Handed,

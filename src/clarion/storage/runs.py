@@ -6,7 +6,7 @@ the transaction asks first which of its runs are still its own.
 
 from msgspec import Struct
 
-from clarion.storage.jobs import Held, claim, next_due
+from clarion.storage.jobs import Held, claim, next_due, release
 from clarion.storage.store import Procedure, Sql
 
 
@@ -153,6 +153,7 @@ ADD_RUNS = Procedure(
 )
 CLAIM = claim("run", "tenant, id, token, attempts", ClaimedRun)
 NEXT_DUE = next_due("run")
+RELEASE = release("run")
 LOAD = Procedure(
     "load_run",
     Held,

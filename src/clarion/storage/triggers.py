@@ -91,6 +91,11 @@ ACCEPT_TRIGGER = Procedure(
     ),
 )
 
+# What its acceptor was about to plan, under a lease that no claim gave.
+RELEASE = Sql(
+    f"UPDATE job SET run_ms = :now, token = token + 1 WHERE kind = '{JOB}' AND token = 0 AND run_ms > :now"
+)
+
 _ROW = (
     """id, workflow, version, caller, actor, payload, asked, cancel_key, state, total, created_ms"""
 )
