@@ -2,31 +2,24 @@
 
     python -m benchmarks.purge [--rows 1000000] [--folder …]
 
-The rows are entries of logs that are all too old: of 1,000 inboxes, of 1,000 activity streams. PostgreSQL is a private one
-with fsync on; SQLite commits with synchronous=FULL in a folder of its own.
+The rows are entries of logs that are all too old: of 1,000 inboxes, of 1,000 activity streams. The databases are those of `databases.py`.
 """
 
 import argparse
 import asyncio
-import tempfile
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tests.support.services import Postgres
-
+from benchmarks.databases import latencies, on_each
 from clarion.clock import SystemClock
 from clarion.ids import Ids
 from clarion.jobs.purging import Purger, Slices
-from clarion.storage import Sql, Store, activity, inbox, open_store
+from clarion.storage import Sql, Store, activity, inbox
 from clarion.telemetry import spawn
-from clarion.topics.changes import Change
-from clarion.topics.kinds import Topic
-from clarion.topics.stores import Keep, SqlStore
+from clarion.topics.stores import SqlStore
 
-KEEP = Keep(size=1_000, age_s=3_600, keys=10_000)
-DATA = {"text": "x" * 200}
+PAUSE_S = 0.001  # between two appends
 AT_ONCE = 50_000  # rows that are made in one transaction
 NUMBERS = "WITH RECURSIVE n(i) AS (SELECT CAST(:first AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i < :last)"
 TEXT = "x" * 150
@@ -47,20 +40,6 @@ OWNERS = {
 }
 
 
-async def latencies(node: SqlStore, until: Callable[[], bool]) -> str:
-    """How long one caller waits for each append, with a pause of a millisecond between two."""
-    found: list[float] = []
-    topic = Topic("default", "bench", "calm")
-    while not until() or len(found) < 500:
-        began = time.monotonic()
-        await node.append(topic, [Change(event="said", data=DATA)], KEEP)
-        found.append((time.monotonic() - began) * 1000)
-        await asyncio.sleep(0.001)
-    found.sort()
-    at = [found[len(found) * part // 1000] for part in (500, 990, 999)]
-    return f"p50 {at[0]:.1f} ms, p99 {at[1]:.1f} ms, p99.9 {at[2]:.1f} ms of {len(found):,}"
-
-
 async def fill(store: Store, name: str, rows: int) -> None:
     """Make that many old rows."""
     if name in OWNERS:
@@ -77,26 +56,24 @@ def parts(store: Store) -> dict[str, Slices]:
     return {name: partial(log.trim, store, keep=1_000, before_ms=2) for name, log in logs.items()}
 
 
-async def measure(engine: str, url: str, folder: Path, rows: int) -> None:
+async def measure(rows: int, engine: str, store: Store) -> None:
     """One engine."""
     clock = SystemClock()
-    store = await open_store(url=url, data_dir=folder, clock=clock)
     node = SqlStore(store, clock=clock, ids=Ids())
     for name, slices in parts(store).items():
         await fill(store, name, rows)
         end = time.monotonic() + 5
-        alone = await latencies(node, lambda end=end: time.monotonic() > end)  # type: ignore[misc]
+        alone = await latencies(node, lambda end=end: time.monotonic() > end, PAUSE_S)  # type: ignore[misc]
         purger = Purger(clock)
         purger.add(name, slices)
         began = time.monotonic()
         purging = spawn(purger.run(), name="purge")
-        beside = await latencies(node, purging.done)
+        beside = await latencies(node, purging.done, PAUSE_S)
         spent = time.monotonic() - began
         print(f"{engine:10} {name:14} alone:  {alone}")
         print(f"{engine:10} {name:14} beside: {beside}; {rows:,} rows in {spent:.0f} s", flush=True)
         await purging
     await node.close()
-    await store.close()
 
 
 def main() -> None:
@@ -105,14 +82,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--folder", type=Path, default=None)
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=args.folder) as folder:
-        asyncio.run(measure("sqlite", "", Path(folder), args.rows))
-    postgres = Postgres(fsync=True)
-    try:
-        url = asyncio.run(postgres.new_database())
-        asyncio.run(measure("postgresql", url, Path("unused"), args.rows))
-    finally:
-        postgres.remove()
+    asyncio.run(on_each(partial(measure, args.rows), args.folder))
 
 
 if __name__ == "__main__":

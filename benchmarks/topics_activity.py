@@ -2,27 +2,24 @@
 
     python -m benchmarks.topics_activity [--seconds 3] [--followers 100000]
 
-PostgreSQL is a private one with fsync on; SQLite commits with synchronous=FULL in a folder of its own. "Others" add, 20 a second, to a stream that
-nobody follows.
+The databases are those of `databases.py`. "Others" add, 20 a second, to a stream that nobody follows.
 """
 
 import argparse
 import asyncio
 import contextlib
-import tempfile
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
+from functools import partial
 
-from tests.support.services import Postgres
-
+from benchmarks.databases import on_each
 from clarion.bus import LocalBus
 from clarion.clock import SystemClock, as_datetime
 from clarion.features.activity import Feeds, NewActivity
 from clarion.ids import Ids
 from clarion.jobs import Queue, Worker
 from clarion.settings import Limits
-from clarion.storage import Procedure, Sql, Store, open_store
+from clarion.storage import Procedure, Sql, Store
 from clarion.storage.activity import Head, Whose
 from clarion.topics import Kinds, TopicEngine
 
@@ -198,23 +195,9 @@ def _at(ms: int) -> NewActivity:
     return NewActivity(actor="ann", verb="like", object="photo:17", published=as_datetime(ms))
 
 
-async def main(seconds: float, followers: int) -> None:
-    """Both engines."""
-    postgres = Postgres(fsync=True)
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            for name in ("sqlite", "postgresql"):
-                url = "" if name == "sqlite" else await postgres.new_database()
-                store = await open_store(url=url, data_dir=Path(folder), clock=SystemClock())
-                await measure(name, store, seconds, followers)
-                await store.close()
-        finally:
-            postgres.remove()
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--followers", type=int, default=100_000)
     given = parser.parse_args()
-    asyncio.run(main(given.seconds, given.followers))
+    asyncio.run(on_each(partial(measure, seconds=given.seconds, followers=given.followers)))
