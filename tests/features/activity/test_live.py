@@ -26,6 +26,7 @@ from clarion.topics.arguments import SubscribeArgs
 from clarion.topics.kinds import Topic
 from clarion.topics.publishing import Call, Publish
 from clarion.topics.stream import Position
+from tests.support.services import Postgres
 from tests.topics.fakes import Socket
 
 GRANT = {"activity:open*": ("subscribe",)}
@@ -108,8 +109,10 @@ async def until(is_so: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[asyncio.Runner, House]]:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def runs(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[asyncio.Runner, House]]:
     """A house, and the loop that it lives in."""
     with asyncio.Runner() as runner, pytest.MonkeyPatch.context() as patch:
         patch.setattr(window, "WINDOW", 4)
@@ -119,8 +122,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[asyncio.Run
         patch.setattr(window, "SPARE", 2)
         patch.setattr("clarion.features.activity.timeline.SPARE", 2)
         patch.setattr(live, "READ_PAUSE_S", 0.001)
+        url = ""
+        if request.param == "postgresql":
+            postgres: Postgres = request.getfixturevalue("postgres")
+            url = runner.run(postgres.new_database())
         folder = tmp_path_factory.mktemp("live")
-        store = runner.run(open_store(data_dir=folder, clock=ManualClock()))
+        store = runner.run(open_store(url=url, data_dir=folder, clock=ManualClock()))
         house = House(store)
         runner.run(_start(house))
         yield runner, house
@@ -145,6 +152,8 @@ steps = st.one_of(
 )
 
 
+# On one: the statements are the same, and those below have them all.
+@pytest.mark.parametrize("runs", ["sqlite"], indirect=True)
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(steps, st.booleans()), max_size=20))
 def test_what_was_told_makes_what_is_read(runs: tuple[asyncio.Runner, House], script: Any) -> None:
