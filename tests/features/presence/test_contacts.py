@@ -1,15 +1,17 @@
 """Contacts: one topic tells a user which of those whom they know are here, as far as these let them see it."""
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from clarion.errors import TooMany, Unavailable
 from clarion.features.presence import shards
-from clarion.features.presence.contacts import LINGER_S
+from clarion.features.presence.contacts import LINGER_S, TURN
 from clarion.features.presence.users import shard_of
 from clarion.ids import Ids
+from clarion.telemetry import spawn
 from clarion.topics.books import channel
 from tests.features.presence.house import Client, Node, nodes
 from tests.topics.fakes import settle
@@ -207,6 +209,35 @@ async def test_what_the_bus_has_lost_is_seen_when_it_says_so(
 
 async def lost(*_: Any) -> None:
     """A bus that loses what it is given."""
+
+
+async def test_what_many_see_leaves_turns_to_others() -> None:
+    """However many follow somebody, a part of them at a time is told of a status or a choice; in the end all are."""
+    async with nodes() as (node,):
+        star = node.connect("star")
+        fans = [node.connect(f"u{number}") for number in range(2 * TURN + 10)]
+        for fan in fans:
+            await node.presence.people.change_contacts("default", fan.topic.name, ["star"], [])
+            await follow(fan)
+        await calm(node)
+        told: list[int] = []  # how many fans, turn by turn of the loop
+
+        async def watch() -> None:
+            while True:
+                told.append(sum(bool(fan.socket.got) for fan in fans))
+                await asyncio.sleep(0)
+
+        for fan in fans:
+            fan.heard()
+        watching = spawn(watch(), name="tests: turns")
+        await star.ask("publish", "contacts:star", event="update", data={"status": "dnd"})
+        await calm(node)
+        assert {tuple(fan.heard()) for fan in fans} == {(("update", "star"),)}
+        await choose(node, "star", "nobody")
+        assert {tuple(fan.heard()) for fan in fans} == {(("remove", "star"),)}
+        watching.cancel()
+        assert max(told) == len(fans)
+        assert max(after - before for before, after in pairwise(told)) <= TURN
 
 
 async def test_who_comes_back_is_told_what_was_missed() -> None:

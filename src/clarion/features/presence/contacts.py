@@ -35,6 +35,7 @@ from clarion.topics.stream import Entry, Position
 KIND: Final = "contacts"
 LINGER_S: Final = 60.0  # that a view is kept true which nobody is subscribed to
 SWEEP_S: Final = 5.0
+TURN: Final = 50  # views that are told in one turn of the loop: 40 us each, and whom everybody knows is in thousands
 _GONE: Final = Position("gone", 0, 0)
 
 
@@ -84,6 +85,9 @@ class Contacts:
         # The reverse: of each view whom it has to hear of.
         self._followed: dict[View, dict[str, None]] = {}
         self._shards: dict[Topic, Shard] = {}
+        # Tenant and user of whose changes views are yet to be told.
+        self._due: dict[tuple[str, str], None] = {}
+        self._is_telling = False
         self._tasks = Tasks()
         bus.on_gap(self._on_gap)
 
@@ -213,21 +217,42 @@ class Contacts:
         others = [view for view in views if view.topic.name != user]
         viewers = [view.topic.name for view in others]
         seen = await self._people.visible_to(tenant, user, viewers) if viewers else []
-        for view, is_seen in zip(others, seen, strict=True):
-            # It may have ended meanwhile, or its user knows this one no longer.
-            if self._views.get(view.topic) is view and user in view.contacts:
+        for n, (view, is_seen) in enumerate(zip(others, seen, strict=True)):
+            if n % TURN == TURN - 1:
+                await asyncio.sleep(0)
+            if self._shows(view, user):
                 view.contacts[user] = is_seen
-                self._tell(view, user, self._shard(tenant, user).entries.get(user))
+                self._tell(view, user)
         for view in views:
             if view.topic.name == user and self._views.get(view.topic) is view:
                 await self._fill(view)
 
-    def _heard(self, tenant: str, user: str, published: Published | None) -> None:
-        for view in self._views_of.get((tenant, user), ()):
-            if view.topic not in self._beginning:
-                self._tell(view, user, published)
+    def _heard(self, tenant: str, user: str, _: Published | None) -> None:
+        self._due[tenant, user] = None
+        if not self._is_telling:
+            self._is_telling = True
+            self._tasks.spawn(self._tell_all(), name="presence: tell contacts")
 
-    def _tell(self, view: View, user: str, published: Published | None) -> None:
+    async def _tell_all(self) -> None:
+        try:
+            while self._due:
+                tenant, user = next(iter(self._due))
+                del self._due[tenant, user]
+                for n, view in enumerate(list(self._views_of.get((tenant, user), ()))):
+                    if n % TURN == TURN - 1:
+                        await asyncio.sleep(0)
+                    if self._shows(view, user):
+                        self._tell(view, user)
+        finally:
+            self._is_telling = False
+
+    def _shows(self, view: View, user: str) -> bool:
+        """Whether a view is about a user: it may have ended meanwhile, not have begun, or its user may know this one no longer."""
+        return self._views.get(view.topic) is view and user in view.contacts
+
+    def _tell(self, view: View, user: str) -> None:
+        # What is published now, whatever it was when it became due: a view finds out what is new to it.
+        published = self._shard(view.topic.tenant, user).entries.get(user)
         self._announce(view, view.put(user, published, self._clock.now_ms()))
 
     def _announce(self, view: View, entries: Sequence[Entry]) -> None:
