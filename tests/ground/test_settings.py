@@ -170,12 +170,22 @@ def test_a_part_that_a_program_makes_is_judged_by_the_same_rules() -> None:
             {"CLARION_UPSTREAM_URL": "http://app/events", "CLARION_UPSTREAM_SECRET": "x" * 23},
             "24 characters",
         ),
+        ({"CLARION_UPSTREAM_URL": "http://app:99999/events"}, "upstream.url must name a host"),
+        ({"CLARION_UPSTREAM_URL": "http://:3100/events"}, "upstream.url must name a host"),
+        ({"CLARION_UPSTREAM_URL": "http://[::1/events"}, "upstream.url must name a host"),
+        (
+            {
+                "CLARION_UPSTREAM_URL": "http://app/events",
+                "CLARION_UPSTREAM_SECRET": "whsec_" + "!" * 24,
+            },
+            "the rest must be base64",
+        ),
     ],
 )
 def test_an_event_door_that_leads_nowhere_or_that_anybody_could_open_stops_the_start(
     env: dict[str, str], said: str
 ) -> None:
-    """A URL that is none, and a secret that can be guessed."""
+    """A URL that is none, and a secret that can be guessed or is not what it says."""
     with pytest.raises(SettingsError, match=said):
         load(env=env)
 

@@ -6,7 +6,7 @@ from clarion.settings.limits import Limits
 from clarion.settings.loading import Loaded, Source, checked, load
 from clarion.settings.presence import Presence
 from clarion.settings.realtime import AdminUi, Realtime, check_password
-from clarion.settings.upstream import Upstream, check_upstream
+from clarion.settings.upstream import Upstream, check_upstream, secret_of
 from clarion.settings.whole import SECTIONS, Field, Settings, fields
 
 __all__ = [
@@ -27,4 +27,5 @@ __all__ = [
     "checked",
     "fields",
     "load",
+    "secret_of",
 ]

@@ -1,11 +1,15 @@
 """The event door: the application's own endpoint."""
 
-from typing import Annotated
+import base64
+from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 from msgspec import Struct, field
 
 from clarion.errors import SettingsError
 from clarion.settings.about import about
+
+_BEGINS: Final = "whsec_"  # as in Standard Webhooks
 
 
 class Upstream(Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,5 +61,29 @@ def check_upstream(upstream: Upstream) -> None:
         return
     if not upstream.url.startswith(("http://", "https://")):
         raise SettingsError("upstream.url must begin with http:// or https://")
+    try:
+        url = urlsplit(upstream.url)
+        is_address = bool(url.hostname) and url.port != 0
+    except ValueError:
+        is_address = False
+    if not is_address:
+        raise SettingsError("upstream.url must name a host, and a port if it is not the usual one")
     if len(upstream.secret) < 24:
         raise SettingsError("upstream.secret must have at least 24 characters")
+    try:
+        secret_of(upstream.secret)
+    except ValueError as exc:
+        raise SettingsError(
+            "upstream.secret begins with whsec_, so the rest must be base64"
+        ) from exc
+
+
+def secret_of(text: str) -> bytes:
+    """The key of a secret as it is written: `whsec_` and base64, or any text.
+
+    Raises:
+        ValueError: It is not base64.
+    """
+    if text.startswith(_BEGINS):
+        return base64.b64decode(text.removeprefix(_BEGINS), validate=True)
+    return text.encode()

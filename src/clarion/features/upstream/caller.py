@@ -20,13 +20,12 @@ from clarion.features.upstream.wire import (
     decode,
     encode,
     join,
-    secret_of,
     sign,
     split,
 )
 from clarion.ids import Ids
 from clarion.outbound import Outbound
-from clarion.settings import Upstream
+from clarion.settings import Upstream, secret_of
 from clarion.telemetry import Tasks, get_logger, limit_exceeded, upstream_requests
 
 _log = get_logger(__name__)

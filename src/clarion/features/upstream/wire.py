@@ -18,7 +18,6 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from clarion.errors import Invalid
 
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
-_BEGINS: Final = "whsec_"
 
 
 class Client(Struct, frozen=True, omit_defaults=True):
@@ -175,10 +174,3 @@ def sign(secret: bytes, id: str, at_s: int, body: bytes) -> Mapping[str, str]:
         "webhook-timestamp": str(at_s),
         "webhook-signature": f"v1,{digest}",
     }
-
-
-def secret_of(text: str) -> bytes:
-    """The key of a secret as it is written: `whsec_` and base64, or any text."""
-    if text.startswith(_BEGINS):
-        return base64.b64decode(text[len(_BEGINS) :], validate=True)
-    return text.encode()
