@@ -106,6 +106,7 @@ class Parts:
         self.queue = Queue(self.store, clock, self.ids, node=self.node)
         await self._make_accounts(secrets)
         self._make_realtime()
+        self._make_topics()
         self._make_notifications()
         self._make_activity()
         self._make_search()
@@ -216,10 +217,9 @@ class Parts:
             page.principal = Principal(id=admin.username, tenant="", kind="system")
             page.starts_in = (FOREIGN,)
 
-    def _make_notifications(self) -> None:
+    def _make_topics(self) -> None:
         limits, clock, ids = self.settings.limits, self.clock, self.ids
         self.kinds = Kinds()
-        self.kinds.add(inbox_kind(self.store))
         home = self.io.of(self.io.home)
         self.engine = TopicEngine(home.prepare, self.kinds, self.bus, limits, clock=clock, ids=ids)
         durable = self._kept(SqlStore(self.store, clock=clock, ids=ids))
@@ -227,9 +227,6 @@ class Parts:
             self.engine, self.kinds, self._topic_store, limits, clock=clock, durable=durable
         )
         self.subscriptions = Subscriptions(self.engine, self.nodes)
-        self.inbox = Inbox(self.store, self.engine, clock=clock, ids=ids)
-        self.notifications = Notifications(self.store, self.inbox, limits, clock=clock, ids=ids)
-        self.triggers = NotifyingTriggers(self.notifications)
         self.commands = Commands(
             self.engine,
             self.topics,
@@ -239,6 +236,13 @@ class Parts:
             authenticate=self.authenticator.authenticate,
         )
         self.commands.install(home)
+
+    def _make_notifications(self) -> None:
+        limits, clock, ids = self.settings.limits, self.clock, self.ids
+        self.kinds.add(inbox_kind(self.store))
+        self.inbox = Inbox(self.store, self.engine, clock=clock, ids=ids)
+        self.notifications = Notifications(self.store, self.inbox, limits, clock=clock, ids=ids)
+        self.triggers = NotifyingTriggers(self.notifications)
 
     def _make_activity(self) -> None:
         self.activity = self._kept(
