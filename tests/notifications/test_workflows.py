@@ -579,3 +579,16 @@ async def test_a_run_that_takes_its_process_with_it_is_given_up(office: Office) 
     await office.run()
     [run], _ = await office.history.runs("default", trigger, "", 10)
     assert (run.status, run.error) == ("failed", "the process died each time it was carried on")
+
+
+async def test_more_triggers_than_can_be_planned_at_once_are_planned_by_the_worker(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are accepted all the same, and due at once."""
+    monkeypatch.setattr("clarion.notifications.triggering.PLANNING", 0)
+    await office.workflow(BELL)
+    await office.trigger(ANN, payload={"n": 1})
+    assert await office.inbox("ann") == []
+    [job] = await office.queue.claim(1)
+    await office.triggers.plan(job)
+    assert await office.inbox("ann") == ["Hello Ann"]

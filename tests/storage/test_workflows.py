@@ -52,7 +52,21 @@ def test_accepting_triggers(given: list[tuple[str, str, str]]) -> None:
     rows = [
         [
             triggers.NewTrigger(
-                tenant, "app", f"g{n}", "w", 1, "", "{}", "{}", "", n, n, key, digest, f"answer {n}"
+                tenant,
+                "app",
+                f"g{n}",
+                "w",
+                1,
+                "",
+                "{}",
+                "{}",
+                "",
+                n,
+                n,
+                3,
+                key,
+                digest,
+                f"answer {n}",
             )
         ]
         for n, (tenant, key, digest) in enumerate(given)

@@ -28,6 +28,7 @@ from clarion.telemetry import get_logger, spawn
 _log = get_logger(__name__)
 
 SLICE: Final = 200  # runs that are carried on together
+TURN: Final = 25  # runs that are decided before others get their turn
 LEASE_S: Final = 30.0
 DEATHS: Final = (
     10  # claims of a run of which nobody has heard again: it takes its processes with it
@@ -118,7 +119,11 @@ class Runs:
             goings: Runs in hand, each once.
             within: Writes more in the same transaction, and says whether the runs are wanted still; what it raises undoes all.
         """
-        decided = [self._decider.decide(going) for going in goings]
+        decided: list[Decided] = []
+        for n, going in enumerate(goings, 1):
+            decided.append(self._decider.decide(going))
+            if not n % TURN:
+                await asyncio.sleep(0)  # templates take time, and others wait for the loop
         async with self._store.transaction() as tx:
             if within is not None and not await within(tx):
                 return

@@ -24,7 +24,7 @@ from clarion.errors import (
     pointer_step,
 )
 from clarion.ids import Ids, digest
-from clarion.jobs.queue import LEASE_S, Job, Queue
+from clarion.jobs.queue import LEASE_S, MAX_ATTEMPTS, Job, Queue
 from clarion.notifications.catalog import Catalog, Read
 from clarion.notifications.content import check_json
 from clarion.notifications.facts import recipient_facts
@@ -52,6 +52,7 @@ from clarion.telemetry import get_logger, spawn
 _log = get_logger(__name__)
 
 SLICE: Final = 500  # recipients that are planned in one transaction
+PLANNING: Final = 32  # triggers that are planned by who accepted them, at a time
 PAYLOAD_BYTES: Final = 64 * 1024  # of JSON
 FAULTS: Final = 20  # of a payload that are told
 JOB: Final = sql.JOB
@@ -156,6 +157,8 @@ class Triggers:
         ]
         await self._know(tenant, people)
         now_ms = self._clock.now_ms()
+        # More than can be planned at a time is left to the worker, which takes no more than it can do.
+        is_mine = len(self._planning) < PLANNING
         id = self._ids.ordered(now_ms)
         answer = TriggerAccepted(id, body.workflow, version, "fsync", as_datetime(now_ms))
         key = idempotency_key or ""
@@ -170,7 +173,8 @@ class Triggers:
             asked=_text({"users": sorted(each.id for each in people)}),
             cancel_key=body.cancel_key or "",
             at_ms=now_ms,
-            lease_ms=now_ms + int(LEASE_S * 1000),
+            lease_ms=now_ms + (int(LEASE_S * 1000) if is_mine else 0),
+            max_attempts=MAX_ATTEMPTS,
             idem_key=key,
             digest=digest(msgspec.json.encode(body, order="sorted")) if key else "",
             answer=_text(answer) if key else "",
@@ -178,8 +182,11 @@ class Triggers:
         [outcome] = await self._store.apply(sql.ACCEPT_TRIGGER, [row])
         if not outcome.is_accepted:
             return _former(outcome, row.digest)
-        # The lease is this process': the job is claimed by nobody else before it ends.
-        self._plan_soon(Job(tenant, id, JOB, b"{}", 0, 1, 12, now_ms))
+        if is_mine:
+            # The lease is this process': the job is claimed by nobody else before it ends.
+            self._plan_soon(Job(tenant, id, JOB, b"{}", 0, 1, MAX_ATTEMPTS, now_ms))
+        else:
+            self._queue.notify()
         return answer
 
     async def find(self, tenant: str, id: str) -> Trigger:
@@ -229,9 +236,7 @@ class Triggers:
         """Plan a trigger, from where it was left: the handler of the job `plan_trigger`."""
         cursor: str | None = job.read().get("after", "")
         while cursor is not None:
-            cursor = await self._plan_slice(
-                job, cursor
-            )  # of a cancelled one the next finds the job gone
+            cursor = await self._plan_slice(job, cursor)
 
     async def settled(self) -> None:
         """Wait until what was accepted here is planned."""

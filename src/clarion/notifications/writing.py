@@ -28,6 +28,7 @@ from clarion.notifications.workflows.definition import Say, Step
 from clarion.storage import outgoing as sent_sql
 from clarion.storage import runs as sql
 from clarion.storage.store import Tx
+from clarion.telemetry import messages
 
 
 class Written(Struct, frozen=True):
@@ -80,6 +81,7 @@ class Writer:
             return Written([], bool(outgoing))
         await tx.apply(sent_sql.ADD_CONTENT, list(contents.values()))
         delivered: list[sent_sql.Delivered] = await tx.apply(sent_sql.DELIVER, deliveries)
+        messages.labels(INBOX).inc(len(delivered))
         by_id = {content.id: content for content in contents.values()}
         told: list[Awaitable[None]] = []
         for row in delivered:

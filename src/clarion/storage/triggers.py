@@ -14,7 +14,7 @@ JOB = "plan_trigger"
 
 
 class NewTrigger(Struct, frozen=True):
-    """One call. `asked` is the JSON of whom it names; `lease_ms`: until when the job is that of who accepted it."""
+    """One call. `asked` is the JSON of whom it names; `lease_ms`: until when the job of planning it is that of who accepted it."""
 
     tenant: str
     caller: str
@@ -27,6 +27,7 @@ class NewTrigger(Struct, frozen=True):
     cancel_key: str
     at_ms: int
     lease_ms: int
+    max_attempts: int
     idem_key: str = ""
     digest: str = ""
     answer: str = ""
