@@ -221,8 +221,8 @@ class Boards:
         left: dict[str, list[Given]] = {}
         for plan, outcome in zip(writing, outcomes, strict=True):
             if outcome.refused:
-                every = [*plan.made, *plan.repeated]
-                left[every[0].widget] = [g for g in waiting[every[0].widget] if g in every]
+                every, id = {*plan.made, *plan.repeated}, plan.made[0].widget
+                left[id] = [each for each in waiting[id] if each in every]
                 plan.repeated.clear()
                 continue
             for each in plan.made:
