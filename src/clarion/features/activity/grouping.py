@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from clarion.clock import as_datetime, as_ms
 from clarion.errors import Fault, Invalid
-from clarion.features.activity.activity import NewActivity, body_of
+from clarion.features.activity.activity import Body, NewActivity, body_of
 from clarion.features.activity.window import Item, Place, item_of
 from clarion.storage.activity import ActivityRow
 
@@ -102,10 +102,10 @@ def grouped(rows: Sequence[ActivityRow], marks: Marks) -> tuple[list[Item], Coun
         rows: The activities, newest first.
         marks: Of the user.
     """
-    there: dict[str, list[ActivityRow]] = {}
+    there: dict[str, list[tuple[ActivityRow, Body]]] = {}
     for row in rows:
-        group = body_of(row.body).group
-        there.setdefault(row.id if group is UNSET else group, []).append(row)
+        body = body_of(row.body)
+        there.setdefault(row.id if body.group is UNSET else body.group, []).append((row, body))
     groups = [_group(id, some, marks) for id, some in there.items()]
     items = [_item(group) for group in groups]
     items.sort(key=lambda item: item.place, reverse=True)
@@ -114,10 +114,9 @@ def grouped(rows: Sequence[ActivityRow], marks: Marks) -> tuple[list[Item], Coun
     return items, Counts(unseen, unread)
 
 
-def _group(id: str, rows: Sequence[ActivityRow], marks: Marks) -> Group:
-    newest = rows[0]
-    body = body_of(newest.body)
-    actors = list(dict.fromkeys(body_of(row.body).actor for row in rows))
+def _group(id: str, rows: Sequence[tuple[ActivityRow, Body]], marks: Marks) -> Group:
+    newest, body = rows[0]
+    actors = list(dict.fromkeys(body.actor for _, body in rows))
     place = newest.published_ms, newest.id
     return Group(
         id=id,
@@ -127,7 +126,7 @@ def _group(id: str, rows: Sequence[ActivityRow], marks: Marks) -> Group:
         actors=actors[:ACTORS],
         actor_count=len(actors),
         count=len(rows),
-        activities=[row.id for row in rows[:IDS]],
+        activities=[row.id for row, _ in rows[:IDS]],
         published=as_datetime(newest.published_ms),
         is_seen=place <= marks.seen,
         is_read=place <= marks.read,
