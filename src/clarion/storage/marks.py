@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from clarion.storage.activity import FIRST_EPOCH
 from clarion.storage.store import Sql
 
 
@@ -50,7 +51,7 @@ READERS = Sql(
     ReadersRow,
 )
 SET_READERS = Sql(
-    """INSERT INTO activity_stream (tenant, stream, epoch, top, mark, items, readers)
-       VALUES (:tenant, :stream, '0', 0, 0, 0, :readers)
+    f"""INSERT INTO activity_stream (tenant, stream, epoch, top, mark, items, readers)
+       VALUES (:tenant, :stream, '{FIRST_EPOCH}', 0, 0, 0, :readers)
        ON CONFLICT (tenant, stream) DO UPDATE SET readers = excluded.readers"""
 )

@@ -200,7 +200,8 @@ class Streams:
         of: dict[str, Any] = {"tenant": tenant, "stream": stream}
         async with self._store.transaction() as tx:
             head = await self._lock(tx, tenant, stream)
-            row = await self._owned(tx, tenant, stream, id, caller)
+            row = await _find(tx, tenant, stream, id)
+            _check_owner(row, caller)
             await tx.execute(sql.REMOVE, **of, id=id)
             if row.reactions:
                 job = self._queue.job(FORGET_JOB, {"stream": stream, "id": id}, tenant=tenant)
@@ -229,9 +230,7 @@ class Streams:
         Raises:
             Invalid: The cursor is none of ours, or the limit out of range.
         """
-        before_ms, before_id = (NEWEST_MS, "") if cursor is None else place_of(cursor)
-        if not 1 <= limit <= PAGE_MAX:
-            raise Invalid(faults=[Fault("?limit", f"1 to {PAGE_MAX}")])
+        before_ms, before_id = begin_of(cursor, limit)
         rows = await self._store.fetch(
             sql.PAGE,
             tenant=tenant,
@@ -333,13 +332,6 @@ class Streams:
         if not heads:
             raise _unknown()
         return heads[0]
-
-    async def _owned(
-        self, tx: Tx, tenant: str, stream: str, id: str, caller: Principal | None
-    ) -> sql.ActivityRow:
-        row = await _find(tx, tenant, stream, id)
-        _check_owner(row, caller)
-        return row
 
     async def _append(
         self,
@@ -485,12 +477,20 @@ def _ms(published: Any, now_ms: int) -> int:
     return ms
 
 
-def place_of(cursor: str) -> tuple[int, str]:
-    """The place that a page's `next` names: time (ms) and id.
+def begin_of(cursor: str | None, limit: int) -> tuple[int, str]:
+    """The place (time in ms, id) below which a page begins.
+
+    Args:
+        cursor: `next` of the page before; None: the first page.
+        limit: Activities of the page.
 
     Raises:
-        Invalid: It is none of ours.
+        Invalid: The cursor is none of ours, or the limit out of range.
     """
+    if not 1 <= limit <= PAGE_MAX:
+        raise Invalid(faults=[Fault("?limit", f"1 to {PAGE_MAX}")])
+    if cursor is None:
+        return NEWEST_MS, ""
     ms, dot, id = cursor.partition(".")
     if not (ms.isascii() and ms.isdigit() and len(ms) <= 15 and dot and 0 < len(id) <= 64):
         raise Invalid(

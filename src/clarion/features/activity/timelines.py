@@ -12,11 +12,11 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct
 
 from clarion.clock import Clock, as_datetime
-from clarion.errors import Fault, Invalid, ServerError, TooMany
+from clarion.errors import ServerError, TooMany
 from clarion.features.activity.activity import Told, told_of
 from clarion.features.activity.log import NEWEST_MS
 from clarion.features.activity.news import News, Notice
-from clarion.features.activity.streams import DAY_MS, PAGE, PAGE_MAX, place_of
+from clarion.features.activity.streams import DAY_MS, PAGE, begin_of
 from clarion.features.activity.viewing import MaySee, everything
 from clarion.jobs import Queue
 from clarion.settings import Limits
@@ -194,9 +194,7 @@ class Timelines:
         Raises:
             Invalid: The cursor is none of ours, or the limit out of range.
         """
-        if not 1 <= limit <= PAGE_MAX:
-            raise Invalid(faults=[Fault("?limit", f"1 to {PAGE_MAX}")])
-        before = (NEWEST_MS, "") if cursor is None else place_of(cursor)
+        before = begin_of(cursor, limit)
         found = await self.newest(tenant, user, limit + 1, before, may_see)
         more = len(found) > limit
         last = found[limit - 1] if more else None
