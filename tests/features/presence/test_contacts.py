@@ -133,6 +133,22 @@ async def test_who_is_invisible_is_absent_everywhere_but_to_themself() -> None:
         assert counter.state == {"users": 1}
 
 
+async def test_who_is_not_counted_is_hidden_as_well() -> None:
+    """By a connection more than a user has among all: it is in the room when the others are gone."""
+    async with nodes() as (node,):
+        counted = [node.connect("ann") for _ in range(50)]
+        last = node.connect("ann")
+        await last.enter()
+        for each in counted:
+            each.disconnect()
+        await node.tick(11)
+        assert list(await node.members()) == ["ann"]
+        await choose(node, "ann", "nobody")
+        assert await node.members() == {}
+        last.disconnect()
+        assert not node.presence.users.may_be_here("default", "ann")
+
+
 async def test_who_is_visible_to_contacts_is_seen_by_those_whom_they_know() -> None:
     """Not by those who merely know them, and in no room."""
     async with nodes() as (node,):

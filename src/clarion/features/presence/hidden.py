@@ -1,12 +1,12 @@
 """Who is in rooms and not to be seen there, of this node's users."""
 
 import asyncio
-from collections.abc import Callable
 
 from clarion.errors import ClarionError
 from clarion.features.presence.agenda import Agenda
 from clarion.features.presence.people import People
 from clarion.features.presence.sizes import ROOM
+from clarion.features.presence.users import Users
 from clarion.telemetry import spawn
 from clarion.topics import Topic
 
@@ -17,13 +17,13 @@ class Hidden:
     Args:
         people: What users have chosen.
         agenda: Has the rooms.
-        is_here: Whether a user (tenant, id) has a connection to this node.
+        users: Who is connected.
     """
 
-    def __init__(self, people: People, agenda: Agenda, is_here: Callable[[str, str], bool]) -> None:
+    def __init__(self, people: People, agenda: Agenda, users: Users) -> None:
         self._people = people
         self._agenda = agenda
-        self._is_here = is_here
+        self._users = users
         self._known: dict[tuple[str, str], bool] = {}
         # Who is to be read: whoever asks in one turn of the loop is read together.
         self._asked: dict[tuple[str, str], asyncio.Future[bool]] = {}
@@ -41,7 +41,7 @@ class Hidden:
         while key not in self._known:
             heard = self._heard
             is_hidden = await self._ask(key)
-            if not self._is_here(tenant, user):
+            if not self._users.is_here(tenant, user):
                 return  # they went meanwhile
             if heard == self._heard:
                 self._known[key] = is_hidden
@@ -62,9 +62,8 @@ class Hidden:
         """
         key = tenant, user
         self._heard += 1
-        rooms = self._rooms_of(tenant, user)
-        if key not in self._known and not rooms:
-            return False
+        if not self._users.may_be_here(tenant, user):
+            return False  # as of most who choose: rooms are many
         is_hidden = await self._read(key)
         if key in self._known:
             self._known[key] = is_hidden

@@ -76,7 +76,7 @@ class Presence:
         self.places = Places(self._agenda, settings, node=node, clock=clock)
         self.users = Users(topics, self._agenda, self.places, settings, store, clock)
         self.people = People(store, bus, settings)
-        self._hidden = Hidden(self.people, self._agenda, self.users.is_here)
+        self._hidden = Hidden(self.people, self._agenda, self.users)
         self.rooms = Rooms(
             topics,
             engine,

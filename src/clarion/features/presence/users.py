@@ -66,6 +66,8 @@ class Users:
         self._settings = settings
         self._clock = clock
         self.seen = Seen(store, settings, clock, self._connected)
+        # Sockets that are not counted: their users may be in rooms, and not be among all.
+        self._uncounted: set[str] = set()
 
     def connected(self, socket: Any, principal: Principal | None) -> None:
         """A socket has come; nothing happens if it is no user's."""
@@ -76,10 +78,12 @@ class Users:
             self._places.enter(topic, socket, principal.id, Words())
         except TooMany:
             # It works like any other; the user is here by the others.
+            self._uncounted.add(socket.id)
             _log.info("a connection is not counted for presence")
 
     def disconnected(self, socket_id: str) -> None:
         """A socket is about to go."""
+        self._uncounted.discard(socket_id)
         place = self._places.everywhere(socket_id)
         if place is not None:
             active_ms = self._agenda.rooms[place.topic].people[place.user].active_ms
@@ -100,6 +104,10 @@ class Users:
         """Whether a user has a connection to this node."""
         person = self._person(tenant, user)
         return person is not None and person.is_here
+
+    def may_be_here(self, tenant: str, user: str) -> bool:
+        """Whether a user may have a place in a room of this node, be it that of a connection that is away."""
+        return self._person(tenant, user) is not None or bool(self._uncounted)
 
     async def entries(self, tenant: str, users: Sequence[str]) -> list[Entry | None]:
         """What is published of users, in their order; None: they are not connected.
