@@ -310,7 +310,7 @@ async def missing_together(house: House, monkeypatch: pytest.MonkeyPatch) -> Non
     house.bus.gap()
     for page in pages:
         await page.is_true()
-    await until(lambda: not house.feeds.live._notices and not any(kept.missed for kept in every))
+    await until(lambda: not house.feeds.live._missed and not any(kept.missed for kept in every))
     assert heeded == len(pages)
     for page in pages:
         house.engine.leave(page.socket)

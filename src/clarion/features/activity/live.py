@@ -7,7 +7,7 @@ this process: who comes back to another one gets the state.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final, Protocol
 
 from clarion.bus import Bus
@@ -105,8 +105,9 @@ class Live:
         self._by_stream: dict[tuple[str, str], dict[Topic, None]] = {}
         self._by_user: dict[tuple[str, str], dict[Topic, None]] = {}
         self._idle: dict[Topic, float] = {}
-        # Each for all whom it concerns, or for the one that has missed it.
-        self._notices: deque[tuple[Notice, Topic | None]] = deque()
+        self._notices: deque[Notice] = deque()
+        # What topics were told while they were read, which is over now: one look for all of them.
+        self._missed: dict[Notice, dict[Topic, None]] = {}
         self._woken = asyncio.Event()
         self._reads = asyncio.Semaphore(READS_AT_ONCE)
         self._tasks = Tasks()
@@ -188,24 +189,27 @@ class Live:
             self._notices.clear()
             self._read_all()
             return
-        self._notices.append((notice, None))
+        self._notices.append(notice)
         self._woken.set()
 
-    def _concerned(self, notice: Notice, only: Topic | None = None) -> list[Topic]:
+    def _concerned(self, notice: Notice, only: Collection[Topic] | None = None) -> list[Topic]:
         index, name = self._by_stream, notice.stream
         if notice.user:
             index, name = self._by_user, notice.user
         there = index.get((notice.tenant, name), {})
-        if only is None:
-            return list(there)
-        return [only] if only in there else []
+        return list(there) if only is None else [topic for topic in only if topic in there]
 
     async def _heed_forever(self) -> None:
         while True:
             await self._woken.wait()
             self._woken.clear()
-            while self._notices:
-                notice, only = self._notices.popleft()
+            while self._missed or self._notices:
+                only: Collection[Topic] | None = None
+                if self._missed:
+                    notice = next(iter(self._missed))
+                    only = self._missed.pop(notice)
+                else:
+                    notice = self._notices.popleft()
                 try:
                     await self._heed(notice, only)
                 except ServerError as exc:
@@ -213,7 +217,7 @@ class Live:
                     for topic in self._concerned(notice, only):
                         self._read_again(self._kept[topic])
 
-    async def _heed(self, notice: Notice, only: Topic | None) -> None:
+    async def _heed(self, notice: Notice, only: Collection[Topic] | None) -> None:
         row: sql.ActivityRow | None = None
         if notice.id:
             of = {"tenant": notice.tenant, "stream": notice.stream, "id": notice.id}
@@ -278,7 +282,8 @@ class Live:
             self._tell(kept, kept.window.replace(newest, self._clock.now_ms()))
             found = kept.window.state(newest)
         missed, kept.missed = kept.missed, []
-        self._notices.extend((notice, kept.topic) for notice in missed)
+        for notice in missed:
+            self._missed.setdefault(notice, {})[kept.topic] = None
         self._woken.set()
         return found
 
