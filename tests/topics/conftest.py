@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from clarion.topics import engine
+from clarion.topics import repairs
 from tests.topics.fakes import Bench
 from tests.topics.house import House
 
@@ -12,7 +12,7 @@ from tests.topics.house import House
 @pytest.fixture(autouse=True, scope="package")
 def impatient() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "OVERTAKEN_S", 0)
+        patch.setattr(repairs, "OVERTAKEN_S", 0)
         yield
 
 

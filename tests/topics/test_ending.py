@@ -141,7 +141,7 @@ async def test_ends_of_what_has_ended_are_forgotten(desk: Desk) -> None:
     for _ in range(1_000):
         desk.commands.connected(desk.socket)
         await desk.ask("for x")
-    assert len(desk.bench.engine._ending) <= 2 * PRUNED_FROM
+    assert len(desk.bench.engine._staying.ending) <= 2 * PRUNED_FROM
 
 
 # ── what a token lists ──

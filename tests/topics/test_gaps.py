@@ -200,7 +200,7 @@ async def test_announcements_that_overtake_each_other_are_put_in_order_without_r
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two writers of one topic, or two nodes: what is late by a moment is no loss, and costs no reading of the log."""
-    monkeypatch.setattr("clarion.topics.engine.OVERTAKEN_S", 0.02)
+    monkeypatch.setattr("clarion.topics.repairs.OVERTAKEN_S", 0.02)
     socket = Socket("s")
     await bench.subscribe(socket)
     entries = bench.log.append(OPEN, 1, 2, 3, 4)

@@ -39,7 +39,7 @@ async def test_a_check_of_many_leaves_the_others_a_turn(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """100,000 subscriptions are looked at for seconds, and nobody's messages wait for that."""
-    monkeypatch.setattr("clarion.topics.engine.AT_ONCE", 2)
+    monkeypatch.setattr("clarion.topics.repairs.AT_ONCE", 2)
     for number in range(6):
         await bench.subscribe(Socket(str(number)))
     turns = 0

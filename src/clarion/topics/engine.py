@@ -2,14 +2,14 @@
 
 Subscribing goes live first and reads the log then: what is announced meanwhile waits, and is merged by offset. Announcements
 may be lost or late; so each entry that comes is compared with the subscriber's position, the positions with the log now and
-then, and at once when the bus says that it may have lost something. What is missing is read from the log; where the log
-cannot tell, the subscription ends with 3010 and the client comes back with its position.
+then, and at once when the bus says that it may have lost something: `repairs` brings what is missing. Who may stay is asked
+now and then, too: `staying`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -22,8 +22,6 @@ from clarion.errors import (
     Conflict,
     Invalid,
     NotFound,
-    PeerError,
-    ServerError,
     TooMany,
 )
 from clarion.ids import Ids
@@ -33,7 +31,6 @@ from clarion.telemetry import (
     Tasks,
     get_logger,
     limit_exceeded,
-    position_checks,
     publications,
     recoveries,
 )
@@ -41,21 +38,16 @@ from clarion.topics import answers
 from clarion.topics.answers import Subscribed
 from clarion.topics.arguments import Rewind, SubscribeArgs, check_json
 from clarion.topics.books import Books, channel
-from clarion.topics.ending import Ending
 from clarion.topics.filters import compile_filter
 from clarion.topics.fitting import read_newest, read_oldest
 from clarion.topics.kinds import Kind, Kinds, Paged, Snapshot, Timed, Topic, check_wish, parse
 from clarion.topics.live import Feed, Peer, Prepare, Subscription
-from clarion.topics.stream import Entry, Position, Reason, Recovered, compare, recover
+from clarion.topics.repairs import Repairs
+from clarion.topics.staying import Staying
+from clarion.topics.stream import Entry, Position, Reason, Recovered, recover
 
 _log = get_logger(__name__)
 
-T = TypeVar("T")
-
-TOPS_AT_ONCE = 500  # topics in one question to a log
-AT_ONCE = 500  # subscriptions that are looked at in a row, some ms; then others have a turn
-OVERTAKEN_S = 0.05  # announcements of two writers, or of two nodes, may pass each other
-ASKED_AT_ONCE = 64  # questions to the application
 CATCH_UP_S = 0.5  # until a client hears of what was skipped
 SPREAD = 0.2  # of the time between two checks: nodes and their timers must not beat together
 
@@ -115,17 +107,15 @@ class TopicEngine:
         self._kinds = kinds
         self._bus = bus
         self._limits = limits
-        self._clock = clock
         self._ids = ids
         # Changes while open
         self._books = Books(bus, prepare, self._receive)
         self._tasks = Tasks()
-        self._ending = Ending()
-        # Who waits for a log to be read, by topic; in it <=> a task reads for them.
-        self._behind: dict[Feed, list[Subscription]] = {}
+        self._staying = Staying(self._books, clock, self._end, self._tasks)
+        self._repairs = Repairs(self._books, limits.recovery_publications, self._end, self._tasks)
         # By socket. Nothing empty stays.
         self._undecided: dict[str, list[_Undecided]] = {}
-        bus.on_gap(self._on_gap)
+        bus.on_gap(self._repairs.on_gap)
 
     def start(self) -> None:
         """Begin to check positions now and then, and to send what slow or choosy subscribers have skipped."""
@@ -198,7 +188,7 @@ class TopicEngine:
                 "another subscribe, an unsubscribe or the end of the socket came between"
             )
         if wish.token is not None and principal is not None:
-            self._ending.add(subscription, principal.expires_ms)
+            self._staying.ending.add(subscription, principal.expires_ms)
         return answer, subscription
 
     @contextmanager
@@ -222,8 +212,7 @@ class TopicEngine:
 
     def go(self, subscription: Subscription) -> None:
         """Deliver what has waited, and from now on what comes."""
-        if not subscription.has_ended and not subscription.go():
-            self._repair(subscription)
+        self._repairs.go(subscription)
 
     def tell(self, socket: Peer, event: str, data: Any) -> None:
         """Send a socket an event."""
@@ -316,58 +305,19 @@ class TopicEngine:
 
     async def recheck(self) -> None:
         """End the subscriptions whose credential has run out or whose right was taken back."""
-        now_ms = self._clock.now_ms()
-        asked: list[Subscription] = []
-        async for subscription in _in_turns(self._books.all()):
-            if subscription.has_ended:
-                continue
-            principal, feed = subscription.principal, subscription.feed
-            if principal is not None and principal.has_expired(now_ms):
-                self._end(subscription, CloseCode.TOKEN_EXPIRED)
-                continue
-            if feed.kind.asks("subscribe"):
-                asked.append(subscription)
-                continue
-            try:
-                feed.kind.check("subscribe", principal, subscription.asked)
-            except PeerError:
-                self._end(subscription, CloseCode.REVOKED)
-        if asked:
-            self._tasks.spawn(self._ask_again(asked), name="topics: rights asked for again")
-
-    async def _ask_again(self, subscriptions: Sequence[Subscription]) -> None:
-        # A user's sockets are one question, unless their tokens make a difference.
-        questions: dict[Any, list[Subscription]] = {}
-        for subscription in subscriptions:
-            who = subscription.feed.kind.asked_as("subscribe", subscription.principal)
-            questions.setdefault((who, subscription.asked), []).append(subscription)
-        waiting = list(questions.values())
-        for at in range(0, len(waiting), ASKED_AT_ONCE):
-            await asyncio.gather(*map(self._ask_about, waiting[at : at + ASKED_AT_ONCE]))
-
-    async def _ask_about(self, same: Sequence[Subscription]) -> None:
-        first = same[0]
-        try:
-            await first.feed.kind.admit("subscribe", first.principal, first.asked, again=True)
-        except (PeerError, ServerError) as exc:
-            is_no = isinstance(exc, PeerError)
-            for subscription in same:
-                self._end(subscription, CloseCode.REVOKED if is_no else CloseCode.UNCONFIRMED)
+        await self._staying.recheck()
 
     def expire(self) -> None:
         """End the subscriptions whose own token has run out."""
-        for subscription in self._ending.due(self._clock.now_ms()):
-            self._end(subscription, CloseCode.TOKEN_EXPIRED)
+        self._staying.expire()
 
     async def check_positions(self, topics: Sequence[Topic] | None = None) -> None:
-        """Compare subscribers' positions with the logs, and read what they lack. None: of all topics."""
-        feeds: dict[str, list[Feed]] = {}
-        for topic in self._books.feeds if topics is None else topics:
-            if (feed := self._books.feeds.get(topic)) is not None:
-                feeds.setdefault(feed.kind.name, []).append(feed)
-        for some in feeds.values():
-            for slice in _slices(some):
-                await self._check(slice)
+        """Compare subscribers' positions with the logs, and read what they lack. None: of all topics.
+
+        Raises:
+            ServerError: A log cannot be read now.
+        """
+        await self._repairs.check(topics)
 
     # ── subscribing ──
 
@@ -429,86 +379,14 @@ class TopicEngine:
     def _deliver(self, feed: Feed, epoch: str, entries: Sequence[Entry]) -> None:
         behind = feed.deliver(epoch, entries, self._limits.recovery_publications)
         if behind:
-            self._tasks.spawn(self._be_patient(behind), name="topics: out of order")
-
-    async def _be_patient(self, behind: Sequence[Subscription]) -> None:
-        """Give what was overtaken on its way the time to come; read the log if it does not."""
-        await asyncio.sleep(OVERTAKEN_S)
-        for subscription in behind:
-            if subscription.is_waiting and not subscription.go():
-                self._repair(subscription)
-
-    def _repair(self, subscription: Subscription) -> None:
-        """Read what a subscriber lacks; what comes meanwhile waits."""
-        subscription.wait()
-        feed = subscription.feed
-        if feed in self._behind:
-            self._behind[feed].append(subscription)
-            return
-        self._behind[feed] = [subscription]
-        self._tasks.spawn(self._catch_up(feed), name="topics: catch up")
-
-    async def _catch_up(self, feed: Feed) -> None:
-        """Read once for all who stand at the same place: after a loss those are nearly all."""
-        try:
-            while behind := self._behind[feed]:
-                self._behind[feed] = []
-                places: dict[Position, list[Subscription]] = {}
-                for subscription in behind:
-                    places.setdefault(subscription.at, []).append(subscription)
-                for place, same in places.items():
-                    await self._bring(feed, place, same)
-        finally:
-            del self._behind[feed]
-
-    async def _bring(self, feed: Feed, place: Position, same: Sequence[Subscription]) -> None:
-        missed: list[tuple[Entry, Any, Position]] | None = None
-        most = self._limits.recovery_publications
-        try:
-            read = await feed.kind.log.read(feed.topic, place.offset, most)
-            found = recover(place, read.top, read.entries, most)
-            if isinstance(found, Recovered):
-                missed = feed.ready(place.epoch, found.entries)
-        except ServerError as exc:
-            # Not a reason to send everybody away: the next entry or the next check tries again.
-            _log.warning("log not readable", kind=feed.topic.kind, error=exc.code)
-            for subscription in same:
-                subscription.stay()
-            return
-        except Exception:  # noqa: BLE001  a bug of the kind's: better that clients come back than that they wait for ever
-            _log.exception("log not readable", kind=feed.topic.kind)
-        async for subscription in _in_turns(same, len(missed or ())):
-            if subscription.has_ended:
-                continue
-            if missed is None:
-                self._end(subscription, CloseCode.INSUFFICIENT_STATE)
-                continue
-            subscription.take(missed)
-            self.go(subscription)
-
-    async def _check(self, feeds: Sequence[Feed]) -> None:
-        # Positions from before the question: only they may not be ahead of its answer.
-        before = [
-            (subscription, subscription.at)
-            for feed in feeds
-            for subscription in feed.subscriptions.values()
-            if subscription.is_live
-        ]
-        tops = await feeds[0].kind.log.top([feed.topic for feed in feeds])
-        top_of = {feed.topic: top for feed, top in zip(feeds, tops, strict=True)}
-        async for subscription, position in _in_turns(before):
-            top = top_of[subscription.feed.topic]
-            result = compare(position, subscription.position or position, top)
-            position_checks.labels(result).inc()
-            if result != "ok" and subscription.is_live:
-                self._repair(subscription)
+            self._repairs.begin_soon(behind)
 
     async def _check_forever(self) -> None:
         while True:
             pause = self._limits.position_check_s * self._ids.uniform(1 - SPREAD, 1 + SPREAD)
             await asyncio.sleep(pause)
             await self.recheck()
-            await self._try_check(None)
+            await self._repairs.try_check()
 
     async def _catch_up_forever(self) -> None:
         while True:
@@ -516,43 +394,3 @@ class TopicEngine:
             for subscription in list(self._books.lagging):
                 subscription.catch_up()
             self.expire()
-
-    def _on_gap(self, channels: Sequence[str]) -> None:
-        gone = dict.fromkeys(channels)
-        topics = [topic for topic in self._books.feeds if channel(topic) in gone]
-        for topic in topics:
-            for subscription in self._books.feeds[topic].subscriptions.values():
-                subscription.doubt()
-        if topics:
-            self._tasks.spawn(self._try_check(topics), name="topics: check after a gap")
-
-    async def _try_check(self, topics: Sequence[Topic] | None) -> None:
-        try:
-            await self.check_positions(topics)
-        except ServerError as exc:
-            _log.warning("positions not checked", error=exc.code)
-
-
-def _slices(feeds: Sequence[Feed]) -> Iterator[list[Feed]]:
-    """What is asked about in one question: so many topics, and about so many subscriptions."""
-    slice: list[Feed] = []
-    count = 0
-    for feed in feeds:
-        slice.append(feed)
-        count += len(feed.subscriptions)
-        if len(slice) == TOPS_AT_ONCE or count >= AT_ONCE:
-            yield slice
-            slice, count = [], 0
-    if slice:
-        yield slice
-
-
-async def _in_turns(what: Sequence[T], work: int = 1) -> AsyncIterator[T]:
-    """Each of them; after some the rest of the process has a turn: 100,000 subscriptions take seconds. `work` is what one counts."""
-    done = 0
-    for each in what:
-        yield each
-        done += work
-        if done >= AT_ONCE:
-            done = 0
-            await asyncio.sleep(0)

@@ -1,10 +1,13 @@
 """What a planted bug is, and the list of them all."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
+
+from clarion.topics import engine, repairs
 
 
 class Bug(msgspec.Struct, frozen=True):
@@ -26,3 +29,11 @@ def bug(scenario: str, seeds: int = 100) -> Callable[[Callable[[], Any]], Callab
         return plant
 
     return add
+
+
+def recovering(recover: Any) -> ExitStack:
+    """Another `stream.recover`, for who subscribes and for who lacks something."""
+    stack = ExitStack()
+    for module in (engine, repairs):
+        stack.enter_context(patch.object(module, "recover", recover))
+    return stack

@@ -6,11 +6,12 @@ from unittest.mock import patch
 
 import msgspec
 
-from clarion.topics import engine, live
+from clarion.topics import live
 from clarion.topics.engine import TopicEngine
 from clarion.topics.live import Subscription
+from clarion.topics.repairs import Repairs
 from clarion.topics.stream import Recovered, Refused, Verdict, judge, recover
-from tests.simulation.sabotage.base import bug
+from tests.simulation.sabotage.base import bug, recovering
 
 
 @bug("inbox")
@@ -29,11 +30,13 @@ def late_live() -> Any:
 def no_marks() -> Any:
     """Recovery compares offsets only: a log that lost its tail and grew again is taken for the old one."""
 
-    def by_offset(since: Any, top: Any, entries: Any, limit: int) -> Recovered | Refused:
+    def by_offset(
+        since: Any, top: Any, entries: Any, limit: int, **more: Any
+    ) -> Recovered | Refused:
         mark = entries[0].prior if entries else top.mark
-        return recover(msgspec.structs.replace(since, mark=mark), top, entries, limit)
+        return recover(msgspec.structs.replace(since, mark=mark), top, entries, limit, **more)
 
-    return patch.object(engine, "recover", by_offset)
+    return recovering(by_offset)
 
 
 @bug("inbox")
@@ -62,34 +65,34 @@ def old_is_next() -> Any:
 def partly_recovered() -> Any:
     """A recovery leaves out the last entry and says that it is complete."""
 
-    def partly(since: Any, top: Any, entries: Any, limit: int) -> Recovered | Refused:
-        found = recover(since, top, entries, limit)
+    def partly(since: Any, top: Any, entries: Any, limit: int, **more: Any) -> Recovered | Refused:
+        found = recover(since, top, entries, limit, **more)
         return (
             Recovered(found.entries[:-1], found.position) if isinstance(found, Recovered) else found
         )
 
-    return patch.object(engine, "recover", partly)
+    return recovering(partly)
 
 
 @bug("inbox")
 def too_old_is_recovered() -> Any:
     """A recovery begins behind what the log keeps no longer."""
 
-    def lenient(since: Any, top: Any, entries: Any, limit: int) -> Recovered | Refused:
-        found = recover(since, top, entries, limit)
+    def lenient(since: Any, top: Any, entries: Any, limit: int, **more: Any) -> Recovered | Refused:
+        found = recover(since, top, entries, limit, **more)
         return Recovered(list(entries), top) if found == Refused("too_old") else found
 
-    return patch.object(engine, "recover", lenient)
+    return recovering(lenient)
 
 
 @bug("inbox")
 def never_checked() -> Any:
     """Positions are not compared with the log: a lost announcement that nothing follows is never found."""
 
-    async def nothing(self: TopicEngine, topics: Any = None) -> None:
+    async def nothing(self: Repairs, topics: Any = None) -> None:
         return
 
-    return patch.object(TopicEngine, "check_positions", nothing)
+    return patch.object(Repairs, "check", nothing)
 
 
 @bug("inbox")

@@ -1,17 +1,16 @@
 """Planted bugs of positions, of what is announced, and of the topic store."""
 
-import contextlib
 from typing import Any
 from unittest.mock import patch
 
 import msgspec
 
-from clarion.topics import engine, live, stream
+from clarion.topics import live, repairs, stream
 from clarion.topics.engine import TopicEngine
 from clarion.topics.live import Feed, Subscription
 from clarion.topics.stores import MemoryStore
 from clarion.topics.stream import Position, Verdict
-from tests.simulation.sabotage.base import bug
+from tests.simulation.sabotage.base import bug, recovering
 
 
 def _judge_by_offset(position: Any, entry: Any) -> Verdict:
@@ -21,9 +20,8 @@ def _judge_by_offset(position: Any, entry: Any) -> Verdict:
 
 
 def _patched(recover: Any, compare: Any) -> Any:
-    stack = contextlib.ExitStack()
-    stack.enter_context(patch.object(engine, "recover", recover))
-    stack.enter_context(patch.object(engine, "compare", compare))
+    stack = recovering(recover)
+    stack.enter_context(patch.object(repairs, "compare", compare))
     stack.enter_context(patch.object(live, "judge", _judge_by_offset))
     stack.enter_context(patch.object(stream, "judge", _judge_by_offset))
     return stack
@@ -34,10 +32,10 @@ def no_mark_compared() -> Any:
     """Positions are epoch and offset: a log that lost its tail and grew again is taken for the old one."""
     recover, compare = stream.recover, stream.compare
 
-    def recover_by_offset(since: Any, top: Any, entries: Any, limit: int) -> Any:
+    def recover_by_offset(since: Any, top: Any, entries: Any, limit: int, **more: Any) -> Any:
         if since.offset == top.offset:
             since = msgspec.structs.replace(since, mark=top.mark)
-        return recover(since, top, entries, limit)
+        return recover(since, top, entries, limit, **more)
 
     def compare_by_offset(before: Any, now: Any, top: Any) -> Any:
         if before.offset == top.offset:
@@ -66,7 +64,7 @@ def nothing_announced() -> Any:
 @bug("topics")
 def impatient() -> Any:
     """What was overtaken on its way is not waited for: each time the log is read."""
-    return patch.object(engine, "OVERTAKEN_S", 0.0)
+    return patch.object(repairs, "OVERTAKEN_S", 0.0)
 
 
 @bug("topics")
