@@ -4,12 +4,13 @@ from datetime import UTC, datetime, time
 
 import pytest
 
-from clarion.notifications.workflows.times import moment, ms, next_at, zone_of
+from clarion.clock import as_ms
+from clarion.notifications.workflows.times import moment, next_at, zone_of
 
 
 def at(text: str) -> int:
     """A time in UTC as ms."""
-    return ms(datetime.fromisoformat(text).replace(tzinfo=UTC))
+    return as_ms(datetime.fromisoformat(text).replace(tzinfo=UTC))
 
 
 @pytest.mark.parametrize(

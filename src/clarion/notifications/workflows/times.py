@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 
+from clarion.clock import as_datetime, as_ms
+
 _START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -25,19 +27,14 @@ def zone_of(name: str | None) -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
-def ms(moment: datetime) -> int:
-    """An aware datetime as milliseconds since 1970."""
-    return round(moment.timestamp() * 1000)
-
-
 def local(now_ms: int, zone: ZoneInfo) -> datetime:
     """What the clock on the wall shows."""
-    return datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(zone)
+    return as_datetime(now_ms).astimezone(zone)
 
 
 def at_local(day: date, clock: time, zone: ZoneInfo) -> int:
     """A day's time of day in a zone, as ms since 1970."""
-    return ms(datetime.combine(day, clock, zone))
+    return as_ms(datetime.combine(day, clock, zone))
 
 
 def next_at(clock: time, zone: ZoneInfo, now_ms: int, days: Collection[str] = DAYS) -> int:
@@ -65,7 +62,7 @@ def check_cron(text: str) -> None:
 
 def next_cron(text: str, zone: ZoneInfo, now_ms: int) -> int:
     """When a cron expression is next due in a zone, after now (ms since 1970)."""
-    return ms(next(CronSim(text, local(now_ms, zone))))
+    return as_ms(next(CronSim(text, local(now_ms, zone))))
 
 
 def moment(given: Any) -> int | None:
@@ -78,4 +75,4 @@ def moment(given: Any) -> int | None:
         found = datetime.fromisoformat(given)
     except ValueError:
         return None
-    return ms(found if found.tzinfo is not None else found.replace(tzinfo=UTC))
+    return as_ms(found if found.tzinfo is not None else found.replace(tzinfo=UTC))
