@@ -64,10 +64,15 @@ _decode_frame = msgspec.json.Decoder(Frame, float_hook=float).decode
 
 
 class Occupancy(Struct, frozen=True):
-    """How many subscriptions a topic has, and of how many callers."""
+    """How many subscriptions a topic has, and whose they are: the keys of principals."""
 
     subscriptions: int
-    users: int
+    callers: list[tuple[str, str, str]]
+
+    @property
+    def users(self) -> int:
+        """How many callers."""
+        return len(self.callers)
 
 
 class _Undecided:
@@ -236,16 +241,10 @@ class TopicEngine:
     def occupancy(self, topic: Topic) -> Occupancy:
         """Who is subscribed to a topic on this node."""
         feed = self._books.feeds.get(topic)
-        count = 0 if feed is None else len(feed.subscriptions)
-        return Occupancy(count, len(self.users(topic)))
-
-    def users(self, topic: Topic) -> list[tuple[str, str, str]]:
-        """Whose the subscriptions to a topic on this node are: the keys of principals."""
-        feed = self._books.feeds.get(topic)
-        mine = [] if feed is None else feed.subscriptions.values()
-        return list(
-            dict.fromkeys(each.principal.key for each in mine if each.principal is not None)
-        )
+        mine = {} if feed is None else feed.subscriptions
+        principals = [each.principal for each in mine.values()]
+        callers = dict.fromkeys(each.key for each in principals if each is not None)
+        return Occupancy(len(mine), list(callers))
 
     def end_of_user(self, tenant: str, user: str, name: str | None = None) -> int:
         """End a user's subscriptions to a topic (None: to all) on this node, with 3500; returns how many."""

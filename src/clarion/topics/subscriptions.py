@@ -76,9 +76,9 @@ class Subscriptions:
 
     def _count_here(self, asked: Any) -> Any:
         topic = msgspec.convert(asked, Topic)
-        found, users = self._engine.occupancy(topic), self._engine.users(topic)
-        names = users if len(users) <= NAMED else None
-        return msgspec.to_builtins(_Here(found.subscriptions, len(users), names))
+        found = self._engine.occupancy(topic)
+        names = found.callers if found.users <= NAMED else None
+        return msgspec.to_builtins(_Here(found.subscriptions, found.users, names))
 
     def _end_here(self, asked: Any) -> int:
         tenant, user, name = asked

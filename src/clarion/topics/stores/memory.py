@@ -240,9 +240,8 @@ class MemoryStore:
         if (held := self._held.pop(topic, None)) is not None:
             self._bytes -= held.bytes
         self._dropped[topic] = self._dropped.pop(topic, 0) + 1
-        if (
-            len(self._dropped) > DROPPED
-        ):  # forgotten for good, it would begin as before: then marks tell its lives apart
+        if len(self._dropped) > DROPPED:
+            # Forgotten for good, it would begin as before: then marks tell its lives apart.
             del self._dropped[next(iter(self._dropped))]
 
     def _check(self, held: _Held, changes: Sequence[Change], keep: Keep) -> None:
