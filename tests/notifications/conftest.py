@@ -86,7 +86,7 @@ class House:
     async def caught_up(self) -> None:
         """Wait until no log is being read."""
         while self.engine._tasks:
-            await asyncio.gather(*self.engine._tasks)
+            await self.engine._tasks.finish()
 
     async def send(self, *recipients: Any, key: str | None = None, **body: Any) -> Any:
         """Send as the back end `app`; recipients are described, unless they are written as `=id`."""
