@@ -48,6 +48,7 @@ class Letters:
     """A channel that keeps what it is given, and fails when it is told to."""
 
     name, content, said, timeout_s, max_attempts = "letter", LetterContent, LetterContent, 5.0, 3
+    needs_addresses = False
 
     def __init__(self) -> None:
         self.sent: list[Outgoing] = []
@@ -75,7 +76,7 @@ class Office:
         self.outbound = Outbound(
             clock, allow_private=("127.0.0.1/32",), allow_http=True, ports=range(1, 65536)
         )
-        engine = Engine(
+        self.engine = engine = Engine(
             store,
             house.inbox,
             self.queue,

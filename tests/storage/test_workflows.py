@@ -189,6 +189,7 @@ def test_delivering(given: list[list[tuple[str, str, int]]]) -> None:
             _texts,
             _texts,
             _texts,
+            _texts,
             st.just(1),
         )
     )

@@ -9,7 +9,7 @@ import msgspec
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 Recipient = str | Mapping[str, Any]
-"""A user's id, or `{"id": …, "name"?, "email"?, "locale"?, "time_zone"?, "attributes"?}`."""
+"""A user's id, or `{"id": …, "name"?, "email"?, "phone"?, "locale"?, "time_zone"?, "attributes"?}`."""
 
 # Statuses after which the same call may succeed: the server had not begun, or the key makes the repetition safe.
 _TRY_AGAIN = frozenset({429, 503})

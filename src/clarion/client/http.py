@@ -115,7 +115,7 @@ class Client(
         """Store a notification for each recipient and show it to those who are there.
 
         Args:
-            recipients: Ids, or `{"id": …, "name"?, "email"?, "locale"?, "time_zone"?, "attributes"?}`, which are stored as well.
+            recipients: Ids, or `{"id": …, "name"?, "email"?, "phone"?, "locale"?, "time_zone"?, "attributes"?}`, which are stored as well.
             title: One line.
             body: More text; shown as text, never as HTML.
             data: JSON for your own page.

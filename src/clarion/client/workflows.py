@@ -35,7 +35,7 @@ class WorkflowCalls(Calls):
 
         Args:
             workflow: Its key.
-            recipients: Ids, or `{"id": …, "name"?, "email"?, "locale"?, "time_zone"?, "attributes"?}`, which are stored as well.
+            recipients: Ids, or `{"id": …, "name"?, "email"?, "phone"?, "locale"?, "time_zone"?, "attributes"?}`, which are stored as well.
             payload: JSON for templates and conditions.
             actor: Who did what this tells of: they are not told.
             cancel_key: Names it for `cancel_triggers`, while it waits.

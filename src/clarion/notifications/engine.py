@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from clarion.clock import Clock
 from clarion.ids import Ids
 from clarion.jobs import Loop, Queue, Worker
+from clarion.notifications.addresses import Addresses
 from clarion.notifications.answers import Fetcher
 from clarion.notifications.catalog import Catalog
 from clarion.notifications.channels import Channels
@@ -44,6 +45,7 @@ class Engine:
     Attributes:
         channels: The ways to reach people; an application adds its own before the start.
         catalog: Workflows.
+        addresses: Of subscribers, on channels that have their own.
         triggers: Accepts triggers, and calls them off.
         runs: Carries runs on.
         digests: Closes digests.
@@ -73,8 +75,17 @@ class Engine:
         decider = Decider(self.channels, renderer, clock=clock, ids=ids)
         writer = Writer(self.channels, inbox, clock=clock, ids=ids)
         fetcher = Fetcher(outbound, renderer)
+        self.addresses = Addresses(store, self.channels, clock=clock)
         self.runs = Runs(
-            store, self.catalog, decider, writer, fetcher, clock=clock, ids=ids, node=node
+            store,
+            self.catalog,
+            decider,
+            writer,
+            fetcher,
+            self.addresses,
+            clock=clock,
+            ids=ids,
+            node=node,
         )
         self.digests = Digests(store, self.runs, clock=clock, node=node)
         self.triggers = Triggers(

@@ -35,10 +35,17 @@ def message_facts(states: Sequence[MessageState]) -> dict[str, Any]:
 
 
 def recipient_facts(
-    id: str, name: str, email: str, locale: str, time_zone: str, attributes: str
+    id: str, name: str, email: str, phone: str, locale: str, time_zone: str, attributes: str
 ) -> dict[str, Any]:
     """What templates and conditions know of a subscriber; what is not known is absent."""
-    known = {"id": id, "name": name, "email": email, "locale": locale, "time_zone": time_zone}
+    known = {
+        "id": id,
+        "name": name,
+        "email": email,
+        "phone": phone,
+        "locale": locale,
+        "time_zone": time_zone,
+    }
     facts: dict[str, Any] = {key: value for key, value in known.items() if value}
     facts["attributes"] = msgspec.json.decode(attributes) if attributes else {}
     return facts

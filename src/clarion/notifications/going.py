@@ -96,7 +96,7 @@ class Decided(Struct):
 def going_of(claimed: sql.ClaimedRun, row: sql.LoadedRun, workflow: Workflow) -> Going:
     """A claimed run with what was loaded for it."""
     recipient = row.subscriber and recipient_facts(
-        row.usr, row.name, row.email, row.locale, row.time_zone, row.attributes
+        row.usr, row.name, row.email, row.phone, row.locale, row.time_zone, row.attributes
     )
     state = msgspec.json.decode(row.state, type=State)
     payload = msgspec.json.decode(row.payload)

@@ -15,6 +15,7 @@ UserId = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+|:=/-]{0,127}$(?!\n)", description="A user's id")
 ]
 ADDRESS = rf"^[^@{BLANK}]+@[^@{BLANK}]+$(?!\n)"
+PHONE = r"^\+[1-9][0-9]{6,14}$(?!\n)"  # E.164
 ATTRIBUTES_BYTES = 4096  # of JSON; attributes choose and address, they do not store
 
 
@@ -24,6 +25,7 @@ class Recipient(Struct, frozen=True, forbid_unknown_fields=True):
     id: UserId
     name: Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\u0000]*$")] | None = None
     email: Annotated[str, Meta(max_length=254, pattern=ADDRESS)] | None = None
+    phone: Annotated[str, Meta(pattern=PHONE, description="E.164, +4930123456")] | None = None
     locale: (
         Annotated[str, Meta(pattern=r"^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8}){0,4}$(?!\n)")] | None
     ) = None
@@ -101,6 +103,7 @@ def columns_of(recipient: Recipient | None) -> dict[str, str]:
     return {
         "name": recipient.name or "",
         "email": recipient.email or "",
+        "phone": recipient.phone or "",
         "locale": recipient.locale or "",
         "time_zone": recipient.time_zone or "",
         "attributes": "" if attributes is None else msgspec.json.encode(attributes).decode(),

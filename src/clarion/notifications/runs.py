@@ -13,6 +13,7 @@ import msgspec
 from clarion.clock import Clock
 from clarion.errors import ClarionError, Conflict, Invalid, NotFound
 from clarion.ids import Ids
+from clarion.notifications.addresses import Addresses
 from clarion.notifications.answers import FETCH_TRIES, Fetcher, wants_data
 from clarion.notifications.catalog import Catalog
 from clarion.notifications.deciding import Decider, pause_ms
@@ -44,6 +45,7 @@ class Runs:
         decider: Says what they do next.
         writer: Writes what comes of it.
         fetcher: Gets data for later steps.
+        addresses: Of their recipients.
         clock: The time.
         ids: Jitter.
         node: Names this process in leases.
@@ -56,6 +58,7 @@ class Runs:
         decider: Decider,
         writer: Writer,
         fetcher: Fetcher,
+        addresses: Addresses,
         *,
         clock: Clock,
         ids: Ids,
@@ -63,6 +66,7 @@ class Runs:
     ) -> None:
         self._store, self._catalog = store, catalog
         self._decider, self._writer, self._fetcher = decider, writer, fetcher
+        self._addresses = addresses
         self._fetching: dict[asyncio.Task[None], None] = {}
         self._clock, self._ids, self._node = clock, ids, node
         self.on_sent: Callable[[], None] = nothing
@@ -119,6 +123,7 @@ class Runs:
             goings: Runs in hand, each once.
             within: Writes more in the same transaction, and says whether the runs are wanted still; what it raises undoes all.
         """
+        await self._addresses.load(goings)
         decided: list[Decided] = []
         for n, going in enumerate(goings, 1):
             decided.append(self._decider.decide(going))

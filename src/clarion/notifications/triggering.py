@@ -340,6 +340,7 @@ class Triggers:
                     person.id,
                     person.name,
                     person.email,
+                    person.phone,
                     person.locale,
                     person.time_zone,
                     person.attributes,

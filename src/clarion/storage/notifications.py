@@ -43,6 +43,7 @@ class Acceptance(Struct, frozen=True):
     """1: the subscriber is described here; the columns below hold what is known, '' where nothing is said."""
     name: str = ""
     email: str = ""
+    phone: str = ""
     locale: str = ""
     time_zone: str = ""
     attributes: str = ""

@@ -15,6 +15,7 @@ class Subscriber(Struct, frozen=True):
     id: str
     name: str
     email: str
+    phone: str
     locale: str
     time_zone: str
     attributes: str
@@ -23,15 +24,15 @@ class Subscriber(Struct, frozen=True):
 
 
 FIND = Sql(
-    """SELECT id, name, email, locale, time_zone, attributes, created_ms, updated_ms
+    """SELECT id, name, email, phone, locale, time_zone, attributes, created_ms, updated_ms
        FROM subscriber WHERE tenant = :tenant AND id = :id""",
     Subscriber,
 )
 
 # Inside a transaction: 1 row was added, or 0 when the id is taken.
 ADD = Sql(
-    """INSERT INTO subscriber (tenant, id, name, email, locale, time_zone, attributes, created_ms, updated_ms)
-       VALUES (:tenant, :id, :name, '', '', '', '', :now_ms, :now_ms) ON CONFLICT DO NOTHING"""
+    """INSERT INTO subscriber (tenant, id, name, email, phone, locale, time_zone, attributes, created_ms, updated_ms)
+       VALUES (:tenant, :id, :name, '', '', '', '', '', :now_ms, :now_ms) ON CONFLICT DO NOTHING"""
 )
 
 
@@ -49,6 +50,7 @@ class Known(Struct, frozen=True):
     id: str
     name: str
     email: str
+    phone: str
     locale: str
     time_zone: str
     attributes: str
@@ -61,6 +63,7 @@ class Described(Struct, frozen=True, array_like=True):
     usr: str
     name: str
     email: str
+    phone: str
     locale: str
     time_zone: str
     attributes: str
@@ -72,7 +75,7 @@ KNOWN = Procedure(
     Named,
     (
         Sql(
-            """SELECT r.n, s.id, s.name, s.email, s.locale, s.time_zone, s.attributes
+            """SELECT r.n, s.id, s.name, s.email, s.phone, s.locale, s.time_zone, s.attributes
                FROM {rows r} JOIN subscriber s ON s.tenant = r.tenant AND s.id = r.id""",
             Known,
         ),
@@ -90,7 +93,7 @@ def _keep(column: str) -> str:
     return f"{column} = CASE excluded.{column} WHEN '' THEN subscriber.{column} ELSE excluded.{column} END"
 
 
-_DESCRIBED = ("name", "email", "locale", "time_zone", "attributes")
+_DESCRIBED = ("name", "email", "phone", "locale", "time_zone", "attributes")
 
 
 def describe(source: str) -> Sql[None]:

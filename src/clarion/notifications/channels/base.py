@@ -68,6 +68,7 @@ class Channel(Protocol):
         said: Struct that it must be once it is rendered: a message that is not is not sent, and its step has failed.
         timeout_s: For one attempt.
         max_attempts: After so many it is a dead letter.
+        needs_addresses: Whether the recipient's `addresses` are to be loaded for it: `{channel: [{id, address, data}]}`.
     """
 
     @property
@@ -80,6 +81,8 @@ class Channel(Protocol):
     def timeout_s(self) -> float: ...  # noqa: D102
     @property
     def max_attempts(self) -> int: ...  # noqa: D102
+    @property
+    def needs_addresses(self) -> bool: ...  # noqa: D102
 
     def addresses(self, recipient: Mapping[str, Any]) -> Sequence[str]:
         """Where this recipient can be reached on the channel; nothing: nowhere."""

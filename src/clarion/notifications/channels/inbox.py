@@ -29,6 +29,7 @@ class InboxChannel:
     said = Said
     timeout_s = 0.0
     max_attempts = 1
+    needs_addresses = False
 
     def addresses(self, recipient: Mapping[str, Any]) -> Sequence[str]:
         """The recipient's own id."""
