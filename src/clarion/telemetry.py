@@ -146,6 +146,19 @@ redis_links_lost = _Tallies(
 )
 # ── notifications and jobs ──
 messages = _counter("messages", "Messages written, by channel", "channel")
+provider_messages = _counter(
+    "provider_messages",
+    "Messages that providers were handed: sent, failed (the provider's failure), refused (the message's)",
+    "channel",
+    "provider",
+    "outcome",
+)
+provider_seconds = _histogram(
+    "provider_seconds", "Until a provider answered", "channel", "provider"
+)
+provider_state = _gauge(
+    "provider_state", "A provider's breaker: 0 closed, 1 half-open, 2 open", "channel", "provider"
+)
 jobs = _counter("jobs", "Runs of a job", "kind", "result")
 rows_purged = _counter("rows_purged", "Rows that were removed because they were too old", "table")
 # ── Socket.IO's admin page ──

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clarion.storage import batches, outgoing, run_retention, runs, subscribers, triggers
+from clarion.storage import batches, jobs, outgoing, run_retention, runs, subscribers, triggers
 from tests.support.law import assert_law
 
 _tenants, _ids, _texts = (
@@ -148,6 +148,7 @@ def test_recording(rows: list[list[object]]) -> None:
             _times,
             _times,
             _times,
+            _times,
             st.none() | _times,
             st.none() | _times,
         )
@@ -156,6 +157,37 @@ def test_recording(rows: list[list[object]]) -> None:
 def test_handing_over(rows: list[list[object]]) -> None:
     """The first of one token settles the message; the first of one number is the attempt."""
     assert_law(outgoing.HANDED, rows, given=OUTGOING)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    calls(
+        st.builds(
+            outgoing.NewAttempt,
+            _tenants,
+            _ids,
+            _times,
+            _times,
+            _texts,
+            _texts,
+            _texts,
+            _times,
+            _times,
+        )
+    )
+)
+def test_attempts_at_several_providers(rows: list[list[object]]) -> None:
+    """Each provider that was asked within an attempt is a row; written twice, it is there once."""
+    assert_law(outgoing.ADD_ATTEMPTS, rows)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    calls(st.builds(jobs.Settlement, _tenants, _ids, _tokens, _times, _times, st.none() | _texts))
+)
+def test_putting_back(rows: list[list[object]]) -> None:
+    """A message that nobody was asked to take is due later; only its holder puts it back."""
+    assert_law(outgoing.PUT_BACK, rows, given=OUTGOING)
 
 
 @settings(max_examples=40, deadline=None)

@@ -337,6 +337,7 @@ class Parts:
             self.queue,
             self.settings.limits,
             outbound,
+            self.settings.sending,
             clock=self.clock,
             ids=self.ids,
             node=self.node,

@@ -21,7 +21,7 @@ from clarion.notifications.sending import Sender
 from clarion.notifications.triggering import JOB, Triggers
 from clarion.notifications.writing import Writer
 from clarion.outbound import Outbound
-from clarion.settings import Limits
+from clarion.settings import Limits, Sending
 from clarion.storage import batches as batch_sql
 from clarion.storage import outgoing as sent_sql
 from clarion.storage import runs as run_sql
@@ -38,6 +38,7 @@ class Engine:
         queue: Holds the planning that is not done.
         limits: `recipients`, `run_days`.
         outbound: The guarded door to the outside.
+        sending: What providers are given; None: the defaults.
         clock: The time.
         ids: Of everything that is made.
         node: Names this process in leases.
@@ -61,6 +62,7 @@ class Engine:
         queue: Queue,
         limits: Limits,
         outbound: Outbound,
+        sending: Sending | None = None,
         *,
         clock: Clock,
         ids: Ids,
@@ -70,7 +72,9 @@ class Engine:
         self.channels = Channels()
         self.channels.add(InboxChannel())
         self.catalog = Catalog(store, self.channels, clock=clock)
-        self.sender = Sender(store, self.channels, clock=clock, ids=ids, node=node)
+        self.sender = Sender(
+            store, self.channels, sending or Sending(), clock=clock, ids=ids, node=node
+        )
         renderer = Renderer()
         decider = Decider(self.channels, renderer, clock=clock, ids=ids)
         writer = Writer(self.channels, inbox, clock=clock, ids=ids)
@@ -95,11 +99,9 @@ class Engine:
         self.retention = Retention(store, limits, clock)
         self._going = Loop("runs", self._go_on, ids)
         self._closing = Loop("digests", self._close_batches, ids)
-        self._sending = Loop("sending", self.sender.look, ids)
-        self.runs.on_sent = self._sending.wake
+        self.runs.on_sent = self.sender.wake
         self.runs.on_waiting = self._look_again
         inbox.on_marked = self.runs.wake
-        self.sender.on_ended = self._sending.wake
         self.sender.on_woken = self._going.wake
 
     async def release(self) -> None:
@@ -116,7 +118,7 @@ class Engine:
         """Begin to carry runs on, and to send."""
         self._going.start()
         self._closing.start()
-        self._sending.start()
+        self.sender.start()
 
     async def close(self) -> None:
         """Begin nothing more, and wait for what is in hand."""
@@ -124,7 +126,6 @@ class Engine:
         await self._going.close()
         await self._closing.close()
         await self.runs.fetched()
-        await self._sending.close()
         await self.sender.close()
 
     def _look_again(self) -> None:

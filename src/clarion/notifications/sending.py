@@ -2,28 +2,47 @@
 
 At least once: a process that dies between a provider's yes and the commit sends it once more, with the same id. A failure is tried
 again with backoff, or as the provider says; after the last attempt the message is a dead letter for a person to see.
+
+Each channel has a lane of its own, which takes no more messages than its providers may be handed now: one that stands still keeps
+nobody else waiting, and what waits, waits in the store.
 """
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 
 from clarion.clock import Clock
 from clarion.ids import Ids
+from clarion.jobs import Loop
 from clarion.jobs.queue import backoff_s
-from clarion.notifications.channels import Channels, NotSent, Outgoing, Sent
+from clarion.notifications.channels import (
+    Allowed,
+    Channel,
+    Channels,
+    NotSent,
+    NotYet,
+    Outgoing,
+    Provided,
+    Providers,
+    Sent,
+)
+from clarion.notifications.channels.inbox import NAME as INBOX
+from clarion.notifications.channels.providers import ProviderStatus
 from clarion.notifications.going import wait_key_of
 from clarion.notifications.runs import nothing
+from clarion.settings import Sending
 from clarion.storage import outgoing as sql
 from clarion.storage import runs as run_sql
+from clarion.storage.jobs import Settlement
 from clarion.storage.store import Store
 from clarion.telemetry import get_logger, messages, spawn
 
 _log = get_logger(__name__)
 
-CONCURRENCY: Final = 64  # messages in the hands of providers at a time
+CONCURRENCY: Final = 64  # messages of one channel in the hands of providers at a time
 LEASE_S: Final = 120.0  # longer than any channel's timeout
 ANSWER_CHARS: Final = 1_000
 # A life cycle never goes back: what comes late and ranks lower changes nothing.
@@ -31,33 +50,122 @@ RANKS: Final = {"queued": 0, "sent": 10, "delivered": 20, "bounced": 30, "failed
 
 
 class Sender:
-    """Hands messages over.
+    """Hands messages over, each channel's in its lane.
 
     Args:
         store: Where they are.
         channels: How.
+        settings: What providers are given.
         clock: The time.
         ids: Jitter.
         node: Names this process in leases.
     """
 
     def __init__(
-        self, store: Store, channels: Channels, *, clock: Clock, ids: Ids, node: str
+        self,
+        store: Store,
+        channels: Channels,
+        settings: Sending,
+        *,
+        clock: Clock,
+        ids: Ids,
+        node: str,
     ) -> None:
-        self._store, self._channels = store, channels
+        self._store, self._channels, self._settings = store, channels, settings
         self._clock, self._ids, self._node = clock, ids, node
-        self._running: dict[asyncio.Task[None], None] = {}
-        self.on_ended: Callable[[], None] = nothing
-        """Called when a message has left this process' hands: there is room for another."""
+        self._lanes: dict[str, Lane] = {}
         self.on_woken: Callable[[], None] = nothing
-        """Called when runs may have been waiting for it."""
+        """Called when runs may have been waiting for what became of a message."""
+
+    def start(self) -> None:
+        """Begin to send."""
+        for lane in self._all():
+            lane.loop.start()
+
+    def wake(self) -> None:
+        """There is something to send."""
+        for lane in self._lanes.values():
+            lane.loop.wake()
+
+    async def look(self) -> float:
+        """Take what is due and may be sent, of every channel; returns how long to wait before the next look (s)."""
+        return min([await lane.look() for lane in self._all()], default=float("inf"))
+
+    async def close(self, grace_s: float = 10.0) -> None:
+        """Wait for what is in providers' hands; what is not answered by then is tried again when its lease ends."""
+        lanes = list(self._lanes.values())
+        await asyncio.gather(*(lane.loop.close() for lane in lanes))
+        await asyncio.gather(*(lane.close(grace_s) for lane in lanes))
+
+    def status(self) -> list[ProviderStatus]:
+        """How each provider does, by channel and in their order."""
+        return [status for lane in self._all() for status in lane.providers.status()]
+
+    def _all(self) -> list["Lane"]:
+        for channel in self._channels.all():
+            if channel.name not in self._lanes and channel.name != INBOX:
+                self._lanes[channel.name] = self._lane(channel)
+        return list(self._lanes.values())
+
+    def _lane(self, channel: Channel) -> "Lane":
+        if isinstance(channel, Provided):
+            providers = channel.providers
+        else:  # it is its own provider
+            providers = Providers(channel.name, self._settings, clock=self._clock, ids=self._ids)
+            providers.add(
+                channel, Allowed(concurrency=CONCURRENCY, timeout_s=min(channel.timeout_s, 100.0))
+            )
+        return Lane(
+            self._store,
+            channel,
+            providers,
+            self._woken,
+            clock=self._clock,
+            ids=self._ids,
+            node=self._node,
+        )
+
+    def _woken(self) -> None:
+        self.on_woken()
+
+
+class Lane:
+    """Messages of one channel on their way.
+
+    Args:
+        store: Where they are.
+        channel: How.
+        providers: Who is asked, and how many messages they may be handed.
+        woken: Called when runs may have been waiting for what became of a message.
+        clock: The time.
+        ids: Jitter.
+        node: Names this process in leases.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        channel: Channel,
+        providers: Providers,
+        woken: Callable[[], None],
+        *,
+        clock: Clock,
+        ids: Ids,
+        node: str,
+    ) -> None:
+        self._store, self._channel, self.providers = store, channel, providers
+        self._send = channel.send if isinstance(channel, Provided) else providers.send
+        self._woken, self._clock, self._ids, self._node = woken, clock, ids, node
+        self._running: dict[asyncio.Task[None], None] = {}
+        self.loop = Loop(f"sending-{channel.name}", self.look, ids)
 
     async def look(self) -> float:
         """Take what is due and may be sent; returns how long to wait before the next look (s)."""
-        free = CONCURRENCY - len(self._running)
+        room = self.providers.room()
+        free = min(room.free, CONCURRENCY - len(self._running))
         if free <= 0:
-            return float("inf")  # the end of one wakes the loop
-        [due] = await self._store.fetch(sql.NEXT_DUE)
+            return room.again_s  # or the end of one wakes the loop
+        [due] = await self._store.fetch(sql.NEXT_DUE, lane=self._channel.name)
         if due.run_ms is None:
             return float("inf")
         now_ms = self._clock.now_ms()
@@ -66,19 +174,21 @@ class Sender:
         async with self._store.transaction() as tx:
             claimed = await tx.fetch(
                 sql.CLAIM,
+                lane=self._channel.name,
                 now=now_ms,
                 until=now_ms + int(LEASE_S * 1000),
                 node=self._node,
                 limit=free,
             )
         for row in claimed:
+            self.providers.expect(row.id)
             task = spawn(self._hand(row), name=f"send-{row.channel}")
             self._running[task] = None
-            task.add_done_callback(self._ended)
+            task.add_done_callback(partial(self._ended, row.id))
         return 0.0 if claimed else self._ids.uniform(0.01, 0.1)
 
-    async def close(self, grace_s: float = 10.0) -> None:
-        """Wait for what is in providers' hands; what is not answered by then is tried again when its lease ends."""
+    async def close(self, grace_s: float) -> None:
+        """Wait for what is in providers' hands."""
         if self._running:
             await asyncio.wait(tuple(self._running), timeout=grace_s)
         for task in tuple(self._running):
@@ -86,27 +196,27 @@ class Sender:
         if self._running:
             await asyncio.wait(tuple(self._running))
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, id: str, task: asyncio.Task[None]) -> None:
         self._running.pop(task)
-        self.on_ended()
+        self.providers.arrived(id)  # also if it never came to that
+        self.loop.wake()
 
     async def _hand(self, row: sql.ClaimedOutgoing) -> None:
-        channel = self._channels.get(row.channel)
         began = self._clock.monotonic()
         result: Sent | NotSent
-        if channel is None:
-            result = NotSent(f"no channel {row.channel!r} here", provider="", retry_after_s=60.0)
-        elif row.attempts > channel.max_attempts:
+        if row.attempts > self._channel.max_attempts:
             result = NotSent("the process died each time it was sent", provider="", is_final=True)
         else:
-            result = await self._try(row, channel.timeout_s)
+            try:
+                result = await self._try(row)
+            except NotYet as exc:
+                await self._put_back(row, exc)
+                return
         took_ms = round((self._clock.monotonic() - began) * 1000)
-        last = channel is not None and row.attempts >= channel.max_attempts
-        await self._settle(row, result, took_ms, is_last=last)
+        is_last = row.attempts >= self._channel.max_attempts
+        await self._settle(row, result, took_ms, is_last=is_last)
 
-    async def _try(self, row: sql.ClaimedOutgoing, timeout_s: float) -> Sent | NotSent:
-        channel = self._channels.get(row.channel)
-        assert channel is not None, "looked up before"
+    async def _try(self, row: sql.ClaimedOutgoing) -> Sent | NotSent:
         content: dict[str, Any] = msgspec.json.decode(row.content)
         message = Outgoing(
             tenant=row.tenant,
@@ -118,16 +228,28 @@ class Sender:
             category=row.category,
             attempt=row.attempts,
         )
+        timeout_s = min(self._channel.timeout_s, LEASE_S - 10)
         try:
             async with asyncio.timeout(timeout_s):
-                return await channel.send(message)
+                return await self._send(message)
         except NotSent as exc:
             return exc
+        except NotYet:
+            raise
         except TimeoutError:
             return NotSent(f"no answer within {timeout_s:g} s", provider=row.channel)
-        except Exception as exc:  # noqa: BLE001  a provider's failure is the message's, whatever it is
+        except Exception as exc:  # noqa: BLE001  a channel's failure is the message's, whatever it is
             _log.warning("channel failed", channel=row.channel, message=row.id, exc_info=exc)
             return NotSent(f"{type(exc).__name__}: {exc}", provider=row.channel)
+
+    async def _put_back(self, row: sql.ClaimedOutgoing, not_yet: NotYet) -> None:
+        """Nobody was asked, so this was no attempt."""
+        # A little later than that, so that those who were put back together do not return together.
+        run_ms = self._clock.now_ms() + int((not_yet.after_s + self._ids.uniform(0.0, 1.0)) * 1000)
+        settlement = Settlement(
+            row.tenant, row.id, row.token, run_ms, row.attempts - 1, _clean(not_yet.why)
+        )
+        await self._store.apply(sql.PUT_BACK, [settlement])
 
     async def _settle(
         self, row: sql.ClaimedOutgoing, result: Sent | NotSent, took_ms: int, *, is_last: bool
@@ -145,6 +267,17 @@ class Sender:
                 else result.retry_after_s
             )
             run_ms = None if is_dead else now_ms + int(wait_s * 1000)
+        earlier = result.tries[:-1]
+        if earlier:
+            attempts = [
+                sql.NewAttempt(
+                    row.tenant, row.id, row.attempts, part, each.provider, each.outcome, _clean(each.answer), each.at_ms, each.took_ms
+                )
+                for part, each in enumerate(earlier)
+            ]  # fmt: skip
+            await self._store.apply(sql.ADD_ATTEMPTS, attempts)
+        if result.tries:
+            took_ms = result.tries[-1].took_ms
         handed = sql.Handed(
             row.tenant,
             row.id,
@@ -158,6 +291,7 @@ class Sender:
             "sent" if isinstance(result, Sent) else status if run_ms is None else "retry",
             _clean(answer),
             row.attempts,
+            len(earlier),
             now_ms,
             took_ms,
             now_ms if isinstance(result, Sent) else None,
@@ -174,7 +308,7 @@ class Sender:
         async with self._store.transaction() as tx:
             count = await tx.execute(run_sql.WAKE, tenant=row.tenant, wait_key=key, now_ms=now_ms)
         if count:
-            self.on_woken()
+            self._woken()
 
 
 def _clean(text: str) -> str:

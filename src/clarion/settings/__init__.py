@@ -6,6 +6,7 @@ from clarion.settings.limits import Limits
 from clarion.settings.loading import Loaded, Source, checked, load
 from clarion.settings.presence import Presence
 from clarion.settings.realtime import AdminUi, Realtime, check_password
+from clarion.settings.sending import Sending
 from clarion.settings.upstream import Upstream, check_upstream, secret_of
 from clarion.settings.whole import SECTIONS, Field, Settings, fields
 
@@ -19,6 +20,7 @@ __all__ = [
     "Loaded",
     "Presence",
     "Realtime",
+    "Sending",
     "Settings",
     "Source",
     "Upstream",

@@ -13,6 +13,7 @@ from clarion.settings.dashboards import Dashboards
 from clarion.settings.limits import Limits
 from clarion.settings.presence import Presence
 from clarion.settings.realtime import AdminUi, Realtime
+from clarion.settings.sending import Sending
 from clarion.settings.upstream import Upstream
 
 
@@ -58,6 +59,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     upstream: Upstream = Upstream()
     presence: Presence = Presence()
     dashboards: Dashboards = Dashboards()
+    sending: Sending = Sending()
     limits: Limits = Limits()
 
 
@@ -95,6 +97,7 @@ class Field(Struct, frozen=True):
             "database_url",
             "password",
             "secret",
+            "providers",
         }
 
 
@@ -105,6 +108,7 @@ SECTIONS: Mapping[str, type[Struct]] = {
     "upstream": Upstream,
     "presence": Presence,
     "dashboards": Dashboards,
+    "sending": Sending,
     "limits": Limits,
 }
 

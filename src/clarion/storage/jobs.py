@@ -84,16 +84,17 @@ class Due(msgspec.Struct, frozen=True):
 
 
 # ── any table that takes part in leasing; `table` and `columns` are names from our own code, never input (S608) ──
-def claim(table: str, columns: str, result: type[R]) -> Sql[R]:
-    """Take due rows: parameters `:now`, `:until` (end of the lease), `:node`, `:limit`.
+def claim(table: str, columns: str, result: type[R], *, lane: str = "") -> Sql[R]:
+    """Take due rows: parameters `:now`, `:until` (end of the lease), `:node`, `:limit`; with a column as `lane`, only those of `:lane`.
 
     Oldest first. Run it in a transaction; concurrent claims never get the same row. The tenant is part of the key it joins on:
     a worker serves all tenants.
     """
     returning = ", ".join(f"{table}.{name.strip()}" for name in columns.split(","))
+    of_lane = f"{lane} = :lane AND " if lane else ""
     # A CTE, because PostgreSQL may run an IN (… LIMIT n) more than once, and would lock more than n.
     return Sql(
-        f"""WITH due AS (SELECT tenant, id FROM {table} WHERE run_ms <= :now ORDER BY run_ms, tenant, id LIMIT :limit {{skip_locked}})
+        f"""WITH due AS (SELECT tenant, id FROM {table} WHERE {of_lane}run_ms <= :now ORDER BY run_ms, tenant, id LIMIT :limit {{skip_locked}})
             UPDATE {table} SET run_ms = :until, lease_by = :node, token = token + 1, attempts = attempts + 1
             FROM due WHERE {table}.tenant = due.tenant AND {table}.id = due.id
             RETURNING {returning}""",
@@ -137,9 +138,10 @@ def settle(table: str) -> Procedure:
     )
 
 
-def next_due(table: str) -> Sql[Due]:
-    """When the next row of any tenant is due."""
-    return Sql(f"SELECT min(run_ms) FROM {table} WHERE run_ms IS NOT NULL", Due)
+def next_due(table: str, *, lane: str = "") -> Sql[Due]:
+    """When the next row of any tenant is due; with a column as `lane`, of those of `:lane`."""
+    of_lane = f"{lane} = :lane AND " if lane else ""
+    return Sql(f"SELECT min(run_ms) FROM {table} WHERE {of_lane}run_ms IS NOT NULL", Due)
 
 
 def release(table: str) -> Sql[None]:

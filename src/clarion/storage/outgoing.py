@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from clarion.storage.jobs import claim, next_due, release
+from clarion.storage.jobs import claim, next_due, release, settle
 from clarion.storage.notifications import inbox_steps
 from clarion.storage.store import Procedure, Sql
 
@@ -60,10 +60,25 @@ class Handed(Struct, frozen=True, array_like=True):
     outcome: str
     answer: str
     attempt: int
+    part: int
     at_ms: int
     took_ms: int
     sent_ms: int | None
     ended_ms: int | None
+
+
+class NewAttempt(Struct, frozen=True, array_like=True):
+    """A provider was asked and failed, and another was asked in its stead: `part` counts them within an attempt."""
+
+    tenant: str
+    id: str
+    attempt: int
+    part: int
+    provider: str
+    outcome: str
+    answer: str
+    at_ms: int
+    took_ms: int
 
 
 class Delivery(Struct, frozen=True, array_like=True):
@@ -120,8 +135,10 @@ CLAIM = claim(
     "outgoing",
     """tenant, id, run, workflow, category, usr, channel, address, content, provider, status, token, attempts, created_ms""",
     ClaimedOutgoing,
+    lane="channel",
 )
-NEXT_DUE = next_due("outgoing")
+NEXT_DUE = next_due("outgoing", lane="channel")
+PUT_BACK = settle("outgoing")
 RELEASE = release("outgoing")
 HANDED = Procedure(
     "handed_outgoing",
@@ -134,8 +151,17 @@ HANDED = Procedure(
             FROM (SELECT r.*, row_number() OVER (PARTITION BY r.tenant, r.id, r.token ORDER BY r.n) AS k FROM {rows r}) AS s
             WHERE s.k = 1 AND outgoing.tenant = s.tenant AND outgoing.id = s.id AND outgoing.token = s.token"""),
         # What a provider was given is kept, whoever holds the message now: that is what attempts are for.
-        Sql("""INSERT INTO attempt (tenant, message, n, provider, outcome, answer, at_ms, took_ms)
-            SELECT r.tenant, r.id, r.attempt, r.provider, r.outcome, r.answer, r.at_ms, r.took_ms
+        Sql("""INSERT INTO attempt (tenant, message, n, part, provider, outcome, answer, at_ms, took_ms)
+            SELECT r.tenant, r.id, r.attempt, r.part, r.provider, r.outcome, r.answer, r.at_ms, r.took_ms
+            FROM {rows r} WHERE true ON CONFLICT DO NOTHING"""),
+    ),
+)
+ADD_ATTEMPTS = Procedure(
+    "add_attempts",
+    NewAttempt,
+    (
+        Sql("""INSERT INTO attempt (tenant, message, n, part, provider, outcome, answer, at_ms, took_ms)
+            SELECT r.tenant, r.id, r.attempt, r.part, r.provider, r.outcome, r.answer, r.at_ms, r.took_ms
             FROM {rows r} WHERE true ON CONFLICT DO NOTHING"""),
     ),
 )

@@ -1,5 +1,28 @@
 """Channels: the ways to reach a subscriber. Each is one small class; an application adds its own with `Channels.add`."""
 
-from clarion.notifications.channels.base import Channel, Channels, NotSent, Outgoing, Sent
+from clarion.notifications.channels.base import (
+    Channel,
+    Channels,
+    NotSent,
+    NotYet,
+    Outgoing,
+    Sent,
+    Tried,
+)
+from clarion.notifications.channels.providers import Allowed, Provided, Provider, Providers
+from clarion.notifications.channels.urls import ProviderUrl
 
-__all__ = ["Channel", "Channels", "NotSent", "Outgoing", "Sent"]
+__all__ = [
+    "Allowed",
+    "Channel",
+    "Channels",
+    "NotSent",
+    "NotYet",
+    "Outgoing",
+    "Provided",
+    "Provider",
+    "ProviderUrl",
+    "Providers",
+    "Sent",
+    "Tried",
+]

@@ -26,12 +26,27 @@ class Outgoing(Struct, frozen=True):
     attempt: int
 
 
+class Tried(Struct, frozen=True):
+    """One provider was asked: what it answered, when (ms), and how long that took."""
+
+    provider: str
+    outcome: Literal["sent", "failed", "refused"]
+    """`failed` is the provider's failure, `refused` the message's."""
+    answer: str
+    at_ms: int
+    took_ms: int
+
+
 class Sent(Struct, frozen=True):
-    """A provider took it: its name, what it calls the message ('' if it does not say), and its words for a person."""
+    """A provider took it: its name, what it calls the message ('' if it does not say), and its words for a person.
+
+    `tries` is filled in by `Providers`: everyone who was asked, this one last.
+    """
 
     provider: str
     provider_id: str = ""
     answer: str = ""
+    tries: tuple[Tried, ...] = ()
 
 
 class NotSent(Exception):
@@ -40,9 +55,11 @@ class NotSent(Exception):
     Args:
         why: For a person: the provider's words.
         provider: Which one.
-        is_final: Trying again cannot help.
+        is_final: Trying again cannot help, with no provider: it is the message or the address.
         retry_after_s: When to try again, where the provider says so.
         cause: What a final failure is called in the message's life.
+        is_providers: Whether the failure is the provider's own (it is down, refuses our password, is overloaded): then the next
+            one is asked, and after several in a row this one is left alone for a while. None: unless it is final.
     """
 
     def __init__(
@@ -53,10 +70,21 @@ class NotSent(Exception):
         is_final: bool = False,
         retry_after_s: float | None = None,
         cause: Cause = "failed",
+        is_providers: bool | None = None,
     ) -> None:
         super().__init__(why)
         self.why, self.provider = why, provider
         self.is_final, self.retry_after_s, self.cause = is_final, retry_after_s, cause
+        self.is_providers = not is_final if is_providers is None else is_providers
+        self.tries: tuple[Tried, ...] = ()
+
+
+class NotYet(Exception):
+    """Nobody was asked, because nobody may be now: it is put back for so long (s), and that was no attempt."""
+
+    def __init__(self, after_s: float, why: str) -> None:
+        super().__init__(why)
+        self.after_s, self.why = after_s, why
 
 
 class Channel(Protocol):
@@ -66,7 +94,7 @@ class Channel(Protocol):
         name: What steps call it.
         content: Struct of what a step says on it. Each text in it is a template; a field named `html` is rendered as HTML.
         said: Struct that it must be once it is rendered: a message that is not is not sent, and its step has failed.
-        timeout_s: For one attempt.
+        timeout_s: For one attempt, with all providers that are asked; at most `sending.LEASE_S`.
         max_attempts: After so many it is a dead letter.
         needs_addresses: Whether the recipient's `addresses` are to be loaded for it: `{channel: [{id, address, data}]}`.
     """
@@ -93,6 +121,7 @@ class Channel(Protocol):
 
         Raises:
             NotSent: It did not take it. Any other error counts as one that may be tried again.
+            NotYet: It cannot be handed over now; that is no attempt.
         """
         ...
 
@@ -116,6 +145,10 @@ class Channels:
     def get(self, name: str) -> Channel | None:
         """The channel of that name."""
         return self._channels.get(name)
+
+    def all(self) -> list[Channel]:
+        """All of them."""
+        return list(self._channels.values())
 
     def contents(self) -> Mapping[str, type[Struct]]:
         """What can be said on each."""
