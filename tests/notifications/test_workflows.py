@@ -433,7 +433,7 @@ async def test_planning_goes_on_where_a_process_died(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Everybody gets it once, however often the process dies between two slices."""
-    monkeypatch.setattr("clarion.notifications.triggering.SLICE", 3)
+    monkeypatch.setattr("clarion.notifications.planning.SLICE", 3)
     await office.workflow(BELL)
     carry, left = office.runs.carry, 2
 
@@ -446,20 +446,20 @@ async def test_planning_goes_on_where_a_process_died(
 
     recipients = [{"id": f"u{n}"} for n in range(8)]
     worker = Worker(office.queue, office.clock, Ids())
-    worker.handle("plan_trigger", office.triggers.plan)
+    worker.handle("plan_trigger", office.engine.planner.plan)
     with monkeypatch.context() as patch:
         patch.setattr(office.runs, "carry", dies)
         await office.trigger(*recipients, payload={"n": 1})
         [job] = await office.queue.claim(1)
         with pytest.raises(asyncio.CancelledError):
-            await office.triggers.plan(job)
+            await office.engine.planner.plan(job)
     assert await office.inbox("u5") == ["Hello u5"]
     assert await office.inbox("u6") == []
     office.clock.advance(31)
     [again] = await office.queue.claim(1)
-    await office.triggers.plan(again)
+    await office.engine.planner.plan(again)
     with pytest.raises(Conflict):
-        await office.triggers.plan(job)
+        await office.engine.planner.plan(job)
     for n in range(8):
         assert await office.inbox(f"u{n}") == [f"Hello u{n}"]
 
@@ -591,5 +591,5 @@ async def test_more_triggers_than_can_be_planned_at_once_are_planned_by_the_work
     await office.trigger(ANN, payload={"n": 1})
     assert await office.inbox("ann") == []
     [job] = await office.queue.claim(1)
-    await office.triggers.plan(job)
+    await office.engine.planner.plan(job)
     assert await office.inbox("ann") == ["Hello Ann"]

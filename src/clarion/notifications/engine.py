@@ -7,6 +7,7 @@ from clarion.ids import Ids
 from clarion.jobs import Loop, Queue, Worker
 from clarion.notifications.addresses import Addresses
 from clarion.notifications.answers import Fetcher
+from clarion.notifications.bulk import Bulk
 from clarion.notifications.catalog import Catalog
 from clarion.notifications.channels import Channels
 from clarion.notifications.channels.inbox import InboxChannel
@@ -14,10 +15,12 @@ from clarion.notifications.deciding import Decider
 from clarion.notifications.digests import Digests
 from clarion.notifications.history import History
 from clarion.notifications.inbox import Inbox
+from clarion.notifications.planning import Planner
 from clarion.notifications.rendering import Renderer
 from clarion.notifications.retention import Retention
 from clarion.notifications.runs import SLICE, Runs
 from clarion.notifications.sending import Sender
+from clarion.notifications.targets import Targets
 from clarion.notifications.triggering import JOB, Triggers
 from clarion.notifications.writing import Writer
 from clarion.outbound import Outbound
@@ -47,6 +50,9 @@ class Engine:
         channels: The ways to reach people; an application adds its own before the start.
         catalog: Workflows.
         addresses: Of subscribers, on channels that have their own.
+        targets: Finds the people of audiences and filters.
+        bulk: Writes what is the same for all.
+        planner: Plans triggers.
         triggers: Accepts triggers, and calls them off.
         runs: Carries runs on.
         digests: Closes digests.
@@ -92,8 +98,27 @@ class Engine:
             node=node,
         )
         self.digests = Digests(store, self.runs, clock=clock, node=node)
+        self.targets = Targets(store)
+        self.bulk = Bulk(store, self.channels, renderer, inbox, clock=clock, ids=ids)
+        self.planner = Planner(
+            store,
+            self.catalog,
+            self.runs,
+            self.bulk,
+            queue,
+            self.targets,
+            clock=clock,
+            ids=ids,
+        )
         self.triggers = Triggers(
-            store, self.catalog, self.runs, queue, limits, clock=clock, ids=ids
+            store,
+            self.catalog,
+            self.planner,
+            self.targets,
+            queue,
+            limits,
+            clock=clock,
+            ids=ids,
         )
         self.history = History(store)
         self.retention = Retention(store, limits, clock)
@@ -112,7 +137,7 @@ class Engine:
 
     def install(self, worker: Worker) -> None:
         """Let a worker plan what was accepted and not planned."""
-        worker.handle(JOB, self.triggers.plan)
+        worker.handle(JOB, self.planner.plan)
 
     def start(self) -> None:
         """Begin to carry runs on, and to send."""

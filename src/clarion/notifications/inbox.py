@@ -4,7 +4,7 @@ Every change is one transaction: the message, an entry of the user's log, and th
 user's head is alone in that inbox, so that the log has one order. Subscribers are told after the commit.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Protocol
 
 from clarion.auth.principal import Principal
@@ -158,6 +158,19 @@ class Inbox:
         data = data_of("", message, at.unread)
         entry = Entry(at.offset, at.mark, at.prior, "added", data)
         await self.announce(tenant, user, at.epoch, entry)
+
+    def present(self, tenant: str, users: Sequence[str]) -> list[str]:
+        """Those of some users who look at their inbox on this process."""
+        feeds = self._engine.feeds
+        return [user for user in users if topic_of(tenant, user) in feeds] if feeds else []
+
+    async def announce_added_here(
+        self, tenant: str, user: str, message: Message, at: Added
+    ) -> None:
+        """As `announce_added`, to the sockets of this process alone: each process tells its own."""
+        assert at.offset is not None, "committed, and in no log"
+        entry = Entry(at.offset, at.mark, at.prior, "added", data_of("", message, at.unread))
+        self._engine.announce_here(topic_of(tenant, user), at.epoch, [entry])
 
     async def announce(self, tenant: str, user: str, epoch: str, entry: Entry) -> None:
         """Tell a user's sockets of an entry that was committed."""

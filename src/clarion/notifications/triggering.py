@@ -27,9 +27,8 @@ from clarion.ids import Ids, digest
 from clarion.jobs.queue import LEASE_S, MAX_ATTEMPTS, Job, Queue
 from clarion.notifications.catalog import Catalog, Read
 from clarion.notifications.content import check_json
-from clarion.notifications.facts import recipient_facts
-from clarion.notifications.going import Going
 from clarion.notifications.notifications import check_key
+from clarion.notifications.planning import Planner
 from clarion.notifications.recipients import (
     Named,
     Recipient,
@@ -38,9 +37,8 @@ from clarion.notifications.recipients import (
     people_of,
     strangers,
 )
-from clarion.notifications.runs import Runs
-from clarion.notifications.workflows.advance import Begin, State
-from clarion.notifications.workflows.definition import Key, Workflow
+from clarion.notifications.targets import Asked, Targets
+from clarion.notifications.workflows.definition import Key
 from clarion.settings import Limits
 from clarion.storage import outgoing as sent_sql
 from clarion.storage import runs as run_sql
@@ -51,18 +49,22 @@ from clarion.telemetry import get_logger, spawn
 
 _log = get_logger(__name__)
 
-SLICE: Final = 500  # recipients that are planned in one transaction
 PLANNING: Final = 32  # triggers that are planned by who accepted them, at a time
 PAYLOAD_BYTES: Final = 64 * 1024  # of JSON
 FAULTS: Final = 20  # of a payload that are told
 JOB: Final = sql.JOB
 
 
+AudienceKey = Annotated[
+    str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$(?!\n)", description="An audience's key")
+]
+
+
 class CreateTrigger(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which workflow to run for whom. A person named twice gets it once."""
+    """Which workflow to run for whom: `recipients`, the people of `audiences`, of a `filter`, or `everyone`. Each person gets it once."""
 
     workflow: Key
-    recipients: Annotated[list[UserId | Recipient], Meta(min_length=1)]
+    recipients: list[UserId | Recipient] = []
     payload: Annotated[
         dict[str, Any], Meta(description="JSON for templates and conditions, at most 64 KiB")
     ] = {}
@@ -70,6 +72,14 @@ class CreateTrigger(Struct, frozen=True, forbid_unknown_fields=True):
     """Who did what this tells of: they are not told."""
     cancel_key: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
     """Names it for `cancel`, while it waits."""
+    audiences: Annotated[list[AudienceKey], Meta(max_length=20)] = []
+    """Whoever is in one of them when their slice is planned."""
+    filter: Annotated[str, Meta(max_length=1_000)] | None = None
+    """A condition over subscribers: `recipient.attributes.plan == "pro"`."""
+    everyone: bool = False
+    """All subscribers."""
+    exclude: Annotated[list[UserId], Meta(max_length=1_000)] = []
+    exclude_audiences: Annotated[list[AudienceKey], Meta(max_length=20)] = []
 
 
 class TriggerAccepted(Struct, frozen=True):
@@ -108,7 +118,8 @@ class Triggers:
     Args:
         store: Where they are kept.
         catalog: Workflows.
-        runs: Carries on what is planned.
+        planner: Plans what was accepted.
+        targets: Knows whom it can be for.
         queue: Holds the planning that is not done.
         limits: `recipients`.
         clock: Time of acceptance.
@@ -119,14 +130,16 @@ class Triggers:
         self,
         store: Store,
         catalog: Catalog,
-        runs: Runs,
+        planner: Planner,
+        targets: Targets,
         queue: Queue,
         limits: Limits,
         *,
         clock: Clock,
         ids: Ids,
     ) -> None:
-        self._store, self._catalog, self._runs, self._queue = store, catalog, runs, queue
+        self._store, self._catalog, self._queue = store, catalog, queue
+        self._planner, self._targets = planner, targets
         self._limits, self._clock, self._ids = limits, clock, ids
         self._planning: dict[asyncio.Task[None], None] = {}
 
@@ -155,6 +168,7 @@ class Triggers:
             for each in people_of(body.recipients, self._limits.recipients)
             if each.id != body.actor
         ]
+        asked = await self._asked(tenant, body, people)
         await self._know(tenant, people)
         now_ms = self._clock.now_ms()
         # More than can be planned at a time is left to the worker, which takes no more than it can do.
@@ -170,7 +184,7 @@ class Triggers:
             version=version,
             actor=body.actor or "",
             payload=_text(body.payload),
-            asked=_text({"users": sorted(each.id for each in people)}),
+            asked=_text(asked),
             cancel_key=body.cancel_key or "",
             at_ms=now_ms,
             lease_ms=now_ms + (int(LEASE_S * 1000) if is_mine else 0),
@@ -232,12 +246,6 @@ class Triggers:
                 runs, messages = runs + some[0], messages + some[1]
         return Cancelled(len(found), runs, messages)
 
-    async def plan(self, job: Job) -> None:
-        """Plan a trigger, from where it was left: the handler of the job `plan_trigger`."""
-        cursor: str | None = job.read().get("after", "")
-        while cursor is not None:
-            cursor = await self._plan_slice(job, cursor)
-
     async def settled(self) -> None:
         """Wait until what was accepted here is planned."""
         while self._planning:
@@ -249,6 +257,23 @@ class Triggers:
             return await self._catalog.current(tenant, workflow)
         except NotFound as exc:
             raise Invalid(str(exc), faults=[Fault("/workflow", "unknown")]) from exc
+
+    async def _asked(self, tenant: str, body: CreateTrigger, people: Sequence[Named]) -> Asked:
+        if not (body.recipients or body.audiences or body.filter or body.everyone):
+            raise Invalid(
+                "nobody is named: give recipients, audiences, a filter, or everyone",
+                faults=[Fault("/recipients", "nobody is named")],
+            )
+        asked = Asked(
+            users=[each.id for each in people],
+            audiences=list(dict.fromkeys(body.audiences)),
+            filter=body.filter or "",
+            everyone=body.everyone,
+            exclude=list(dict.fromkeys(body.exclude)),
+            exclude_audiences=list(dict.fromkeys(body.exclude_audiences)),
+        )
+        await self._targets.check(tenant, asked)
+        return asked
 
     async def _know(self, tenant: str, people: Sequence[Named]) -> None:
         now_ms = self._clock.now_ms()
@@ -276,79 +301,13 @@ class Triggers:
 
     async def _plan_first(self, job: Job) -> None:
         try:
-            if await self._plan_slice(job, "") is not None:
+            if await self._planner.slice(job):
                 # The rest is a worker's, who holds the lease for as long as it takes.
                 await self._queue.put_off(job, 0.0, attempts=0)
                 self._queue.notify()
         except ClarionError as exc:
             # Nothing is lost: the lease ends, and a worker plans it.
             _log.warning("trigger could not be planned yet", trigger=job.id, code=exc.code)
-
-    async def _plan_slice(self, job: Job, after: str) -> str | None:
-        """Plan the recipients behind a cursor; returns the cursor behind them, None at the end."""
-        [row] = await self._store.fetch(sql.FIND, tenant=job.tenant, id=job.id)
-        users: list[str] = [
-            user for user in msgspec.json.decode(row.asked)["users"] if user > after
-        ]
-        some, more = users[:SLICE], len(users) > SLICE
-        workflow = (await self._catalog.version(job.tenant, row.workflow, row.version)).workflow
-        goings = await self._goings(job.tenant, row, workflow, some)
-        cursor = some[-1] if more else None
-
-        is_wanted = True
-
-        async def within(tx: Tx) -> bool:
-            nonlocal is_wanted
-            [held] = await tx.fetch(sql.HOLD, tenant=job.tenant, id=job.id)
-            is_wanted = held.state == "planning"
-            if cursor is None or not is_wanted:
-                await self._queue.finish_within(tx, job)
-            else:
-                await self._queue.save_within(tx, job, {"after": cursor})
-            if is_wanted:
-                state = "planned" if cursor is None else "planning"
-                await tx.execute(
-                    sql.GO_ON, tenant=job.tenant, id=job.id, count=len(goings), state=state
-                )
-            return is_wanted
-
-        await self._runs.carry(goings, within)
-        return cursor if is_wanted else None
-
-    async def _goings(
-        self, tenant: str, row: sql.TriggerRow, workflow: Workflow, users: Sequence[str]
-    ) -> list[Going]:
-        rows = [people_sql.Named(tenant, user) for user in users]
-        known: list[people_sql.Known] = (
-            await self._store.apply(people_sql.KNOWN, rows) if rows else []
-        )
-        payload = msgspec.json.decode(row.payload)
-        now_ms = self._clock.now_ms()
-        return [
-            Going(
-                tenant=tenant,
-                id=self._ids.ordered(now_ms),
-                trigger=row.id,
-                usr=person.id,
-                workflow=workflow,
-                version=row.version,
-                state=State(),
-                event=Begin(),
-                payload=payload,
-                actor=row.actor,
-                recipient=recipient_facts(
-                    person.id,
-                    person.name,
-                    person.email,
-                    person.phone,
-                    person.locale,
-                    person.time_zone,
-                    person.attributes,
-                ),
-                created_ms=now_ms,
-            )
-            for person in known
-        ]
 
     async def _cancel(self, tx: Tx, tenant: str, id: str) -> tuple[int, int]:
         await tx.execute(sql.CANCEL, tenant=tenant, id=id)

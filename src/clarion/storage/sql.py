@@ -5,6 +5,8 @@ indexes, `UPDATE … FROM`, row values, `||`) plus these markers:
 
     :name            a parameter                       :name                              $1, $2 …
     {rows r}         the procedure's input set as r    json_each(…); r.n counts from 1    unnest(…) WITH ORDINALITY
+    {texts u ids}    a parameter's JSON array of texts  json_each(:ids); u.value, u.n      json_array_elements_text(…)
+    {text_at c a.b}  what JSON text has at a path       json_extract(…), as text           #>>
     {for_update}     hold the rows that are read        nothing: there is one writer       FOR UPDATE
     {skip_locked}    leave what others have locked     nothing: there is one writer       FOR UPDATE SKIP LOCKED
     {strict}         after a table's `)`               STRICT                             nothing
@@ -48,6 +50,8 @@ _POSTGRES = {
     "{bytewise}": 'COLLATE "C"',
 }
 _ROWS = re.compile(r"\{rows (\w+)\}")
+_TEXTS = re.compile(r"\{texts (\w+) (\w+)\}")
+_TEXT_AT = re.compile(r"\{text_at ([\w.]+) ([\w.-]+)\}")
 # Not the second colon of a cast (`::text`), and nothing inside a literal ('12:30').
 _PARAM = re.compile(r"'(?:[^']|'')*'|(?<!:):([a-z_]\w*)")
 _READS = re.compile(r"\s*(SELECT|WITH)\b", re.IGNORECASE)
@@ -61,6 +65,8 @@ def for_sqlite(text: str, row: type[msgspec.Struct] | None = None) -> str:
         parts = ", ".join(f"value->>{i} AS {name}" for i, name in enumerate(row.__struct_fields__))
         # S608: the names are those of a struct's fields.
         text = _ROWS.sub(rf"(SELECT key + 1 AS n, {parts} FROM json_each(:rows)) AS \1", text)
+    text = _TEXTS.sub(r"(SELECT key + 1 AS n, value FROM json_each(:\2)) AS \1", text)
+    text = _TEXT_AT.sub(_sqlite_text_at, text)
     return _replace(text, _SQLITE)
 
 
@@ -77,6 +83,10 @@ def for_postgres(text: str, row: type[msgspec.Struct] | None = None) -> tuple[st
         names = ", ".join(f.name for f in fields)
         text = _ROWS.sub(rf"unnest({arrays}) WITH ORDINALITY AS \1({names}, n)", text)
         first += len(fields)
+    text = _TEXTS.sub(
+        r"json_array_elements_text(CAST(:\2 AS json)) WITH ORDINALITY AS \1(value, n)", text
+    )
+    text = _TEXT_AT.sub(_postgres_text_at, text)
     order: dict[str, int] = {}
 
     def number(found: re.Match[str]) -> str:
@@ -165,6 +175,20 @@ def _wanted(blocks: Sequence[str | None], engine: str) -> Iterator[str]:
     for only, body in zip(blocks[::2], blocks[1::2], strict=True):
         if only in (None, engine):
             yield body or ""
+
+
+def _sqlite_text_at(found: re.Match[str]) -> str:
+    path = "$" + "".join(f'."{name}"' for name in found[2].split("."))
+    column = found[1]
+    return (
+        f"(CASE {column} WHEN '' THEN NULL ELSE CAST(json_extract({column}, '{path}') AS TEXT) END)"
+    )
+
+
+def _postgres_text_at(found: re.Match[str]) -> str:
+    # ARRAY, because the braces of '{a,b}' are for markers.
+    names = ", ".join(f"'{name}'" for name in found[2].split("."))
+    return f"(CAST(NULLIF({found[1]}, '') AS jsonb) #>> ARRAY[{names}])"
 
 
 def _replace(text: str, marks: Mapping[str, str]) -> str:

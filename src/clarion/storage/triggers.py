@@ -56,6 +56,8 @@ class TriggerRow(Struct, frozen=True):
     state: str
     total: int
     created_ms: int
+    upto: str
+    hold: str
 
 
 class StatusCount(Struct, frozen=True):
@@ -97,9 +99,7 @@ RELEASE = Sql(
     f"UPDATE job SET run_ms = :now, token = token + 1 WHERE kind = '{JOB}' AND token = 0 AND run_ms > :now"
 )
 
-_ROW = (
-    """id, workflow, version, caller, actor, payload, asked, cancel_key, state, total, created_ms"""
-)
+_ROW = """id, workflow, version, caller, actor, payload, asked, cancel_key, state, total, created_ms, upto, hold"""
 _OWNER = "tenant = :tenant AND id = :id"
 FIND = Sql(f"SELECT {_ROW} FROM trigger_call WHERE {_OWNER}", TriggerRow)
 # Whoever holds it is alone in planning and cancelling it.
@@ -109,7 +109,10 @@ BY_CANCEL_KEY = Sql(
         AND state <> 'cancelled' ORDER BY id LIMIT :n""",
     TriggerRow,
 )
-GO_ON = Sql(f"UPDATE trigger_call SET total = total + :count, state = :state WHERE {_OWNER}")
+GO_ON = Sql(
+    f"UPDATE trigger_call SET total = total + :count, state = :state, upto = :upto WHERE {_OWNER}"
+)
+SET_HOLD = Sql(f"UPDATE trigger_call SET hold = :hold WHERE {_OWNER}")
 CANCEL = Sql(f"UPDATE trigger_call SET state = 'cancelled' WHERE {_OWNER}")
 COUNTS = Sql(
     """SELECT status, count(*) FROM run WHERE tenant = :tenant AND trigger_id = :id GROUP BY status ORDER BY status""",

@@ -7,7 +7,7 @@ now and then, too: `staying`.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -238,6 +238,11 @@ class TopicEngine:
         for subscription in list(self._books.of(socket.id).values()):
             self._books.remove(subscription, may_return=True)
 
+    @property
+    def feeds(self) -> Collection[Topic]:
+        """The topics that somebody on this process is subscribed to."""
+        return self._books.feeds
+
     def occupancy(self, topic: Topic) -> Occupancy:
         """Who is subscribed to a topic on this node."""
         feed = self._books.feeds.get(topic)
@@ -297,7 +302,7 @@ class TopicEngine:
             _log.warning("announcement lost", kind=topic.kind, error=exc.code)
 
     def announce_here(self, topic: Topic, epoch: str, entries: Sequence[Entry]) -> None:
-        """Tell this node's subscribers alone: of a topic whose log each node keeps for itself, in an epoch of its own."""
+        """Tell this node's subscribers alone: of a log that each node keeps for itself, or where each is told to tell its own."""
         publications.labels(topic.kind).inc(len(entries))
         if (feed := self._books.feeds.get(topic)) is not None:
             self._deliver(feed, epoch, entries)

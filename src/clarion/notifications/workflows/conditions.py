@@ -29,7 +29,68 @@ Facts = Mapping[str, Any]
 Read = dict[str, Any]
 """Path → what was found there."""
 
-_Eval = Callable[[Facts, Read], Any]
+
+class Constant(msgspec.Struct, frozen=True):
+    """A text, a number, true, false or none."""
+
+    given: Any
+
+    def __call__(self, _facts: Facts, _read: Read) -> Any:  # noqa: D102
+        return self.given
+
+
+class Path(msgspec.Struct, frozen=True):
+    """A fact's name."""
+
+    name: str
+
+    def __call__(self, facts: Facts, read: Read) -> Any:  # noqa: D102
+        found = read[self.name] = value(self.name, facts)
+        return found
+
+
+class List(msgspec.Struct, frozen=True):
+    """Several operands."""
+
+    parts: "tuple[Tree, ...]"
+
+    def __call__(self, facts: Facts, read: Read) -> Any:  # noqa: D102
+        return [part(facts, read) for part in self.parts]
+
+
+class Not(msgspec.Struct, frozen=True):
+    """The opposite."""
+
+    part: "Tree"
+
+    def __call__(self, facts: Facts, read: Read) -> Any:  # noqa: D102
+        return not self.part(facts, read)
+
+
+class Compared(msgspec.Struct, frozen=True):
+    """Two operands and what is between them."""
+
+    one: "Tree"
+    name: str
+    other: "Tree"
+
+    def __call__(self, facts: Facts, read: Read) -> Any:  # noqa: D102
+        return _COMPARE[self.name](self.one(facts, read), self.other(facts, read))
+
+
+class Joined(msgspec.Struct, frozen=True):
+    """`or` (`stop` is true) ends at the first true part, `and` at the first false one: what is not looked at, is not read."""
+
+    parts: "tuple[Tree, ...]"
+    stop: bool
+
+    def __call__(self, facts: Facts, read: Read) -> Any:  # noqa: D102
+        found = any(bool(part(facts, read)) is self.stop for part in self.parts)
+        return self.stop if found else not self.stop
+
+
+Tree = Constant | Path | List | Not | Compared | Joined
+"""A condition, taken apart."""
 _WORDS: Final = {"true": True, "false": False, "none": None, "null": None}
 _TOKEN = re.compile(
     r"""\s*(?:(?P<path>[A-Za-z_][\w-]*(?:\.[\w-]+)*)|(?P<number>-?\d+(?:\.\d+)?)
@@ -50,9 +111,10 @@ class Condition:
     Attributes:
         text: As it was written.
         paths: Every path that it may read.
+        tree: Its parts.
     """
 
-    __slots__ = ("_eval", "paths", "text")
+    __slots__ = ("paths", "text", "tree")
 
     def __init__(self, text: str, pointer: str = "/if") -> None:
         """Compile.
@@ -66,13 +128,13 @@ class Condition:
         """
         parser = _Parser(text, pointer)
         self.text = text
-        self._eval = parser.whole()
+        self.tree = parser.whole()
         self.paths = frozenset(parser.paths)
 
     def __call__(self, facts: Facts) -> tuple[bool, Read]:
         """Whether it holds, and what it read to find out."""
         read: Read = {}
-        return bool(self._eval(facts, read)), read
+        return bool(self.tree(facts, read)), read
 
 
 def value(path: str, facts: Facts) -> Any:
@@ -94,52 +156,49 @@ class _Parser:
         self._tokens = list(self._scan(text))
         self._at = 0
 
-    def whole(self) -> _Eval:
+    def whole(self) -> Tree:
         found = self._any()
         if self._next.kind != "end":
             raise self._unexpected()
         return found
 
-    def _any(self) -> _Eval:
+    def _any(self) -> Tree:
         parts = [self._all()]
         while self._take("or"):
             parts.append(self._all())
-        return parts[0] if len(parts) == 1 else _joined(parts, stop=True)
+        return parts[0] if len(parts) == 1 else Joined(tuple(parts), stop=True)
 
-    def _all(self) -> _Eval:
+    def _all(self) -> Tree:
         parts = [self._part()]
         while self._take("and"):
             parts.append(self._part())
-        return parts[0] if len(parts) == 1 else _joined(parts, stop=False)
+        return parts[0] if len(parts) == 1 else Joined(tuple(parts), stop=False)
 
-    def _part(self) -> _Eval:
+    def _part(self) -> Tree:
         if self._take("not"):
-            part = self._deeper(self._part)
-            return lambda facts, read: not part(facts, read)
+            return Not(self._deeper(self._part))
         one = self._operand()
         name = self._next.text
         if name == "not" and self._tokens[self._at + 1].text == "in":
             self._at += 1
             name = "not in"
-        compare = _COMPARE.get(name) if self._next.kind in ("mark", "path") else None
-        if compare is None:
+        if self._next.kind not in ("mark", "path") or name not in _COMPARE:
             return one
         self._at += 1
-        other = self._operand()
-        return lambda facts, read: compare(one(facts, read), other(facts, read))
+        return Compared(one, name, self._operand())
 
-    def _operand(self) -> _Eval:
+    def _operand(self) -> Tree:
         token = self._next
         self._at += 1
         match token.kind:
             case "path" if token.text in _WORDS:
-                return _constant(_WORDS[token.text])
+                return Constant(_WORDS[token.text])
             case "path" if token.text not in ("and", "or", "not", "in"):
                 return self._path(token.text)
             case "number":
-                return _constant(float(token.text) if "." in token.text else int(token.text))
+                return Constant(float(token.text) if "." in token.text else int(token.text))
             case "text":
-                return _constant(token.text[1:-1])
+                return Constant(token.text[1:-1])
             case "mark" if token.text == "(":
                 inner = self._deeper(self._any)
                 self._expect(")")
@@ -149,24 +208,19 @@ class _Parser:
         self._at -= 1
         raise self._unexpected()
 
-    def _list(self) -> _Eval:
-        parts: list[_Eval] = []
+    def _list(self) -> Tree:
+        parts: list[Tree] = []
         while not self._take("]"):
             if parts:
                 self._expect(",")
             parts.append(self._deeper(self._operand))
-        return lambda facts, read: [part(facts, read) for part in parts]
+        return List(tuple(parts))
 
-    def _path(self, path: str) -> _Eval:
+    def _path(self, path: str) -> Tree:
         self.paths[path] = None
+        return Path(path)
 
-        def read_path(facts: Facts, read: Read) -> Any:
-            found = read[path] = value(path, facts)
-            return found
-
-        return read_path
-
-    def _deeper(self, rule: Callable[[], _Eval]) -> _Eval:
+    def _deeper(self, rule: Callable[[], Tree]) -> Tree:
         self._depth -= 1
         if self._depth < 0:
             raise self._wrong(f"a condition is nested at most {DEPTH} deep")
@@ -208,19 +262,6 @@ class _Parser:
 
     def _wrong(self, detail: str) -> Invalid:
         return Invalid(detail, faults=[Fault(self._pointer, detail)])
-
-
-def _constant(constant: Any) -> _Eval:
-    return lambda _facts, _read: constant
-
-
-def _joined(parts: list[_Eval], *, stop: bool) -> _Eval:
-    """`or` stops at the first true part, `and` at the first false one: what is not looked at, is not read."""
-
-    def joined(facts: Facts, read: Read) -> bool:
-        return stop if any(bool(part(facts, read)) is stop for part in parts) else not stop
-
-    return joined
 
 
 def _equal(one: Any, other: Any) -> bool:

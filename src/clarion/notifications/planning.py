@@ -1,0 +1,160 @@
+"""Planning: the recipients of a trigger, slice by slice, each slice in one transaction with the cursor behind it.
+
+Whoever plans holds the trigger's job under a lease, and its row while it writes: what is paused, called off or planned by another
+meanwhile, it leaves alone. A crash repeats nothing and forgets nobody.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from clarion.clock import Clock
+from clarion.ids import Ids
+from clarion.jobs.queue import Job, Queue
+from clarion.notifications.bulk import Alike, Bulk
+from clarion.notifications.catalog import Catalog
+from clarion.notifications.going import Going
+from clarion.notifications.runs import Runs
+from clarion.notifications.targets import Asked, Targets, facts_of
+from clarion.notifications.workflows.advance import Begin, State
+from clarion.notifications.workflows.definition import Workflow
+from clarion.storage import triggers as sql
+from clarion.storage.store import Store, Tx
+from clarion.storage.targets import Candidate
+
+SLICE: Final = 500  # recipients that are planned in one transaction
+ALIKE_SLICE: Final = 1_000  # … where all are told the same
+TURN_S: Final = 20.0  # of one trigger, before the others' jobs get theirs
+
+Within = Callable[[Tx], Awaitable[bool]]
+
+
+class Planner:
+    """Plans triggers.
+
+    Args:
+        store: Where they are.
+        catalog: Workflows.
+        runs: Carries on what is planned.
+        bulk: Writes what is the same for all.
+        queue: Holds the jobs.
+        targets: Finds recipients.
+        clock: The time.
+        ids: Of runs.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        catalog: Catalog,
+        runs: Runs,
+        bulk: Bulk,
+        queue: Queue,
+        targets: Targets,
+        *,
+        clock: Clock,
+        ids: Ids,
+    ) -> None:
+        self._store, self._catalog, self._runs, self._bulk = store, catalog, runs, bulk
+        self._queue, self._targets, self._clock, self._ids = queue, targets, clock, ids
+        self.on_progress: Callable[[str, str], None] = _nobody
+        """Called with tenant and id of a trigger after each of its slices."""
+
+    async def plan(self, job: Job) -> None:
+        """Plan a trigger, from where it was left: the handler of the job `plan_trigger`."""
+        began = self._clock.monotonic()
+        while await self.slice(job):
+            if self._clock.monotonic() - began > TURN_S:
+                await self._queue.put_off(job, 0.0, attempts=0)
+                return
+
+    async def slice(self, job: Job) -> bool:
+        """Plan the next recipients; returns whether there may be more."""
+        found = await self._store.fetch(sql.FIND, tenant=job.tenant, id=job.id)
+        if not found or found[0].hold or found[0].state != "planning":
+            async with self._store.transaction() as tx:
+                await self._queue.finish_within(tx, job)
+            return False
+        [row] = found
+        workflow = (await self._catalog.version(job.tenant, row.workflow, row.version)).workflow
+        alike = self._bulk.alike(row, job.tenant, workflow)
+        asked = msgspec.json.decode(row.asked, type=Asked)
+        sliced = await self._targets.slice(
+            job.tenant,
+            asked,
+            row.upto,
+            SLICE if alike is None else ALIKE_SLICE,
+            trigger=row.id,
+            is_bare=alike is not None,
+        )
+        people = [each for each in sliced.people if each.usr != row.actor]
+        is_wanted = False
+
+        async def within(tx: Tx) -> bool:
+            nonlocal is_wanted
+            [held] = await tx.fetch(sql.HOLD, tenant=job.tenant, id=job.id)
+            is_wanted = held.state == "planning" and not held.hold and held.upto == row.upto
+            if sliced.after is None or not is_wanted:
+                await self._queue.finish_within(tx, job)
+            else:
+                await self._queue.save_within(tx, job, {})
+            if is_wanted:
+                await tx.execute(
+                    sql.GO_ON,
+                    tenant=job.tenant,
+                    id=job.id,
+                    count=len(people),
+                    state="planned" if sliced.after is None else "planning",
+                    upto=row.upto if sliced.after is None else sliced.after,
+                )
+            return is_wanted
+
+        if alike is None:
+            await self._runs.carry(self._goings(job.tenant, row, workflow, people), within)
+        else:
+            await self._tell_alike(job.tenant, alike, [each.usr for each in people], within)
+        self.on_progress(job.tenant, job.id)
+        return is_wanted and sliced.after is not None
+
+    async def _tell_alike(
+        self,
+        tenant: str,
+        alike: Sequence[Alike],
+        users: Sequence[str],
+        within: Within,
+    ) -> None:
+        async with self._store.transaction() as tx:
+            if not await within(tx):
+                return
+            if users:
+                await self._bulk.write(tx, tenant, alike, users)
+        if users:
+            await self._bulk.written(tenant, alike, users)
+
+    def _goings(
+        self, tenant: str, row: sql.TriggerRow, workflow: Workflow, people: Sequence[Candidate]
+    ) -> list[Going]:
+        payload = msgspec.json.decode(row.payload)
+        now_ms = self._clock.now_ms()
+        return [
+            Going(
+                tenant=tenant,
+                id=self._ids.ordered(now_ms),
+                trigger=row.id,
+                usr=person.usr,
+                workflow=workflow,
+                version=row.version,
+                state=State(),
+                event=Begin(),
+                payload=payload,
+                actor=row.actor,
+                recipient=facts_of(person),
+                created_ms=now_ms,
+            )
+            for person in people
+        ]
+
+
+def _nobody(_tenant: str, _id: str) -> None:
+    """Nobody listens."""
