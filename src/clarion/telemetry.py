@@ -159,6 +159,14 @@ provider_seconds = _histogram(
 provider_state = _gauge(
     "provider_state", "A provider's breaker: 0 closed, 1 half-open, 2 open", "channel", "provider"
 )
+template_renders = _Tallies(
+    "template_renders",
+    "Texts of templates: plain ones filled in here, made by a worker, and shared by several recipients",
+    "how",
+)
+template_workers = _Tallies(
+    "template_workers", "Worker processes of templates: started, killed", "event"
+)
 jobs = _counter("jobs", "Runs of a job", "kind", "result")
 rows_purged = _counter("rows_purged", "Rows that were removed because they were too old", "table")
 # ── Socket.IO's admin page ──

@@ -14,11 +14,14 @@ from clarion.jobs import Queue, Worker
 from clarion.notifications.channels import NotSent, Outgoing, Sent
 from clarion.notifications.channels.inbox import InboxChannel
 from clarion.notifications.engine import Engine
+from clarion.notifications.rendering import Wish
 from clarion.notifications.triggering import CreateTrigger
 from clarion.notifications.workflows.definition import Definition
 from clarion.outbound import Outbound
+from clarion.settings import Templates
 from clarion.storage import runs as run_sql
 from clarion.storage.store import Procedure, Sql
+from clarion.templates.pool import Inside
 from tests.notifications.conftest import APP, House, user
 
 
@@ -85,6 +88,7 @@ class Office:
             clock=clock,
             ids=ids,
             node="n",
+            renders=Inside(Templates()),
         )
         engine.channels.add(self.letters)
         self.catalog, self.triggers = engine.catalog, engine.triggers
@@ -524,12 +528,13 @@ async def test_a_run_that_the_store_refuses_holds_up_no_other(
     await office.workflow({"wait": "5m"}, BELL)
     bad = await office.trigger({"id": "eve", "name": "bad"}, payload={"n": 1})
     await office.trigger(ANN, payload={"n": 1})
+
     # What a bug elsewhere might let through: a text that no database keeps.
-    monkeypatch.setattr(
-        office.runs._decider._renderer,
-        "render",
-        lambda content, facts: {"title": "a\0" if facts["recipient"]["id"] == "eve" else "fine"},
-    )
+    async def render(wishes: Sequence[Wish]) -> list[dict[str, Any]]:
+        who = [wish.facts["recipient"]["id"] for wish in wishes]
+        return [{"title": "a\0" if each == "eve" else "fine"} for each in who]
+
+    monkeypatch.setattr(office.runs._decider._renderer, "render", render)
     monkeypatch.setattr(InboxChannel, "said", Anything)
     await office.run(300)
     assert await office.inbox("ann") == ["fine"]

@@ -341,6 +341,7 @@ class Parts:
             clock=self.clock,
             ids=self.ids,
             node=self.node,
+            templates=self.settings.templates,
         )
         self.workflows.install(self.worker)
         self.worker.handle(ALERT_JOB, self.dashboards.alert)

@@ -12,7 +12,8 @@ from msgspec import Struct
 
 from clarion.errors import ClarionError
 from clarion.ids import Ids
-from clarion.notifications.rendering import Renderer, Unrenderable
+from clarion.notifications.prepared import nothing, prepare
+from clarion.notifications.rendering import Renderer, Unrenderable, Wish
 from clarion.notifications.workflows import durations
 from clarion.notifications.workflows.advance import (
     Answered,
@@ -138,9 +139,7 @@ class Fetcher:
         assert isinstance(step.act, Http)
         act = step.act
         try:
-            given = self._renderer.render(
-                {"url": act.url, "headers": act.headers or {}, "body": act.body}, facts
-            )
+            given = await self._render(act, facts)
             body = b"" if given["body"] is None else msgspec.json.encode(given["body"])
             answer = await self._outbound.request(
                 act.method,
@@ -161,6 +160,13 @@ class Fetcher:
             return Fetched(Answered(facts_then), "")
         is_final = is_last or (answer.status < 500 and answer.status != 429)
         return self._failed(facts_then, f"answered {answer.status}", is_last=is_final)
+
+    async def _render(self, act: Http, facts: Mapping[str, Any]) -> dict[str, Any]:
+        content = {"url": act.url, "headers": act.headers or {}, "body": act.body}
+        [given] = await self._renderer.render([Wish(prepare(content, nothing, 0), facts)])
+        if isinstance(given, Unrenderable):
+            raise given
+        return given
 
     def _failed(self, facts: Mapping[str, Any], error: str, *, is_last: bool) -> Fetched:
         return Fetched(Answered(facts, error) if is_last else None, error)

@@ -4,7 +4,7 @@ That is so if each step is an unconditional message of the inbox and no template
 stored once, and of each slice only the people's ids pass through this process.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -16,7 +16,8 @@ from clarion.notifications.channels import Channels
 from clarion.notifications.channels.inbox import NAME as INBOX
 from clarion.notifications.inbox import Inbox
 from clarion.notifications.messages import Message
-from clarion.notifications.rendering import Renderer, Unrenderable
+from clarion.notifications.prepared import nothing, prepare
+from clarion.notifications.rendering import Renderer, Unrenderable, Wish
 from clarion.notifications.workflows.advance import message_id
 from clarion.notifications.workflows.definition import Say, Workflow
 from clarion.storage import bulk as sql
@@ -40,35 +41,6 @@ class Slice(Struct, frozen=True):
     message: str
     users: Sequence[str]
     content: sent_sql.NewContent
-
-
-class _Anybody(Mapping[str, Any]):
-    """Stands for the recipient while it is found out whether a template asks about them."""
-
-    is_asked = False
-
-    def _ask(self) -> None:
-        self.is_asked = True
-
-    def __getitem__(self, name: str) -> Any:
-        self._ask()
-        return ""
-
-    def __iter__(self) -> Iterator[str]:
-        self._ask()
-        return iter(())
-
-    def __len__(self) -> int:
-        self._ask()
-        return 0
-
-    def __bool__(self) -> bool:
-        self._ask()
-        return True
-
-    def __str__(self) -> str:
-        self._ask()
-        return ""
 
 
 class Bulk:
@@ -98,30 +70,37 @@ class Bulk:
         self.tell_others: Callable[[Slice], Awaitable[None]] | None = None
         """Lets other processes call `tell`."""
 
-    def alike(self, row: TriggerRow, tenant: str, workflow: Workflow) -> list[Alike] | None:
+    async def alike(self, row: TriggerRow, tenant: str, workflow: Workflow) -> list[Alike] | None:
         """What everybody is told by a trigger; None: that depends on who it is, or there is more to do."""
         acts = [step.act for step in workflow.steps if step.when is None]
         says = [act for act in acts if isinstance(act, Say) and act.channel == INBOX]
         channel = self._channels.get(INBOX)
         if len(says) < len(workflow.steps) or channel is None:
             return None
-        anybody = _Anybody()
+        wishes: list[Wish] = []
         facts = {
             "payload": msgspec.json.decode(row.payload),
-            "recipient": anybody,
             "actor": row.actor or None,
             "workflow": {"key": workflow.key, "category": workflow.category},
         }
+        for say in says:
+            if say.templates:
+                return None  # which of their languages is said depends on the reader
+            prepared = prepare(say.content, nothing, 0)
+            if any("recipient" in slot.words or slot.is_formatted for slot in prepared.slots):
+                return None
+            wishes.append(Wish(prepared, facts))
         found: list[Alike] = []
-        for n, say in enumerate(says):
-            try:
-                said = self._renderer.render(say.content, facts)
-                msgspec.convert(said, channel.said)
-            except (Unrenderable, msgspec.ValidationError):
+        for n, said in enumerate(await self._renderer.render(wishes)):
+            if isinstance(said, Unrenderable):
                 return None  # each run says so
+            try:
+                msgspec.convert(said, channel.said)
+            except msgspec.ValidationError:
+                return None
             message = message_id(row.id, n)
             found.append(Alike(message, _content(row, tenant, workflow, message, said)))
-        return None if anybody.is_asked else found
+        return found
 
     async def write(
         self, tx: Tx, tenant: str, alike: Sequence[Alike], users: Sequence[str]

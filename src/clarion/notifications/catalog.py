@@ -12,6 +12,8 @@ from clarion.clock import Clock, as_datetime
 from clarion.errors import Conflict, Fault, Invalid, NotFound
 from clarion.ids import digest
 from clarion.notifications.channels import Channels
+from clarion.notifications.checking import Checker
+from clarion.notifications.library import Library
 from clarion.notifications.workflows.definition import Definition, Workflow, read_workflow
 from clarion.storage import workflows as sql
 from clarion.storage.store import Store
@@ -59,15 +61,26 @@ class Catalog:
     Args:
         store: Where they are.
         channels: What can be said, and where.
+        library: Stored templates.
+        checker: Says what is wrong with templates.
         clock: Time of changes.
     """
 
-    def __init__(self, store: Store, channels: Channels, *, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        channels: Channels,
+        library: Library,
+        checker: Checker,
+        *,
+        clock: Clock,
+    ) -> None:
         self._store, self._channels, self._clock = store, channels, clock
+        self._library, self._checker = library, checker
         self._read: dict[tuple[str, str, int], Read] = {}
 
-    def check(self, definition: Definition) -> Workflow:
-        """Read a definition without keeping it.
+    async def check(self, tenant: str, definition: Definition) -> Workflow:
+        """Read a definition without keeping it, and have its templates checked.
 
         Raises:
             Invalid: Something is wrong; each fault points at it.
@@ -78,7 +91,13 @@ class Catalog:
                 faults=[Fault("", f"at most {DEFINITION_BYTES} bytes")],
             )
         schema_of(definition)
-        return read_workflow(definition, self._channels.contents())
+        workflow = read_workflow(definition, self._channels.contents())
+        book = None
+        if workflow.templates:
+            book = await self._library.book(tenant, sorted(workflow.templates))
+        if faults := await self._checker.workflow(workflow, definition.payload, book):
+            raise Invalid("this is no workflow", faults=faults)
+        return workflow
 
     async def check_put(self, tenant: str, definition: Definition) -> Put:
         """What `put` would do now.
@@ -86,7 +105,7 @@ class Catalog:
         Raises:
             Invalid: Something is wrong with it.
         """
-        self.check(definition)
+        await self.check(tenant, definition)
         for row in await self._store.fetch(sql.FIND, tenant=tenant, workflow=definition.workflow):
             is_new = row.definition != _text(definition)
             return Put(definition.workflow, row.version + is_new, is_new)
@@ -99,7 +118,7 @@ class Catalog:
             Invalid: Something is wrong with it.
             Conflict: Somebody else put a first version at the same time.
         """
-        self.check(definition)
+        await self.check(caller.tenant, definition)
         text = _text(definition)
         fingerprint = digest(text)
         whose = {"tenant": caller.tenant, "workflow": definition.workflow}

@@ -1,22 +1,26 @@
 """Deciding: the engine is asked, and what is to be said is rendered, before anything is written."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from clarion.clock import Clock
+from clarion.errors import ClarionError
 from clarion.ids import Ids
 from clarion.jobs.queue import backoff_s
 from clarion.notifications.channels import Channels
 from clarion.notifications.going import Decided, Going, decided_of, unchanged
-from clarion.notifications.rendering import Renderer, Unrenderable
+from clarion.notifications.rendering import Renderer, Unrenderable, Wish
+from clarion.notifications.sayings import Books, Sayings
 from clarion.notifications.workflows.advance import Advanced, Decision, Send, advance
 from clarion.notifications.workflows.definition import Say, Step
 from clarion.telemetry import get_logger
 
 _log = get_logger(__name__)
 
+TURN: Final = 25  # runs that are decided before others get their turn
 TRIES: Final = 5  # of a run that fails for a reason of ours
 
 
@@ -25,52 +29,116 @@ class Decider:
 
     Args:
         channels: Whom they reach.
+        sayings: What they say, in which language.
         renderer: Fills in templates.
         clock: The time.
         ids: Jitter.
     """
 
-    def __init__(self, channels: Channels, renderer: Renderer, *, clock: Clock, ids: Ids) -> None:
-        self._channels, self._renderer = channels, renderer
+    def __init__(
+        self,
+        channels: Channels,
+        sayings: Sayings,
+        renderer: Renderer,
+        *,
+        clock: Clock,
+        ids: Ids,
+    ) -> None:
+        self._channels, self._sayings, self._renderer = channels, sayings, renderer
         self._clock, self._ids = clock, ids
 
-    def decide(self, going: Going) -> Decided:
-        """What a run does next, with what it says rendered. A failure of ours is tried again, then is the run's own."""
-        try:
-            return self._ask(going)
-        except Exception as exc:  # noqa: BLE001  one run's failure is its own, whatever it is
-            _log.error("run failed", run=going.id, workflow=going.workflow.key, exc_info=exc)
-            is_last = going.attempts >= TRIES
-            found = unchanged(
-                going,
-                None if is_last else self._clock.now_ms() + pause_ms(going, self._ids),
-                f"{type(exc).__name__}: {exc}"[:1_000],
-            )
-            found.status = "failed" if is_last else "running"
-            return found
+    async def decide(self, goings: Sequence[Going]) -> list[Decided]:
+        """What each run of a slice does next, with what it says rendered, all of it together. A failure of ours is tried again, then is the run's own."""
+        books = await self._sayings.books(goings)
+        asking = [_Asking(going) for going in goings]
+        open = asking
+        while open:
+            for n, each in enumerate(open, 1):
+                self._ask(each, books)
+                if not n % TURN:
+                    await asyncio.sleep(0)  # others wait for the loop
+            await self._render([each for each in open if each.decided is None], books)
+            # A template failed: what follows may ask for that, so it is decided anew, which costs nothing.
+            open = [each for each in open if each.decided is None]
+        return [each.decided for each in asking if each.decided is not None]
 
-    def _ask(self, going: Going) -> Decided:
-        sends: list[tuple[Step, Send, Mapping[str, Any]]] = []
-        failed: dict[str, str] = {}
-        facts = going.facts()
-        while True:
-            advanced = advance(
+    def _ask(self, asking: "_Asking", books: Books) -> None:
+        """Ask the engine, and note what is to be said."""
+        going, asking.sends, asking.decided = asking.going, [], None
+        try:
+            facts = going.facts()
+            advanced = asking.advanced = advance(
                 going.workflow,
                 going.state,
                 going.event,
                 facts,
                 run=going.id,
                 now_ms=self._clock.now_ms(),
-                decide=lambda step: self._may(going, step, failed),
+                decide=lambda step: self._may(going, step, asking.failed, books),
             )
-            before = len(failed)
-            sends = self._render(going, advanced, facts, failed)
-            if len(failed) == before:
-                break
-            # A template failed: what follows may ask for that, so it is decided anew, which costs nothing.
-        return decided_of(going, advanced, sends, self._clock.now_ms())
+            asking.facts = {**advanced.state.left, **facts}
+            asking.sends = [(going.workflow.steps[send.step], send) for send in advanced.sends]
+            if not asking.sends:
+                asking.decided = decided_of(going, advanced, [], self._clock.now_ms())
+        except Exception as exc:  # noqa: BLE001  one run's failure is its own, whatever it is
+            asking.decided = self._failed(going, exc)
 
-    def _may(self, going: Going, step: Step, failed: Mapping[str, str]) -> Decision:
+    async def _render(self, asking: Sequence["_Asking"], books: Books) -> None:
+        """Render what several runs say; which of them could say it are decided."""
+        wishes: list[Wish] = []
+        for each in asking:
+            recipient = each.going.recipient or {}
+            locale, zone = str(recipient.get("locale", "")), str(recipient.get("time_zone", ""))
+            for step, _ in each.sends:
+                prepared = self._sayings.prepared(each.going, step, books)
+                wishes.append(Wish(prepared, each.facts, locale, zone))
+        try:
+            contents = iter(await self._renderer.render(wishes))
+        except ClarionError as exc:
+            for each in asking:
+                each.decided = self._failed(each.going, exc)
+            return
+        for each in asking:
+            said = [(step, send, next(contents)) for step, send in each.sends]
+            try:
+                self._said(each, said)
+            except Exception as exc:  # noqa: BLE001  likewise
+                each.decided = self._failed(each.going, exc)
+
+    def _said(
+        self, asking: "_Asking", said: Sequence[tuple[Step, Send, dict[str, Any] | Unrenderable]]
+    ) -> None:
+        sends: list[tuple[Step, Send, Mapping[str, Any]]] = []
+        before = len(asking.failed)
+        for step, send, content in said:
+            assert isinstance(step.act, Say)
+            channel = self._channels.get(step.act.channel)
+            assert channel is not None, "decided to send on it"
+            if isinstance(content, Unrenderable):
+                asking.failed[step.id] = str(content)
+                continue
+            try:
+                msgspec.convert(content, channel.said)
+            except msgspec.ValidationError as exc:
+                asking.failed[step.id] = str(exc)
+            else:
+                sends.append((step, send, content))
+        if len(asking.failed) == before:
+            assert asking.advanced is not None, "asked"
+            asking.decided = decided_of(asking.going, asking.advanced, sends, self._clock.now_ms())
+
+    def _failed(self, going: Going, exc: Exception) -> Decided:
+        _log.error("run failed", run=going.id, workflow=going.workflow.key, exc_info=exc)
+        is_last = going.attempts >= TRIES
+        found = unchanged(
+            going,
+            None if is_last else self._clock.now_ms() + pause_ms(going, self._ids),
+            f"{type(exc).__name__}: {exc}"[:1_000],
+        )
+        found.status = "failed" if is_last else "running"
+        return found
+
+    def _may(self, going: Going, step: Step, failed: Mapping[str, str], books: Books) -> Decision:
         assert isinstance(step.act, Say)
         if (why := failed.get(step.id)) is not None:
             return Decision("fail", why)
@@ -81,25 +149,19 @@ class Decider:
             return Decision("skip", f"there is no channel {step.act.channel!r} here")
         if not channel.addresses(going.recipient):
             return Decision("skip", "no address")
-        return Decision("send")
+        return Decision("send", read=self._sayings.prepared(going, step, books).read)
 
-    def _render(
-        self, going: Going, advanced: Advanced, facts: Mapping[str, Any], failed: dict[str, str]
-    ) -> list[tuple[Step, Send, Mapping[str, Any]]]:
-        sends: list[tuple[Step, Send, Mapping[str, Any]]] = []
-        for send in advanced.sends:
-            step = going.workflow.steps[send.step]
-            assert isinstance(step.act, Say)
-            channel = self._channels.get(step.act.channel)
-            assert channel is not None, "decided to send on it"
-            try:
-                content = self._renderer.render(step.act.content, {**advanced.state.left, **facts})
-                msgspec.convert(content, channel.said)
-            except (Unrenderable, msgspec.ValidationError) as exc:
-                failed[step.id] = str(exc)
-            else:
-                sends.append((step, send, content))
-        return sends
+
+class _Asking:
+    """A run that is being decided."""
+
+    def __init__(self, going: Going) -> None:
+        self.going = going
+        self.failed: dict[str, str] = {}
+        self.sends: list[tuple[Step, Send]] = []
+        self.facts: dict[str, Any] = {}
+        self.advanced: Advanced | None = None
+        self.decided: Decided | None = None
 
 
 def pause_ms(going: Going, ids: Ids) -> int:

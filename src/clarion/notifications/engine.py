@@ -11,25 +11,30 @@ from clarion.notifications.bulk import Bulk
 from clarion.notifications.catalog import Catalog
 from clarion.notifications.channels import Channels
 from clarion.notifications.channels.inbox import InboxChannel
+from clarion.notifications.checking import Checker
 from clarion.notifications.deciding import Decider
 from clarion.notifications.digests import Digests
+from clarion.notifications.editing import Editor
 from clarion.notifications.history import History
 from clarion.notifications.inbox import Inbox
+from clarion.notifications.library import Library
 from clarion.notifications.planning import Planner
 from clarion.notifications.rendering import Renderer
 from clarion.notifications.retention import Retention
 from clarion.notifications.runs import SLICE, Runs
+from clarion.notifications.sayings import Sayings
 from clarion.notifications.sending import Sender
 from clarion.notifications.targets import Targets
 from clarion.notifications.triggering import JOB, Triggers
 from clarion.notifications.writing import Writer
 from clarion.outbound import Outbound
-from clarion.settings import Limits, Sending
+from clarion.settings import Limits, Sending, Templates
 from clarion.storage import batches as batch_sql
 from clarion.storage import outgoing as sent_sql
 from clarion.storage import runs as run_sql
 from clarion.storage import triggers as trigger_sql
 from clarion.storage.store import Store
+from clarion.templates.pool import Pool, Renders
 
 
 class Engine:
@@ -45,10 +50,13 @@ class Engine:
         clock: The time.
         ids: Of everything that is made.
         node: Names this process in leases.
+        templates: Limits of templates, and the language of whom none is known.
+        renders: What renders; None: worker processes.
 
     Attributes:
         channels: The ways to reach people; an application adds its own before the start.
         catalog: Workflows.
+        templates: Stored templates.
         addresses: Of subscribers, on channels that have their own.
         targets: Finds the people of audiences and filters.
         bulk: Writes what is the same for all.
@@ -73,16 +81,23 @@ class Engine:
         clock: Clock,
         ids: Ids,
         node: str,
+        templates: Templates = Templates(),  # noqa: B008  settings do not change
+        renders: Renders | None = None,
     ) -> None:
         self._clock, self._ids, self._queue = clock, ids, queue
         self.channels = Channels()
         self.channels.add(InboxChannel())
-        self.catalog = Catalog(store, self.channels, clock=clock)
+        self.renders = renders or Pool(templates)
+        library = Library(store)
+        sayings = Sayings(library, templates)
+        checker = Checker(self.channels, sayings, self.renders, templates, clock=clock)
+        self.templates = Editor(store, library, checker, templates, clock=clock)
+        self.catalog = Catalog(store, self.channels, library, checker, clock=clock)
         self.sender = Sender(
             store, self.channels, sending or Sending(), clock=clock, ids=ids, node=node
         )
-        renderer = Renderer()
-        decider = Decider(self.channels, renderer, clock=clock, ids=ids)
+        renderer = Renderer(self.renders, templates, clock)
+        decider = Decider(self.channels, sayings, renderer, clock=clock, ids=ids)
         writer = Writer(self.channels, inbox, clock=clock, ids=ids)
         fetcher = Fetcher(outbound, renderer)
         self.addresses = Addresses(store, self.channels, clock=clock)
@@ -152,6 +167,7 @@ class Engine:
         await self._closing.close()
         await self.runs.fetched()
         await self.sender.close()
+        await self.renders.close()
 
     def _look_again(self) -> None:
         self._going.wake()

@@ -1,7 +1,7 @@
 """A run in hand, and what is written of it."""
 
 from collections.abc import Mapping
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 import msgspec
 from msgspec import Struct
@@ -170,10 +170,15 @@ def wait_key_of(message: str) -> str:
     return f"message:{message}"
 
 
+_MADE_OF: Final = frozenset({"template", "parts"})
+"""In which version a message was said is to be known later: it may be another one by then."""
+
+
 def is_kept(decided: Decided) -> bool:
     """Whether a run that has just begun needs a row: something remains to be done, or to be explained."""
     return decided.status in ("running", "collected") or any(
-        record.outcome not in ("sent", "passed") for record in decided.records
+        record.outcome not in ("sent", "passed") or not _MADE_OF.isdisjoint(record.read)
+        for record in decided.records
     )
 
 

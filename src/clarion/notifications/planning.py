@@ -78,7 +78,7 @@ class Planner:
             return False
         [row] = found
         workflow = (await self._catalog.version(job.tenant, row.workflow, row.version)).workflow
-        alike = self._bulk.alike(row, job.tenant, workflow)
+        alike = await self._bulk.alike(row, job.tenant, workflow)
         asked = msgspec.json.decode(row.asked, type=Asked)
         sliced = await self._targets.slice(
             job.tenant,

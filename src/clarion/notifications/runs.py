@@ -29,7 +29,6 @@ from clarion.telemetry import get_logger, spawn
 _log = get_logger(__name__)
 
 SLICE: Final = 200  # runs that are carried on together
-TURN: Final = 25  # runs that are decided before others get their turn
 LEASE_S: Final = 30.0
 DEATHS: Final = (
     10  # claims of a run of which nobody has heard again: it takes its processes with it
@@ -124,11 +123,7 @@ class Runs:
             within: Writes more in the same transaction, and says whether the runs are wanted still; what it raises undoes all.
         """
         await self._addresses.load(goings)
-        decided: list[Decided] = []
-        for n, going in enumerate(goings, 1):
-            decided.append(self._decider.decide(going))
-            if not n % TURN:
-                await asyncio.sleep(0)  # templates take time, and others wait for the loop
+        decided = await self._decider.decide(goings)
         async with self._store.transaction() as tx:
             if within is not None and not await within(tx):
                 return

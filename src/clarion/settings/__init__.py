@@ -7,6 +7,7 @@ from clarion.settings.loading import Loaded, Source, checked, load
 from clarion.settings.presence import Presence
 from clarion.settings.realtime import AdminUi, Realtime, check_password
 from clarion.settings.sending import Sending
+from clarion.settings.templates import Templates
 from clarion.settings.upstream import Upstream, check_upstream, secret_of
 from clarion.settings.whole import SECTIONS, Field, Settings, fields
 
@@ -23,6 +24,7 @@ __all__ = [
     "Sending",
     "Settings",
     "Source",
+    "Templates",
     "Upstream",
     "check_password",
     "check_upstream",

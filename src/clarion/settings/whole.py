@@ -14,6 +14,7 @@ from clarion.settings.limits import Limits
 from clarion.settings.presence import Presence
 from clarion.settings.realtime import AdminUi, Realtime
 from clarion.settings.sending import Sending
+from clarion.settings.templates import Templates
 from clarion.settings.upstream import Upstream
 
 
@@ -60,6 +61,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     presence: Presence = Presence()
     dashboards: Dashboards = Dashboards()
     sending: Sending = Sending()
+    templates: Templates = Templates()
     limits: Limits = Limits()
 
 
@@ -109,6 +111,7 @@ SECTIONS: Mapping[str, type[Struct]] = {
     "presence": Presence,
     "dashboards": Dashboards,
     "sending": Sending,
+    "templates": Templates,
     "limits": Limits,
 }
 

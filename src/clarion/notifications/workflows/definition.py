@@ -26,9 +26,11 @@ import msgspec
 from msgspec import Meta, Struct
 
 from clarion.errors import Fault, Invalid
+from clarion.notifications.prepared import texts_in
 from clarion.notifications.workflows import durations
 from clarion.notifications.workflows.conditions import Condition
 from clarion.notifications.workflows.times import check_cron
+from clarion.templates import reading
 
 STEPS: Final = 50
 FACTS: Final = frozenset({"payload", "recipient", "actor", "workflow", "digest"})
@@ -116,10 +118,13 @@ class Stop(Struct, frozen=True):
 
 
 class Say(Struct, frozen=True):
-    """A message on a channel: what to say there, as the channel declares it."""
+    """A message on a channel: what to say there, as the channel declares it, or with a stored template what to say in place of its own."""
 
     channel: str
     content: Mapping[str, Any]
+    template: str = ""
+    templates: frozenset[str] = frozenset()
+    """The stored templates that it names."""
 
 
 Act = Wait | Digest | Throttle | Http | Stop | Say
@@ -158,6 +163,8 @@ class Workflow(Struct, frozen=True):
     steps: tuple[Step, ...]
     paths: frozenset[str]
     """Every path that any condition may read."""
+    templates: frozenset[str] = frozenset()
+    """The stored templates that its steps name."""
 
     def index(self, id: str) -> int:
         """Where a step stands."""
@@ -198,6 +205,9 @@ def read_workflow(given: Definition, channels: Mapping[str, type[Struct]]) -> Wo
         is_critical=given.critical,
         steps=tuple(steps),
         paths=frozenset(path for condition in conditions for path in condition.paths),
+        templates=frozenset().union(
+            *(step.act.templates for step in steps if isinstance(step.act, Say))
+        ),
     )
 
 
@@ -233,8 +243,7 @@ def _step(
         act = _convert(what, _ACTS[name], where)
         extra = _check_act(act, where, before)
     elif name in channels:
-        content = _convert(what, channels[name], where)
-        act = Say(name, msgspec.to_builtins(content))
+        act = _say(name, what, channels[name], where)
     else:
         known = ", ".join([*_ACTS, "stop", *channels])
         raise _wrong(where, f"there is no act or channel {name[:40]!r}; there are {known}")
@@ -245,6 +254,64 @@ def _step(
     for member, own in extra.items():
         _check_paths(own, where if member == "stop" else f"{where}/{member}", before)
     return Step(id, act, when, extra)
+
+
+def _say(channel: str, what: Any, kind: type[Struct], at: str) -> Say:
+    if not isinstance(what, Mapping):
+        raise _wrong(at, f"Expected `object`, got `{type(what).__name__}`")
+    if "template" not in what:
+        content = check_content(what, kind, at)
+        return Say(channel, content, "", _named(content))
+    template = _convert(what["template"], Key, f"{at}/template")
+    # What the template leaves out, and whether the rest is enough, is checked where it is known.
+    own = {name: each for name, each in what.items() if name != "template"}
+    content = check_content(own, kind, at, is_whole=False)
+    return Say(channel, content, template, _named(content) | {template})
+
+
+def _named(content: Mapping[str, Any]) -> frozenset[str]:
+    texts = (text for _, text, _ in texts_in(content) if "{%" in text)
+    return frozenset(each.name for text in texts for each in reading.named(text) if each.name)
+
+
+def check_content(
+    given: Mapping[str, Any], kind: type[Struct], at: str, *, is_whole: bool = True
+) -> dict[str, Any]:
+    """A content as a channel knows it. Where `html` may be said, `mjml` may be said instead.
+
+    Args:
+        given: As it is written.
+        kind: Struct of what can be said there.
+        at: Where it stands.
+        is_whole: Whether nothing may be missing.
+
+    Raises:
+        Invalid: A member is wrong, not known there, or missing.
+    """
+    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    said = dict(given)
+    is_mjml = "mjml" in said and "mjml" not in fields and "html" in fields
+    if is_mjml:
+        if "html" in said:
+            raise _wrong(f"{at}/mjml", "`html` and `mjml` say the same: give one")
+        said["html"] = said.pop("mjml")
+    if is_whole:
+        content: dict[str, Any] = msgspec.to_builtins(_convert(said, kind, at))
+    else:
+        for name, value in said.items():
+            if name not in fields:
+                raise _wrong(f"{at}/{name}", "is not known here")
+            _convert(value, fields[name].type, f"{at}/{name}")
+        content = said
+    if is_mjml:
+        content["mjml"] = content.pop("html")
+    return content
+
+
+def merge(content: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """A content with members of a step in place of its own."""
+    same = {"html", "mjml"} if not own.keys().isdisjoint(("html", "mjml")) else ()
+    return {**{name: each for name, each in content.items() if name not in same}, **own}
 
 
 def _check_act(act: Any, at: str, before: Mapping[str, Step]) -> dict[str, Condition]:

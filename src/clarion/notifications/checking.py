@@ -1,0 +1,231 @@
+"""Checking: what is wrong with a content or a template, found before anybody is told anything.
+
+Syntax, filters and names are asked of the workers that would render it; which templates it names, and what its channel knows, is
+looked at here.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from clarion.clock import Clock
+from clarion.errors import Fault, Invalid
+from clarion.notifications.channels import Channels
+from clarion.notifications.library import Book
+from clarion.notifications.prepared import Tangled, linked, texts_in
+from clarion.notifications.sayings import Sayings
+from clarion.notifications.template import Template, chain, choose
+from clarion.notifications.workflows.definition import (
+    FACTS,
+    Say,
+    Workflow,
+    check_content,
+    merge,
+)
+from clarion.settings import Templates
+from clarion.telemetry import limit_exceeded
+from clarion.templates import reading
+from clarion.templates.bench import Checked, Source
+from clarion.templates.pool import Ask, Renders
+
+Known = Callable[[str], bool]
+"""Whether a template may read the fact of that name (`payload.text`)."""
+
+
+class _Text(Struct, frozen=True):
+    """A source that is to be checked, and where it stands."""
+
+    at: str
+    source: Source
+
+
+class Checker:
+    """Checks contents.
+
+    Args:
+        channels: What can be said, and where.
+        sayings: Puts templates together.
+        renders: The workers.
+        settings: Limits, and the default language.
+        clock: The time.
+    """
+
+    def __init__(
+        self,
+        channels: Channels,
+        sayings: Sayings,
+        renders: Renders,
+        settings: Templates,
+        *,
+        clock: Clock,
+    ) -> None:
+        self._channels, self._sayings, self._renders = channels, sayings, renders
+        self._settings, self._clock = settings, clock
+
+    async def template(self, template: Template, book: Book) -> list[Fault]:
+        """What is wrong with a stored template.
+
+        Args:
+            template: The draft.
+            book: What there is else, the draft among it.
+        """
+        if not template.channels and not template.part:
+            return [Fault("", "says nothing: it has neither `channels` nor `part`")]
+        own = template.locale or self._settings.locale
+        faults: list[Fault] = []
+        texts: list[_Text] = []
+        contents = self._channels.contents()
+        for channel, said in template.channels.items():
+            at = f"/channels/{channel}"
+            if channel not in contents:
+                known = ", ".join(contents)
+                faults.append(Fault(at, f"there is no channel {channel[:40]!r}; there are {known}"))
+                continue
+            faults += self._fallback(said, own, at)
+            for locale, content in said.items():
+                try:
+                    check_content(content, contents[channel], f"{at}/{locale}")
+                except Invalid as exc:
+                    faults += exc.faults
+                    continue
+                texts += self._texts(content, book, f"{at}/{locale}", locale, faults)
+        if template.part:
+            faults += self._fallback(template.part, own, "/part")
+        for locale, text in template.part.items():
+            # HTML or not depends on who names it; what is wrong with it is wrong with both.
+            texts += self._texts(
+                {"html": text}, book, f"/part/{locale}", locale, faults, (template.template,)
+            )
+        return faults + await self._wrong(texts, None)
+
+    async def workflow(
+        self, workflow: Workflow, schema: Mapping[str, Any] | None, book: Book | None
+    ) -> list[Fault]:
+        """What is wrong with what a workflow says.
+
+        Args:
+            workflow: The workflow, read.
+            schema: Of its payload.
+            book: Stored templates; None where it names none.
+        """
+        faults: list[Fault] = []
+        texts: list[_Text] = []
+        for n, step in enumerate(workflow.steps):
+            if not isinstance(step.act, Say):
+                continue
+            say, at = step.act, f"/steps/{n}/{step.act.channel}"
+            texts += self._texts(say.content, book, at, "", faults)
+            if say.template:
+                faults += self._stored(say, book, at)
+        steps = {step.id for step in workflow.steps}
+        return faults + await self._wrong(texts, knows(steps, schema))
+
+    def _stored(self, say: Say, book: Book | None, at: str) -> list[Fault]:
+        stored = None if book is None else book.find(say.template)
+        if stored is None:
+            return [Fault(f"{at}/template", f"there is no template {say.template!r}")]
+        said = stored.template.channels.get(say.channel)
+        if not said:
+            return [Fault(f"{at}/template", f"{say.template!r} says nothing on {say.channel}")]
+        content = self._channels.contents()[say.channel]
+        for each in said.values():
+            try:
+                check_content(merge(each, say.content), content, at)
+            except Invalid as exc:
+                return list(exc.faults)
+        return []
+
+    def _fallback(self, said: Mapping[str, Any], own: str, at: str) -> list[Fault]:
+        if choose(said, self._settings.locale, own) is not None:
+            return []
+        default = next(chain(own))
+        return [Fault(at, f"needs {default!r}, for whose language is not there: or say `locale`")]
+
+    def _texts(
+        self,
+        content: Mapping[str, Any],
+        book: Book | None,
+        at: str,
+        locale: str,
+        faults: list[Fault],
+        above: Sequence[str] = (),
+    ) -> list[_Text]:
+        """The texts of a content; what is wrong with what they name is noted."""
+        texts: list[_Text] = []
+        for place, text, kind in texts_in(content):
+            if "{" not in text:
+                continue
+            where = at if above else f"{at}{place}"
+            is_html = kind in ("html", "mjml")
+            faults += [
+                Fault(where, f"{why} (line {each.line}, column {each.column})")
+                for each in reading.named(text)
+                if (why := _unnamed(each, book)) is not None
+            ]
+            try:
+                source, _ = linked(
+                    text,
+                    "",
+                    is_html,
+                    self._sayings.finder(book, locale),
+                    self._settings.parts,
+                    tuple(above),
+                )
+            except Tangled as exc:
+                limit_exceeded.labels("templates.parts").inc()
+                faults.append(Fault(where, str(exc)))
+                continue
+            texts.append(_Text(where, source))
+        return texts
+
+    async def _wrong(self, texts: Sequence[_Text], is_known: Known | None) -> list[Fault]:
+        """What the workers say."""
+        if not texts:
+            return []
+        sources = {each.source.id: each.source for each in texts}
+        checks = list(sources)
+        answers = await self._renders.render(Ask(sources, [], [], [], checks, self._clock.now_ms()))
+        by_id = dict(zip(checks, answers, strict=True))
+        faults: list[Fault] = []
+        for each in texts:
+            answer = by_id[each.source.id]
+            checked = answer.checked or Checked([], [])
+            wrong = checked.wrong if answer.wrong is None else [answer.wrong]
+            faults += [Fault(each.at, one.said()) for one in wrong]
+            if is_known is not None:
+                strange = [name for name in checked.names if not is_known(name)]
+                faults += [
+                    Fault(each.at, f"`{name[:80]}` is nothing that is known here")
+                    for name in strange
+                ]
+        return faults
+
+
+def knows(steps: set[str], schema: Mapping[str, Any] | None) -> Known:
+    """What templates of a workflow may read: facts, what steps have left, and of the payload what its schema allows."""
+    properties = (schema or {}).get("properties")
+    is_closed = (
+        schema is not None
+        and schema.get("additionalProperties") is False
+        and isinstance(properties, Mapping)
+        and "patternProperties" not in schema
+    )
+
+    def is_known(name: str) -> bool:
+        head, *rest = name.split(".")
+        if head == "payload" and rest and is_closed:
+            assert isinstance(properties, Mapping)
+            return rest[0] in properties
+        return head in FACTS or head in steps
+
+    return is_known
+
+
+def _unnamed(named: reading.Named, book: Book | None) -> str | None:
+    if not named.name:
+        return "which template is meant has to be written here as a text"
+    stored = None if book is None else book.find(named.name)
+    if stored is None:
+        return f"there is no template {named.name[:64]!r}"
+    return None if stored.template.part else f"the template {named.name!r} has no `part`"

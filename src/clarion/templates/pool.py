@@ -1,0 +1,266 @@
+"""The pool: a few worker processes, each with one job at a time, killed and replaced when a text takes too long or too much.
+
+Jobs are cut into chunks, so that one caller's ten thousand letters do not keep another's single line waiting. When a worker dies,
+what it has answered counts; the rest goes to a new one, which answers one by one, so that it is known which text it was: that one
+fails, and nobody else.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from clarion.errors import Unavailable
+from clarion.settings import Templates
+from clarion.telemetry import Tasks, get_logger, limit_exceeded, template_renders, template_workers
+from clarion.templates.bench import Answer, Bench, Item, Job, Source, Wrong
+from clarion.templates.child import HEAD
+
+_log = get_logger(__name__)
+
+CHUNK: Final = 50  # texts of one job
+KNOWN: Final = 500  # sources that a worker keeps
+DEATHS: Final = (
+    3  # that one source may cause in one call: what else it has to say there fails with it
+)
+START_S: Final = 20.0
+# On a busy machine a text that may use so much CPU takes longer by the clock; a worker that is stopped takes for ever.
+PATIENCE: Final = 20
+_DIED: Final = "took too long, or too much memory"
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """What is to be rendered, or checked: a job without what only a worker needs to be told.
+
+    `sources` names everything that the items need, by id.
+    """
+
+    sources: dict[str, Source]
+    shared: list[dict[str, object]]
+    texts: list[list[dict[str, object]]]
+    items: list[Item]
+    checks: list[str]
+    now_ms: int
+
+
+class Renders(Protocol):
+    """Renders texts, and checks them."""
+
+    async def render(self, ask: Ask) -> list[Answer]:
+        """An answer for each item, then for each check, in their order."""
+        ...
+
+    async def close(self) -> None:
+        """End what runs."""
+        ...
+
+
+class Inside:
+    """Renders in this very process: for tests and simulations, whose templates are their own.
+
+    Args:
+        settings: Limits.
+    """
+
+    def __init__(self, settings: Templates) -> None:
+        self._bench = Bench(settings.fuel, settings.output)
+
+    async def render(self, ask: Ask) -> list[Answer]:
+        """As `Renders.render`."""
+        job = Job(
+            False, list(ask.sources.values()), ask.shared, ask.texts, ask.items, [], ask.now_ms
+        )
+        self._bench.learn(job.learn)
+        return [
+            *(self._bench.render(job, item) for item in ask.items),
+            *(self._bench.check(id) for id in ask.checks),
+        ]
+
+    async def close(self) -> None:
+        """Nothing runs."""
+
+
+class Pool:
+    """Renders in worker processes, which start when they are needed first.
+
+    Args:
+        settings: How many, and what each text may take.
+    """
+
+    def __init__(self, settings: Templates) -> None:
+        self._settings = settings
+        self._free: asyncio.Queue[_Worker | None] = asyncio.Queue()
+        for _ in range(settings.workers):
+            self._free.put_nowait(None)
+        self._ending = Tasks()
+        self._is_closed = False
+
+    async def render(self, ask: Ask) -> list[Answer]:
+        """As `Renders.render`.
+
+        Raises:
+            Unavailable: No worker can be started.
+        """
+        todo: list[Item | str] = [*ask.items, *ask.checks]
+        answers: list[Answer] = []
+        deaths: dict[str, int] = {}
+        is_careful = False
+        while len(answers) < len(todo):
+            chunk = todo[len(answers) : len(answers) + CHUNK]
+            if deaths.get(_source(chunk[0]), 0) >= DEATHS:
+                answers.append(Answer(wrong=Wrong(f"{_DIED}, as it did {DEATHS} times before")))
+                continue
+            is_careful = is_careful or len(chunk) == 1
+            got = await self._job(ask, chunk, is_careful)
+            answers += got
+            if len(got) == len(chunk):
+                is_careful = False
+            elif is_careful:  # it died of the one that it has not answered
+                answers.append(Answer(wrong=Wrong(_DIED)))
+                source = _source(chunk[len(got)])
+                deaths[source] = deaths.get(source, 0) + 1
+            else:
+                is_careful = True
+        template_renders.labels("worker").inc(len(answers))
+        return answers
+
+    async def close(self) -> None:
+        """End the workers."""
+        self._is_closed = True
+        for _ in range(self._settings.workers):
+            if (worker := await self._free.get()) is not None:
+                self._end(worker)
+        await self._ending.finish()
+
+    async def _job(self, ask: Ask, chunk: Sequence[Item | str], is_careful: bool) -> list[Answer]:
+        """What a worker answers before it has done all, or dies."""
+        worker = await self._free.get()
+        got: list[Answer] = []
+        try:
+            worker = worker or await self._start()
+            data = worker.job(ask, chunk, is_careful)
+            await self._talk(worker, data, len(chunk), got)
+        except (OSError, EOFError, TimeoutError, msgspec.DecodeError) as exc:
+            if worker is None:
+                raise Unavailable("no worker for templates could be started") from exc
+            limit_exceeded.labels("templates.cpu_ms").inc()
+            template_workers.labels("killed").inc()
+            _log.warning("template worker died", cause=type(exc).__name__, answered=len(got))
+            self._end(worker)
+            worker = None
+        except BaseException:
+            # Our caller was cancelled: the answer that is on its way must not reach the next one.
+            if worker is not None:
+                self._end(worker)
+                worker = None
+            raise
+        finally:
+            self._free.put_nowait(worker)
+        return got
+
+    async def _talk(self, worker: "_Worker", data: bytes, count: int, got: list[Answer]) -> None:
+        wait_s = self._settings.cpu_ms / 1000 * PATIENCE
+        worker.writer.write(HEAD.pack(len(data)) + data)
+        async with asyncio.timeout(wait_s) as timeout:
+            while len(got) < count:
+                [size] = HEAD.unpack(await worker.reader.readexactly(HEAD.size))
+                got.append(_decode(await worker.reader.readexactly(size)))
+                timeout.reschedule(asyncio.get_running_loop().time() + wait_s)
+
+    async def _start(self) -> "_Worker":
+        ours, theirs = socket.socketpair()
+        settings = self._settings
+        call = f"{theirs.fileno()}, {settings.fuel}, {settings.output}, {settings.memory_mb << 20}, {settings.cpu_ms / 1000}"
+        code = f"import sys; sys.path[:] = {sys.path!r}; from clarion.templates.child import main; main({call})"
+        try:
+            # It forks nothing that would take time: the interpreter is started anew, and nobody's text is among the arguments.
+            process = subprocess.Popen(  # noqa: ASYNC220, S603
+                [sys.executable, "-I", "-c", code],
+                pass_fds=[theirs.fileno()],
+                env={},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        reader, writer = await asyncio.open_connection(sock=ours, limit=1 << 22)
+        worker = _Worker(process, reader, writer)
+        try:
+            async with asyncio.timeout(START_S):
+                await reader.readexactly(HEAD.size)
+        except BaseException:
+            self._end(worker)
+            raise
+        template_workers.labels("started").inc()
+        return worker
+
+    def _end(self, worker: "_Worker") -> None:
+        self._ending.spawn(worker.end(), name="template-worker-end")
+
+
+class _Worker:
+    def __init__(
+        self,
+        process: "subprocess.Popen[bytes]",
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self.process, self.reader, self.writer = process, reader, writer
+        self._known: set[str] = set()
+
+    def job(self, ask: Ask, chunk: Sequence[Item | str], is_careful: bool) -> bytes:
+        """A chunk, with what the worker does not know yet."""
+        shared: dict[int, int] = {}
+        items = [
+            msgspec.structs.replace(
+                each, shared=shared.setdefault(each.shared, len(shared)) if each.shared >= 0 else -1
+            )
+            for each in chunk
+            if not isinstance(each, str)
+        ]
+        checks = [each for each in chunk if isinstance(each, str)]
+        is_full = len(self._known) + len(ask.sources) > KNOWN
+        if is_full:
+            self._known.clear()
+        learn = [source for id, source in ask.sources.items() if id not in self._known]
+        self._known.update(ask.sources)
+        job = Job(
+            is_full,
+            learn,
+            [ask.shared[n] for n in shared],
+            ask.texts,
+            items,
+            checks,
+            ask.now_ms,
+            is_careful,
+        )
+        return _encode(job)
+
+    async def end(self) -> None:
+        """Kill it, and wait until it has gone."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.process.pid, signal.SIGKILL)
+        self.writer.close()
+        with contextlib.suppress(OSError):
+            await self.writer.wait_closed()
+        # A process that had much memory takes a while to leave.
+        await asyncio.get_running_loop().run_in_executor(None, self.process.wait)
+
+
+def _source(each: Item | str) -> str:
+    return each if isinstance(each, str) else each.source
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Answer).decode
