@@ -167,6 +167,7 @@ template_renders = _Tallies(
 template_workers = _Tallies(
     "template_workers", "Worker processes of templates: started, killed", "event"
 )
+events_taken = _counter("events", "Events of people: taken in, or here before", "outcome")
 jobs = _counter("jobs", "Runs of a job", "kind", "result")
 rows_purged = _counter("rows_purged", "Rows that were removed because they were too old", "table")
 # ── Socket.IO's admin page ──

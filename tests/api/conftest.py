@@ -23,6 +23,8 @@ from clarion.ids import Ids
 from clarion.jobs import Queue
 from clarion.notifications import Inbox, Notifications, inbox_kind
 from clarion.notifications.engine import Engine
+from clarion.notifications.events.events import Events
+from clarion.notifications.events.numbers import Numbers
 from clarion.outbound import Outbound
 from clarion.realtime import Server
 from clarion.settings import Auth, Limits, Realtime, Settings
@@ -99,7 +101,10 @@ class Site:
             clock=self.clock,
             ids=self.ids,
             node="n",
+            presence=self.presence,
         )
+        self.events = Events(store, settings.events, clock=self.clock, ids=self.ids)
+        self.event_numbers = Numbers(store, self.clock)
         self.activity = Feeds(
             store, bus, self.engine, queue, settings.limits, clock=self.clock, ids=self.ids
         )

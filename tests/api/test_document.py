@@ -66,6 +66,11 @@ ACCEPTED = {
         '"/actor","detail":"is missing"',
     ): "users are the actor themselves, back ends name one",
     (
+        "POST /v1/events",
+        "positive_data_acceptance",
+        "/at",
+    ): "what is too early, or older than events are kept, the clock says",
+    (
         "GET /v1/topics/{topic}/publications",
         "positive_data_acceptance",
         "is not a kind",

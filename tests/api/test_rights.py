@@ -34,6 +34,8 @@ SCOPES = {
     "seer": "presence:read",
     "introducer": "presence:write",
     "planner": "workflows:read",
+    "witness": "events:write",
+    "counter": "events:read",
     "author": "workflows:write",
     "warden": "users:manage",
     "all": "*",

@@ -14,10 +14,13 @@ from clarion.jobs import Queue, Worker
 from clarion.notifications.channels import NotSent, Outgoing, Sent
 from clarion.notifications.channels.inbox import InboxChannel
 from clarion.notifications.engine import Engine
+from clarion.notifications.events.events import Events
+from clarion.notifications.knowing import Presence
 from clarion.notifications.rendering import Wish
 from clarion.notifications.triggering import CreateTrigger
 from clarion.notifications.workflows.definition import Definition
 from clarion.outbound import Outbound
+from clarion.settings import Events as EventSettings
 from clarion.settings import Templates
 from clarion.storage import runs as run_sql
 from clarion.storage.store import Procedure, Sql
@@ -70,7 +73,7 @@ class Letters:
 class Office:
     """Everything that carries workflows, put together as the server does."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, presence: Presence | None = None) -> None:
         self.house, self.clock = house, house.clock
         store, clock, ids = house.store, house.clock, Ids()
         self.letters = Letters()
@@ -79,6 +82,7 @@ class Office:
         self.outbound = Outbound(
             clock, allow_private=("127.0.0.1/32",), allow_http=True, ports=range(1, 65536)
         )
+        self.events = Events(store, EventSettings(), clock=clock, ids=ids)
         self.engine = engine = Engine(
             store,
             house.inbox,
@@ -89,6 +93,8 @@ class Office:
             ids=ids,
             node="n",
             renders=Inside(Templates()),
+            presence=presence,
+            events=self.events,
         )
         engine.channels.add(self.letters)
         self.catalog, self.triggers = engine.catalog, engine.triggers
@@ -96,7 +102,8 @@ class Office:
         self.history, self.retention = engine.history, engine.retention
 
     async def workflow(self, *steps: dict[str, Any], **more: Any) -> None:
-        await self.catalog.put(APP, Definition("w", list(steps), **more))
+        given = {"workflow": "w", "steps": list(steps), **more}
+        await self.catalog.put(APP, msgspec.convert(given, Definition))
 
     async def trigger(self, *recipients: Any, key: str | None = None, **more: Any) -> str:
         body = msgspec.convert(

@@ -3,7 +3,17 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clarion.storage import batches, jobs, outgoing, run_retention, runs, subscribers, triggers
+from clarion.storage import (
+    batches,
+    events,
+    inbox,
+    jobs,
+    outgoing,
+    run_retention,
+    runs,
+    subscribers,
+    triggers,
+)
 from tests.support.law import assert_law
 
 _tenants, _ids, _texts = (
@@ -261,3 +271,65 @@ def test_forgetting(rows: list[list[object]]) -> None:
     """Runs and messages go with all that hangs on them; twice is once."""
     assert_law(run_retention.FORGET_RUNS, rows, given=RUNS)
     assert_law(run_retention.FORGET_OUTGOING, rows, given=OUTGOING)
+
+
+AWAITED = [
+    (
+        runs.ADD_RUNS,
+        [
+            runs.NewRun("t", i, f"of {i}", "ann", "w", 1, "{}", "running", f"event:a:{i}", 50, 1)
+            for i in "abc"
+        ],
+    )
+]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    calls(
+        st.tuples(
+            _tenants, st.sampled_from("123456"), _ids, st.sampled_from("ab"), st.integers(0, 120_000), _times
+        )
+    )
+)  # fmt: skip
+def test_tracking_events(given: list[list[tuple[str, str, str, str, int, int]]]) -> None:
+    """Each id is counted once, whoever says it first; whoever waits is woken."""
+    rows = [
+        [
+            events.NewEvent(t, id, usr, name, "{}", at, at + 1, n + 1, f"event:{name}:{usr}")
+            for t, id, usr, name, at, _ in {(row[0], row[1]): row for row in call}.values()
+        ]
+        for n, call in enumerate(given)
+    ]
+    assert_law(events.TRACK, rows, given=AWAITED)
+
+
+@settings(max_examples=20, deadline=None)
+@given(calls(st.builds(events.WaitKey, _tenants, _ids.map(lambda i: f"event:a:{i}"), _times)))
+def test_waking_for_events(given: list[list[object]]) -> None:
+    assert_law(events.WAKE, given, given=AWAITED)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    calls(
+        st.builds(
+            events.Of, _tenants, st.sampled_from(["ann", "ben", ""]), st.just("a"), _times, _times, st.integers(1, 3)
+        )
+    )
+)  # fmt: skip
+def test_asking_for_events(given: list[list[object]]) -> None:
+    rows = [
+        events.NewEvent(t, str(n), "ann", "a", "{}", n, n, 0, "") for t in "tu" for n in range(5)
+    ]
+    assert_law(events.FIND, given, given=[(events.TRACK, rows)])
+    assert_law(events.COUNT, given, given=[(events.TRACK, rows)])
+
+
+@settings(max_examples=20, deadline=None)
+@given(calls(st.builds(inbox.Whose, _tenants, st.sampled_from(["ann", "ben"]), st.integers(1, 3))))
+def test_asking_for_unread_messages(given: list[list[object]]) -> None:
+    said = [outgoing.NewContent("t", "n", "app", "Hi", "", "", "", 1, 1, "", "", "")]
+    delivered = [outgoing.Delivery("t", "ann", str(n), "n", n, n) for n in range(5)]
+    stored = [(outgoing.ADD_CONTENT, said), (outgoing.DELIVER, delivered)]
+    assert_law(inbox.UNREAD, given, given=stored)

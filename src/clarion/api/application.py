@@ -22,6 +22,7 @@ from clarion.api.routes import auth as auth_doors
 from clarion.api.routes import blocks as blocks_doors
 from clarion.api.routes import dashboards as dashboards_doors
 from clarion.api.routes import emit as emit_doors
+from clarion.api.routes import events as events_doors
 from clarion.api.routes import feeds as feeds_doors
 from clarion.api.routes import health as health_doors
 from clarion.api.routes import inbox as inbox_doors
@@ -52,6 +53,7 @@ def build_api(services: Services, web: Path = FOLDER) -> Api:
     auth_doors.add(api, services.accounts)
     notifications_doors.add(api, services.notifications)
     workflows_doors.add(api, services.workflows)
+    events_doors.add(api, services.events, services.event_numbers)
     inbox_doors.add(api, services.inbox)
     emit_doors.add(api, io)
     rooms_doors.add(api, io)

@@ -15,6 +15,8 @@ from clarion.features.search import Search
 from clarion.ids import Ids
 from clarion.notifications import Inbox, Notifications
 from clarion.notifications.engine import Engine
+from clarion.notifications.events.events import Events
+from clarion.notifications.events.numbers import Numbers
 from clarion.realtime import Server
 from clarion.settings import Settings
 from clarion.topics import Subscriptions, Topics
@@ -34,6 +36,8 @@ class Services(Protocol):
         notifications: Accepts notifications.
         workflows: How they unfold.
         inbox: Everybody's inboxes.
+        events: What people did.
+        event_numbers: How often, and how many of them.
         topics: Topics, published to and read.
         subscriptions: Counts and ends those of all processes.
         activity: Streams of activities, and what users follow.
@@ -53,6 +57,8 @@ class Services(Protocol):
     notifications: Notifications
     workflows: Engine
     inbox: Inbox
+    events: Events
+    event_numbers: Numbers
     topics: Topics
     subscriptions: Subscriptions
     activity: Feeds

@@ -38,6 +38,8 @@ from clarion.jobs import Queue, Worker
 from clarion.jobs.purging import EVERY_S, LONGEST_S, Purger
 from clarion.notifications import Inbox, Notifications, NotifyingTriggers, inbox_kind
 from clarion.notifications.engine import Engine
+from clarion.notifications.events.events import Events
+from clarion.notifications.events.numbers import Numbers
 from clarion.outbound import Outbound
 from clarion.realtime import Namespace, Server, Socket
 from clarion.realtime.admin import instrument
@@ -79,6 +81,8 @@ class Parts:
         search: Collections of documents, and asking for them.
         presence: Who is where.
         dashboards: Dashboards, and what their widgets show.
+        events: What people did.
+        event_numbers: How often, and how many of them.
         worker: Durable jobs.
         purger: Removes what is too old, once an hour on one process of the server.
     """
@@ -112,6 +116,7 @@ class Parts:
         self._make_search()
         self._make_presence()
         self._make_dashboards()
+        self._make_events()
         self._make_jobs()
         self._make_upstream()
 
@@ -319,6 +324,12 @@ class Parts:
         home.on("connection", lambda socket: self.presence.connected(socket, principal_of(socket)))
         home.handle("disconnect", lambda socket, _: self.presence.disconnected(socket))
 
+    def _make_events(self) -> None:
+        self.events = Events(self.store, self.settings.events, clock=self.clock, ids=self.ids)
+        self.event_numbers = Numbers(self.store, self.clock)
+        self.kinds.add(self.events.kind(self.topics.store()))
+        self.dashboards.source("events")(self.event_numbers.asked)
+
     def _make_upstream(self) -> None:
         settings = self.settings.upstream
         if not settings.url:
@@ -342,6 +353,8 @@ class Parts:
             ids=self.ids,
             node=self.node,
             templates=self.settings.templates,
+            presence=self.presence,
+            events=self.events,
         )
         self.workflows.install(self.worker)
         self.worker.handle(ALERT_JOB, self.dashboards.alert)
@@ -359,6 +372,7 @@ class Parts:
         purger.add("search collections", self.search.purge)
         purger.add("search logs", self.search.trim)
         purger.add("last seen", self.presence.purge)
+        purger.add("events", self.events.purge)
         purger.add("workflows", self.workflows.retention.purge)
 
         self.worker.every(EVERY_S, "purge", lambda _: purger.run(), timeout_s=LONGEST_S)

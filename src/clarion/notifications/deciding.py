@@ -75,6 +75,8 @@ class Decider:
                 run=going.id,
                 now_ms=self._clock.now_ms(),
                 decide=lambda step: self._may(going, step, asking.failed, books),
+                done=going.done,
+                since_ms=going.since_ms,
             )
             asking.facts = {**advanced.state.left, **facts}
             asking.sends = [(going.workflow.steps[send.step], send) for send in advanced.sends]

@@ -15,8 +15,10 @@ from clarion.notifications.checking import Checker
 from clarion.notifications.deciding import Decider
 from clarion.notifications.digests import Digests
 from clarion.notifications.editing import Editor
+from clarion.notifications.events.events import Events
 from clarion.notifications.history import History
 from clarion.notifications.inbox import Inbox
+from clarion.notifications.knowing import Knowing, Presence
 from clarion.notifications.library import Library
 from clarion.notifications.planning import Planner
 from clarion.notifications.rendering import Renderer
@@ -52,6 +54,8 @@ class Engine:
         node: Names this process in leases.
         templates: Limits of templates, and the language of whom none is known.
         renders: What renders; None: worker processes.
+        presence: Says who is there; None: nobody can be asked.
+        events: Wakes the runs that wait for one; None: there are none.
 
     Attributes:
         channels: The ways to reach people; an application adds its own before the start.
@@ -83,6 +87,8 @@ class Engine:
         node: str,
         templates: Templates = Templates(),  # noqa: B008  settings do not change
         renders: Renders | None = None,
+        presence: Presence | None = None,
+        events: Events | None = None,
     ) -> None:
         self._clock, self._ids, self._queue = clock, ids, queue
         self.channels = Channels()
@@ -108,6 +114,7 @@ class Engine:
             writer,
             fetcher,
             self.addresses,
+            Knowing(store, presence, clock),
             clock=clock,
             ids=ids,
             node=node,
@@ -142,6 +149,8 @@ class Engine:
         self.runs.on_sent = self.sender.wake
         self.runs.on_waiting = self._look_again
         inbox.on_marked = self.runs.wake
+        if events is not None:
+            events.on_awaited = self._going.wake
         self.sender.on_woken = self._going.wake
 
     async def release(self) -> None:

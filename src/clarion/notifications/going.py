@@ -1,6 +1,6 @@
 """A run in hand, and what is written of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, assert_never
 
 import msgspec
@@ -11,8 +11,10 @@ from clarion.notifications.facts import recipient_facts
 from clarion.notifications.workflows.advance import (
     Advanced,
     Await,
+    AwaitEvent,
     Collect,
     Count,
+    Done,
     End,
     Event,
     Fetch,
@@ -46,14 +48,23 @@ class Going(Struct):
     attempts: int = 0
     about: dict[str, Any] = {}
     """Facts about what its steps have sent."""
+    since_ms: int = 0
+    """When it was triggered."""
+    known: dict[str, Any] = {}
+    """What was found out for this decision: `inbox`, `facts`."""
+    presence: Mapping[str, Any] = {}
+    """Of the recipient, for this decision."""
+    done: Sequence[Done] = ()
+    """If it waits for an event: those that may be the one."""
 
     def facts(self) -> dict[str, Any]:
         """What its templates and conditions know."""
         return {
             "payload": self.payload,
-            "recipient": self.recipient or {"id": self.usr},
+            "recipient": {**(self.recipient or {"id": self.usr}), **self.presence},
             "actor": self.actor or None,
             "workflow": {"key": self.workflow.key, "category": self.workflow.category},
+            **self.known,
             **self.about,
         }
 
@@ -113,6 +124,7 @@ def going_of(claimed: sql.ClaimedRun, row: sql.LoadedRun, workflow: Workflow) ->
         actor=row.actor,
         recipient=recipient or None,
         created_ms=row.created_ms,
+        since_ms=row.triggered_ms,
         token=claimed.token,
         attempts=claimed.attempts,
     )
@@ -134,6 +146,9 @@ def decided_of(
             run_ms = until_ms
         case Await(message=message, until_ms=until_ms):
             wait_key = wait_key_of(message)
+            run_ms = until_ms
+        case AwaitEvent(user=user, event=event, until_ms=until_ms):
+            wait_key = event_key(user, event)
             run_ms = until_ms
         case Fetch():
             run_ms = now_ms  # at once, by itself: the others do not wait for it
@@ -172,6 +187,11 @@ def wait_key_of(message: str) -> str:
 
 _MADE_OF: Final = frozenset({"template", "parts"})
 """In which version a message was said is to be known later: it may be another one by then."""
+
+
+def event_key(user: str, event: str) -> str:
+    """What a run waits for, in one word: that somebody does something."""
+    return f"event:{event}:{user}"
 
 
 def is_kept(decided: Decided) -> bool:

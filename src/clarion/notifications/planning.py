@@ -151,6 +151,7 @@ class Planner:
                 actor=row.actor,
                 recipient=facts_of(person),
                 created_ms=now_ms,
+                since_ms=row.created_ms,
             )
             for person in people
         ]

@@ -19,8 +19,11 @@ from clarion.notifications.catalog import Catalog
 from clarion.notifications.deciding import Decider, pause_ms
 from clarion.notifications.facts import message_facts
 from clarion.notifications.going import Decided, Going, going_of, settlement, unchanged
+from clarion.notifications.knowing import Knowing
+from clarion.notifications.workflows.advance import Await, AwaitEvent
 from clarion.notifications.workflows.definition import Wait, Workflow
 from clarion.notifications.writing import Writer
+from clarion.storage import events as event_sql
 from clarion.storage import runs as sql
 from clarion.storage.jobs import Held
 from clarion.storage.store import Store, Tx
@@ -45,6 +48,7 @@ class Runs:
         writer: Writes what comes of it.
         fetcher: Gets data for later steps.
         addresses: Of their recipients.
+        knowing: Finds out what workflows ask about, at the moment of the decision.
         clock: The time.
         ids: Jitter.
         node: Names this process in leases.
@@ -58,6 +62,7 @@ class Runs:
         writer: Writer,
         fetcher: Fetcher,
         addresses: Addresses,
+        knowing: Knowing,
         *,
         clock: Clock,
         ids: Ids,
@@ -66,6 +71,7 @@ class Runs:
         self._store, self._catalog = store, catalog
         self._decider, self._writer, self._fetcher = decider, writer, fetcher
         self._addresses = addresses
+        self._knowing = knowing
         self._fetching: dict[asyncio.Task[None], None] = {}
         self._clock, self._ids, self._node = clock, ids, node
         self.on_sent: Callable[[], None] = nothing
@@ -87,8 +93,13 @@ class Runs:
                 task = spawn(self._fetch(going), name="workflow-fetch")
                 self._fetching[task] = None
                 task.add_done_callback(self._fetching.pop)
-        if now:
-            await self._carry_all(now)
+        # While nobody can say who is there, the runs that ask for it stay as they are; the others go on.
+        for some in (
+            [each for each in now if "presence" not in each.workflow.asks],
+            [each for each in now if "presence" in each.workflow.asks],
+        ):
+            if some:
+                await self._carry_all(some)
         return len(goings)
 
     async def _carry_all(self, goings: Sequence[Going]) -> None:
@@ -123,6 +134,7 @@ class Runs:
             within: Writes more in the same transaction, and says whether the runs are wanted still; what it raises undoes all.
         """
         await self._addresses.load(goings)
+        await self._knowing.find_out(goings)
         decided = await self._decider.decide(goings)
         async with self._store.transaction() as tx:
             if within is not None and not await within(tx):
@@ -152,7 +164,11 @@ class Runs:
 
     async def _look_once_more(self, decided: Sequence[Decided]) -> None:
         """Of what a run has just begun to wait for, some has happened before it waited: nobody would wake it."""
-        waiting = [each for each in decided if each.wait_key.startswith("message:")]
+        if keys := await self._knowing.have_happened(
+            [each for each in decided if isinstance(each.next, AwaitEvent)]
+        ):
+            await self._store.apply(event_sql.WAKE, keys)
+        waiting = [each for each in decided if isinstance(each.next, Await)]
         if not waiting:
             return
         goings = [

@@ -2,6 +2,7 @@
 
 from clarion.settings.auth import Auth
 from clarion.settings.dashboards import Dashboards
+from clarion.settings.events import Events
 from clarion.settings.limits import Limits
 from clarion.settings.loading import Loaded, Source, checked, load
 from clarion.settings.presence import Presence
@@ -16,6 +17,7 @@ __all__ = [
     "AdminUi",
     "Auth",
     "Dashboards",
+    "Events",
     "Field",
     "Limits",
     "Loaded",

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 from clarion.settings.about import about
 from clarion.settings.auth import Auth
 from clarion.settings.dashboards import Dashboards
+from clarion.settings.events import Events
 from clarion.settings.limits import Limits
 from clarion.settings.presence import Presence
 from clarion.settings.realtime import AdminUi, Realtime
@@ -62,6 +63,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     dashboards: Dashboards = Dashboards()
     sending: Sending = Sending()
     templates: Templates = Templates()
+    events: Events = Events()
     limits: Limits = Limits()
 
 
@@ -112,6 +114,7 @@ SECTIONS: Mapping[str, type[Struct]] = {
     "dashboards": Dashboards,
     "sending": Sending,
     "templates": Templates,
+    "events": Events,
     "limits": Limits,
 }
 

@@ -9,7 +9,7 @@ from typing import Literal
 from msgspec import Struct
 
 from clarion.storage.logs import Logs
-from clarion.storage.store import Sql
+from clarion.storage.store import Procedure, Sql
 
 Filter = Literal["all", "unread", "archived"]
 """all: what is not archived · unread: of these the ones not read · archived: the others."""
@@ -93,6 +93,26 @@ class UserTop(Struct, frozen=True):
     mark: int
 
 
+class Whose(Struct, frozen=True, array_like=True):
+    """Asks for the newest unread messages of a user, so many at most."""
+
+    tenant: str
+    usr: str
+    most: int
+
+
+class UnreadRow(Struct, frozen=True):
+    """One of the unread messages of the caller's n-th user, newest first, with their number; `id` None: there is none."""
+
+    n: int
+    unread: int
+    id: str | None
+    title: str | None
+    body: str | None
+    action_url: str | None
+    created_ms: int | None
+
+
 class Edge(Struct, frozen=True):
     """A message that enters the window of the newest ones because another leaves it."""
 
@@ -146,6 +166,25 @@ TOPS = Sql(
     f"""SELECT usr, epoch, top, mark FROM inbox_head WHERE tenant = :tenant
         AND usr IN ({", ".join(f":usr_{i}" for i in range(TOPS_AT_ONCE))})""",
     UserTop,
+)
+
+# For decisions about many at once; who was never sent anything has no row.
+UNREAD = Procedure(
+    "unread_messages",
+    Whose,
+    (
+        Sql(
+            """SELECT r.n, h.unread, u.id, n.title, n.body, n.action_url, u.created_ms
+               FROM {rows r} JOIN inbox_head h ON h.tenant = r.tenant AND h.usr = r.usr
+               LEFT JOIN (SELECT x.n, m.tenant, m.seq, m.id, m.notification, m.created_ms,
+                   row_number() OVER (PARTITION BY x.n ORDER BY m.seq DESC) AS k
+                 FROM {rows x} JOIN message m ON m.tenant = x.tenant AND m.usr = x.usr
+                   AND m.read_ms IS NULL AND m.archived_ms IS NULL) AS u ON u.n = r.n AND u.k <= r.most
+               LEFT JOIN notification n ON n.tenant = u.tenant AND n.id = u.notification
+               ORDER BY r.n, u.seq DESC""",
+            UnreadRow,
+        ),
+    ),
 )
 
 # ── changing: one transaction, LOCK first ──

@@ -5,7 +5,7 @@ back as `next`; the shell gets it and calls again with what came as the event. E
 records, so that a run can be explained, and asked again under another version.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import time
 from typing import Any, Final, Literal, assert_never
 
@@ -79,6 +79,14 @@ class Await(Struct, frozen=True, tag=True):
     until_ms: int
 
 
+class AwaitEvent(Struct, frozen=True, tag=True):
+    """Wake it when this user does that, or then."""
+
+    user: str
+    event: str
+    until_ms: int
+
+
 class Fetch(Struct, frozen=True, tag=True):
     """Call out, and tell what was answered."""
 
@@ -102,7 +110,7 @@ class Collect(Struct, frozen=True, tag=True):
     max_ms: int
 
 
-Next = End | Sleep | Await | Fetch | Count | Collect
+Next = End | Sleep | Await | AwaitEvent | Fetch | Count | Collect
 Outcome = Literal["sent", "skipped", "stopped", "passed", "waiting", "failed"]
 
 
@@ -120,6 +128,14 @@ class Send(Struct, frozen=True):
 
     step: int
     message: str
+
+
+class Done(Struct, frozen=True):
+    """What somebody did: an event, as a wait for it is told."""
+
+    id: str
+    properties: Mapping[str, Any]
+    at: str
 
 
 class State(Struct, frozen=True):
@@ -163,6 +179,8 @@ def advance(
     run: str,
     now_ms: int,
     decide: Decide,
+    done: Sequence[Done] = (),
+    since_ms: int = 0,
 ) -> Advanced:
     """Go on with a run.
 
@@ -174,8 +192,32 @@ def advance(
         run: Its id: the ids of its messages follow from it, so that a step that is repeated makes none twice.
         now_ms: The time.
         decide: Asked once for each message that would be sent.
+        done: If it waits for an event: those that may be the one, the newest first.
+        since_ms: When it was triggered.
     """
-    return _Run(workflow, state, facts, run, now_ms, decide).go(event)
+    return _Run(workflow, state, facts, run, now_ms, decide, done, since_ms).go(event)
+
+
+def awaited(workflow: Workflow, state: State) -> Wait | None:
+    """The wait for an event that a run is in."""
+    if not state.is_blocked:
+        return None
+    act = workflow.steps[state.at].act
+    return act if isinstance(act, Wait) and act.event is not None else None
+
+
+def the_one(
+    step: Step, done: Sequence[Done], facts: Mapping[str, Any]
+) -> tuple[Done, Mapping[str, Any]] | None:
+    """Of what was done, the newest that a wait is for, and what was read to find that out."""
+    where = step.extra.get("where")
+    for each in done:
+        if where is None:
+            return each, {}
+        holds, read = where({**facts, "event": each.properties})
+        if holds:
+            return each, read
+    return None
 
 
 class _Run:
@@ -187,7 +229,10 @@ class _Run:
         run: str,
         now_ms: int,
         decide: Decide,
+        done: Sequence[Done],
+        since_ms: int,
     ) -> None:
+        self._done_by_then, self._since_ms = done, since_ms
         self._workflow, self._run, self._now_ms, self._decide = workflow, run, now_ms, decide
         self._at, self._is_blocked = state.at, state.is_blocked
         self._left = dict(state.left)
@@ -210,7 +255,7 @@ class _Run:
     def _resume(self, event: Event) -> Next | None:
         step = self._workflow.steps[self._at]
         match step.act, event:
-            case Wait(message=None), Due():
+            case Wait(message=None, event=None), Due():
                 self._done(step, "passed")
                 return None
             case Wait(), _:
@@ -290,6 +335,8 @@ class _Run:
                 assert_never(decision.verdict)
 
     def _wait(self, step: Step, wait: Wait) -> Next | None:
+        if wait.event is not None:
+            return self._wait_for_event(step, wait)
         if wait.timeout is not None:
             began_ms = self._left.get(step.id, {}).get("began_ms", self._now_ms)
             self._left[step.id] = {"began_ms": began_ms}
@@ -310,6 +357,29 @@ class _Run:
             return None
         self._records.append(Record(step.id, "waiting", "", {**read, "until_ms": until}))
         return Sleep(until)
+
+    def _wait_for_event(self, step: Step, wait: Wait) -> Next | None:
+        assert wait.event is not None, "waits for one"
+        assert wait.timeout is not None, "checked"
+        left = self._left.get(step.id)
+        if left is None:
+            user = value(wait.user or "recipient.id", self._facts)
+            if not isinstance(user, str) or not user:
+                self._done(step, "skipped", f"{wait.user} names nobody", {"timed_out": False})
+                return None
+            since_ms = self._now_ms if wait.since == "step" else self._since_ms
+            left = {"began_ms": self._now_ms, "user": user, "since_ms": since_ms}
+            self._left[step.id] = left
+        elif (found := the_one(step, self._done_by_then, self._facts)) is not None:
+            done, read = found
+            told = {"timed_out": False, "event": done.properties, "at": done.at}
+            self._done(step, "passed", f"{wait.event} happened", told, {"event": done.id, **read})
+            return None
+        until_ms = left["began_ms"] + durations.seconds(wait.timeout) * 1000
+        if until_ms <= self._now_ms:
+            self._done(step, "passed", "timed out", {"timed_out": True})
+            return None
+        return AwaitEvent(left["user"], wait.event, until_ms)
 
     def _is_so(self, wait: Wait) -> str:
         """Why a message need not be waited for; '' if it must."""

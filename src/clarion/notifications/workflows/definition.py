@@ -18,7 +18,8 @@ A step does one thing, named by its one member beside `id` and `if`: a channel w
 What is written here is data: it is kept as it was given, in versions that never change, and a run keeps the version it began with.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 from zoneinfo import available_timezones
 
@@ -33,9 +34,25 @@ from clarion.notifications.workflows.times import check_cron
 from clarion.templates import reading
 
 STEPS: Final = 50
-FACTS: Final = frozenset({"payload", "recipient", "actor", "workflow", "digest"})
+FACTS_OF_EVENTS: Final = 20
+FACTS: Final = frozenset({"payload", "recipient", "actor", "workflow", "digest", "inbox", "facts"})
 """Names of facts, which no step may have."""
-STATES: Final = ("sent", "delivered", "seen", "read", "archived", "failed", "skipped", "settled")
+PRESENCE: Final = frozenset(
+    f"recipient.{name}"
+    for name in (
+        "online",
+        "idle",
+        "status",
+        "last_seen",
+        "last_seen_s",
+        "last_active",
+        "last_active_s",
+    )
+)
+"""Facts of presence: they are asked for only where a condition reads one."""
+STATES: Final = (
+    "sent", "delivered", "seen", "read", "clicked", "archived", "bounced", "failed", "skipped", "settled",
+)  # fmt: skip
 """What can be asked of the message of an earlier step."""
 
 Key = Annotated[
@@ -45,6 +62,10 @@ StepId = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$(?!\n)")]
 Span = Annotated[str, Meta(max_length=32, description="A span of time: 90s, 5m, 1h30m, 2d")]
 Path = Annotated[str, Meta(max_length=200, pattern=r"^[A-Za-z_][\w-]*(\.[\w-]+)*$(?!\n)")]
 Text = Annotated[str, Meta(max_length=1_000)]
+EventName = Annotated[
+    str,
+    Meta(pattern=r"^[A-Za-z][\w.:-]{0,99}$(?!\n)", description="What somebody did: order.paid"),
+]
 Clock = Annotated[
     str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$(?!\n)", description="A time of day, 09:00")
 ]
@@ -67,7 +88,27 @@ class Wait(Struct, frozen=True, forbid_unknown_fields=True, rename={"for_": "for
     message: StepId | None = None
     """Until the message of this step `is` so, at most for `timeout`."""
     is_: Literal[STATES] | None = None  # type: ignore[valid-type]
+    event: EventName | None = None
+    """Until the recipient does this, at most for `timeout`."""
+    where: Text | None = None
+    """Only an event for which this holds; it knows `event`, its properties."""
+    user: Path | None = None
+    """Somebody else who has to do it: the path of their id."""
+    since: Literal["trigger", "step"] | None = None
+    """What was done since the trigger counts (the default), or only what is done once the step has begun."""
     timeout: Span | None = None
+
+
+class EventFact(Struct, frozen=True, forbid_unknown_fields=True):
+    """What somebody has done, as a fact: `facts.<name>.count`, `.first_at`, `.last_at`, and of the newest event `.last`."""
+
+    event: EventName
+    within: Span | None = None
+    """Not longer ago than this; None: as long as events are kept."""
+    where: Text | None = None
+    """Only events for which this holds, of the newest 500; it knows `event`, their properties."""
+    user: Path | None = None
+    """The path of somebody's id; None: the recipient."""
 
 
 class Digest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -140,6 +181,13 @@ class Step(Struct, frozen=True):
     """The act's own condition by its member: `keep`, `stop`."""
 
 
+class Fact(Struct, frozen=True):
+    """A fact of events, checked."""
+
+    event: EventFact
+    where: Condition | None
+
+
 class Definition(Struct, frozen=True, forbid_unknown_fields=True):
     """A workflow as it is given and kept."""
 
@@ -152,6 +200,8 @@ class Definition(Struct, frozen=True, forbid_unknown_fields=True):
     """Whether nobody can turn it off, and quiet hours do not hold it."""
     payload: dict[str, Any] | None = None
     """JSON Schema of what a trigger brings; None: any object."""
+    facts: Annotated[dict[StepId, EventFact], Meta(max_length=FACTS_OF_EVENTS)] | None = None
+    """What people have done, for conditions and templates."""
 
 
 class Workflow(Struct, frozen=True):
@@ -165,6 +215,9 @@ class Workflow(Struct, frozen=True):
     """Every path that any condition may read."""
     templates: frozenset[str] = frozenset()
     """The stored templates that its steps name."""
+    facts: Mapping[str, Fact] = {}
+    asks: frozenset[str] = frozenset()
+    """What has to be found out before a run is decided: `presence`, `inbox`, `facts`."""
 
     def index(self, id: str) -> int:
         """Where a step stands."""
@@ -196,19 +249,53 @@ def read_workflow(given: Definition, channels: Mapping[str, type[Struct]]) -> Wo
             steps.append(_step(step, f"/steps/{n}", n, channels, {each.id: each for each in steps}))
         except Invalid as exc:
             faults += exc.faults
+    facts: dict[str, Fact] = {}
+    for name, fact in (given.facts or {}).items():
+        try:
+            facts[name] = _fact(fact, f"/facts/{name}")
+        except Invalid as exc:
+            faults += exc.faults
     if faults:
         raise Invalid("this is no workflow", faults=faults)
     conditions = [c for step in steps for c in (step.when, *step.extra.values()) if c is not None]
+    conditions += [fact.where for fact in facts.values() if fact.where is not None]
+    paths = frozenset(path for condition in conditions for path in condition.paths)
     return Workflow(
         key=given.workflow,
         category=given.category,
         is_critical=given.critical,
         steps=tuple(steps),
-        paths=frozenset(path for condition in conditions for path in condition.paths),
         templates=frozenset().union(
             *(step.act.templates for step in steps if isinstance(step.act, Say))
         ),
+        paths=paths,
+        facts=facts,
+        asks=_asks(paths, steps),
     )
+
+
+def _asks(paths: frozenset[str], steps: Sequence[Step]) -> frozenset[str]:
+    """What nobody reads is not looked up: conditions name it, or the text of a template has its word."""
+    texts = msgspec.json.encode(
+        [step.act.content if isinstance(step.act, Say) else step.act for step in steps]
+    ).decode()
+    found = {word for word in ("inbox", "facts") if re.search(rf"\b{word}\b", texts)}
+    found |= {path.split(".")[0] for path in paths} & {"inbox", "facts"}
+    # A stored template may come to say it at any time.
+    if any(isinstance(step.act, Say) and step.act.templates for step in steps):
+        found |= {"inbox", "facts"}
+    if not PRESENCE.isdisjoint(paths):
+        found.add("presence")
+    return frozenset(found)
+
+
+def _fact(fact: EventFact, at: str) -> Fact:
+    if fact.within is not None:
+        _span(fact.within, f"{at}/within")
+    where = None if fact.where is None else Condition(fact.where, f"{at}/where")
+    if where is not None:
+        _check_paths(where, f"{at}/where", {}, known=_OF_FACTS)
+    return Fact(fact, where)
 
 
 def _step(
@@ -228,9 +315,9 @@ def _step(
     [name] = named
     what, where = given[name], f"{at}/{name}"
     id = f"{name}_{n + 1}" if id is None else _convert(id, StepId, f"{at}/id")
-    if id in FACTS or id in before:
+    if id in FACTS or id == "event" or id in before:
         raise _wrong(
-            f"{at}/id", f"{id!r} is " + ("the name of a fact" if id in FACTS else "used twice")
+            f"{at}/id", f"{id!r} is " + ("used twice" if id in before else "the name of a fact")
         )
     act: Act
     extra: dict[str, Condition] = {}
@@ -252,7 +339,12 @@ def _step(
         when = Condition(_convert(condition, Text, f"{at}/if"), f"{at}/if")
         _check_paths(when, f"{at}/if", before)
     for member, own in extra.items():
-        _check_paths(own, where if member == "stop" else f"{where}/{member}", before)
+        _check_paths(
+            own,
+            where if member == "stop" else f"{where}/{member}",
+            before,
+            known=FACTS | {"event"} if member == "where" else FACTS,
+        )
     return Step(id, act, when, extra)
 
 
@@ -319,6 +411,8 @@ def _check_act(act: Any, at: str, before: Mapping[str, Step]) -> dict[str, Condi
     match act:
         case Wait():
             _check_wait(act, at, before)
+            if act.where is not None:
+                extra["where"] = Condition(act.where, f"{at}/where")
         case Digest():
             _check_digest(act, at)
             if act.keep is not None:
@@ -329,21 +423,19 @@ def _check_act(act: Any, at: str, before: Mapping[str, Step]) -> dict[str, Condi
 
 
 def _check_wait(wait: Wait, at: str, before: Mapping[str, Step]) -> None:
-    ways = [
-        name for name in ("for", "until", "at", "message") if getattr(wait, _FIELD.get(name, name))
-    ]
+    ways = [name for name in _WITH if getattr(wait, _FIELD.get(name, name))]
     if len(ways) != 1:
-        raise _wrong(at, "a wait has one of `for`, `until`, `at`, `message`")
+        raise _wrong(at, f"a wait has one of {', '.join(f'`{name}`' for name in _WITH)}")
     [way] = ways
     allowed = _WITH[way]
-    for name in ("plus", "days", "zone", "is_", "timeout"):
+    for name in ("plus", "days", "zone", "is_", "where", "user", "since", "timeout"):
         if getattr(wait, name) is not None and name not in allowed:
             raise _wrong(f"{at}/{name.rstrip('_')}", f"does not go with `{way}`")
     if wait.for_ is not None:
         _span(wait.for_, f"{at}/for")
     if wait.plus is not None:
         _span(wait.plus.removeprefix("-"), f"{at}/plus")
-    if wait.message is not None:
+    if wait.message is not None or wait.event is not None:
         if wait.timeout is None:
             raise _wrong(at, "needs a `timeout`: what never comes would be waited for without end")
         _span(wait.timeout, f"{at}/timeout")
@@ -360,12 +452,14 @@ def _check_wait(wait: Wait, at: str, before: Mapping[str, Step]) -> None:
             )
 
 
+_OF_FACTS: Final = frozenset({"event", "payload", "recipient", "actor"})
 _FIELD: Final = {"for": "for_"}
 _WITH: Final[Mapping[str, tuple[str, ...]]] = {
     "for": (),
     "until": ("plus",),
     "at": ("days", "zone"),
     "message": ("is_", "timeout"),
+    "event": ("where", "user", "since", "timeout"),
 }
 
 
@@ -395,13 +489,15 @@ def _check_digest(digest: Digest, at: str) -> None:
     _zone(digest.zone, f"{at}/zone")
 
 
-def _check_paths(condition: Condition, at: str, before: Mapping[str, Step]) -> None:
+def _check_paths(
+    condition: Condition, at: str, before: Mapping[str, Step], known: frozenset[str] = FACTS
+) -> None:
     for path in sorted(condition.paths):
         head = path.split(".")[0]
-        if head not in FACTS and head not in before:
+        if head not in known and head not in before:
             raise _wrong(
                 at,
-                f"`{path[:60]}` is nothing that is known here: a fact ({', '.join(sorted(FACTS))}) or a step before",
+                f"`{path[:60]}` is nothing that is known here: a fact ({', '.join(sorted(known))}) or a step before",
             )
 
 

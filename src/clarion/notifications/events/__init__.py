@@ -1,0 +1,1 @@
+"""Events: what people did, taken in, counted, and found again."""
