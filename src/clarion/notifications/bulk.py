@@ -75,7 +75,7 @@ class Bulk:
         acts = [step.act for step in workflow.steps if step.when is None]
         says = [act for act in acts if isinstance(act, Say) and act.channel == INBOX]
         channel = self._channels.get(INBOX)
-        if len(says) < len(workflow.steps) or channel is None:
+        if len(says) < len(workflow.steps) or channel is None or workflow.asks:
             return None
         wishes: list[Wish] = []
         facts = {

@@ -279,7 +279,7 @@ def _asks(paths: frozenset[str], steps: Sequence[Step]) -> frozenset[str]:
     texts = msgspec.json.encode(
         [step.act.content if isinstance(step.act, Say) else step.act for step in steps]
     ).decode()
-    found = {word for word in ("inbox", "facts") if re.search(rf"\b{word}\b", texts)}
+    found = {word for word in ("inbox", "facts") if re.search(rf"\{{[{{%].*?\b{word}\b", texts)}
     found |= {path.split(".")[0] for path in paths} & {"inbox", "facts"}
     # A stored template may come to say it at any time.
     if any(isinstance(step.act, Say) and step.act.templates for step in steps):
