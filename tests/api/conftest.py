@@ -25,6 +25,7 @@ from clarion.notifications import Inbox, Notifications, inbox_kind
 from clarion.notifications.engine import Engine
 from clarion.notifications.events.events import Events
 from clarion.notifications.events.numbers import Numbers
+from clarion.notifications.preferences.book import Book
 from clarion.outbound import Outbound
 from clarion.realtime import Server
 from clarion.settings import Auth, Limits, Realtime, Settings
@@ -88,8 +89,9 @@ class Site:
             ids=self.ids,
         )
         self.inbox = Inbox(store, self.engine, clock=self.clock, ids=self.ids)
+        self.book = Book(store, self.inbox, settings.limits, clock=self.clock)
         self.notifications = Notifications(
-            store, self.inbox, settings.limits, clock=self.clock, ids=self.ids
+            store, self.inbox, self.book, settings.limits, clock=self.clock, ids=self.ids
         )
         queue = Queue(store, self.clock, self.ids, node=self.ids.node())
         self.workflows = Engine(
@@ -98,6 +100,7 @@ class Site:
             queue,
             settings.limits,
             Outbound(self.clock),
+            self.book,
             clock=self.clock,
             ids=self.ids,
             node="n",

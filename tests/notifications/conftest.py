@@ -15,6 +15,7 @@ from clarion.bus import LocalBus
 from clarion.clock import ManualClock
 from clarion.ids import Ids
 from clarion.notifications import CreateNotification, Inbox, Notifications, inbox_kind
+from clarion.notifications.preferences.book import Book
 from clarion.settings import Limits
 from clarion.storage import Store, open_store
 from clarion.topics.arguments import SubscribeArgs
@@ -51,6 +52,7 @@ class House:
     bus: LocalBus
     engine: TopicEngine
     inbox: Inbox
+    book: Book
     notifications: Notifications
     limits: Limits
 
@@ -132,8 +134,9 @@ def build(store: Store) -> House:
         lambda event, data: (event, data), kinds, bus, limits, clock=clock, ids=ids
     )
     inbox = Inbox(store, engine, clock=clock, ids=ids)
-    notifications = Notifications(store, inbox, limits, clock=clock, ids=ids)
-    return House(store, clock, bus, engine, inbox, notifications, limits, kinds.find("inbox"))
+    book = Book(store, inbox, limits, clock=clock)
+    notifications = Notifications(store, inbox, book, limits, clock=clock, ids=ids)
+    return House(store, clock, bus, engine, inbox, book, notifications, limits, kinds.find("inbox"))
 
 
 @pytest.fixture

@@ -112,7 +112,7 @@ async def test_the_answer_is_kept_when_the_server_is_not(house: House) -> None:
     """A new process knows the key: it was in the same commit."""
     first = await house.send("ann", key="k")
     restarted = Notifications(
-        house.store, house.inbox, house.limits, clock=house.clock, ids=house.inbox._ids
+        house.store, house.inbox, house.book, house.limits, clock=house.clock, ids=house.inbox._ids
     )
     body = CreateNotification(recipients=[{"id": "ann"}], title="Hello")  # type: ignore[list-item]
     body = msgspec.convert(msgspec.to_builtins(body), CreateNotification)

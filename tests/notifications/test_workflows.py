@@ -89,6 +89,7 @@ class Office:
             self.queue,
             house.limits,
             self.outbound,
+            house.book,
             clock=clock,
             ids=ids,
             node="n",

@@ -18,6 +18,7 @@ from clarion.ids import Ids
 from clarion.jobs import Queue, Worker
 from clarion.jobs.purging import total
 from clarion.notifications import CreateNotification, Inbox, Notifications, inbox_kind
+from clarion.notifications.preferences.book import Book
 from clarion.settings import Limits
 from clarion.telemetry import spawn
 from clarion.topics.commands import COMMANDS, Commands
@@ -153,8 +154,9 @@ class Node(Host):
             self.engine, self.topics, lambda door: door.principal, limits, clock=self.clock
         )
         self.inbox = Inbox(self.store, self.engine, clock=self.clock, ids=loop.ids())
+        book = Book(self.store, self.inbox, limits, clock=self.clock)
         self.notifications = Notifications(
-            self.store, self.inbox, limits, clock=self.clock, ids=loop.ids()
+            self.store, self.inbox, book, limits, clock=self.clock, ids=loop.ids()
         )
         self.queue = Queue(self.store, self.clock, loop.ids(), node="node")
         self._workers = workers(self)

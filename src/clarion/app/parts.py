@@ -40,6 +40,7 @@ from clarion.notifications import Inbox, Notifications, NotifyingTriggers, inbox
 from clarion.notifications.engine import Engine
 from clarion.notifications.events.events import Events
 from clarion.notifications.events.numbers import Numbers
+from clarion.notifications.preferences.book import Book
 from clarion.outbound import Outbound
 from clarion.realtime import Namespace, Server, Socket
 from clarion.realtime.admin import instrument
@@ -69,6 +70,7 @@ class Parts:
         notifications: Sends notifications.
         triggers: Takes what kinds of topics want people to be told of.
         inbox: Everybody's inbox.
+        book: Everybody's preferences.
         workflows: How notifications unfold: channels, workflows, triggers.
         accounts: Clarion's own logins.
         keys: API keys.
@@ -246,7 +248,10 @@ class Parts:
         limits, clock, ids = self.settings.limits, self.clock, self.ids
         self.kinds.add(inbox_kind(self.store))
         self.inbox = Inbox(self.store, self.engine, clock=clock, ids=ids)
-        self.notifications = Notifications(self.store, self.inbox, limits, clock=clock, ids=ids)
+        self.book = Book(self.store, self.inbox, limits, clock=clock)
+        self.notifications = Notifications(
+            self.store, self.inbox, self.book, limits, clock=clock, ids=ids
+        )
         self.triggers = NotifyingTriggers(self.notifications)
 
     def _make_activity(self) -> None:
@@ -348,6 +353,7 @@ class Parts:
             self.queue,
             self.settings.limits,
             outbound,
+            self.book,
             self.settings.sending,
             clock=self.clock,
             ids=self.ids,

@@ -24,6 +24,7 @@ from clarion.notifications.workflows.advance import (
     Due,
     Event,
     Next,
+    Spend,
     State,
 )
 from clarion.notifications.workflows.definition import Digest, Http, Step, Throttle, Workflow
@@ -64,6 +65,7 @@ async def take_places(tx: Tx, asking: Sequence[Asking], ids: Ids, now_ms: int) -
         hits: list[sql.Hits] = await tx.apply(sql.HIT, [_hit(each, now_ms) for each in counting])
         for hit in hits:
             _leave(counting[hit.n - 1], {"hits": hit.hits}, now_ms)
+    await _spend(tx, [each for each in asking if isinstance(each.next, Spend)], now_ms)
     collecting = [each for each in asking if isinstance(each.next, Collect)]
     # A batch that was open when a run came may be closed when it would be in: then another is opened.
     for _ in range(_ROUNDS):
@@ -76,11 +78,30 @@ async def take_places(tx: Tx, asking: Sequence[Asking], ids: Ids, now_ms: int) -
             if place.is_lead:
                 _leave(each, {"batch": place.batch, "is_lead": True}, now_ms)
             else:
-                _leave(each, {"batch": place.batch}, None)
+                _leave(each, {**_left(each), "batch": place.batch}, None)
                 each.status = "collected"
         there = {place.n for place in places}
         collecting = [each for n, each in enumerate(collecting, 1) if n not in there]
     raise AssertionError("a batch that is open takes whoever comes")
+
+
+async def _spend(tx: Tx, asking: Sequence[Asking], now_ms: int) -> None:
+    """Count messages in at the caps that hold for them."""
+    rows: list[tuple[Asking, str, sql.Hit]] = []
+    for each in asking:
+        assert isinstance(each.next, Spend), "it asks to be counted"
+        rows += [
+            (each, key, sql.Hit(each.tenant, f"{each.usr}:{key}", now_ms + span_ms, now_ms))
+            for key, span_ms in each.next.spans.items()
+        ]
+    if not rows:
+        return
+    hits: list[sql.Hits] = await tx.apply(sql.HIT, [row for _, _, row in rows])
+    for hit in hits:
+        each, key, _ = rows[hit.n - 1]
+        left = _left(each)
+        counted = {**left.get("counted", {}), key: [hit.hits, hit.ends_ms]}
+        _leave(each, {**left, "counted": counted}, now_ms)
 
 
 def event_of(workflow: Workflow, state: State, payload: Mapping[str, Any], actor: str) -> Event:
@@ -179,6 +200,10 @@ def _json(body: bytes) -> Any:
         return None
 
 
+def _left(each: Asking) -> Mapping[str, Any]:
+    return each.state.left.get(each.workflow.steps[each.state.at].id, {})
+
+
 def _leave(each: Asking, left: Mapping[str, Any], run_ms: int | None) -> None:
     step = each.workflow.steps[each.state.at]
     each.state = State(each.state.at, {**each.state.left, step.id: left}, True)
@@ -194,8 +219,9 @@ def _hit(each: Asking, now_ms: int) -> sql.Hit:
 
 def _collected(each: Asking, ids: Ids, now_ms: int) -> sql.Collected:
     step = each.workflow.steps[each.state.at]
-    act = step.act
-    assert isinstance(act, Digest) and isinstance(each.next, Collect), "it asks for a place"  # noqa: PT018
+    assert isinstance(each.next, Collect), "it asks for a place"
+    # What is over a cap is collected as a plain digest is.
+    act = step.act if isinstance(step.act, Digest) else Digest()
     look_back_ms = 0 if act.look_back is None else durations.seconds(act.look_back) * 1000
     return sql.Collected(
         each.tenant,

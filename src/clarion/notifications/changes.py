@@ -8,6 +8,7 @@ Every publication says how many messages are `unread` after it:
                   entered                                  the message that its leaving lets into the window, whole
     all_read      upto, read_at                            every message up to that `seq` which is not archived
     all_archived  upto, archived_at                        every message up to that `seq`
+    preferences   revision                                 of none: the user's preferences have changed
 
 The log does not repeat what messages say: an entry names the one that it carries, and keeps of that what it was at the time.
 """
@@ -19,7 +20,7 @@ from msgspec import Struct
 
 from clarion.notifications.messages import Message, maybe_datetime
 
-Event = Literal["added", "changed", "all_read", "all_archived"]
+Event = Literal["added", "changed", "all_read", "all_archived", "preferences"]
 Action = Literal["read", "unread", "archive", "unarchive"]
 ActionForAll = Literal["read", "archive"]
 

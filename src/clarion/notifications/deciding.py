@@ -12,6 +12,14 @@ from clarion.ids import Ids
 from clarion.jobs.queue import backoff_s
 from clarion.notifications.channels import Channels
 from clarion.notifications.going import Decided, Going, decided_of, unchanged
+from clarion.notifications.preferences.evaluate import (
+    NONE,
+    Asked,
+    Counted,
+    cap_key,
+    decide,
+    span_ms,
+)
 from clarion.notifications.rendering import Renderer, Unrenderable, Wish
 from clarion.notifications.sayings import Books, Sayings
 from clarion.notifications.workflows.advance import Advanced, Decision, Send, advance
@@ -151,7 +159,25 @@ class Decider:
             return Decision("skip", f"there is no channel {step.act.channel!r} here")
         if not channel.addresses(going.recipient):
             return Decision("skip", "no address")
-        return Decision("send", read=self._sayings.prepared(going, step, books).read)
+        read = self._sayings.prepared(going, step, books).read
+        if going.wishes is NONE and going.workflow.preferences is None:
+            return Decision("send", read=read)
+        return self._wanted(going, step, channel.name, read)
+
+    def _wanted(self, going: Going, step: Step, channel: str, read: Mapping[str, Any]) -> Decision:
+        said = decide(
+            asked_of(going, channel, counted_of(going.state.left.get(step.id, {}))),
+            going.wishes,
+            self._clock.now_ms(),
+        )
+        assert said.verdict is not None, "decided"
+        return Decision(
+            said.verdict,
+            said.why,
+            said.until_ms,
+            {**read, **going.wishes.read, **said.read},
+            {cap_key(cap): span_ms(cap) for cap in said.caps},
+        )
 
 
 class _Asking:
@@ -164,6 +190,26 @@ class _Asking:
         self.facts: dict[str, Any] = {}
         self.advanced: Advanced | None = None
         self.decided: Decided | None = None
+
+
+def asked_of(going: Going, channel: str, counted: Mapping[str, Counted] | None) -> Asked:
+    """A message of a run, as preferences are asked about it."""
+    workflow = going.workflow
+    return Asked(
+        workflow.key,
+        workflow.category,
+        channel,
+        workflow.is_critical,
+        workflow.preferences,
+        going.facts(),
+        counted,
+    )
+
+
+def counted_of(left: Mapping[str, Any]) -> Mapping[str, Counted] | None:
+    """What caps have counted of a message."""
+    found = left.get("counted")
+    return found and {key: Counted(hits, ends_ms) for key, (hits, ends_ms) in found.items()}
 
 
 def pause_ms(going: Going, ids: Ids) -> int:

@@ -21,6 +21,7 @@ from clarion.notifications.inbox import Inbox
 from clarion.notifications.knowing import Knowing, Presence
 from clarion.notifications.library import Library
 from clarion.notifications.planning import Planner
+from clarion.notifications.preferences.book import Book
 from clarion.notifications.rendering import Renderer
 from clarion.notifications.retention import Retention
 from clarion.notifications.runs import SLICE, Runs
@@ -48,6 +49,7 @@ class Engine:
         queue: Holds the planning that is not done.
         limits: `recipients`, `run_days`.
         outbound: The guarded door to the outside.
+        book: Knows what people want.
         sending: What providers are given; None: the defaults.
         clock: The time.
         ids: Of everything that is made.
@@ -80,6 +82,7 @@ class Engine:
         queue: Queue,
         limits: Limits,
         outbound: Outbound,
+        book: Book,
         sending: Sending | None = None,
         *,
         clock: Clock,
@@ -106,6 +109,7 @@ class Engine:
         decider = Decider(self.channels, sayings, renderer, clock=clock, ids=ids)
         writer = Writer(self.channels, inbox, clock=clock, ids=ids)
         fetcher = Fetcher(outbound, renderer)
+        self.book = book
         self.addresses = Addresses(store, self.channels, clock=clock)
         self.runs = Runs(
             store,
@@ -115,6 +119,7 @@ class Engine:
             fetcher,
             self.addresses,
             Knowing(store, presence, clock),
+            book,
             clock=clock,
             ids=ids,
             node=node,

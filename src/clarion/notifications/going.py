@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from clarion.notifications.answers import event_of
 from clarion.notifications.facts import recipient_facts
+from clarion.notifications.preferences.evaluate import NONE, Wishes, zone_name
 from clarion.notifications.workflows.advance import (
     Advanced,
     Await,
@@ -22,6 +23,7 @@ from clarion.notifications.workflows.advance import (
     Record,
     Send,
     Sleep,
+    Spend,
     State,
 )
 from clarion.notifications.workflows.definition import Step, Workflow
@@ -56,6 +58,8 @@ class Going(Struct):
     """Of the recipient, for this decision."""
     done: Sequence[Done] = ()
     """If it waits for an event: those that may be the one."""
+    wishes: Wishes = NONE
+    """What its recipient wants."""
 
     def facts(self) -> dict[str, Any]:
         """What its templates and conditions know."""
@@ -65,8 +69,18 @@ class Going(Struct):
             "actor": self.actor or None,
             "workflow": {"key": self.workflow.key, "category": self.workflow.category},
             **self.known,
+            **self._preferences(),
             **self.about,
         }
+
+    def _preferences(self) -> dict[str, Any]:
+        wishes = self.wishes
+        schedule = wishes.own.digests or wishes.defaults.digests
+        if schedule is None:
+            return {}
+        zone = zone_name(wishes, {"recipient": self.recipient or {}})
+        wanted = {"at": schedule.at, "days": schedule.days, "zone": zone}
+        return {"preferences": {**wanted, "revision": wishes.revision}}
 
 
 class Decided(Struct):
@@ -152,7 +166,7 @@ def decided_of(
             run_ms = until_ms
         case Fetch():
             run_ms = now_ms  # at once, by itself: the others do not wait for it
-        case Count() | Collect():
+        case Count() | Spend() | Collect():
             pass  # what comes of it, the transaction finds out
         case _:
             assert_never(advanced.next)

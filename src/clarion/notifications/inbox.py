@@ -4,8 +4,10 @@ Every change is one transaction: the message, an entry of the user's log, and th
 user's head is alone in that inbox, so that the log has one order. Subscribers are told after the commit.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
 
 from clarion.auth.principal import Principal
 from clarion.clock import Clock
@@ -25,6 +27,7 @@ from clarion.notifications.log import LOG_AGE_S, LOG_SIZE, NOTHING, WINDOW, topi
 from clarion.notifications.messages import ChangedAll, InboxPage, Message, message_of
 from clarion.storage import inbox as sql
 from clarion.storage.inbox import MessageRow
+from clarion.storage.notifications import FIRST_EPOCH
 from clarion.storage.store import Store, Tx
 from clarion.topics.engine import TopicEngine
 from clarion.topics.stream import MARK_MODULUS, Entry, Position
@@ -175,6 +178,17 @@ class Inbox:
     async def announce(self, tenant: str, user: str, epoch: str, entry: Entry) -> None:
         """Tell a user's sockets of an entry that was committed."""
         await self._engine.announce(topic_of(tenant, user), epoch, [entry])
+
+    async def note(
+        self, tx: Tx, tenant: str, user: str, event: Event, facts: Mapping[str, Any]
+    ) -> Awaitable[None]:
+        """Write an entry about the user that is of no message; what is returned tells their sockets, after the commit."""
+        owner = Principal(id=user, tenant=tenant)
+        await tx.execute(sql.ADD_HEAD, tenant=tenant, usr=user, epoch=FIRST_EPOCH)
+        [head] = await tx.fetch(sql.LOCK, tenant=tenant, usr=user)
+        text = msgspec.json.encode(facts).decode()
+        entry = await self._append(tx, owner, head, event, text, unread=head.unread, carried=None)
+        return self.announce(tenant, user, head.epoch, entry)
 
     def trim(self) -> AsyncIterator[int]:
         """Remove what the logs need not keep: beyond the newest 1,000 entries, or older than 7 days. See `jobs.purging.Slices`."""

@@ -19,6 +19,8 @@ from clarion.ids import Ids, digest
 from clarion.notifications.content import DATA_BYTES, ActionUrl, Body, Data, Title, check_json
 from clarion.notifications.inbox import Inbox
 from clarion.notifications.messages import Message
+from clarion.notifications.preferences.book import Book
+from clarion.notifications.preferences.wanted import Answered, Wanted
 from clarion.notifications.recipients import (
     Named,
     Recipient,
@@ -47,6 +49,9 @@ class CreateNotification(Struct, frozen=True, forbid_unknown_fields=True):
     body: Body = ""
     data: Data | None = None
     action_url: ActionUrl | None = None
+    category: Annotated[
+        str, Meta(max_length=64, description="What it is about, as people's preferences name it")
+    ] = ""
 
 
 class Accepted(Struct, frozen=True):
@@ -56,6 +61,9 @@ class Accepted(Struct, frozen=True):
     recipients: int
     durability: Literal["fsync"]
     created_at: datetime
+    skipped: Annotated[
+        int, Meta(description="Recipients, of these, who get nothing: their preferences say so")
+    ] = 0
 
 
 class Notifications:
@@ -64,15 +72,17 @@ class Notifications:
     Args:
         store: Where they are kept.
         inbox: Tells those who are online.
+        book: Knows what people want.
         limits: `recipients`.
         clock: Time of acceptance.
         ids: Of notifications, messages, and the marks of the logs.
     """
 
     def __init__(
-        self, store: Store, inbox: Inbox, limits: Limits, *, clock: Clock, ids: Ids
+        self, store: Store, inbox: Inbox, book: Book, limits: Limits, *, clock: Clock, ids: Ids
     ) -> None:
         self._store = store
+        self._wanted = Wanted(store, book, clock)
         self._inbox = inbox
         self._limits = limits
         self._clock = clock
@@ -101,11 +111,12 @@ class Notifications:
         check_key(idempotency_key)
         people = self.check(body)
         for _ in range(_TRIES):
-            answer, rows = self._rows(caller, body, people, idempotency_key or "")
-            outcomes: list[Outcome] = await self._store.apply(ACCEPT, rows)
-            outcomes.sort(key=lambda outcome: outcome.n)
+            asked = await self._wanted.ask(caller.tenant, body.category, body.data, people)
+            answer, rows, outcomes = await self._accept(
+                caller, body, people, idempotency_key or "", asked
+            )
             if outcomes[0].is_accepted:
-                messages.labels("inbox").inc(len(rows))
+                messages.labels("inbox").inc(len(rows) - answer.skipped)
                 await self._announce(caller.tenant, body, rows, outcomes)
                 return answer
             if outcomes[0].digest is not None:
@@ -137,12 +148,36 @@ class Notifications:
         check_json(body.data, DATA_BYTES, "/data")
         return people_of(body.recipients, self._limits.recipients)
 
+    async def _accept(
+        self,
+        caller: Principal,
+        body: CreateNotification,
+        people: Sequence[Named],
+        key: str,
+        asked: Answered,
+    ) -> tuple[Accepted, list[Acceptance], list[Outcome]]:
+        if not asked.capped:
+            answer, rows = self._rows(caller, body, people, key, asked.unwanted)
+            return answer, rows, _in_order(await self._store.apply(ACCEPT, rows))
+        async with self._store.transaction() as tx:
+            over = await self._wanted.count(tx, caller.tenant, asked.capped)
+            answer, rows = self._rows(caller, body, people, key, asked.unwanted | over)
+            outcomes = _in_order(await tx.apply(ACCEPT, rows))
+            if not outcomes[0].is_accepted:
+                await self._wanted.uncount(tx, caller.tenant, asked.capped)
+        return answer, rows, outcomes
+
     def _rows(
-        self, caller: Principal, body: CreateNotification, people: Sequence[Named], key: str
+        self,
+        caller: Principal,
+        body: CreateNotification,
+        people: Sequence[Named],
+        key: str,
+        unwanted: frozenset[str],
     ) -> tuple[Accepted, list[Acceptance]]:
         now_ms = self._clock.now_ms()
         id = self._ids.ordered(now_ms)
-        answer = Accepted(id, len(people), "fsync", as_datetime(now_ms))
+        answer = Accepted(id, len(people), "fsync", as_datetime(now_ms), len(unwanted))
         rows = [
             Acceptance(
                 tenant=caller.tenant,
@@ -153,6 +188,7 @@ class Notifications:
                 message=self._ids.ordered(now_ms),
                 mark=self._ids.mark(),
                 at_ms=now_ms,
+                is_wanted=int(person.id not in unwanted),
                 **_described(person.described),
             )
             for person in people
@@ -168,6 +204,7 @@ class Notifications:
             body=body.body,
             data="" if body.data is None else _text(body.data),
             action_url=body.action_url or "",
+            category=body.category,
         )
         return answer, rows
 
@@ -179,6 +216,8 @@ class Notifications:
         outcomes: Sequence[Outcome],
     ) -> None:
         for row, outcome in zip(rows, outcomes, strict=True):
+            if not row.is_wanted:
+                continue
             message = Message(
                 id=row.message,
                 seq=outcome.offset or 0,
@@ -190,6 +229,10 @@ class Notifications:
                 created_at=as_datetime(row.at_ms),
             )
             await self._inbox.announce_added(tenant, row.usr, message, outcome)
+
+
+def _in_order(outcomes: list[Outcome]) -> list[Outcome]:
+    return sorted(outcomes, key=lambda outcome: outcome.n)
 
 
 def _former(outcome: Outcome, digest: str) -> Accepted:

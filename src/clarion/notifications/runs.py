@@ -20,6 +20,7 @@ from clarion.notifications.deciding import Decider, pause_ms
 from clarion.notifications.facts import message_facts
 from clarion.notifications.going import Decided, Going, going_of, settlement, unchanged
 from clarion.notifications.knowing import Knowing
+from clarion.notifications.preferences.book import Book
 from clarion.notifications.workflows.advance import Await, AwaitEvent
 from clarion.notifications.workflows.definition import Wait, Workflow
 from clarion.notifications.writing import Writer
@@ -49,6 +50,7 @@ class Runs:
         fetcher: Gets data for later steps.
         addresses: Of their recipients.
         knowing: Finds out what workflows ask about, at the moment of the decision.
+        book: Knows what their recipients want.
         clock: The time.
         ids: Jitter.
         node: Names this process in leases.
@@ -63,6 +65,7 @@ class Runs:
         fetcher: Fetcher,
         addresses: Addresses,
         knowing: Knowing,
+        book: Book,
         *,
         clock: Clock,
         ids: Ids,
@@ -72,6 +75,7 @@ class Runs:
         self._decider, self._writer, self._fetcher = decider, writer, fetcher
         self._addresses = addresses
         self._knowing = knowing
+        self._book = book
         self._fetching: dict[asyncio.Task[None], None] = {}
         self._clock, self._ids, self._node = clock, ids, node
         self.on_sent: Callable[[], None] = nothing
@@ -135,6 +139,7 @@ class Runs:
         """
         await self._addresses.load(goings)
         await self._knowing.find_out(goings)
+        await self._book.give(goings)
         decided = await self._decider.decide(goings)
         async with self._store.transaction() as tx:
             if within is not None and not await within(tx):

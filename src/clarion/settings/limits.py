@@ -183,6 +183,10 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
             le=36_600,
         ),
     ] = 90
+    # Preferences
+    preference_bytes: Annotated[
+        int, about("One person's preferences, or a deployment's (bytes of JSON): 413", ge=256)
+    ] = 32_768
     # Activity
     activity_days: Annotated[
         int, about("Activities published longer ago (days; 0: none) are removed", ge=0, le=36_600)

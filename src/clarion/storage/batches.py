@@ -135,10 +135,11 @@ class Hit(Struct, frozen=True, array_like=True):
 
 
 class Hits(Struct, frozen=True):
-    """How many came to it in this window, the caller's n-th included."""
+    """How many came to it in this window, the caller's n-th included, and when it ends."""
 
     n: int
     hits: int
+    ends_ms: int
 
 
 HIT = Procedure(
@@ -153,10 +154,28 @@ HIT = Procedure(
               began_ms = CASE WHEN throttle.ends_ms <= excluded.began_ms THEN excluded.began_ms ELSE throttle.began_ms END,
               ends_ms = CASE WHEN throttle.ends_ms <= excluded.began_ms THEN excluded.ends_ms ELSE throttle.ends_ms END"""),
         Sql(
-            """SELECT r.n, t.hits - count(*) OVER w + row_number() OVER (w ORDER BY r.n)
+            """SELECT r.n, t.hits - count(*) OVER w + row_number() OVER (w ORDER BY r.n), t.ends_ms
                FROM {rows r} JOIN throttle t ON t.tenant = r.tenant AND t.throttle = r.throttle
                WINDOW w AS (PARTITION BY r.tenant, r.throttle)""",
             Hits,
         ),
+    ),
+)
+
+
+class Unhit(Struct, frozen=True, array_like=True):
+    """Names a throttle that was hit for nothing."""
+
+    tenant: str
+    throttle: str
+
+
+UNHIT = Procedure(
+    "unhit_throttle",
+    Unhit,
+    (
+        Sql("""UPDATE throttle SET hits = throttle.hits - u.hits
+            FROM (SELECT r.tenant, r.throttle, count(*) AS hits FROM {rows r} GROUP BY r.tenant, r.throttle) AS u
+            WHERE throttle.tenant = u.tenant AND throttle.throttle = u.throttle"""),
     ),
 )

@@ -191,6 +191,12 @@ UNREAD = Procedure(
 
 LOCK = Sql(f"SELECT epoch, top, mark, unread FROM inbox_head WHERE {_OWNER} {{for_update}}", Head)
 
+# Of a user whom nobody has sent anything yet.
+ADD_HEAD = Sql(
+    """INSERT INTO inbox_head (tenant, usr, epoch, top, mark, unread) VALUES (:tenant, :usr, :epoch, 0, 0, 0)
+       ON CONFLICT DO NOTHING"""
+)
+
 MARK = Sql(
     f"UPDATE message SET read_ms = :read_ms, archived_ms = :archived_ms WHERE {_OWNER} AND seq = :seq"
 )

@@ -47,13 +47,16 @@ class Acceptance(Struct, frozen=True):
     locale: str = ""
     time_zone: str = ""
     attributes: str = ""
+    is_wanted: int = 1
+    """0: the recipient does not want it: they become known, and get no message."""
+    category: str = ""
 
 
 class Outcome(Struct, frozen=True):
     """What became of one row.
 
     `digest` and `answer` are those kept with the key, in the call's first row; `offset` and what follows are None where the
-    call was refused.
+    call was refused, or the recipient does not want it.
     """
 
     n: int
@@ -72,6 +75,7 @@ _UNKNOWN = """SELECT x.notification FROM {rows x} LEFT JOIN subscriber s ON s.te
     WHERE x.is_described = 0 AND s.id IS NULL"""
 _KEY = f"""k.tenant = r.tenant AND k.caller = r.caller AND k.route = '{ROUTE}' AND k.idem_key = r.idem_key"""
 _ACCEPTED = "{rows r} JOIN notification a ON a.tenant = r.tenant AND a.id = r.notification"
+_WANTED = f"{_ACCEPTED} AND r.is_wanted = 1"
 _HEAD = "JOIN inbox_head h ON h.tenant = r.tenant AND h.usr = r.usr"
 _MODULUS = 1 << 32
 
@@ -113,13 +117,13 @@ ACCEPT = Procedure(
             SELECT r.tenant, r.caller, '{ROUTE}', r.idem_key, r.digest, r.notification, r.answer, r.at_ms
             FROM {{rows r}} WHERE r.is_first = 1 AND r.idem_key <> '' AND r.notification NOT IN ({_UNKNOWN})
             ORDER BY r.tenant, r.caller, r.idem_key, r.n ON CONFLICT DO NOTHING"""),
-        Sql(f"""INSERT INTO notification (tenant, id, sender, title, body, data, action_url, recipients, created_ms)
-            SELECT r.tenant, r.notification, r.caller, r.title, r.body, r.data, r.action_url, r.recipients, r.at_ms
+        Sql(f"""INSERT INTO notification (tenant, id, sender, title, body, data, action_url, recipients, created_ms, category)
+            SELECT r.tenant, r.notification, r.caller, r.title, r.body, r.data, r.action_url, r.recipients, r.at_ms, r.category
             FROM {{rows r}} LEFT JOIN idempotency k ON {_KEY}
             WHERE r.is_first = 1
               AND (k.subject = r.notification OR (r.idem_key = '' AND r.notification NOT IN ({_UNKNOWN})))"""),
         describe(f"{_ACCEPTED} WHERE r.is_described = 1"),
-        *inbox_steps(_ACCEPTED),
+        *inbox_steps(_WANTED),
         Sql(
             f"""SELECT r.n, CASE WHEN a.id IS NULL THEN 0 ELSE 1 END, CASE WHEN r.is_described = 0 AND s.id IS NULL THEN 0 ELSE 1 END,
               k.digest, k.answer, c.off, h.epoch, c.mark, c.prior, c.unread

@@ -101,6 +101,13 @@ class Count(Struct, frozen=True, tag=True):
     """Whose throttle: all runs with the same key of a user share one."""
 
 
+class Spend(Struct, frozen=True, tag=True):
+    """Count a message in at these caps on how many the recipient gets: key → how long its span is (ms)."""
+
+    step: int
+    spans: Mapping[str, int]
+
+
 class Collect(Struct, frozen=True, tag=True):
     """Put it into the open digest, or open one that closes at `closes_ms`, put off at most to `max_ms`."""
 
@@ -110,7 +117,7 @@ class Collect(Struct, frozen=True, tag=True):
     max_ms: int
 
 
-Next = End | Sleep | Await | AwaitEvent | Fetch | Count | Collect
+Next = End | Sleep | Await | AwaitEvent | Fetch | Count | Spend | Collect
 Outcome = Literal["sent", "skipped", "stopped", "passed", "waiting", "failed"]
 
 
@@ -157,16 +164,22 @@ class Advanced(Struct, frozen=True):
 
 
 class Decision(Struct, frozen=True):
-    """What preferences and addresses say of a message: send it, leave it, not before a time; or that it cannot be rendered."""
+    """What preferences and addresses say of a message: send it, leave it, not before a time; or that it cannot be rendered.
 
-    verdict: Literal["send", "skip", "defer", "fail"]
+    Caps first `count` it in (at `spans`); what is over them may be told to `collect` with the step's others until a time.
+    """
+
+    verdict: Literal["send", "skip", "defer", "fail", "count", "collect"]
     why: str = ""
     until_ms: int = 0
     read: Mapping[str, Any] = {}
+    spans: Mapping[str, int] = {}
 
 
 Decide = Callable[[Step], Decision]
 SKIPPED: Final[Mapping[str, Any]] = {"skipped": True, "settled": True}
+CAPPED: Final = "capped"
+"""Key of the digest of what is over a cap."""
 FAILED: Final[Mapping[str, Any]] = {"failed": True, "settled": True}
 
 
@@ -278,6 +291,11 @@ class _Run:
                 self._facts["digest"] = self._left["digest"] = facts
                 self._done(step, "passed")
                 return None
+            case Say(), Closed(facts=facts):
+                # What was over a cap: this one message goes out for all.
+                self._facts["digest"] = self._left["digest"] = facts
+                self._left[step.id] = {"is_closed": True}
+                return None
             case Say(), Due():
                 return None  # quiet hours are over: everything is asked anew
             case _:
@@ -310,7 +328,7 @@ class _Run:
             case Throttle() as throttle:
                 return Count(self._at, self._throttle(step, throttle))
             case Digest() as digest:
-                return self._collect(digest)
+                return self._collect(step, digest)
             case _:
                 assert_never(step.act)
 
@@ -318,9 +336,7 @@ class _Run:
         decision = self._decide(step)
         match decision.verdict:
             case "send":
-                message = message_id(self._run, self._at)
-                self._sends.append(Send(self._at, message))
-                self._done(step, "sent", decision.why, {"message": message}, decision.read)
+                self._send(step, decision)
                 return None
             case "skip":
                 self._done(step, "skipped", decision.why, SKIPPED, decision.read)
@@ -328,11 +344,24 @@ class _Run:
             case "fail":
                 self._done(step, "failed", decision.why, FAILED, decision.read)
                 return None
+            case "count":
+                return Spend(self._at, decision.spans)
+            case "collect":
+                if self._left.get(step.id, {}).get("is_closed"):
+                    self._send(step, decision)
+                    return None
+                self._records.append(Record(step.id, "waiting", decision.why, decision.read))
+                return Collect(self._at, CAPPED, decision.until_ms, decision.until_ms)
             case "defer":
                 self._records.append(Record(step.id, "waiting", decision.why, decision.read))
                 return Sleep(decision.until_ms)
             case _:
                 assert_never(decision.verdict)
+
+    def _send(self, step: Step, decision: Decision) -> None:
+        message = message_id(self._run, self._at)
+        self._sends.append(Send(self._at, message))
+        self._done(step, "sent", decision.why, {"message": message}, decision.read)
 
     def _wait(self, step: Step, wait: Wait) -> Next | None:
         if wait.event is not None:
@@ -410,7 +439,9 @@ class _Run:
             return f"category:{throttle.across}:{self._key(throttle.key)}"
         return f"workflow:{self._workflow.key}:{step.id}:{self._key(throttle.key)}"
 
-    def _collect(self, digest: Digest) -> Collect:
+    def _collect(self, step: Step, digest: Digest) -> Collect:
+        if digest.schedule is not None and (chosen := self._chosen(step)):
+            return Collect(self._at, self._key(digest.key), chosen, chosen)
         if digest.cron is None:
             closes_ms = self._now_ms + durations.seconds(str(digest.window)) * 1000
         else:
@@ -419,6 +450,19 @@ class _Run:
         max_s = 0 if digest.max is None else durations.seconds(digest.max)
         max_ms = max(closes_ms, self._now_ms + max_s * 1000)
         return Collect(self._at, self._key(digest.key), closes_ms, max_ms)
+
+    def _chosen(self, step: Step) -> int | None:
+        """When the recipient next wants their digests; None: they have not said."""
+        wanted = self._facts.get("preferences") or {}
+        if not wanted.get("at"):
+            return None
+        zone, days = zone_of(wanted["zone"]), wanted["days"] or DAYS
+        clocks = [time(int(at[:2]), int(at[3:])) for at in wanted["at"]]
+        chosen = min(next_at(clock, zone, self._now_ms, days) for clock in clocks)
+        self._records.append(
+            Record(step.id, "waiting", "as the recipient chose", {"preferences": wanted})
+        )
+        return chosen
 
     def _key(self, path: str | None) -> str:
         if path is None:

@@ -26,7 +26,7 @@ from zoneinfo import available_timezones
 import msgspec
 from msgspec import Meta, Struct
 
-from clarion.errors import Fault, Invalid
+from clarion.errors import Fault, Invalid, pointer_step
 from clarion.notifications.prepared import texts_in
 from clarion.notifications.workflows import durations
 from clarion.notifications.workflows.conditions import Condition
@@ -35,7 +35,9 @@ from clarion.templates import reading
 
 STEPS: Final = 50
 FACTS_OF_EVENTS: Final = 20
-FACTS: Final = frozenset({"payload", "recipient", "actor", "workflow", "digest", "inbox", "facts"})
+FACTS: Final = frozenset(
+    {"payload", "recipient", "actor", "workflow", "digest", "inbox", "facts", "preferences"}
+)
 """Names of facts, which no step may have."""
 PRESENCE: Final = frozenset(
     f"recipient.{name}"
@@ -70,6 +72,13 @@ Clock = Annotated[
     str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$(?!\n)", description="A time of day, 09:00")
 ]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+Name = Annotated[str, Meta(min_length=1, max_length=64)]
+Choice = bool | Text
+"""Whether something is wanted: yes, no, or only if this condition holds."""
+Choices = dict[Name, Choice]
+"""By channel; `*`: on those that are not named."""
+PREFERENCE_FACTS: Final = frozenset({"payload", "recipient", "actor", "workflow"})
+"""What conditions of preferences may read."""
 
 
 class Wait(Struct, frozen=True, forbid_unknown_fields=True, rename={"for_": "for", "is_": "is"}):
@@ -114,6 +123,8 @@ class EventFact(Struct, frozen=True, forbid_unknown_fields=True):
 class Digest(Struct, frozen=True, forbid_unknown_fields=True):
     """Collect what comes meanwhile into one. The first of a recipient and `key` opens it; when it closes, one run goes on with all."""
 
+    schedule: Literal["recipient"] | None = None
+    """Closes when the recipient wants their digests; `window` or `cron` is for those who have not said."""
     window: Span | None = None
     """How long it is open."""
     sliding: bool = False
@@ -198,6 +209,8 @@ class Definition(Struct, frozen=True, forbid_unknown_fields=True):
     tags: Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=20)] = []
     critical: bool = False
     """Whether nobody can turn it off, and quiet hours do not hold it."""
+    preferences: Choice | Choices | None = None
+    """Whether it is wanted, or on which channels, as long as nobody has said otherwise; None: everywhere."""
     payload: dict[str, Any] | None = None
     """JSON Schema of what a trigger brings; None: any object."""
     facts: Annotated[dict[StepId, EventFact], Meta(max_length=FACTS_OF_EVENTS)] | None = None
@@ -218,6 +231,7 @@ class Workflow(Struct, frozen=True):
     facts: Mapping[str, Fact] = {}
     asks: frozenset[str] = frozenset()
     """What has to be found out before a run is decided: `presence`, `inbox`, `facts`."""
+    preferences: Choice | Choices | None = None
 
     def index(self, id: str) -> int:
         """Where a step stands."""
@@ -255,6 +269,7 @@ def read_workflow(given: Definition, channels: Mapping[str, type[Struct]]) -> Wo
             facts[name] = _fact(fact, f"/facts/{name}")
         except Invalid as exc:
             faults += exc.faults
+    faults += wrong_choices({"preferences": given.preferences}, "")
     if faults:
         raise Invalid("this is no workflow", faults=faults)
     conditions = [c for step in steps for c in (step.when, *step.extra.values()) if c is not None]
@@ -271,6 +286,7 @@ def read_workflow(given: Definition, channels: Mapping[str, type[Struct]]) -> Wo
         paths=paths,
         facts=facts,
         asks=_asks(paths, steps),
+        preferences=given.preferences,
     )
 
 
@@ -296,6 +312,30 @@ def _fact(fact: EventFact, at: str) -> Fact:
     if where is not None:
         _check_paths(where, f"{at}/where", {}, known=_OF_FACTS)
     return Fact(fact, where)
+
+
+def wrong_choices(given: Mapping[str, Any], at: str) -> list[Fault]:
+    """What is wrong with the conditions of choices by name."""
+    faults: list[Fault] = []
+    for name, choice in given.items():
+        where = f"{at}/{pointer_step(name)}"
+        if isinstance(choice, Mapping):
+            faults += wrong_choices(choice, where)
+        elif isinstance(choice, str):
+            faults += _wrong_choice(choice, where)
+    return faults
+
+
+def _wrong_choice(text: str, at: str) -> list[Fault]:
+    try:
+        paths = Condition(text, at).paths
+    except Invalid as exc:
+        return list(exc.faults)
+    return [
+        Fault(at, f"`{path[:60]}` is nothing known here: {', '.join(sorted(PREFERENCE_FACTS))}")
+        for path in sorted(paths)
+        if path.split(".")[0] not in PREFERENCE_FACTS or path in PRESENCE
+    ]
 
 
 def _step(
@@ -477,6 +517,8 @@ def _check_digest(digest: Digest, at: str) -> None:
         raise _wrong(
             at, "a sliding digest needs `window` and `max`: it could stay open without end"
         )
+    if digest.schedule is not None and (digest.sliding or digest.look_back is not None):
+        raise _wrong(f"{at}/schedule", "does not go with `sliding` and `look_back`")
     if digest.max is not None and not digest.sliding:
         raise _wrong(f"{at}/max", "goes with `sliding`")
     if digest.lead and digest.look_back is not None:

@@ -1,0 +1,142 @@
+"""Preferences as they are written down, by a person or for all of a deployment, and checked. Pure.
+
+channels: {email: false}                                  # anything by email: no
+categories: {social: {push: "payload.urgent"}}            # a choice may be a condition, as a step's `if`
+workflows: {mention: true}
+muted: [{path: payload.thread, value: "t-17", until: 2026-12-01T00:00:00Z}]
+quiet: [{from: "22:00", to: "07:00"}]                     # in my time zone
+holidays: ["2026-12-25"]
+paused_until: 2026-12-01T00:00:00Z
+digests: {at: ["09:00", "17:00"], days: [mon, tue, wed, thu, fri]}
+"""
+
+from datetime import date, datetime
+from functools import lru_cache
+from typing import Annotated, Literal
+from zoneinfo import available_timezones
+
+import msgspec
+from msgspec import Meta, Struct
+
+from clarion.errors import Fault, Invalid, TooLarge
+from clarion.notifications.preferences.quiet import Quiet, is_always_quiet
+from clarion.notifications.workflows import durations
+from clarion.notifications.workflows.conditions import Condition
+from clarion.notifications.workflows.definition import (
+    Choice,
+    Choices,
+    Clock,
+    Day,
+    Name,
+    Path,
+    Span,
+    wrong_choices,
+)
+from clarion.telemetry import limit_exceeded
+
+Zone = Annotated[str, Meta(max_length=64, description="A time zone's name, Europe/Berlin")]
+Moment = Annotated[datetime, Meta(tz=True)]
+Holidays = Annotated[list[date], Meta(max_length=400)]
+
+
+class Muted(Struct, frozen=True, forbid_unknown_fields=True):
+    """One thread that is not to be told of: messages whose payload has this value there. `until` None: for good."""
+
+    path: Annotated[Path, Meta(pattern=r"^payload(\.[\w-]+)+$(?!\n)")]
+    value: str | int | bool
+    until: Moment | None = None
+
+
+class Schedule(Struct, frozen=True, forbid_unknown_fields=True):
+    """When digests are to come that leave it to the recipient: at these times of the day, on these days."""
+
+    at: Annotated[list[Clock], Meta(min_length=1, max_length=24)]
+    days: Annotated[list[Day], Meta(min_length=1, max_length=7)] | None = None
+
+
+class Cap(Struct, frozen=True, forbid_unknown_fields=True):
+    """At most `limit` messages on a channel to one person within `per`, over all workflows or those of one category.
+
+    What is over it is left out, or collected: when the span is over, one message goes out with all as `digest`.
+    """
+
+    channel: Name
+    limit: Annotated[int, Meta(ge=1, le=10_000)]
+    per: Span
+    category: Annotated[str, Meta(max_length=64)] = ""
+    over: Literal["skip", "digest"] = "skip"
+
+
+class Document(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What one person wants. What is not said, the deployment and the workflows decide."""
+
+    channels: Choices = {}
+    categories: dict[Name, Choice | Choices] = {}
+    workflows: dict[Name, Choice | Choices] = {}
+    muted: Annotated[list[Muted], Meta(max_length=500)] = []
+    quiet: Annotated[list[Quiet], Meta(max_length=50)] | None = None
+    """None: as the deployment says; []: never."""
+    holidays: Holidays = []
+    """Quiet all day, beside the deployment's."""
+    paused_until: Moment | None = None
+    """Nothing but the inbox until then."""
+    digests: Schedule | None = None
+    time_zone: Zone | None = None
+    """Of these times; None: the subscriber's own."""
+
+
+class Defaults(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What holds for everybody of a deployment who has not said otherwise; `required`, `holidays` and `caps` hold for all."""
+
+    channels: Choices = {}
+    categories: dict[Name, Choice | Choices] = {}
+    workflows: dict[Name, Choice | Choices] = {}
+    quiet: Annotated[list[Quiet], Meta(max_length=50)] = []
+    holidays: Holidays = []
+    digests: Schedule | None = None
+    time_zone: Zone | None = None
+    """Of people whose own is not known; None: UTC."""
+    required: Annotated[list[Name], Meta(max_length=100)] = []
+    """Categories that nobody can turn off, and quiet hours do not hold."""
+    caps: Annotated[list[Cap], Meta(max_length=50)] = []
+
+
+@lru_cache(4096)
+def condition_of(text: str) -> Condition:
+    """A choice's condition, compiled."""
+    return Condition(text)
+
+
+def check(given: Document | Defaults, limit: int) -> None:
+    """Refuse what could not be obeyed.
+
+    Args:
+        given: What is to be kept.
+        limit: `limits.preference_bytes`.
+
+    Raises:
+        Invalid: A condition, a zone or a span is wrong, or quiet hours never end; each fault points at it.
+        TooLarge: It exceeds the limit.
+    """
+    if (size := len(msgspec.json.encode(given))) > limit:
+        limit_exceeded.labels("preference_bytes").inc()
+        raise TooLarge(
+            f"preferences of {size} bytes exceed limits.preference_bytes = {limit}",
+            limit=limit,
+            size=size,
+        )
+    faults: list[Fault] = []
+    for member in ("channels", "categories", "workflows"):
+        faults += wrong_choices(getattr(given, member), f"/{member}")
+    if given.time_zone is not None and given.time_zone not in available_timezones():
+        faults.append(Fault("/time_zone", f"{given.time_zone!r} is no time zone"))
+    if given.quiet and is_always_quiet(given.quiet):
+        faults.append(Fault("/quiet", "there is no time left that is not quiet: use channels"))
+    if isinstance(given, Defaults):
+        for n, cap in enumerate(given.caps):
+            try:
+                durations.seconds(cap.per)
+            except ValueError as exc:
+                faults.append(Fault(f"/caps/{n}/per", str(exc)))
+    if faults:
+        raise Invalid("these preferences are not right", faults=faults)
