@@ -28,7 +28,6 @@ from clarion.notifications.workflows.definition import (
     Clock,
     Day,
     Name,
-    Path,
     Span,
     wrong_choices,
 )
@@ -42,7 +41,7 @@ Holidays = Annotated[list[date], Meta(max_length=400)]
 class Muted(Struct, frozen=True, forbid_unknown_fields=True):
     """One thread that is not to be told of: messages whose payload has this value there. `until` None: for good."""
 
-    path: Annotated[Path, Meta(pattern=r"^payload(\.[\w-]+)+$(?!\n)")]
+    path: Annotated[str, Meta(max_length=200, pattern=r"^payload(\.[\w-]+)+$(?!\n)")]
     value: str | int | bool
     until: Moment | None = None
 
