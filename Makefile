@@ -16,7 +16,7 @@ help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
 
 run: setup-run build ## Set up, build and serve on http://127.0.0.1:8000, with two demo accounts
-	@exec $(BIN)/clarion serve --demo
+	@CLARION_DELIVERY=$${CLARION_DELIVERY:-capture} exec $(BIN)/clarion serve --demo
 
 test: setup-dev system build ## Set up and pass every test
 	@tools/test

@@ -37,6 +37,8 @@ SCOPES = {
     "witness": "events:write",
     "counter": "events:read",
     "author": "workflows:write",
+    "viewer": "captures:read",
+    "cleaner": "captures:write",
     "warden": "users:manage",
     "all": "*",
 }

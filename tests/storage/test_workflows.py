@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from clarion.storage import (
     batches,
+    captures,
     events,
     inbox,
     jobs,
@@ -189,6 +190,13 @@ def test_handing_over(rows: list[list[object]]) -> None:
 def test_attempts_at_several_providers(rows: list[list[object]]) -> None:
     """Each provider that was asked within an attempt is a row; written twice, it is there once."""
     assert_law(outgoing.ADD_ATTEMPTS, rows)
+
+
+@settings(max_examples=20, deadline=None)
+@given(calls(st.builds(captures.CaptureRow, _tenants, _ids, *[_texts] * 7, _times)))
+def test_keeping_instead_of_sending(rows: list[list[object]]) -> None:
+    """One with an id that exists changes nothing."""
+    assert_law(captures.ADD, rows)
 
 
 @settings(max_examples=20, deadline=None)

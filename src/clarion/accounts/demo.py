@@ -7,7 +7,7 @@ from clarion.storage import subscribers
 from clarion.storage.store import Store
 
 USERS = ("ann", "ben")
-SCOPES = ("notifications:send",)
+SCOPES = ("notifications:send", "captures:read", "captures:write")
 
 
 async def put(store: Store, username: str, hashed: str, now_ms: int) -> None:

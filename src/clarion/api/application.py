@@ -29,6 +29,7 @@ from clarion.api.routes import inbox as inbox_doors
 from clarion.api.routes import keys as keys_doors
 from clarion.api.routes import notifications as notifications_doors
 from clarion.api.routes import presence as presence_doors
+from clarion.api.routes import providers as providers_doors
 from clarion.api.routes import rooms as rooms_doors
 from clarion.api.routes import search as search_doors
 from clarion.api.routes import sockets as sockets_doors
@@ -54,6 +55,7 @@ def build_api(services: Services, web: Path = FOLDER) -> Api:
     notifications_doors.add(api, services.notifications)
     workflows_doors.add(api, services.workflows)
     events_doors.add(api, services.events, services.event_numbers)
+    providers_doors.add(api, services.workflows)
     inbox_doors.add(api, services.inbox)
     emit_doors.add(api, io)
     rooms_doors.add(api, io)

@@ -4,6 +4,8 @@ import contextlib
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+import msgspec
+
 from clarion.accounts import (
     REVOKED,
     Accounts,
@@ -37,6 +39,7 @@ from clarion.ids import Ids
 from clarion.jobs import Queue, Worker
 from clarion.jobs.purging import EVERY_S, LONGEST_S, Purger
 from clarion.notifications import Inbox, Notifications, NotifyingTriggers, inbox_kind
+from clarion.notifications.delivery import Delivery, Mode
 from clarion.notifications.engine import Engine
 from clarion.notifications.events.events import Events
 from clarion.notifications.events.numbers import Numbers
@@ -344,6 +347,17 @@ class Parts:
         routes = self._kept(Routes(settings, caller, self.topics, self.io, self.queue))
         routes.install(self.worker)
 
+    def _delivery(self) -> Delivery:
+        settings = self.settings
+        return Delivery(
+            self.store,
+            msgspec.convert(settings.delivery, Mode),
+            settings.delivery_allow,
+            keep=settings.limits.captures,
+            clock=self.clock,
+            ids=self.ids,
+        )
+
     def _make_jobs(self) -> None:
         self.worker = Worker(self.queue, self.clock, self.ids)
         outbound = self._kept(Outbound(self.clock))
@@ -355,6 +369,7 @@ class Parts:
             outbound,
             self.book,
             self.settings.sending,
+            self._delivery(),
             clock=self.clock,
             ids=self.ids,
             node=self.node,
@@ -379,6 +394,7 @@ class Parts:
         purger.add("search logs", self.search.trim)
         purger.add("last seen", self.presence.purge)
         purger.add("events", self.events.purge)
+        purger.add("captures", self.workflows.delivery.purge)
         purger.add("workflows", self.workflows.retention.purge)
 
         self.worker.every(EVERY_S, "purge", lambda _: purger.run(), timeout_s=LONGEST_S)

@@ -12,6 +12,7 @@ from clarion.client import calls
 from clarion.client.activity import ActivityCalls, AsyncActivityCalls
 from clarion.client.calls import Accepted, ApiError, Call, Recipient
 from clarion.client.dashboards import AsyncDashboardCalls, DashboardCalls
+from clarion.client.delivery import AsyncDeliveryCalls, DeliveryCalls
 from clarion.client.line import Line
 from clarion.client.presence import AsyncPresenceCalls, PresenceCalls
 from clarion.client.realtime import AsyncRealtimeCalls, RealtimeCalls
@@ -95,6 +96,7 @@ class Client(
     DashboardCalls,
     SearchCalls,
     WorkflowCalls,
+    DeliveryCalls,
 ):
     """The client for programs without an event loop. One may be shared by threads."""
 
@@ -170,6 +172,7 @@ class AsyncClient(
     AsyncDashboardCalls,
     AsyncSearchCalls,
     AsyncWorkflowCalls,
+    AsyncDeliveryCalls,
 ):
     """The client for asyncio; with `app`, for an ASGI application in this process."""
 

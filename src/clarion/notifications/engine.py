@@ -13,6 +13,7 @@ from clarion.notifications.channels import Channels
 from clarion.notifications.channels.inbox import InboxChannel
 from clarion.notifications.checking import Checker
 from clarion.notifications.deciding import Decider
+from clarion.notifications.delivery import Delivery
 from clarion.notifications.digests import Digests
 from clarion.notifications.editing import Editor
 from clarion.notifications.events.events import Events
@@ -51,6 +52,7 @@ class Engine:
         outbound: The guarded door to the outside.
         book: Knows what people want.
         sending: What providers are given; None: the defaults.
+        delivery: Whether messages leave; None: they do.
         clock: The time.
         ids: Of everything that is made.
         node: Names this process in leases.
@@ -70,6 +72,7 @@ class Engine:
         triggers: Accepts triggers, and calls them off.
         runs: Carries runs on.
         digests: Closes digests.
+        delivery: What was kept instead of sent.
         sender: Hands messages to providers.
         history: Tells what became of each run.
         retention: Removes what is too old.
@@ -84,6 +87,7 @@ class Engine:
         outbound: Outbound,
         book: Book,
         sending: Sending | None = None,
+        delivery: Delivery | None = None,
         *,
         clock: Clock,
         ids: Ids,
@@ -102,8 +106,15 @@ class Engine:
         checker = Checker(self.channels, sayings, self.renders, templates, clock=clock)
         self.templates = Editor(store, library, checker, templates, clock=clock)
         self.catalog = Catalog(store, self.channels, library, checker, clock=clock)
+        self.delivery = delivery or Delivery(store, "live", clock=clock, ids=ids)
         self.sender = Sender(
-            store, self.channels, sending or Sending(), clock=clock, ids=ids, node=node
+            store,
+            self.channels,
+            sending or Sending(),
+            self.delivery,
+            clock=clock,
+            ids=ids,
+            node=node,
         )
         renderer = Renderer(self.renders, templates, clock)
         decider = Decider(self.channels, sayings, renderer, clock=clock, ids=ids)

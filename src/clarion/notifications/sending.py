@@ -30,7 +30,7 @@ from clarion.notifications.channels import (
     Sent,
 )
 from clarion.notifications.channels.inbox import NAME as INBOX
-from clarion.notifications.channels.providers import ProviderStatus
+from clarion.notifications.channels.providers import Diverts, ProviderStatus
 from clarion.notifications.going import wait_key_of
 from clarion.notifications.runs import nothing
 from clarion.settings import Sending
@@ -56,6 +56,7 @@ class Sender:
         store: Where they are.
         channels: How.
         settings: What providers are given.
+        diverts: Keeps what is not to leave.
         clock: The time.
         ids: Jitter.
         node: Names this process in leases.
@@ -66,12 +67,14 @@ class Sender:
         store: Store,
         channels: Channels,
         settings: Sending,
+        diverts: Diverts,
         *,
         clock: Clock,
         ids: Ids,
         node: str,
     ) -> None:
         self._store, self._channels, self._settings = store, channels, settings
+        self._diverts = diverts
         self._clock, self._ids, self._node = clock, ids, node
         self._lanes: dict[str, Lane] = {}
         self.on_woken: Callable[[], None] = nothing
@@ -97,9 +100,10 @@ class Sender:
         await asyncio.gather(*(lane.loop.close() for lane in lanes))
         await asyncio.gather(*(lane.close(grace_s) for lane in lanes))
 
-    def status(self) -> list[ProviderStatus]:
-        """How each provider does, by channel and in their order."""
-        return [status for lane in self._all() for status in lane.providers.status()]
+    def status(self) -> dict[str, list[ProviderStatus]]:
+        """How the providers of each channel do, in their order."""
+        lanes = self._all()
+        return {lane.providers.channel: lane.providers.status() for lane in lanes}
 
     def _all(self) -> list["Lane"]:
         for channel in self._channels.all():
@@ -115,6 +119,7 @@ class Sender:
             providers.add(
                 channel, Allowed(concurrency=CONCURRENCY, timeout_s=min(channel.timeout_s, 100.0))
             )
+        providers.diverts = self._diverts
         return Lane(
             self._store,
             channel,

@@ -39,6 +39,10 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 5
     hashes_queued: Annotated[int, about("Passwords that may wait to be hashed: 503", ge=1)] = 16
     recipients: Annotated[int, about("Recipients named in one notification: 422", ge=1)] = 1_000
+    captures: Annotated[
+        int,
+        about("Messages of a tenant that are kept instead of sent; the oldest are forgotten", ge=1),
+    ] = 1_000
     # Real-time server
     max_payload_bytes: Annotated[
         int, about("A WebSocket message or a polling body (bytes): 1009, 413", ge=1)

@@ -39,6 +39,8 @@ def check_together(settings: Settings, sources: Mapping[str, str]) -> None:
         raise SettingsError("auth.jwt_secret must be at least 32 bytes long (RFC 7518 §3.2)")
     if auth.jwks_url and not auth.jwks_url.startswith("https://"):
         raise SettingsError("auth.jwks_url must begin with https://")
+    if settings.delivery_allow and settings.delivery != "allowlist":
+        raise SettingsError("delivery_allow goes with delivery = allowlist")
     check_password(settings.admin_ui)
     check_upstream(settings.upstream)
     if settings.admin_ui.namespace == settings.realtime.namespace:

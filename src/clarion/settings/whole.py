@@ -54,6 +54,19 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         str, about("debug, info, warning, error", pattern="^(debug|info|warning|error)$")
     ] = "info"
     log_json: Annotated[bool, about("One JSON object a line")] = False
+    delivery: Annotated[
+        str,
+        about(
+            "Whether messages of channels really leave: `live`; `allowlist`: to those of `delivery_allow`; `capture`: to nobody. What does not leave is kept, to be looked at",
+            pattern="^(live|allowlist|capture)$",
+        ),
+    ] = "live"
+    delivery_allow: Annotated[
+        list[str],
+        about(
+            "With `allowlist`, whom messages reach: addresses, `@example.com`, hosts of URLs, `user:<id>`"
+        ),
+    ] = []
     demo: Annotated[bool, about("Two ready accounts with random passwords; loopback only")] = False
     auth: Auth = Auth()
     realtime: Realtime = Realtime()

@@ -32,6 +32,7 @@ from clarion.telemetry import (
 
 _log = get_logger(__name__)
 
+KEEPING: Final = 64  # messages that are kept at a time
 FULL_S: Final = 1.0  # a message that found all slots taken is put back for so long
 HANDING_S: Final = (
     100.0  # with all providers of a channel together: less than the lease of a message
@@ -55,6 +56,23 @@ class Provider(Protocol):
             NotSent: It was not taken. Any other error counts as a failure of the provider.
             NotYet: Nobody was asked.
         """
+        ...
+
+
+class Diverts(Protocol):
+    """Keeps messages that are not to leave."""
+
+    @property
+    def keeps_all(self) -> bool:
+        """Whether nothing is sent."""
+        ...
+
+    def is_real(self, message: Outgoing) -> bool:
+        """Whether it is sent."""
+        ...
+
+    async def keep(self, channel: str, message: Outgoing) -> Sent:
+        """Keep it instead."""
         ...
 
 
@@ -243,6 +261,8 @@ class Providers:
         self.channel = channel
         self._settings, self._clock, self._ids = settings, clock, ids
         self._lines: list[Line] = []
+        self.diverts: Diverts | None = None
+        """Set by who sends: it keeps what is not to leave."""
         # Messages that were claimed to be handed over, and have not been yet: they have no slot, and will need one.
         self._expected: dict[str, None] = {}
 
@@ -312,6 +332,8 @@ class Providers:
         return Room(max(0, room.free - len(self._expected)), room.again_s)
 
     def _room(self) -> Room:
+        if not self._lines or (self.diverts is not None and self.diverts.keeps_all):
+            return Room(KEEPING, float("inf"))  # to be kept, or to be told that nobody takes it
         free, again_s = 0, float("inf")
         for line in self._lines:
             if down_s := line.down_s():
@@ -331,6 +353,8 @@ class Providers:
             NotYet: Nobody may be asked now.
         """
         self.arrived(message.id)
+        if self.diverts is not None and not self.diverts.is_real(message):
+            return await self.diverts.keep(self.channel, message)
         tries: list[Tried] = []
         results: list[NotSent] = []
         again_s, began = float("inf"), self._clock.monotonic()
@@ -355,7 +379,8 @@ class Providers:
                 break
         if not results:
             if not self._lines:
-                raise NotSent(f"there is no {self.channel} provider", provider="")
+                # Final, so that it is a dead letter which somebody sees, and not a message that waits for ever.
+                raise NotSent(f"there is no {self.channel} provider", provider="", is_final=True)
             limit_exceeded.labels("sending").inc()
             raise NotYet(
                 min(again_s, self._settings.breaker_s), f"no {self.channel} provider is free"
