@@ -54,7 +54,7 @@ build: $(STAMPS)/web
 setup-run: $(STAMPS)/run
 setup-dev: $(STAMPS)/dev
 
-# Debian packages that the tests use by themselves: PostgreSQL, Redis, Chromium, a C compiler.
+# Debian packages that the tests use by themselves: PostgreSQL, Redis, Chromium, Firefox, a C compiler.
 system:
 	@tools/system-packages
 

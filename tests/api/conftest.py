@@ -22,6 +22,8 @@ from clarion.features.search import Search
 from clarion.ids import Ids
 from clarion.jobs import Queue
 from clarion.notifications import Inbox, Notifications, inbox_kind
+from clarion.notifications.channels.push.encryption import SEED, private_key
+from clarion.notifications.channels.push.parts import PushKeys, PushParts
 from clarion.notifications.engine import Engine
 from clarion.notifications.events.events import Events
 from clarion.notifications.events.numbers import Numbers
@@ -108,6 +110,15 @@ class Site:
         )
         self.events = Events(store, settings.events, clock=self.clock, ids=self.ids)
         self.event_numbers = Numbers(store, self.clock)
+        self.push = PushParts(
+            store,
+            PushKeys(private_key(bytes(SEED)), "of tests"),
+            Outbound(self.clock),
+            settings,
+            self.workflows.sender.on_woken,
+            clock=self.clock,
+            ids=self.ids,
+        )
         self.activity = Feeds(
             store, bus, self.engine, queue, settings.limits, clock=self.clock, ids=self.ids
         )

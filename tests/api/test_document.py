@@ -76,6 +76,16 @@ ACCEPTED = {
         "is not a kind",
     ): "a schema does not know the kinds",
     **{
+        (f"POST /v1/{path}", "positive_data_acceptance", said): reason
+        for path in ("push/devices", "users/{id}/push/devices", "push/renewals", "push/reports")
+        for said, reason in {
+            "a device has one of": "one of three members, whichever",
+            "this is no device": "a key is a point of a curve, an endpoint one of a push service",
+            "this is no token of a device": "a token is known only to who gave it",
+            "this token was not given out here": "as above",
+        }.items()
+    },
+    **{
         ("PUT /v1/dashboards/{id}", "positive_data_acceptance", said): reason
         for said, reason in {
             "It has changed since it was read": "the version that is there is data, not schema",

@@ -128,6 +128,7 @@ def _path(door: Door) -> str:
         .replace("{collection}", "x")
         .replace("{stream}", "x" * 247)
         .replace("{widget}", "x")
+        .replace("{device}", "x")
         .replace("{name}", "x")
     )
     return path.replace("{action}", "read").replace("{code}", "invalid")

@@ -66,6 +66,16 @@ def test_the_mention_example_runs_a_workflow(server: Server, tmp_path: Path) -> 
         assert _run(sys.executable, script, CLARION_KEY=key).split() == ["mention", "1", "fsync"]
 
 
+def test_the_push_example_lists_devices_and_sends(server: Server, tmp_path: Path) -> None:
+    """It prints the user's devices; what it says arrives in browsers is shown by tests/browser/test_push.py."""
+    key = server.key("workflows:write", "notifications:send", "users:manage")
+    with Client(server.url, key=key) as clarion:
+        clarion.put_push_device("kim", fcm="a-token", label="phone")
+        clarion.notify([{"id": "kim"}], title="so that kim is known")
+    out = _run(sys.executable, str(EXAMPLES / "push/back_end.py"), server.url, key, "kim")
+    assert out.startswith("fcm phone since 20")
+
+
 def test_the_activity_example_tells_who_did_what(server: Server, tmp_path: Path) -> None:
     """It prints what it says; twice is the same."""
     script = str(_at(server, "activity.py", tmp_path))

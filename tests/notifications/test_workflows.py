@@ -97,6 +97,7 @@ class Office:
             presence=presence,
             events=self.events,
         )
+        self.channels = engine.channels
         engine.channels.add(self.letters)
         self.catalog, self.triggers = engine.catalog, engine.triggers
         self.runs, self.digests, self.sender = engine.runs, engine.digests, engine.sender

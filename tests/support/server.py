@@ -7,11 +7,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
+
+T = TypeVar("T")
 
 
 def free_port() -> int:
@@ -30,6 +32,15 @@ def await_port(port: int, process: "subprocess.Popen[Any]") -> None:
             return
         time.sleep(0.02)
     raise AssertionError("the server does not listen after 12 s")
+
+
+def until(what: Callable[[], T], seconds: float = 40.0) -> T:
+    """What is asked for, once there is something: another process has to do its part first."""
+    for _ in range(int(seconds * 20)):
+        if found := what():
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"not within {seconds:g} s")
 
 
 def clean_environment(**more: str) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import { Connection, type ConnectionState } from "./connection.ts";
 import type { Kind } from "./follower.ts";
-import { type Fetch, Http } from "./http.ts";
+import { type Call, type Fetch, Http } from "./http.ts";
 import { Inbox } from "./inbox/inbox.ts";
 import { newKey } from "./keys.ts";
 import { type LiveOptions, LiveTopic } from "./live/live-topic.ts";
@@ -30,12 +30,16 @@ export interface Client {
   readonly connection: Readable<ConnectionState> & Pick<Connection, "connect" | "close">;
   /** The inbox of the token's user. */
   readonly inbox: Inbox;
+  /** The server, without a last slash; "" is the page's own. */
+  readonly url: string;
   /** A map or a stream, shared by all who ask for it by the same name and `params`; what the first one asked for counts. */
   topic(name: string, options?: LiveOptions): LiveTopic;
   /** A topic whose snapshot and publications mean something else; shared in the same way. */
   topic<State>(name: string, kind: Kind<State>, wish?: Wish): Topic<State>;
   /** Tells people something. Safe to repeat with the same key; without one it takes a new key, and repeats by itself. */
   notify(notification: CreateNotification, idempotencyKey?: string): Promise<Accepted>;
+  /** Any other call of the HTTP API, as the token's user. */
+  call<T>(call: Call): Promise<T>;
   /** Ends the connection and every subscription. */
   close(): void;
 }
@@ -71,6 +75,8 @@ export function createClient(options: ClientOptions): Client {
   return {
     connection,
     inbox: new Inbox(connection, http),
+    url: http.url,
+    call: (call) => http.call(call),
     topic,
     notify(notification, idempotencyKey = newKey()) {
       return http.call<Accepted>({

@@ -21,7 +21,7 @@ const TIMEOUT_MS = 15_000;
 const AGAIN = new Set([0, 429, 503]);
 
 export class Http {
-  readonly #url: string;
+  readonly url: string;
   readonly #tokens: Tokens | null;
   readonly #fetch: Fetch;
 
@@ -30,7 +30,7 @@ export class Http {
    * @param tokens For the Authorization header; null: calls without one.
    */
   constructor(url: string, tokens: Tokens | null, fetcher: Fetch = (...args) => fetch(...args)) {
-    this.#url = url.replace(/\/+$/, "");
+    this.url = url.replace(/\/+$/, "");
     this.#tokens = tokens;
     this.#fetch = fetcher;
   }
@@ -66,7 +66,7 @@ export class Http {
     if (call.body) headers["content-type"] = "application/json";
     let response: Response;
     try {
-      response = await this.#fetch(this.#url + call.path, {
+      response = await this.#fetch(this.url + call.path, {
         method: call.method,
         headers,
         body: call.body ? JSON.stringify(call.body) : null,

@@ -5,6 +5,7 @@ export { type Advice, adviceForCode, adviceForError, codes } from "./codes.ts";
 export type { ConnectionState, ConnectionStatus } from "./connection.ts";
 export { ClarionError, type Fault } from "./errors.ts";
 export type { Kind } from "./follower.ts";
+export type { Call } from "./http.ts";
 export type { Inbox, InboxView } from "./inbox/inbox.ts";
 export { newKey } from "./keys.ts";
 export type { Item } from "./live/items.ts";

@@ -30,6 +30,7 @@ from clarion.api.routes import keys as keys_doors
 from clarion.api.routes import notifications as notifications_doors
 from clarion.api.routes import presence as presence_doors
 from clarion.api.routes import providers as providers_doors
+from clarion.api.routes import push as push_doors
 from clarion.api.routes import rooms as rooms_doors
 from clarion.api.routes import search as search_doors
 from clarion.api.routes import sockets as sockets_doors
@@ -57,6 +58,7 @@ def build_api(services: Services, web: Path = FOLDER) -> Api:
     events_doors.add(api, services.events, services.event_numbers)
     providers_doors.add(api, services.workflows)
     inbox_doors.add(api, services.inbox)
+    push_doors.add(api, services.push)
     emit_doors.add(api, io)
     rooms_doors.add(api, io)
     sockets_doors.add(api, io)

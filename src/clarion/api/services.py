@@ -14,6 +14,7 @@ from clarion.features.presence import Presence
 from clarion.features.search import Search
 from clarion.ids import Ids
 from clarion.notifications import Inbox, Notifications
+from clarion.notifications.channels.push.parts import PushParts
 from clarion.notifications.engine import Engine
 from clarion.notifications.events.events import Events
 from clarion.notifications.events.numbers import Numbers
@@ -35,6 +36,7 @@ class Services(Protocol):
         blocks: Users who may not come in.
         notifications: Accepts notifications.
         workflows: How they unfold.
+        push: Push messages.
         inbox: Everybody's inboxes.
         events: What people did.
         event_numbers: How often, and how many of them.
@@ -56,6 +58,7 @@ class Services(Protocol):
     blocks: Blocks
     notifications: Notifications
     workflows: Engine
+    push: PushParts
     inbox: Inbox
     events: Events
     event_numbers: Numbers

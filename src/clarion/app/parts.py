@@ -39,6 +39,7 @@ from clarion.ids import Ids
 from clarion.jobs import Queue, Worker
 from clarion.jobs.purging import EVERY_S, LONGEST_S, Purger
 from clarion.notifications import Inbox, Notifications, NotifyingTriggers, inbox_kind
+from clarion.notifications.channels.push.parts import PushParts, push_keys
 from clarion.notifications.delivery import Delivery, Mode
 from clarion.notifications.engine import Engine
 from clarion.notifications.events.events import Events
@@ -75,6 +76,7 @@ class Parts:
         inbox: Everybody's inbox.
         book: Everybody's preferences.
         workflows: How notifications unfold: channels, workflows, triggers.
+        push: Push messages: devices, and what they report.
         accounts: Clarion's own logins.
         keys: API keys.
         blocks: Users who may not come in.
@@ -123,6 +125,7 @@ class Parts:
         self._make_dashboards()
         self._make_events()
         self._make_jobs()
+        await self._make_push()
         self._make_upstream()
 
     def _kept(self, part: C) -> C:
@@ -398,3 +401,29 @@ class Parts:
         purger.add("workflows", self.workflows.retention.purge)
 
         self.worker.every(EVERY_S, "purge", lambda _: purger.run(), timeout_s=LONGEST_S)
+
+    async def _make_push(self) -> None:
+        settings = self.settings
+        networks = settings.push.networks
+        try:
+            outbound = self._kept(
+                Outbound(
+                    self.clock,
+                    allow_private=networks,
+                    allow_http=bool(networks),
+                    ports=settings.push.ports or None,
+                )
+            )
+        except ValueError as exc:
+            raise SettingsError(f"push.networks: {exc}") from exc
+        self.push = PushParts(
+            self.store,
+            await push_keys(self.store, self.ids),
+            outbound,
+            settings,
+            self.workflows.sender.on_woken,
+            clock=self.clock,
+            ids=self.ids,
+        )
+        self.workflows.channels.add(self.push.channel)
+        self.purger.add("push devices", self.push.devices.purge)

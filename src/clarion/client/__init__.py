@@ -16,6 +16,7 @@ from clarion.client.dashboard_calls import Dashboard, Points
 from clarion.client.following import Change
 from clarion.client.http import AsyncClient, Client
 from clarion.client.presence_calls import Device, Member, MemberPage, UserStatus, Visibility
+from clarion.client.push_calls import PushDevice, PushPut
 from clarion.client.search_calls import Collection, Document, FacetCount, Results, Written
 from clarion.client.subscription import Topic
 from clarion.client.topic_calls import (
@@ -58,6 +59,8 @@ __all__ = [
     "Points",
     "Publication",
     "Published",
+    "PushDevice",
+    "PushPut",
     "Readers",
     "Results",
     "Room",

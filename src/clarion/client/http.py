@@ -15,6 +15,7 @@ from clarion.client.dashboards import AsyncDashboardCalls, DashboardCalls
 from clarion.client.delivery import AsyncDeliveryCalls, DeliveryCalls
 from clarion.client.line import Line
 from clarion.client.presence import AsyncPresenceCalls, PresenceCalls
+from clarion.client.push import AsyncPushCalls, PushCalls
 from clarion.client.realtime import AsyncRealtimeCalls, RealtimeCalls
 from clarion.client.search import AsyncSearchCalls, SearchCalls
 from clarion.client.subscription import Topic
@@ -97,6 +98,7 @@ class Client(
     SearchCalls,
     WorkflowCalls,
     DeliveryCalls,
+    PushCalls,
 ):
     """The client for programs without an event loop. One may be shared by threads."""
 
@@ -173,6 +175,7 @@ class AsyncClient(
     AsyncSearchCalls,
     AsyncWorkflowCalls,
     AsyncDeliveryCalls,
+    AsyncPushCalls,
 ):
     """The client for asyncio; with `app`, for an ASGI application in this process."""
 

@@ -9,18 +9,13 @@ from typing import Any
 import msgspec
 
 from clarion.clock import Clock
-from clarion.ids import digest
 from clarion.notifications.channels import Channels
 from clarion.notifications.going import Going
 from clarion.notifications.workflows.definition import Say, Workflow
 from clarion.storage import addresses as sql
 from clarion.storage import subscribers as people_sql
+from clarion.storage.addresses import address_id
 from clarion.storage.store import Store
-
-
-def address_id(channel: str, address: str) -> str:
-    """The id of an address: the same for the same."""
-    return digest(f"{channel}\n{address}")
 
 
 class Addresses:

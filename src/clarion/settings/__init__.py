@@ -6,6 +6,7 @@ from clarion.settings.events import Events
 from clarion.settings.limits import Limits
 from clarion.settings.loading import Loaded, Source, checked, load
 from clarion.settings.presence import Presence
+from clarion.settings.push import Push
 from clarion.settings.realtime import AdminUi, Realtime, check_password
 from clarion.settings.sending import Sending
 from clarion.settings.templates import Templates
@@ -22,6 +23,7 @@ __all__ = [
     "Limits",
     "Loaded",
     "Presence",
+    "Push",
     "Realtime",
     "Sending",
     "Settings",

@@ -191,6 +191,14 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     preference_bytes: Annotated[
         int, about("One person's preferences, or a deployment's (bytes of JSON): 413", ge=256)
     ] = 32_768
+    push_devices: Annotated[
+        int,
+        about(
+            "Devices of one user that take push messages: beyond, the one not heard of for longest is forgotten",
+            ge=1,
+            le=1_000,
+        ),
+    ] = 20
     # Activity
     activity_days: Annotated[
         int, about("Activities published longer ago (days; 0: none) are removed", ge=0, le=36_600)

@@ -13,6 +13,7 @@ from clarion.settings.dashboards import Dashboards
 from clarion.settings.events import Events
 from clarion.settings.limits import Limits
 from clarion.settings.presence import Presence
+from clarion.settings.push import Push
 from clarion.settings.realtime import AdminUi, Realtime
 from clarion.settings.sending import Sending
 from clarion.settings.templates import Templates
@@ -77,6 +78,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     sending: Sending = Sending()
     templates: Templates = Templates()
     events: Events = Events()
+    push: Push = Push()
     limits: Limits = Limits()
 
 
@@ -128,6 +130,7 @@ SECTIONS: Mapping[str, type[Struct]] = {
     "sending": Sending,
     "templates": Templates,
     "events": Events,
+    "push": Push,
     "limits": Limits,
 }
 

@@ -2,14 +2,20 @@
 
 from msgspec import Struct
 
+from clarion.ids import digest
 from clarion.storage.store import Procedure, Sql
 from clarion.storage.subscribers import Named
+
+
+def address_id(channel: str, address: str) -> str:
+    """The id of an address: the same for the same."""
+    return digest(f"{channel}\n{address}")
 
 
 class NewAddress(Struct, frozen=True, array_like=True):
     """An address to be known; one that is known is this user's from now on, with what is said here.
 
-    `id` follows from channel and address (`notifications.addresses.address_id`); `data` is the text of a JSON object, '' for nothing.
+    `id` follows from channel and address (`address_id`); `data` is the text of a JSON object, '' for nothing.
     """
 
     tenant: str

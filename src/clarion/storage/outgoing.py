@@ -144,7 +144,10 @@ HANDED = Procedure(
     "handed_outgoing",
     Handed,
     (
-        Sql("""UPDATE outgoing SET status = s.status, rank = s.rank, cause = s.cause, run_ms = s.run_ms, provider = s.provider,
+        # A device may have said that it was shown before the provider's answer is written down: that stays, and nothing is sent again.
+        Sql("""UPDATE outgoing SET status = CASE WHEN outgoing.rank > s.rank THEN outgoing.status ELSE s.status END,
+              rank = CASE WHEN outgoing.rank > s.rank THEN outgoing.rank ELSE s.rank END,
+              run_ms = CASE WHEN outgoing.rank > s.rank THEN NULL ELSE s.run_ms END, cause = s.cause, provider = s.provider,
               provider_id = CASE s.provider_id WHEN '' THEN outgoing.provider_id ELSE s.provider_id END,
               sent_ms = coalesce(outgoing.sent_ms, s.sent_ms), ended_ms = s.ended_ms, error = s.answer,
               lease_by = NULL, token = s.token + 1

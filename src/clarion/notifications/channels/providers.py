@@ -9,7 +9,7 @@ next if all slots are taken, because that is what a provider looks like that han
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, Literal, Protocol
 
@@ -345,8 +345,12 @@ class Providers:
                 return Room(free, min(again_s, line.limited_s()))
         return Room(free, again_s)
 
-    async def send(self, message: Outgoing) -> Sent:
+    async def send(self, message: Outgoing, among: Collection[str] | None = None) -> Sent:
         """Hand a message to the first that takes it.
+
+        Args:
+            message: What is to be sent.
+            among: Names of those who can carry it; None: all.
 
         Raises:
             NotSent: Nobody did; its `tries` tell who was asked.
@@ -355,10 +359,11 @@ class Providers:
         self.arrived(message.id)
         if self.diverts is not None and not self.diverts.is_real(message):
             return await self.diverts.keep(self.channel, message)
+        lines = [line for line in self._lines if among is None or line.name in among]
         tries: list[Tried] = []
         results: list[NotSent] = []
         again_s, began = float("inf"), self._clock.monotonic()
-        for line in self._lines:
+        for line in lines:
             if self._clock.monotonic() - began > HANDING_S - line.timeout_s and tries:
                 break
             if down_s := line.down_s():
@@ -378,7 +383,7 @@ class Providers:
             if not result.is_providers:
                 break
         if not results:
-            if not self._lines:
+            if not lines:
                 # Final, so that it is a dead letter which somebody sees, and not a message that waits for ever.
                 raise NotSent(f"there is no {self.channel} provider", provider="", is_final=True)
             limit_exceeded.labels("sending").inc()
