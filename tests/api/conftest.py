@@ -24,6 +24,7 @@ from clarion.jobs import Queue
 from clarion.notifications import Inbox, Notifications, inbox_kind
 from clarion.notifications.channels.push.encryption import SEED, private_key
 from clarion.notifications.channels.push.parts import PushKeys, PushParts
+from clarion.notifications.email import Email
 from clarion.notifications.engine import Engine
 from clarion.notifications.events.events import Events
 from clarion.notifications.events.numbers import Numbers
@@ -119,6 +120,16 @@ class Site:
             clock=self.clock,
             ids=self.ids,
         )
+        self.email = Email(
+            settings,
+            store,
+            self.workflows.suppressions,
+            Outbound(self.clock),
+            secret="of tests",
+            clock=self.clock,
+            ids=self.ids,
+        )
+        self.workflows.channels.add(self.email.channel)
         self.activity = Feeds(
             store, bus, self.engine, queue, settings.limits, clock=self.clock, ids=self.ids
         )

@@ -199,6 +199,9 @@ def _findings(recorder: Any) -> Iterator[tuple[str, str, str]]:
         answer = recorder.interactions[case_id].response
         for check in checks:
             if (info := check.failure_info) is not None:
-                failure, text = info.failure, answer.text if answer else "no answer"
+                failure, text = (
+                    info.failure,
+                    answer.content.decode(errors="replace") if answer else "no answer",
+                )
                 said = f"{failure.title}: {failure.message}\n{info.code_sample}\n{text}"
                 yield failure.operation, check.name, said

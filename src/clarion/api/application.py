@@ -21,6 +21,7 @@ from clarion.api.routes import activity as activity_doors
 from clarion.api.routes import auth as auth_doors
 from clarion.api.routes import blocks as blocks_doors
 from clarion.api.routes import dashboards as dashboards_doors
+from clarion.api.routes import email as email_doors
 from clarion.api.routes import emit as emit_doors
 from clarion.api.routes import events as events_doors
 from clarion.api.routes import feeds as feeds_doors
@@ -34,6 +35,7 @@ from clarion.api.routes import push as push_doors
 from clarion.api.routes import rooms as rooms_doors
 from clarion.api.routes import search as search_doors
 from clarion.api.routes import sockets as sockets_doors
+from clarion.api.routes import suppressions as suppressions_doors
 from clarion.api.routes import timelines as timelines_doors
 from clarion.api.routes import topics as topics_doors
 from clarion.api.routes import workflows as workflows_doors
@@ -57,6 +59,8 @@ def build_api(services: Services, web: Path = FOLDER) -> Api:
     workflows_doors.add(api, services.workflows)
     events_doors.add(api, services.events, services.event_numbers)
     providers_doors.add(api, services.workflows)
+    email_doors.add(api, services.email)
+    suppressions_doors.add(api, services.workflows.suppressions)
     inbox_doors.add(api, services.inbox)
     push_doors.add(api, services.push)
     emit_doors.add(api, io)

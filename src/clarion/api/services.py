@@ -15,6 +15,7 @@ from clarion.features.search import Search
 from clarion.ids import Ids
 from clarion.notifications import Inbox, Notifications
 from clarion.notifications.channels.push.parts import PushParts
+from clarion.notifications.email import Email
 from clarion.notifications.engine import Engine
 from clarion.notifications.events.events import Events
 from clarion.notifications.events.numbers import Numbers
@@ -37,6 +38,7 @@ class Services(Protocol):
         notifications: Accepts notifications.
         workflows: How they unfold.
         push: Push messages.
+        email: What is told of emails.
         inbox: Everybody's inboxes.
         events: What people did.
         event_numbers: How often, and how many of them.
@@ -59,6 +61,7 @@ class Services(Protocol):
     notifications: Notifications
     workflows: Engine
     push: PushParts
+    email: Email
     inbox: Inbox
     events: Events
     event_numbers: Numbers

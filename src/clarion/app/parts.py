@@ -41,6 +41,7 @@ from clarion.jobs.purging import EVERY_S, LONGEST_S, Purger
 from clarion.notifications import Inbox, Notifications, NotifyingTriggers, inbox_kind
 from clarion.notifications.channels.push.parts import PushParts, push_keys
 from clarion.notifications.delivery import Delivery, Mode
+from clarion.notifications.email import Email
 from clarion.notifications.engine import Engine
 from clarion.notifications.events.events import Events
 from clarion.notifications.events.numbers import Numbers
@@ -50,6 +51,7 @@ from clarion.realtime import Namespace, Server, Socket
 from clarion.realtime.admin import instrument
 from clarion.settings import Settings
 from clarion.storage import open_store
+from clarion.storage.secrets import secret_of
 from clarion.topics import Commands, Kinds, Subscriptions, TopicEngine, Topics
 from clarion.topics.stores import SqlStore
 
@@ -77,6 +79,7 @@ class Parts:
         book: Everybody's preferences.
         workflows: How notifications unfold: channels, workflows, triggers.
         push: Push messages: devices, and what they report.
+        email: The email channel, and what is told of its messages.
         accounts: Clarion's own logins.
         keys: API keys.
         blocks: Users who may not come in.
@@ -113,6 +116,7 @@ class Parts:
             )
         )
         secrets = self._secrets(data_dir)
+        self._link_secret = await secret_of(self.store, "email links", self.ids.token(32))
         await self._make_processes(secrets)
         self.queue = Queue(self.store, clock, self.ids, node=self.node)
         await self._make_accounts(secrets)
@@ -380,6 +384,19 @@ class Parts:
             presence=self.presence,
             events=self.events,
         )
+        self.email = self._kept(
+            Email(
+                self.settings,
+                self.store,
+                self.workflows.suppressions,
+                outbound,
+                secret=self._link_secret,
+                clock=self.clock,
+                ids=self.ids,
+            )
+        )
+        self.email.on_woken = self.workflows.wake
+        self.workflows.channels.add(self.email.channel)
         self.workflows.install(self.worker)
         self.worker.handle(ALERT_JOB, self.dashboards.alert)
 

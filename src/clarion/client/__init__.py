@@ -19,6 +19,7 @@ from clarion.client.presence_calls import Device, Member, MemberPage, UserStatus
 from clarion.client.push_calls import PushDevice, PushPut
 from clarion.client.search_calls import Collection, Document, FacetCount, Results, Written
 from clarion.client.subscription import Topic
+from clarion.client.suppression_calls import Suppression, SuppressionPage
 from clarion.client.topic_calls import (
     Block,
     Item,
@@ -66,6 +67,8 @@ __all__ = [
     "Room",
     "Socket",
     "State",
+    "Suppression",
+    "SuppressionPage",
     "Topic",
     "Trigger",
     "Triggered",

@@ -19,6 +19,7 @@ from clarion.client.push import AsyncPushCalls, PushCalls
 from clarion.client.realtime import AsyncRealtimeCalls, RealtimeCalls
 from clarion.client.search import AsyncSearchCalls, SearchCalls
 from clarion.client.subscription import Topic
+from clarion.client.suppressions import AsyncSuppressionCalls, SuppressionCalls
 from clarion.client.topics import AsyncTopicCalls, TopicCalls
 from clarion.client.workflows import AsyncWorkflowCalls, WorkflowCalls
 from clarion.clock import pause
@@ -96,6 +97,7 @@ class Client(
     ActivityCalls,
     DashboardCalls,
     SearchCalls,
+    SuppressionCalls,
     WorkflowCalls,
     DeliveryCalls,
     PushCalls,
@@ -173,6 +175,7 @@ class AsyncClient(
     AsyncActivityCalls,
     AsyncDashboardCalls,
     AsyncSearchCalls,
+    AsyncSuppressionCalls,
     AsyncWorkflowCalls,
     AsyncDeliveryCalls,
     AsyncPushCalls,

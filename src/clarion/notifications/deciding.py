@@ -157,8 +157,12 @@ class Decider:
         channel = self._channels.get(step.act.channel)
         if channel is None:
             return Decision("skip", f"there is no channel {step.act.channel!r} here")
-        if not channel.addresses(going.recipient):
+        addresses = channel.addresses(going.recipient)
+        if not addresses:
             return Decision("skip", "no address")
+        held = [why for each in addresses if (why := going.suppressed.get((channel.name, each)))]
+        if len(held) == len(addresses):
+            return Decision("suppress", held[0])
         read = self._sayings.prepared(going, step, books).read
         if going.wishes is NONE and going.workflow.preferences is None:
             return Decision("send", read=read)

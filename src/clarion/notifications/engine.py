@@ -28,6 +28,7 @@ from clarion.notifications.retention import Retention
 from clarion.notifications.runs import SLICE, Runs
 from clarion.notifications.sayings import Sayings
 from clarion.notifications.sending import Sender
+from clarion.notifications.suppressions import Suppressions
 from clarion.notifications.targets import Targets
 from clarion.notifications.triggering import JOB, Triggers
 from clarion.notifications.writing import Writer
@@ -69,6 +70,7 @@ class Engine:
         targets: Finds the people of audiences and filters.
         bulk: Writes what is the same for all.
         planner: Plans triggers.
+        suppressions: Addresses that are not written to.
         triggers: Accepts triggers, and calls them off.
         runs: Carries runs on.
         digests: Closes digests.
@@ -122,6 +124,7 @@ class Engine:
         fetcher = Fetcher(outbound, renderer)
         self.book = book
         self.addresses = Addresses(store, self.channels, clock=clock)
+        self.suppressions = Suppressions(store, self.channels, clock=clock)
         self.runs = Runs(
             store,
             self.catalog,
@@ -131,6 +134,7 @@ class Engine:
             self.addresses,
             Knowing(store, presence, clock),
             book,
+            self.suppressions,
             clock=clock,
             ids=ids,
             node=node,
@@ -193,6 +197,10 @@ class Engine:
         await self.runs.fetched()
         await self.sender.close()
         await self.renders.close()
+
+    def wake(self) -> None:
+        """Runs that waited for something may go on."""
+        self._going.wake()
 
     def _look_again(self) -> None:
         self._going.wake()

@@ -60,6 +60,8 @@ class Going(Struct):
     """If it waits for an event: those that may be the one."""
     wishes: Wishes = NONE
     """What its recipient wants."""
+    suppressed: Mapping[tuple[str, str], str] = {}
+    """Channel and address of the recipient that must not be written to → why."""
 
     def facts(self) -> dict[str, Any]:
         """What its templates and conditions know."""

@@ -14,7 +14,7 @@ from clarion.storage.store import Store
 
 
 class Told(Struct, frozen=True):
-    """What became of a step: `sent`, `skipped`, `stopped`, `passed`, `waiting`, `failed`; `read`: path → what was found there."""
+    """What became of a step: `sent`, `skipped`, `suppressed`, `stopped`, `passed`, `waiting`, `failed`; `read`: path → what was found there."""
 
     step: str
     outcome: str

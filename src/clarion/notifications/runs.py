@@ -21,6 +21,7 @@ from clarion.notifications.facts import message_facts
 from clarion.notifications.going import Decided, Going, going_of, settlement, unchanged
 from clarion.notifications.knowing import Knowing
 from clarion.notifications.preferences.book import Book
+from clarion.notifications.suppressions import Suppressions
 from clarion.notifications.workflows.advance import Await, AwaitEvent
 from clarion.notifications.workflows.definition import Wait, Workflow
 from clarion.notifications.writing import Writer
@@ -51,6 +52,7 @@ class Runs:
         addresses: Of their recipients.
         knowing: Finds out what workflows ask about, at the moment of the decision.
         book: Knows what their recipients want.
+        suppressions: Those that are not written to.
         clock: The time.
         ids: Jitter.
         node: Names this process in leases.
@@ -66,6 +68,7 @@ class Runs:
         addresses: Addresses,
         knowing: Knowing,
         book: Book,
+        suppressions: Suppressions,
         *,
         clock: Clock,
         ids: Ids,
@@ -76,6 +79,7 @@ class Runs:
         self._addresses = addresses
         self._knowing = knowing
         self._book = book
+        self._suppressions = suppressions
         self._fetching: dict[asyncio.Task[None], None] = {}
         self._clock, self._ids, self._node = clock, ids, node
         self.on_sent: Callable[[], None] = nothing
@@ -138,6 +142,7 @@ class Runs:
             within: Writes more in the same transaction, and says whether the runs are wanted still; what it raises undoes all.
         """
         await self._addresses.load(goings)
+        await self._suppressions.load(goings)
         await self._knowing.find_out(goings)
         await self._book.give(goings)
         decided = await self._decider.decide(goings)

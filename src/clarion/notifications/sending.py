@@ -232,6 +232,7 @@ class Lane:
             workflow=row.workflow,
             category=row.category,
             attempt=row.attempts,
+            created_ms=row.created_ms,
         )
         timeout_s = min(self._channel.timeout_s, LEASE_S - 10)
         try:

@@ -159,6 +159,7 @@ class Writer:
                 now_ms,
             )
             for n, address in enumerate(addresses)
+            if (channel.name, address) not in going.suppressed
         ]
 
 

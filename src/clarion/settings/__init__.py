@@ -2,6 +2,7 @@
 
 from clarion.settings.auth import Auth
 from clarion.settings.dashboards import Dashboards
+from clarion.settings.email import Email
 from clarion.settings.events import Events
 from clarion.settings.limits import Limits
 from clarion.settings.loading import Loaded, Source, checked, load
@@ -18,6 +19,7 @@ __all__ = [
     "AdminUi",
     "Auth",
     "Dashboards",
+    "Email",
     "Events",
     "Field",
     "Limits",

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 from clarion.settings.about import about
 from clarion.settings.auth import Auth
 from clarion.settings.dashboards import Dashboards
+from clarion.settings.email import Email
 from clarion.settings.events import Events
 from clarion.settings.limits import Limits
 from clarion.settings.presence import Presence
@@ -76,6 +77,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     presence: Presence = Presence()
     dashboards: Dashboards = Dashboards()
     sending: Sending = Sending()
+    email: Email = Email()
     templates: Templates = Templates()
     events: Events = Events()
     push: Push = Push()
@@ -117,6 +119,7 @@ class Field(Struct, frozen=True):
             "password",
             "secret",
             "providers",
+            "hooks",
         }
 
 
@@ -128,6 +131,7 @@ SECTIONS: Mapping[str, type[Struct]] = {
     "presence": Presence,
     "dashboards": Dashboards,
     "sending": Sending,
+    "email": Email,
     "templates": Templates,
     "events": Events,
     "push": Push,

@@ -41,7 +41,7 @@ FORGET_OUTGOING = Procedure(
     Old,
     tuple(
         Sql(f"DELETE FROM {table} WHERE {_these(key)}")
-        for table, key in (("attempt", "message"), ("outgoing", "id"))
+        for table, key in (("attempt", "message"), ("message_event", "message"), ("outgoing", "id"))
     ),
 )
 FORGET_BATCHES = Sql(

@@ -24,6 +24,7 @@ class Outgoing(Struct, frozen=True):
     workflow: str
     category: str
     attempt: int
+    created_ms: int = 0
 
 
 class Tried(Struct, frozen=True):

@@ -118,7 +118,7 @@ class Collect(Struct, frozen=True, tag=True):
 
 
 Next = End | Sleep | Await | AwaitEvent | Fetch | Count | Spend | Collect
-Outcome = Literal["sent", "skipped", "stopped", "passed", "waiting", "failed"]
+Outcome = Literal["sent", "skipped", "suppressed", "stopped", "passed", "waiting", "failed"]
 
 
 class Record(Struct, frozen=True):
@@ -164,12 +164,12 @@ class Advanced(Struct, frozen=True):
 
 
 class Decision(Struct, frozen=True):
-    """What preferences and addresses say of a message: send it, leave it, not before a time; or that it cannot be rendered.
+    """What preferences and addresses say of a message: send it, leave it, not there, not before a time; or that it cannot be rendered.
 
     Caps first `count` it in (at `spans`); what is over them may be told to `collect` with the step's others until a time.
     """
 
-    verdict: Literal["send", "skip", "defer", "fail", "count", "collect"]
+    verdict: Literal["send", "skip", "suppress", "defer", "fail", "count", "collect"]
     why: str = ""
     until_ms: int = 0
     read: Mapping[str, Any] = {}
@@ -340,6 +340,9 @@ class _Run:
                 return None
             case "skip":
                 self._done(step, "skipped", decision.why, SKIPPED, decision.read)
+                return None
+            case "suppress":
+                self._done(step, "suppressed", decision.why, SKIPPED, decision.read)
                 return None
             case "fail":
                 self._done(step, "failed", decision.why, FAILED, decision.read)

@@ -1,0 +1,164 @@
+"""`/v1/hooks/email`, `/v1/email`: what providers tell of emails, and what the links in them lead to."""
+
+from typing import Annotated, Any, Final
+
+from msgspec import Meta, Struct
+
+from clarion.api.layer import READS, WRITES, Api, Reply
+from clarion.api.limits import PerCaller, Unlimited
+from clarion.auth.rights import Public
+from clarion.errors import ClarionError, Forbidden, NotFound
+from clarion.notifications.channels.email.tracking import PIXEL
+from clarion.notifications.email import Email, Heard
+from clarion.telemetry import get_logger
+
+_log = get_logger(__name__)
+_HTML, _GIF = "text/html", "image/gif"
+_PAGE: Final = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta name="robots" content="noindex"><title>Email</title><style>body{{font:1rem/1.5 sans-serif;margin:3rem auto;max-width:30rem;padding:0 1rem}}
+button{{font:inherit;padding:.5rem 1rem}}</style>{body}</html>
+"""
+_ASK: Final = _PAGE.format(body="<h1>No more email?</h1><form method=post><button>Unsubscribe</button></form>")  # fmt: skip
+_DONE: Final = _PAGE.format(body="<h1>Done</h1><p>You will get no more of these emails.</p>")
+# Whatever a link came from must not learn more of the page, and nothing may be loaded.
+_HEADERS: Final = {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+}
+
+
+class ProviderPath(Struct, frozen=True):
+    """Names a provider of `email.hooks`."""
+
+    provider: Annotated[str, Meta(max_length=40)]
+
+
+class TokenPath(Struct, frozen=True):
+    """A token that stands in an email."""
+
+    token: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,8000}$(?!\n)")]
+
+
+class Secret(Struct, frozen=True, rename="kebab"):
+    """Who calls."""
+
+    authorization: Annotated[str, Meta(max_length=1_000)] = ""
+
+
+class Reader(Struct, frozen=True, rename="kebab"):
+    """What fetches."""
+
+    user_agent: str = ""
+    purpose: str = ""
+    sec_purpose: str = ""
+    x_purpose: str = ""
+    x_moz: str = ""
+
+    def headers(self) -> dict[str, str]:
+        """By their names."""
+        return {
+            "user-agent": self.user_agent,
+            "purpose": self.purpose,
+            "sec-purpose": self.sec_purpose,
+            "x-purpose": self.x_purpose,
+            "x-moz": self.x_moz,
+        }
+
+
+class Told(Struct, frozen=True):
+    """What the provider `generic` says; the others have shapes of their own."""
+
+    events: list[dict[str, Any]]
+
+
+EXAMPLE: Final = Told(
+    [
+        {
+            "event": "bounced",
+            "message": "<0199c3a1-2b7e-7c10-9a55-5d1f0c6a7e21.2.0@example.com>",
+            "permanent": True,
+            "detail": "550 5.1.1 user unknown",
+        }
+    ]
+)
+
+
+def add(api: Api, email: Email) -> None:
+    """Open the doors of email."""
+    has_secret = Public(reason="providers have a secret of their own, which the handler asks for")
+    in_email = Public(reason="the link stands in an email, and what it may do is signed")
+    as_often = Unlimited(reason="a provider that is refused tries again, and counts us as broken")
+
+    @api.route(
+        "POST",
+        "/v1/hooks/email/{provider}",
+        right=has_secret,
+        limit=as_often,
+        errors=(*WRITES, Forbidden, NotFound),
+        example=EXAMPLE,
+    )
+    async def hear_of_email(path: ProviderPath, headers: Secret, body: Any) -> Heard:
+        """Hear what became of emails: for the webhooks of providers that `email.hooks` lists.
+
+        The secret comes as a bearer token or as the password of Basic. What is told of messages that are not known here is counted, and
+        is no error: a provider would try again for days.
+        """
+        return await email.hear(path.provider, headers.authorization, body)
+
+    @api.route(
+        "GET",
+        "/v1/email/opens/{token}",
+        right=in_email,
+        limit=as_often,
+        errors=READS,
+        media=(_GIF,),
+    )
+    async def note_open(path: TokenPath, headers: Reader) -> Reply[bytes]:
+        """The picture in an email: fetched, it tells that the email was shown."""
+        try:
+            await email.opened(path.token, headers.headers())
+        except ClarionError as exc:
+            _log.warning(
+                "an open was not noted", code=exc.code
+            )  # the picture is shown all the same
+        return Reply(PIXEL, media_type=_GIF, headers={"cache-control": "no-store"})
+
+    @api.route(
+        "GET",
+        "/v1/email/clicks/{token}",
+        right=in_email,
+        limit=as_often,
+        status=302,
+        errors=(*WRITES, NotFound),
+    )
+    async def follow_link(path: TokenPath, headers: Reader) -> Reply[None]:
+        """A link in an email: on to where it leads, which is signed."""
+        url = await email.clicked(path.token, headers.headers())
+        return Reply(None, status=302, headers={"location": url, **_HEADERS})
+
+    @api.route(
+        "GET",
+        "/v1/email/out/{token}",
+        right=in_email,
+        limit=PerCaller(),
+        errors=(*READS, NotFound),
+        media=(_HTML,),
+    )
+    async def ask_to_end(path: TokenPath) -> Reply[str]:
+        """Ask whether somebody wants no more email. It changes nothing: filters follow links, too."""
+        email.ends(path.token)
+        return Reply(_ASK, media_type=_HTML, headers=_HEADERS)
+
+    @api.route(
+        "POST",
+        "/v1/email/out/{token}",
+        right=in_email,
+        limit=PerCaller(),
+        errors=(*WRITES, NotFound),
+        media=(_HTML,),
+    )
+    async def end_email(path: TokenPath) -> Reply[str]:
+        """End email to an address, but for what is critical: one click, in a mail reader (RFC 8058) or on the page."""
+        await email.ended(path.token)
+        return Reply(_DONE, media_type=_HTML, headers=_HEADERS)

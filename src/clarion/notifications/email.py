@@ -1,0 +1,280 @@
+"""Email, put together: the channel, what is told of its messages afterwards, and the addresses that are not written to any more."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from clarion.clock import Clock
+from clarion.errors import Forbidden, NotFound, OutboundRefused, SettingsError, Unavailable
+from clarion.ids import Ids
+from clarion.notifications.channels import Providers
+from clarion.notifications.channels.base import Outgoing
+from clarion.notifications.channels.email import hooks
+from clarion.notifications.channels.email.channel import NAME, EmailChannel
+from clarion.notifications.channels.email.message import read_message_id
+from clarion.notifications.channels.email.tracking import Seen, Tokens, is_machine
+from clarion.notifications.going import wait_key_of
+from clarion.notifications.runs import nothing
+from clarion.notifications.sending import RANKS
+from clarion.notifications.suppressions import Reason, Suppressions
+from clarion.outbound import Outbound
+from clarion.settings import Email as EmailSettings
+from clarion.settings import Settings
+from clarion.storage import message_events as sql
+from clarion.storage import runs as run_sql
+from clarion.storage.store import Store
+from clarion.telemetry import get_logger
+
+_log = get_logger(__name__)
+
+KINDS: Final = ("opens", "clicks")
+_SUPPRESSES: Final[Mapping[str, Reason]] = {
+    "bounced": "bounce",
+    "complained": "complaint",
+    "unsubscribed": "unsubscribe",
+}
+
+
+class Heard(Struct, frozen=True):
+    """How many events of a call were about messages of ours, and how many were not."""
+
+    told: int
+    unknown: int
+
+
+class Email:
+    """Everything about email.
+
+    Args:
+        settings: Sections `email` and `sending`; `public_url`, through which links lead.
+        store: Where everything is kept.
+        suppressions: Addresses that are not written to.
+        outbound: The guarded door to the outside.
+        secret: Signs links of opens, clicks and unsubscribing.
+        clock: The time.
+        ids: Jitter.
+
+    Attributes:
+        channel: The channel.
+
+    Raises:
+        SettingsError: Something in the settings is no good.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        suppressions: Suppressions,
+        outbound: Outbound,
+        *,
+        secret: str,
+        clock: Clock,
+        ids: Ids,
+    ) -> None:
+        own, base_url = settings.email, settings.public_url
+        check(own, base_url)
+        self._store, self._suppressions, self._outbound = store, suppressions, outbound
+        self._clock, self._base_url = clock, base_url.rstrip("/")
+        self._tokens = Tokens(secret.encode())
+        self._hooks = _secrets(own)
+        self.on_woken: Callable[[], None] = nothing
+        """Called when runs may have been waiting for what was told."""
+        self.channel = EmailChannel(
+            own,
+            Providers(NAME, settings.sending, clock=clock, ids=ids),
+            outbound,
+            self._tokens,
+            base_url=base_url,
+            marks=tuple(self._hooks),
+            suppressed=lambda message: suppressions.why(message, NAME),
+            on_gone=self._gone,
+            timeout_s=settings.sending.timeout_s,
+            clock=clock,
+            ids=ids,
+        )
+        if base_url.startswith(
+            "https://"
+        ):  # RFC 8058 §3.1: with anything else readers show no button
+            self.channel.unsubscribe = self._way_out
+
+    async def close(self) -> None:
+        """Close connections to mail servers."""
+        await self.channel.close()
+
+    # ── what providers tell ──
+    async def hear(self, provider: str, authorization: str, body: object) -> Heard:
+        """Take a call of a provider.
+
+        Raises:
+            NotFound: None is listed by that name in `email.hooks`.
+            Forbidden: It does not know the secret.
+        """
+        secret = self._hooks.get(provider)
+        if secret is None:
+            raise NotFound(f"email.hooks lists no {provider[:40]!r}")
+        if not hooks.is_genuine(provider, secret, authorization, body, self._clock.now_ms()):
+            raise Forbidden("the secret of email.hooks is needed, as a bearer token or a password")
+        events: list[hooks.Told] = []
+        for each in hooks.read(provider, body):
+            if isinstance(each, hooks.Confirm):
+                await self._confirm(each.url)
+            else:
+                events.append(each)
+        return await self._tell(events)
+
+    async def _confirm(self, url: str) -> None:
+        host = urlsplit(url).hostname or ""
+        if not (host.startswith("sns.") and host.endswith((".amazonaws.com", ".amazonaws.com.cn"))):
+            raise Forbidden("only Amazon SNS may ask for a confirmation")
+        try:
+            await self._outbound.request("GET", url)
+        except (OutboundRefused, Unavailable) as exc:
+            _log.warning("a subscription could not be confirmed", host=host, why=str(exc))
+
+    async def _tell(self, events: Sequence[hooks.Told]) -> Heard:
+        told = 0
+        for event in events:
+            named = await self._named(event)
+            if named is not None and await self._happened(*named, event):
+                told += 1
+        return Heard(told, len(events) - told)
+
+    async def _named(self, event: hooks.Told) -> tuple[str, str] | None:
+        if (found := read_message_id(event.message)) is not None:
+            return found
+        if not event.provider_id:
+            return None
+        rows = await self._store.fetch(
+            sql.BY_PROVIDER_ID, provider_id=event.provider_id, channel=NAME
+        )
+        return (rows[0].tenant, rows[0].id) if rows else None
+
+    # ── what people do ──
+    async def opened(self, token: str, headers: Mapping[str, str]) -> None:
+        """The picture in an email was fetched. A token that is none changes nothing."""
+        seen = self._tokens.read(token)
+        if seen is not None and seen.what == "open":
+            await self._did(seen, hooks.Told("opened"), headers)
+
+    async def clicked(self, token: str, headers: Mapping[str, str]) -> str:
+        """A link in an email was followed; returns where it leads.
+
+        Raises:
+            NotFound: The token is none of ours.
+        """
+        seen = self._tokens.read(token)
+        if seen is None or seen.what != "click":
+            raise NotFound("this link is not one of ours")
+        await self._did(seen, hooks.Told("clicked", detail=seen.url), headers)
+        return seen.url
+
+    async def ended(self, token: str) -> None:
+        """Somebody wants no more email at their address, but for what is critical.
+
+        Raises:
+            NotFound: The token is none of ours.
+        """
+        seen = self.ends(token)
+        await self._happened(seen.tenant, seen.id, hooks.Told("unsubscribed"))
+
+    def ends(self, token: str) -> Seen:
+        """What a token would end.
+
+        Raises:
+            NotFound: It is none of ours.
+        """
+        seen = self._tokens.read(token)
+        if seen is None or seen.what != "out":
+            raise NotFound("this link is not one of ours")
+        return seen
+
+    async def events(self, tenant: str, message: str) -> list[sql.EventRow]:
+        """What was told of a message."""
+        return await self._store.fetch(sql.EVENTS, tenant=tenant, message=message)
+
+    async def _did(self, seen: Seen, event: hooks.Told, headers: Mapping[str, str]) -> None:
+        rows = await self._store.fetch(sql.MESSAGE, tenant=seen.tenant, id=seen.id)
+        if rows:
+            machine = is_machine(headers, self._clock.now_ms() - rows[0].sent_ms)
+            await self._write(seen.tenant, seen.id, event, is_machine=machine)
+
+    # ── what comes of it ──
+    async def _happened(self, tenant: str, id: str, event: hooks.Told) -> bool:
+        """Something was told of a message; returns whether there is such a message."""
+        rows = await self._store.fetch(sql.MESSAGE, tenant=tenant, id=id)
+        if not rows or rows[0].channel != NAME:
+            return False
+        [message] = rows
+        address = event.address or message.address
+        reason = _SUPPRESSES.get(event.kind)
+        if reason is not None and (event.is_permanent or event.kind != "bounced"):
+            await self._suppressions.add(tenant, NAME, address, reason, event.detail, id)
+        if event.kind == "bounced" and address.lower() != message.address.lower():
+            return True  # a copy came back, not the message
+        by_machine = event.is_machine
+        if event.agent is not None:
+            since_ms = self._clock.now_ms() - message.sent_ms
+            by_machine = by_machine or is_machine({"user-agent": event.agent}, since_ms)
+        await self._write(tenant, id, event, is_machine=by_machine)
+        return True
+
+    async def _write(self, tenant: str, id: str, event: hooks.Told, *, is_machine: bool) -> None:
+        now_ms = self._clock.now_ms()
+        by_person = event.kind in ("opened", "clicked") and not is_machine
+        kind = f"{event.kind}_by_machine" if is_machine else event.kind
+        status: Literal["", "delivered", "bounced"] = ""
+        match event.kind:
+            case "delivered" | "opened" | "clicked" | "complained" | "unsubscribed":
+                status = "delivered"  # it has arrived, or nobody could
+            case "bounced":
+                status = "bounced"
+        row = sql.NewEvent(
+            tenant,
+            id,
+            kind,
+            min(event.at_ms or now_ms, now_ms),
+            event.detail.replace("\0", "�").encode(errors="replace").decode(),
+            status,
+            RANKS[status] if status else 0,
+            int(by_person),
+            int(by_person and event.kind == "clicked"),
+        )
+        told: list[sql.Told] = await self._store.apply(sql.TELL, [row])
+        for each in told:
+            async with self._store.transaction() as tx:
+                key = wait_key_of(each.made)
+                count = await tx.execute(run_sql.WAKE, tenant=tenant, wait_key=key, now_ms=now_ms)
+            if count:
+                self.on_woken()
+
+    async def _gone(self, message: Outgoing, why: str) -> None:
+        await self._suppressions.add(message.tenant, NAME, message.address, "bounce", why, message.id)  # fmt: skip
+
+    def _way_out(self, message: Outgoing) -> str:
+        token = self._tokens.make(Seen("out", message.tenant, message.id))
+        return f"{self._base_url}/v1/email/out/{token}"
+
+
+def check(settings: EmailSettings, base_url: str) -> None:
+    """Raise SettingsError where section `email` is no good."""
+    if unknown := sorted(set(settings.tracking) - set(KINDS)):
+        raise SettingsError(f"email.tracking: {unknown[0]!r} is neither opens nor clicks")
+    if settings.tracking and not base_url:
+        raise SettingsError("email.tracking needs public_url: links lead through it")
+
+
+def _secrets(settings: EmailSettings) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in settings.hooks:
+        name, colon, secret = text.partition(":")
+        if name not in hooks.SHAPES or not colon:
+            raise SettingsError(f"email.hooks: each is `name:secret`, and the name one of {', '.join(hooks.SHAPES)}")  # fmt: skip
+        if len(secret) < 16:
+            raise SettingsError(f"email.hooks: the secret of {name} must have at least 16 characters")  # fmt: skip
+        if name in found:
+            raise SettingsError(f"email.hooks: {name} stands twice")
+        found[name] = secret
+    return found
