@@ -106,6 +106,7 @@ def test_that_every_site_may_call_is_said() -> None:
             {"flags": {"limits.egress_soft_bytes": 10, "limits.egress_hard_bytes": 9}},
             "must not exceed",
         ),
+        ({"flags": {"delivery": "live", "delivery_allow": "example.com"}}, "delivery = allowlist"),
     ],
 )
 def test_a_bad_setting_is_one_clear_line(given: dict[str, dict[str, object]], says: str) -> None:
@@ -194,3 +195,10 @@ def test_the_event_door_is_off_or_has_url_and_secret() -> None:
     env = {"CLARION_UPSTREAM_URL": "http://app/events", "CLARION_UPSTREAM_SECRET": "x" * 24}
     assert load(env=env).settings.upstream.events == ["*"]
     assert load().settings.upstream.url == ""
+
+
+def test_services_of_push_that_a_deployment_adds_stand_beside_the_known_ones() -> None:
+    """A browser's own service goes on being known when another is added."""
+    push = load(env={"CLARION_PUSH_SERVICES": "push.example"}).settings.push
+    assert "push.example" in push.known_services
+    assert set(load().settings.push.known_services) < set(push.known_services)
