@@ -28,6 +28,8 @@ FILES = {
     "/socket.io-client.js": ROOT
     / "clients/node_modules/socket.io-client/dist/socket.io.esm.min.js",
 }
+# A page that subscribes before Firefox is connected is never answered: this one waits, then goes on to the one in the fragment.
+WAITING = "<script>fetch('/greeted').then(() => location.replace(location.hash.slice(1)))</script>"
 WORKFLOW = {
     "workflow": "parcel",
     "steps": [
@@ -50,7 +52,12 @@ WORKFLOW = {
 
 
 class _Files(http.server.SimpleHTTPRequestHandler):
-    """What a bundler would have made one file of."""
+    """What a bundler would have made one file of; `/greeted` is answered when the browser is connected to the push service."""
+
+    def do_GET(self) -> None:
+        if self.path == "/greeted":
+            assert self.server.service.greeted.wait(30)  # type: ignore[attr-defined]
+        super().do_GET()
 
     def translate_path(self, path: str) -> str:
         name = path.partition("?")[0]
@@ -60,10 +67,11 @@ class _Files(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-@pytest.fixture(scope="module")
-def pages() -> Iterator[str]:
+@pytest.fixture
+def pages(service: PushService) -> Iterator[str]:
     handler = functools.partial(_Files, directory=str(ROOT))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.service = service  # type: ignore[attr-defined]
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -176,8 +184,10 @@ def test_firefox_shows_what_a_workflow_says(
         CLARION_PUSH_PORTS=str(service.port),
     ) as server:
         ann = Person(server, server.key("workflows:*", "notifications:send"))
-        url = f"{pages}/page.html?server={server.url}&token={ann.token}"
-        with firefox(tmp_path / "firefox", service, url):
+        FILES["/waiting.html"] = tmp_path / "waiting.html"
+        FILES["/waiting.html"].write_text(WAITING)
+        page = f"/page.html?server={server.url}&token={ann.token}"
+        with firefox(tmp_path / "firefox", service, f"{pages}/waiting.html#{page}"):
             [device] = until(ann.devices)
             ann.send(1)
             until(lambda: "shown 1" in ann.inbox())

@@ -7,6 +7,7 @@ Urgency, Topic, encoding and size. A `Browser` made here reads what it gets with
 import asyncio
 import json
 import re
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -72,6 +73,7 @@ class PushService:
         self.answers: list[Answer] = []  # given first, in this order
         self._channels: dict[str, tuple[str, str]] = {}  # token → user agent, channel
         self._agents: dict[str, web.WebSocketResponse] = {}
+        self.greeted = threading.Event()  # a browser is connected
         self.loop: asyncio.AbstractEventLoop | None = None  # of whoever serves it in a thread
 
     def browser(self) -> Browser:
@@ -193,6 +195,7 @@ class PushService:
                     self._agents[agent] = socket
                     hello = {"uaid": agent, "status": 200, "use_webpush": True, "broadcasts": {}}
                     await socket.send_json({"messageType": "hello", **hello})
+                    self.greeted.set()
                 case "register":
                     token = Ids().token()
                     self._channels[token] = agent, said["channelID"]

@@ -23,9 +23,8 @@ interface Put {
 // What the worker finds: it has no login, and no other place that it shares with pages. See push_worker.js.
 const STORE = "clarion-push";
 const KEY = "/clarion-push";
-// A browser that has just started may leave a subscription without any answer.
-const PATIENCE_MS = 5_000;
-const TRIES = 4;
+// A browser that has just started may never answer, nor when it is asked again: only the next page load helps.
+const PATIENCE_MS = 10_000;
 
 /** Push messages for the client's user. */
 export function push(client: Pick<Client, "call" | "url">): Push {
@@ -99,12 +98,10 @@ async function subscribed(manager: PushManager, key: string): Promise<PushSubscr
     if (text(known.options.applicationServerKey) === key) return known;
     await known.unsubscribe(); // it was another server's
   }
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await patiently(manager.subscribe({ userVisibleOnly: true, applicationServerKey: key }));
-    } catch (error) {
-      if (attempt >= TRIES || !(error instanceof ClarionError)) throw asError(error);
-    }
+  try {
+    return await patiently(manager.subscribe({ userVisibleOnly: true, applicationServerKey: key }));
+  } catch (error) {
+    throw asError(error);
   }
 }
 
