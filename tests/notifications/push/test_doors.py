@@ -189,3 +189,15 @@ async def test_the_worker_may_serve_the_whole_origin(site: Site) -> None:
     assert "pushsubscriptionchange" in answer.text
     key = (await site.http.get("/v1/push/key")).json()["key"]
     assert key == site.push.vapid.public_key
+
+
+async def test_devices_that_nobody_registers_any_more_are_forgotten(site: Site) -> None:
+    """After `push.device_days`; registering the same again is a sign of life."""
+    ben = Person(site, "ben")
+    for name in ("old", "kept"):
+        await ben.put({"fcm": name, "label": name})
+    site.clock.advance(200 * 86_400)
+    await Person(site, "ben").put({"fcm": "kept", "label": "kept"})
+    site.clock.advance(100 * 86_400)
+    assert [count async for count in site.push.devices.purge()] == [1]
+    assert [each["label"] for each in await Person(site, "ben").devices()] == ["kept"]

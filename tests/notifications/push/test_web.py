@@ -6,7 +6,9 @@ from email.utils import formatdate
 import pytest
 
 from clarion.errors import Invalid
+from clarion.ids import Ids
 from clarion.notifications.channels.push.content import PushSaid, topic_of
+from clarion.notifications.delivery import Delivery
 from tests.notifications.conftest import on_one_engine
 from tests.notifications.push.conftest import PushOffice
 from tests.support.push_service import Answer
@@ -247,3 +249,21 @@ def test_a_badge_is_a_number_or_nothing() -> None:
     assert PushSaid(title="t", badge=" 3 ").number == 3
     assert PushSaid(title="t", badge="").number is None
     assert PushSaid(title="t", badge=0).number == 0
+
+
+@on_one_engine
+async def test_what_is_kept_instead_of_sent_says_nothing_of_the_device(
+    push_office: PushOffice,
+) -> None:
+    """With `delivery = "capture"` nothing reaches the push service, and the device has not worked."""
+    house = push_office.house
+    push_office.sender._diverts = Delivery(
+        house.store, "capture", clock=push_office.clock, ids=Ids()
+    )
+    await push_office.workflow(SAY)
+    await push_office.sign_on("ben", push_office.service.browser())
+    await push_office.trigger(BEN, payload={"text": "1"})
+    await push_office.run()
+    assert push_office.service.asked == []
+    [device] = (await push_office.push.devices.list("default", "ben")).items
+    assert device.last_ok_at is None

@@ -132,12 +132,17 @@ class Devices:
         Raises:
             Invalid: It is none, or one at a push service that is not known.
         """
+        return await self._put(tenant, user, given, former="")
+
+    async def _put(self, tenant: str, user: str, given: PutDevice, *, former: str) -> PutResult:
         kind, address, data = self._read(given)
         id = address_id(CHANNEL, address)
         text = msgspec.json.encode({"kind": kind, **data}).decode()
         now_ms = self._clock.now_ms()
         row = sql.NewAddress(tenant, id, user, CHANNEL, address, text, given.label, now_ms)
         async with self._store.transaction() as tx:
+            if former not in ("", id):
+                await tx.apply(sql.REMOVE, [sql.Removed(tenant, former, user)])
             await tx.apply(sql.PUT, [row])
             gone = await tx.execute(push_sql.KEEP_NEWEST, tenant=tenant, usr=user, most=self._most)
         if gone:
@@ -154,10 +159,9 @@ class Devices:
         """
         tenant, user, id = self._tokens.read("renew", token, 3)
         row = await self._find(tenant, user, id)
-        put = await self.put(tenant, user, PutDevice(subscription, label=row.label))
-        if put.id != id:
-            await self._store.apply(sql.REMOVE, [sql.Removed(tenant, id, user)])
-        return put
+        given = PutDevice(subscription, label=row.label)
+        # In one step: a message between two would be shown twice, or not at all.
+        return await self._put(tenant, user, given, former=id)
 
     async def list(self, tenant: str, user: str) -> DeviceList:
         """The devices of a user, the first one first."""
