@@ -107,8 +107,9 @@ async def test_a_notification_is_accepted_with_its_durability(site: Site) -> Non
     )
     assert answer.status_code == 202
     accepted = answer.json()
-    assert accepted.keys() == {"id", "recipients", "durability", "created_at"}
-    assert (accepted["recipients"], accepted["durability"]) == (1, "fsync")
+    assert accepted.keys() == {"id", "recipients", "skipped", "durability", "created_at"}
+    assert (accepted["recipients"], accepted["skipped"]) == (1, 0)
+    assert accepted["durability"] == "fsync"
     page = (await site.http.get("/v1/inbox", headers=bearer(site.token("ann")))).json()
     (message,) = page["items"]
     assert message.keys() == MESSAGE
