@@ -31,8 +31,9 @@ from clarion.notifications.events.numbers import Numbers
 from clarion.notifications.preferences.book import Book
 from clarion.outbound import Outbound
 from clarion.realtime import Server
-from clarion.settings import Auth, Limits, Realtime, Settings
+from clarion.settings import Auth, Limits, Realtime, Settings, Templates
 from clarion.storage import Store, open_store
+from clarion.templates.pool import Inside
 from clarion.topics import Kinds, Subscriptions, TopicEngine, Topics
 from clarion.topics.stores import MemoryStore
 from tests.support.triggers import NotedTriggers
@@ -108,6 +109,7 @@ class Site:
             ids=self.ids,
             node="n",
             presence=self.presence,
+            renders=Inside(Templates()),
         )
         self.events = Events(store, settings.events, clock=self.clock, ids=self.ids)
         self.event_numbers = Numbers(store, self.clock)

@@ -74,3 +74,46 @@ async def test_what_is_wrong_is_pointed_at(clarion: BackEnd) -> None:
     assert caught.value.problem["errors"][0]["pointer"] == "/payload"
     with pytest.raises(TypeError):
         await clarion.trigger("mention", "ann")
+
+
+async def test_a_template_is_put_previewed_rolled_back_and_deleted(clarion: BackEnd) -> None:
+    """What a designer's tool does with one; workers render the preview."""
+    welcome = {
+        "template": "welcome",
+        "channels": {
+            "inbox": {
+                "en": {"title": "Welcome{% if recipient.name %}, {{ recipient.name }}{% endif %}"},
+                "de": {"title": "Willkommen"},
+            }
+        },
+    }
+    put = await clarion.put_template(welcome, dry_run=True)
+    assert put.is_new and "+/channels/inbox/de/title:" in put.diff.split("\n")  # noqa: PT018
+    assert (await clarion.put_template(welcome)).version == 1
+    found = await clarion.preview_template("welcome", {"recipient": {"name": "Ann"}})
+    assert found["channels"]["inbox"] == {
+        "locale": "en",
+        "content": {"title": "Welcome, Ann"},
+        "faults": [],
+    }
+    draft = {**welcome, "channels": {"inbox": {"en": {"title": "{% if %}"}}}}
+    found = await clarion.preview_template(draft)
+    [fault] = found["channels"]["inbox"]["faults"]
+    assert (fault["pointer"], fault["line"], fault["column"]) == ("/title", 1, 7)
+    assert [each["pointer"] for each in found["faults"]] == ["/channels/inbox/en/title"]
+    with pytest.raises(ApiError) as refused:
+        await clarion.put_template(draft)
+    assert refused.value.code == "invalid"
+    welcome["channels"]["inbox"]["de"] = {"title": "Hallo"}  # type: ignore[index]
+    assert (await clarion.put_template(welcome)).version == 2
+    assert (await clarion.roll_back_template("welcome", 1)).version == 1
+    assert [each["version"] for each in (await clarion.template_versions("welcome"))["items"]] == [
+        2,
+        1,
+    ]
+    assert [each["template"] for each in (await clarion.templates())["items"]] == ["welcome"]
+    await clarion.delete_template("welcome")
+    assert (await clarion.find_template("welcome", 2)).definition["channels"]["inbox"]["de"]
+    with pytest.raises(ApiError) as gone:
+        await clarion.find_template("welcome")
+    assert gone.value.code == "not_found"

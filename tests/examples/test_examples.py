@@ -76,6 +76,18 @@ def test_the_push_example_lists_devices_and_sends(server: Server, tmp_path: Path
     assert out.startswith("fcm phone since 20")
 
 
+def test_the_welcome_example_speaks_the_readers_language(server: Server, tmp_path: Path) -> None:
+    """It prints what a German reads, by way of layout, plural and money; twice is the same."""
+    script = str(_at(server, "welcome.py", tmp_path))
+    for _ in range(2):
+        key = server.key("workflows:*", "notifications:send")
+        assert _run(sys.executable, script, CLARION_KEY=key).splitlines() == [
+            "Willkommen, Ann",
+            "Du hast 2 Gutscheine im Wert von 12,50\xa0€. Deine Acme",
+            "fsync",
+        ]
+
+
 def test_the_activity_example_tells_who_did_what(server: Server, tmp_path: Path) -> None:
     """It prints what it says; twice is the same."""
     script = str(_at(server, "activity.py", tmp_path))

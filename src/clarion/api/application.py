@@ -36,6 +36,7 @@ from clarion.api.routes import rooms as rooms_doors
 from clarion.api.routes import search as search_doors
 from clarion.api.routes import sockets as sockets_doors
 from clarion.api.routes import suppressions as suppressions_doors
+from clarion.api.routes import templates as templates_doors
 from clarion.api.routes import timelines as timelines_doors
 from clarion.api.routes import topics as topics_doors
 from clarion.api.routes import workflows as workflows_doors
@@ -61,6 +62,7 @@ def build_api(services: Services, web: Path = FOLDER) -> Api:
     providers_doors.add(api, services.workflows)
     email_doors.add(api, services.email)
     suppressions_doors.add(api, services.workflows.suppressions)
+    templates_doors.add(api, services.workflows)
     inbox_doors.add(api, services.inbox)
     push_doors.add(api, services.push)
     emit_doors.add(api, io)

@@ -20,6 +20,7 @@ from clarion.client.push_calls import PushDevice, PushPut
 from clarion.client.search_calls import Collection, Document, FacetCount, Results, Written
 from clarion.client.subscription import Topic
 from clarion.client.suppression_calls import Suppression, SuppressionPage
+from clarion.client.template_calls import KeptTemplate, PutTemplate
 from clarion.client.topic_calls import (
     Block,
     Item,
@@ -51,6 +52,7 @@ __all__ = [
     "FacetCount",
     "Follow",
     "Item",
+    "KeptTemplate",
     "Key",
     "LostPublications",
     "Member",
@@ -62,6 +64,7 @@ __all__ = [
     "Published",
     "PushDevice",
     "PushPut",
+    "PutTemplate",
     "Readers",
     "Results",
     "Room",

@@ -20,6 +20,7 @@ from clarion.client.realtime import AsyncRealtimeCalls, RealtimeCalls
 from clarion.client.search import AsyncSearchCalls, SearchCalls
 from clarion.client.subscription import Topic
 from clarion.client.suppressions import AsyncSuppressionCalls, SuppressionCalls
+from clarion.client.templates import AsyncTemplateCalls, TemplateCalls
 from clarion.client.topics import AsyncTopicCalls, TopicCalls
 from clarion.client.workflows import AsyncWorkflowCalls, WorkflowCalls
 from clarion.clock import pause
@@ -98,6 +99,7 @@ class Client(
     DashboardCalls,
     SearchCalls,
     SuppressionCalls,
+    TemplateCalls,
     WorkflowCalls,
     DeliveryCalls,
     PushCalls,
@@ -176,6 +178,7 @@ class AsyncClient(
     AsyncDashboardCalls,
     AsyncSearchCalls,
     AsyncSuppressionCalls,
+    AsyncTemplateCalls,
     AsyncWorkflowCalls,
     AsyncDeliveryCalls,
     AsyncPushCalls,

@@ -23,6 +23,7 @@ from clarion.notifications.knowing import Knowing, Presence
 from clarion.notifications.library import Library
 from clarion.notifications.planning import Planner
 from clarion.notifications.preferences.book import Book
+from clarion.notifications.previewing import Previews
 from clarion.notifications.rendering import Renderer
 from clarion.notifications.retention import Retention
 from clarion.notifications.runs import SLICE, Runs
@@ -66,6 +67,7 @@ class Engine:
         channels: The ways to reach people; an application adds its own before the start.
         catalog: Workflows.
         templates: Stored templates.
+        previews: What they would look like.
         addresses: Of subscribers, on channels that have their own.
         targets: Finds the people of audiences and filters.
         bulk: Writes what is the same for all.
@@ -119,6 +121,7 @@ class Engine:
             node=node,
         )
         renderer = Renderer(self.renders, templates, clock)
+        self.previews = Previews(self.channels, library, sayings, checker, renderer)
         decider = Decider(self.channels, sayings, renderer, clock=clock, ids=ids)
         writer = Writer(self.channels, inbox, clock=clock, ids=ids)
         fetcher = Fetcher(outbound, renderer)

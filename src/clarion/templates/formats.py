@@ -136,5 +136,5 @@ def zone_of(name: str) -> tzinfo:
     """The zone of that name; UTC where it is not known."""
     try:
         return ZoneInfo(name) if name else UTC
-    except (ValueError, OSError):
+    except (ValueError, OSError, LookupError):
         return UTC

@@ -50,7 +50,8 @@ Plain = tuple[str | tuple[Path, ...], ...]
 def read_plain(source: str) -> Plain | None:
     """A text taken apart; None: it is more than plain."""
     parts: list[str | tuple[Path, ...]] = []
-    for n, part in enumerate(_PLACE.split(source)):
+    found = _PLACE.split(source)
+    for n, part in enumerate(found):
         if n % 2:
             paths = tuple(tuple(path.split(".")) for path in re.split(r"[ \t]+or[ \t]+", part))
             if any(
@@ -59,7 +60,7 @@ def read_plain(source: str) -> Plain | None:
             ):
                 return None
             parts.append(paths)
-        elif any(opens in part for opens in _OPENS):
+        elif any(opens in part for opens in _OPENS) or (part.endswith("{") and n < len(found) - 1):
             return None
         elif part:
             parts.append(part)

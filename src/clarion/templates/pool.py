@@ -176,25 +176,17 @@ class Pool:
 
     async def _start(self) -> "_Worker":
         ours, theirs = socket.socketpair()
-        settings = self._settings
-        call = f"{theirs.fileno()}, {settings.fuel}, {settings.output}, {settings.memory_mb << 20}, {settings.cpu_ms / 1000}"
-        code = f"import sys; sys.path[:] = {sys.path!r}; from clarion.templates.child import main; main({call})"
-        try:
-            # It forks nothing that would take time: the interpreter is started anew, and nobody's text is among the arguments.
-            process = subprocess.Popen(  # noqa: ASYNC220, S603
-                [sys.executable, "-I", "-c", code],
-                pass_fds=[theirs.fileno()],
-                env={},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-        except OSError:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-        reader, writer = await asyncio.open_connection(sock=ours, limit=1 << 22)
+        with theirs:
+            try:
+                reader, writer = await asyncio.open_connection(sock=ours, limit=1 << 22)
+            except BaseException:
+                ours.close()
+                raise
+            try:
+                process = self._spawn(theirs.fileno())
+            except OSError:
+                writer.close()
+                raise
         worker = _Worker(process, reader, writer)
         try:
             async with asyncio.timeout(START_S):
@@ -204,6 +196,20 @@ class Pool:
             raise
         template_workers.labels("started").inc()
         return worker
+
+    def _spawn(self, fd: int) -> "subprocess.Popen[bytes]":
+        settings = self._settings
+        limits = f"{settings.fuel}, {settings.output}, {settings.memory_mb << 20}, {settings.cpu_ms / 1000}"
+        code = f"import sys; sys.path[:] = {sys.path!r}; from clarion.templates.child import main; main({fd}, {limits})"
+        # A fresh interpreter, not a fork: nothing of this process is in it, and no tenant's text is among its arguments.
+        return subprocess.Popen(  # noqa: S603
+            [sys.executable, "-I", "-c", code],
+            pass_fds=[fd],
+            env={},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
     def _end(self, worker: "_Worker") -> None:
         self._ending.spawn(worker.end(), name="template-worker-end")
