@@ -83,7 +83,7 @@ def test_the_welcome_example_speaks_the_readers_language(server: Server, tmp_pat
         key = server.key("workflows:*", "notifications:send")
         assert _run(sys.executable, script, CLARION_KEY=key).splitlines() == [
             "Willkommen, Ann",
-            "Du hast 2 Gutscheine im Wert von 12,50\xa0€. Deine Acme",
+            "Du hast 2 Gutscheine im Wert von €\xa012,50. Deine Acme",
             "fsync",
         ]
 
