@@ -56,6 +56,21 @@ ACCEPTED = {
         )
     },
     (
+        "PUT /v1/templates/{template}",
+        "positive_data_acceptance",
+        "the path says",
+    ): "a schema can't compare it with the path",
+    (
+        "PUT /v1/templates/{template}",
+        "positive_data_acceptance",
+        "this is no template",
+    ): "what it says is in a language of its own",
+    (
+        "POST /v1/template-previews",
+        "positive_data_acceptance",
+        "give `template` or `draft`",
+    ): "both are optional, and one must be there",
+    (
         "POST /v1/users/{id}/contacts",
         "positive_data_acceptance",
         "there is nobody to add or to remove",

@@ -66,7 +66,7 @@ def preview(
     time_zone: str | None,
     channel: str | None,
 ) -> Call[dict[str, Any]]:
-    """`POST /v1/templates/preview`."""
+    """`POST /v1/template-previews`."""
     given = {
         "template": template if isinstance(template, str) else None,
         "draft": None if isinstance(template, str) else dict(template),
@@ -76,4 +76,4 @@ def preview(
         "channel": channel,
     }
     body = {name: value for name, value in given.items() if value is not None}
-    return Call("POST", "/v1/templates/preview", dict, body)
+    return Call("POST", "/v1/template-previews", dict, body)

@@ -148,10 +148,10 @@ def add(api: Api, engine: Engine) -> None:
 
     @api.route(
         "POST",
-        "/v1/templates/preview",
+        "/v1/template-previews",
         right=_READ,
         limit=PerCaller(),
-        errors=WRITES,
+        errors=(*READS, NotFound),
         example=PreviewTemplate(
             draft=WELCOME, locale="de-AT", facts={"recipient": {"id": "ann", "name": "Ann"}}
         ),
