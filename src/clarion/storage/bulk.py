@@ -10,7 +10,8 @@ from clarion.storage.notifications import FIRST_EPOCH
 from clarion.storage.store import Procedure, Sql
 
 _MODULUS = 1 << 32
-_HEADS = """{texts u users} JOIN inbox_head h ON h.tenant = :tenant AND h.usr = u.value"""
+# CROSS: SQLite keeps to this order. By its own estimate it would go through all heads, and through the set for each of them.
+_HEADS = "{texts u users} CROSS JOIN inbox_head h WHERE h.tenant = :tenant AND h.usr = u.value"
 
 RAISE_HEADS = Sql(
     f"""INSERT INTO inbox_head (tenant, usr, epoch, top, mark, unread)
