@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import msgspec
-from benchmarks.databases import on_each
 
+from benchmarks.databases import on_each
 from clarion.auth.principal import Principal
 from clarion.bus import LocalBus
 from clarion.clock import SystemClock

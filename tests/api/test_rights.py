@@ -39,6 +39,8 @@ SCOPES = {
     "author": "workflows:write",
     "viewer": "captures:read",
     "cleaner": "captures:write",
+    "clerk": "subscribers:read",
+    "registrar": "subscribers:write",
     "warden": "users:manage",
     "all": "*",
 }
@@ -123,6 +125,8 @@ def _path(door: Door) -> str:
     path = (
         door.template.replace("{id}", "ann" if is_own else "x")
         .replace("{workflow}", "x")
+        .replace("{audience}", "x")
+        .replace("{address}", "0" * 64)
         .replace("{room}", "x")
         .replace("{topic}", "x")
         .replace("{collection}", "x")

@@ -35,6 +35,7 @@ from clarion.api.routes import push as push_doors
 from clarion.api.routes import rooms as rooms_doors
 from clarion.api.routes import search as search_doors
 from clarion.api.routes import sockets as sockets_doors
+from clarion.api.routes import subscribers as subscribers_doors
 from clarion.api.routes import suppressions as suppressions_doors
 from clarion.api.routes import templates as templates_doors
 from clarion.api.routes import timelines as timelines_doors
@@ -63,6 +64,7 @@ def build_api(services: Services, web: Path = FOLDER) -> Api:
     email_doors.add(api, services.email)
     suppressions_doors.add(api, services.workflows.suppressions)
     templates_doors.add(api, services.workflows)
+    subscribers_doors.add(api, services.workflows)
     inbox_doors.add(api, services.inbox)
     push_doors.add(api, services.push)
     emit_doors.add(api, io)

@@ -7,6 +7,7 @@ from clarion.ids import Ids
 from clarion.jobs import Loop, Queue, Worker
 from clarion.notifications.addresses import Addresses
 from clarion.notifications.answers import Fetcher
+from clarion.notifications.audiences import Audiences
 from clarion.notifications.bulk import Bulk
 from clarion.notifications.catalog import Catalog
 from clarion.notifications.channels import Channels
@@ -21,6 +22,7 @@ from clarion.notifications.history import History
 from clarion.notifications.inbox import Inbox
 from clarion.notifications.knowing import Knowing, Presence
 from clarion.notifications.library import Library
+from clarion.notifications.people import ERASE, People
 from clarion.notifications.planning import Planner
 from clarion.notifications.preferences.book import Book
 from clarion.notifications.previewing import Previews
@@ -70,6 +72,8 @@ class Engine:
         previews: What they would look like.
         addresses: Of subscribers, on channels that have their own.
         targets: Finds the people of audiences and filters.
+        people: The subscribers.
+        audiences: Named sets of them.
         bulk: Writes what is the same for all.
         planner: Plans triggers.
         suppressions: Addresses that are not written to.
@@ -144,6 +148,8 @@ class Engine:
         )
         self.digests = Digests(store, self.runs, clock=clock, node=node)
         self.targets = Targets(store)
+        self.people = People(store, self.targets, self.addresses, queue, clock=clock)
+        self.audiences = Audiences(store, self.targets, clock=clock)
         self.bulk = Bulk(store, self.channels, renderer, inbox, clock=clock, ids=ids)
         self.planner = Planner(
             store,
@@ -185,6 +191,7 @@ class Engine:
     def install(self, worker: Worker) -> None:
         """Let a worker plan what was accepted and not planned."""
         worker.handle(JOB, self.planner.plan)
+        worker.handle(ERASE, self.people.erase_all)
 
     def start(self) -> None:
         """Begin to carry runs on, and to send."""

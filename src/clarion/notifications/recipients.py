@@ -19,17 +19,20 @@ PHONE = r"^\+[1-9][0-9]{6,14}$(?!\n)"  # E.164
 ATTRIBUTES_BYTES = 4096  # of JSON; attributes choose and address, they do not store
 
 
+Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\u0000]*$")]
+Locale = Annotated[str, Meta(pattern=r"^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8}){0,4}$(?!\n)")]
+TimeZone = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_+/-]{1,64}$(?!\n)")]
+
+
 class Recipient(Struct, frozen=True, forbid_unknown_fields=True):
     """A subscriber with what should be known of them; what is absent here stays as it is stored."""
 
     id: UserId
-    name: Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\u0000]*$")] | None = None
+    name: Name | None = None
     email: Annotated[str, Meta(max_length=254, pattern=ADDRESS)] | None = None
     phone: Annotated[str, Meta(pattern=PHONE, description="E.164, +4930123456")] | None = None
-    locale: (
-        Annotated[str, Meta(pattern=r"^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8}){0,4}$(?!\n)")] | None
-    ) = None
-    time_zone: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_+/-]{1,64}$(?!\n)")] | None = None
+    locale: Locale | None = None
+    time_zone: TimeZone | None = None
     attributes: (
         Annotated[dict[str, Any], Meta(description="JSON for conditions, at most 4 KiB")] | None
     ) = None

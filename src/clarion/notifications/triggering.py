@@ -25,6 +25,7 @@ from clarion.errors import (
 )
 from clarion.ids import Ids, digest
 from clarion.jobs.queue import LEASE_S, MAX_ATTEMPTS, Job, Queue
+from clarion.notifications.audiences import AudienceKey
 from clarion.notifications.catalog import Catalog, Read
 from clarion.notifications.content import check_json
 from clarion.notifications.notifications import check_key
@@ -53,11 +54,6 @@ PLANNING: Final = 32  # triggers that are planned by who accepted them, at a tim
 PAYLOAD_BYTES: Final = 64 * 1024  # of JSON
 FAULTS: Final = 20  # of a payload that are told
 JOB: Final = sql.JOB
-
-
-AudienceKey = Annotated[
-    str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$(?!\n)", description="An audience's key")
-]
 
 
 class CreateTrigger(Struct, frozen=True, forbid_unknown_fields=True):

@@ -248,6 +248,10 @@ OF_TRIGGER = Sql(
         ORDER BY usr LIMIT :n""",
     RunRow,
 )
+OF_USER = Sql(
+    f"SELECT {_ROW} FROM run WHERE tenant = :tenant AND usr = :usr AND id > :after ORDER BY id LIMIT :n",
+    RunRow,
+)
 RECORDS = Sql(
     """SELECT n, step, outcome, why, read, at_ms FROM run_record
        WHERE tenant = :tenant AND run = :run ORDER BY n""",

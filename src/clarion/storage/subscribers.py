@@ -35,6 +35,21 @@ ADD = Sql(
        VALUES (:tenant, :id, :name, '', '', '', '', '', :now_ms, :now_ms) ON CONFLICT DO NOTHING"""
 )
 
+# Inside a transaction: whoever changes one holds it.
+HOLD = Sql(
+    """SELECT id, name, email, phone, locale, time_zone, attributes, created_ms, updated_ms
+       FROM subscriber WHERE tenant = :tenant AND id = :id {for_update}""",
+    Subscriber,
+)
+# As it is said here: what is '' is not known any longer.
+PUT = Sql(
+    """INSERT INTO subscriber (tenant, id, name, email, phone, locale, time_zone, attributes, created_ms, updated_ms)
+       VALUES (:tenant, :id, :name, :email, :phone, :locale, :time_zone, :attributes, :now_ms, :now_ms)
+       ON CONFLICT (tenant, id) DO UPDATE SET name = excluded.name, email = excluded.email, phone = excluded.phone,
+         locale = excluded.locale, time_zone = excluded.time_zone, attributes = excluded.attributes, updated_ms = excluded.updated_ms"""
+)
+DELETE = Sql("DELETE FROM subscriber WHERE tenant = :tenant AND id = :id")
+
 
 class Named(Struct, frozen=True, array_like=True):
     """Names a subscriber."""

@@ -1,0 +1,293 @@
+"""Subscribers as they are kept: put, changed, listed, told whole, and erased with everything of theirs."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from clarion.clock import Clock, as_datetime
+from clarion.errors import Fault, Invalid, NotFound
+from clarion.jobs.queue import Job, Queue
+from clarion.notifications.addresses import Addresses
+from clarion.notifications.content import check_json
+from clarion.notifications.recipients import (
+    ADDRESS,
+    ATTRIBUTES_BYTES,
+    PHONE,
+    Locale,
+    Name,
+    Recipient,
+    TimeZone,
+    columns_of,
+    distinct,
+)
+from clarion.notifications.targets import Asked, Targets
+from clarion.storage import addresses as address_sql
+from clarion.storage import erasure
+from clarion.storage import inbox as inbox_sql
+from clarion.storage import runs as run_sql
+from clarion.storage import subscribers as sql
+from clarion.storage.jobs import ENQUEUE
+from clarion.storage.store import Store
+
+ERASE: Final = "erase_subscriber"  # the job
+SLICE: Final = 500  # rows that are erased in one transaction
+BULK: Final = 1_000  # subscribers of one call
+_NEWEST: Final = 2**53 - 1
+
+
+class Subscriber(Struct, frozen=True):
+    """What is known of a person; null: nothing."""
+
+    id: str
+    name: str | None
+    email: str | None
+    phone: str | None
+    locale: str | None
+    time_zone: str | None
+    attributes: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime
+
+
+class Described(Struct, frozen=True, forbid_unknown_fields=True):
+    """What shall be known of somebody: what is absent is not known any longer."""
+
+    name: Name | None = None
+    email: Annotated[str, Meta(max_length=254, pattern=ADDRESS)] | None = None
+    phone: Annotated[str, Meta(pattern=PHONE, description="E.164, +4930123456")] | None = None
+    locale: Locale | None = None
+    time_zone: TimeZone | None = None
+    attributes: (
+        Annotated[dict[str, Any], Meta(description="JSON for conditions, at most 4 KiB")] | None
+    ) = None
+
+
+class Changed(Struct, frozen=True, forbid_unknown_fields=True):
+    """What changes of somebody: what is absent stays, null is not known any longer. Of attributes each member by itself."""
+
+    name: Name | UnsetType | None = UNSET
+    email: Annotated[str, Meta(max_length=254, pattern=ADDRESS)] | UnsetType | None = UNSET
+    phone: Annotated[str, Meta(pattern=PHONE)] | UnsetType | None = UNSET
+    locale: Locale | UnsetType | None = UNSET
+    time_zone: TimeZone | UnsetType | None = UNSET
+    attributes: dict[str, Any] | UnsetType | None = UNSET
+
+
+class Page(Struct, frozen=True):
+    """Subscribers in the order of their ids; `next` is the cursor of the page that follows, null on the last one.
+
+    With a filter a page may have fewer than were asked for, even none, although more follow.
+    """
+
+    items: list[Subscriber]
+    next: str | None
+
+
+class People:
+    """The subscribers of tenants.
+
+    Args:
+        store: Where they are.
+        targets: Finds those whom a filter lets through.
+        addresses: Where they can be reached.
+        queue: Does what takes longer.
+        clock: Time of changes.
+    """
+
+    def __init__(
+        self, store: Store, targets: Targets, addresses: Addresses, queue: Queue, *, clock: Clock
+    ) -> None:
+        self._store, self._targets, self._addresses = store, targets, addresses
+        self._queue, self._clock = queue, clock
+
+    async def find(self, tenant: str, id: str) -> Subscriber:
+        """One of them.
+
+        Raises:
+            NotFound: There is none.
+        """
+        for row in await self._store.fetch(sql.FIND, tenant=tenant, id=id):
+            return subscriber_of(row)
+        raise _missing(id)
+
+    async def put(self, tenant: str, id: str, described: Described) -> Subscriber:
+        """Keep somebody as they are described here.
+
+        Raises:
+            Invalid: The attributes are too large or too deep.
+        """
+        check_json(described.attributes, ATTRIBUTES_BYTES, "/attributes")
+        columns = columns_of(Recipient(id, **msgspec.structs.asdict(described)))
+        async with self._store.transaction() as tx:
+            await tx.execute(sql.PUT, tenant=tenant, id=id, **columns, now_ms=self._clock.now_ms())
+        return await self.find(tenant, id)
+
+    async def change(self, tenant: str, id: str, changed: Changed) -> Subscriber:
+        """Change what is known of somebody.
+
+        Raises:
+            NotFound: There is none.
+            Invalid: The attributes are too large or too deep.
+        """
+        async with self._store.transaction() as tx:
+            for row in await tx.fetch(sql.HOLD, tenant=tenant, id=id):
+                now = _merged(row, changed)
+                await tx.execute(sql.PUT, tenant=tenant, id=id, **now, now_ms=self._clock.now_ms())
+                break
+            else:
+                raise _missing(id)
+        return await self.find(tenant, id)
+
+    async def know(self, tenant: str, people: Sequence[Recipient]) -> int:
+        """Make people known, or say more of them; returns how many there were, each once.
+
+        Raises:
+            Invalid: There are too many, or the attributes of one are too large.
+        """
+        if len(people) > BULK:
+            raise Invalid(
+                f"{len(people)} subscribers, {BULK} are allowed in one call",
+                faults=[Fault("/subscribers", f"at most {BULK} items")],
+            )
+        for n, each in enumerate(people):
+            check_json(each.attributes, ATTRIBUTES_BYTES, f"/subscribers/{n}/attributes")
+        return await self.describe(tenant, people)
+
+    async def describe(self, tenant: str, people: Sequence[Recipient]) -> int:
+        """As `know`, of people who are checked."""
+        now_ms = self._clock.now_ms()
+        once = distinct(people)
+        rows = [
+            sql.Described(tenant, each.id, **columns_of(each.described), at_ms=now_ms)
+            for each in once
+        ]
+        if rows:
+            await self._store.apply(sql.DESCRIBE, rows)
+        return len(rows)
+
+    async def page(self, tenant: str, filter: str, after: str, limit: int) -> Page:
+        """Some of them behind an id.
+
+        Raises:
+            Invalid: The filter is none.
+        """
+        asked = Asked(filter=filter, everyone=not filter)
+        found = await self._targets.slice(tenant, asked, after, limit)
+        items = [await self.find(tenant, each.usr) for each in found.people]
+        return Page(items, found.after)
+
+    async def erase(self, tenant: str, id: str) -> str:
+        """Forget somebody, at once, and what is theirs soon after; returns the id of the job that does it.
+
+        Runs that wait for them end; messages that are on their way already arrive.
+
+        Raises:
+            NotFound: There is none.
+        """
+        now_ms = self._clock.now_ms()
+        job = self._queue.job(ERASE, {"usr": id, "at_ms": now_ms}, tenant=tenant)
+        async with self._store.transaction() as tx:
+            if not await tx.execute(sql.DELETE, tenant=tenant, id=id):
+                raise _missing(id)
+            for statement in erasure.AT_ONCE:
+                given = {"now_ms": now_ms} if ":now_ms" in statement.text else {}
+                await tx.execute(statement, tenant=tenant, usr=id, **given)
+            await tx.apply(ENQUEUE, [job])
+        self._queue.notify()
+        return job.id
+
+    async def erase_all(self, job: Job) -> None:
+        """Erase what is theirs, in slices: the handler of the job. Begun again it goes on with what is left."""
+        whose = {"tenant": job.tenant, **job.read()}
+        for statement in erasure.SLICES:
+            count = SLICE
+            while count == SLICE:
+                async with self._store.transaction() as tx:
+                    count = await tx.execute(statement, **whose, n=SLICE)
+        for old, forget in erasure.BY_ID:
+            while rows := await self._store.fetch(old, **whose, n=SLICE):
+                await self._store.apply(forget, rows)
+        async with self._store.transaction() as tx:
+            for statement in erasure.AT_LAST:
+                given = whose if ":at_ms" in statement.text else _without(whose, "at_ms")
+                await tx.execute(statement, **given)
+
+    async def tell_all(self, tenant: str, id: str) -> AsyncIterator[dict[str, Any]]:
+        """Everything that is kept of somebody, one thing at a time: `{kind, …}`.
+
+        Raises:
+            NotFound: There is none.
+        """
+        yield {"kind": "subscriber", **msgspec.to_builtins(await self.find(tenant, id))}
+        for address in await self._addresses.of_user(tenant, id):
+            yield {"kind": "address", **_address(address)}
+        for filter in ("all", "archived"):
+            before = _NEWEST
+            while rows := await self._store.fetch(
+                inbox_sql.PAGES[filter],
+                tenant=tenant,
+                usr=id,
+                before=before,
+                n=SLICE,
+            ):
+                found = [row for row in rows if row.seq is not None]
+                for row in found:
+                    yield {"kind": "message", **msgspec.to_builtins(row)}
+                if len(found) < SLICE:
+                    break
+                before = int(found[-1].seq or 0)
+        after = ""
+        while runs := await self._store.fetch(
+            run_sql.OF_USER, tenant=tenant, usr=id, after=after, n=SLICE
+        ):
+            for run in runs:
+                yield {"kind": "run", **msgspec.to_builtins(run)}
+            after = runs[-1].id
+
+
+def subscriber_of(row: sql.Subscriber) -> Subscriber:
+    """A row as it is shown."""
+    return Subscriber(
+        row.id,
+        row.name or None,
+        row.email or None,
+        row.phone or None,
+        row.locale or None,
+        row.time_zone or None,
+        msgspec.json.decode(row.attributes) if row.attributes else {},
+        as_datetime(row.created_ms),
+        as_datetime(row.updated_ms),
+    )
+
+
+def _merged(row: sql.Subscriber, changed: Changed) -> dict[str, str]:
+    now = {name: getattr(row, name) for name in ("name", "email", "phone", "locale", "time_zone")}
+    for name in now:
+        given = getattr(changed, name)
+        if given is not UNSET:
+            now[name] = given or ""
+    attributes: dict[str, Any] = msgspec.json.decode(row.attributes) if row.attributes else {}
+    if changed.attributes is None:
+        attributes = {}
+    elif changed.attributes is not UNSET:
+        merged = {**attributes, **changed.attributes}
+        attributes = {name: value for name, value in merged.items() if value is not None}
+        check_json(attributes, ATTRIBUTES_BYTES, "/attributes")
+    now["attributes"] = msgspec.json.encode(attributes).decode() if attributes else ""
+    return now
+
+
+def _address(row: address_sql.AddressRow) -> dict[str, Any]:
+    data = msgspec.json.decode(row.data) if row.data else {}
+    return {**msgspec.structs.asdict(row), "data": data}
+
+
+def _without(given: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in given.items() if key != name}
+
+
+def _missing(id: str) -> NotFound:
+    return NotFound(f"there is no subscriber {id}")

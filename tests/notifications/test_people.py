@@ -1,0 +1,179 @@
+"""Subscribers and audiences: kept, changed, found, and erased with everything of theirs."""
+
+import pytest
+from msgspec import Struct
+
+from clarion.errors import Conflict, Invalid, NotFound
+from clarion.notifications.audiences import AudienceDefinition, ChangeMembers
+from clarion.notifications.people import Changed, Described
+from clarion.notifications.recipients import Recipient
+from clarion.storage.store import Sql
+from tests.notifications.conftest import House, on_one_engine
+from tests.notifications.test_workflows import Office
+
+
+class Whose(Struct, frozen=True):
+    """Whose row."""
+
+    usr: str
+
+
+@pytest.fixture
+async def office(house: House) -> Office:
+    return Office(house)
+
+
+async def do_jobs(office: Office) -> None:
+    while claimed := await office.queue.claim(10):
+        for job in claimed:
+            await office.engine.people.erase_all(job)
+            await office.queue.finish(job)
+
+
+async def test_a_subscriber_is_put_changed_and_found(office: Office) -> None:
+    """Putting forgets what is not said, changing leaves it; null forgets, of attributes each member by itself."""
+    people = office.engine.people
+    ann = await people.put(
+        "default", "ann", Described(name="Ann", phone="+4930123456", attributes={"a": 1, "b": 2})
+    )
+    assert (ann.name, ann.phone, ann.email, ann.attributes) == (
+        "Ann",
+        "+4930123456",
+        None,
+        {"a": 1, "b": 2},
+    )
+    changed = Changed(phone=None, email="ann@example.org", attributes={"a": None, "c": 3})
+    ann = await people.change("default", "ann", changed)
+    assert (ann.name, ann.phone, ann.email) == ("Ann", None, "ann@example.org")
+    assert ann.attributes == {"b": 2, "c": 3}
+    assert (await people.change("default", "ann", Changed(attributes=None))).attributes == {}
+    ann = await people.put("default", "ann", Described(locale="de"))
+    assert (ann.name, ann.email, ann.locale) == (None, None, "de")
+    for stranger in (people.find("default", "ben"), people.change("default", "ben", Changed())):
+        with pytest.raises(NotFound):
+            await stranger
+    with pytest.raises(NotFound):
+        await people.find("other", "ann")
+    with pytest.raises(Invalid):
+        await people.change("default", "ann", Changed(attributes={"x": "y" * 5_000}))
+
+
+async def test_subscribers_are_listed_in_pages_and_by_filters(office: Office) -> None:
+    """In the order of their ids, each once; a filter is a condition."""
+    people = office.engine.people
+    said = [Recipient(id, locale="de" if id in "ac" else None) for id in ("a", "b", "c", "a")]
+    assert await people.know("default", said) == 3
+    page = await people.page("default", "", "", 2)
+    assert ([each.id for each in page.items], page.next) == (["a", "b"], "b")
+    page = await people.page("default", "", "b", 2)
+    assert ([each.id for each in page.items], page.next) == (["c"], None)
+    page = await people.page("default", 'recipient.locale == "de"', "", 10)
+    assert [each.id for each in page.items] == ["a", "c"]
+    with pytest.raises(Invalid):
+        await people.page("default", "recipient.locale ==", "", 10)
+    with pytest.raises(Invalid):
+        await people.know("default", [Recipient(f"u{n}") for n in range(1_001)])
+
+
+async def test_a_subscriber_deleted_between_steps(office: Office) -> None:
+    """Their run ends at once and sends nothing more, others' runs go on; then everything of theirs is gone."""
+    await office.workflow(
+        {"inbox": {"title": "first"}},
+        {"letter": {"text": "x"}},
+        {"wait": "1h"},
+        {"inbox": {"title": "second"}},
+    )
+    ann = {"id": "ann", "email": "ann@example.org"}
+    await office.trigger(ann, {"id": "ben"})
+    await office.engine.addresses.put("default", "ann", "push", "phone")
+    await office.engine.audiences.put("default", "staff", AudienceDefinition())
+    await office.engine.audiences.add("default", "staff", ["ann", "ben"])
+    people = office.engine.people
+    await people.erase("default", "ann")
+    with pytest.raises(NotFound):
+        await people.erase("default", "ann")
+    await office.run(3600)
+    assert await office.inbox("ben") == ["second", "first"]
+    assert office.letters.sent == []
+    await do_jobs(office)
+    assert await office.inbox("ann") == []
+    for table in (
+        "run",
+        "outgoing",
+        "address",
+        "audience_member",
+        "message",
+        "inbox_head",
+        "subscriber",
+    ):
+        column = "id" if table == "subscriber" else "usr"
+        rows = await office.house.store.fetch(Sql(f"SELECT {column} FROM {table}", Whose))
+        assert "ann" not in [row.usr for row in rows], table
+    assert (await office.engine.audiences.people("default", "staff", "", 10)).items == ["ben"]
+
+
+async def test_who_comes_back_while_they_are_erased(office: Office) -> None:
+    """What came after the deletion stays."""
+    await office.house.send("ann", title="before")
+    await office.engine.people.erase("default", "ann")
+    office.clock.advance(1)
+    await office.house.send("ann", title="after")
+    await do_jobs(office)
+    assert await office.inbox("ann") == ["after"]
+
+
+async def test_everything_of_a_subscriber_is_told(office: Office) -> None:
+    """Who they are, their addresses, messages and runs, each a thing by itself."""
+    await office.workflow({"inbox": {"title": "first"}}, {"wait": "1h"})
+    await office.trigger({"id": "ann", "name": "Ann"})
+    await office.engine.addresses.put("default", "ann", "push", "phone", {"key": 1})
+    told = [each async for each in office.engine.people.tell_all("default", "ann")]
+    assert [each["kind"] for each in told] == ["subscriber", "address", "message", "run"]
+    assert (told[0]["name"], told[1]["data"], told[2]["title"]) == ("Ann", {"key": 1}, "first")
+    with pytest.raises(NotFound):
+        [each async for each in office.engine.people.tell_all("default", "ben")]
+
+
+async def test_audiences_hold_people_and_each_other(office: Office) -> None:
+    """Put in and taken out in bulk, nested, with a filter; who is not known is named; a circle is refused."""
+    people, audiences = office.engine.people, office.engine.audiences
+    await people.know("default", [Recipient(id) for id in ("ann", "ben", "cai")])
+    await people.know("default", [Recipient("dee", locale="de")])
+    await audiences.put("default", "inner", AudienceDefinition("Inner", 'recipient.locale == "de"'))
+    outer = await audiences.put("default", "outer", AudienceDefinition(includes=["inner"]))
+    assert (outer.includes, outer.members) == (["inner"], 0)
+    changed = await audiences.change_members(
+        "default", "inner", ChangeMembers(["ann", "zed", "ann"])
+    )
+    assert (changed.added, changed.unknown, changed.members) == (1, ["zed"], 1)
+    changed = await audiences.change_members(
+        "default", "outer", ChangeMembers(["ben", "cai"], ["cai"])
+    )
+    assert (changed.added, changed.members) == (2, 1)
+    assert (await audiences.people("default", "outer", "", 10)).items == ["ann", "ben", "dee"]
+    with pytest.raises(Conflict):
+        await audiences.put("default", "inner", AudienceDefinition(includes=["outer"]))
+    with pytest.raises(Conflict):
+        await audiences.put("default", "inner", AudienceDefinition(includes=["inner"]))
+    with pytest.raises(Conflict):
+        await audiences.delete("default", "inner")
+    await audiences.delete("default", "outer")
+    assert [each.audience for each in (await audiences.page("default", "", 10)).items] == ["inner"]
+    assert await office.count("audience_member") == 1
+
+
+@on_one_engine
+async def test_what_is_no_audience(office: Office) -> None:
+    """A filter that is none, an audience inside that is not there, one that nobody has made."""
+    audiences = office.engine.audiences
+    for wrong in (AudienceDefinition(filter="recipient.x"), AudienceDefinition(includes=["x"])):
+        with pytest.raises(Invalid):
+            await audiences.put("default", "a", wrong)
+    for missing in (
+        audiences.find("default", "a"),
+        audiences.delete("default", "a"),
+        audiences.people("default", "a", "", 1),
+        audiences.change_members("default", "a", ChangeMembers()),
+    ):
+        with pytest.raises(NotFound):
+            await missing
