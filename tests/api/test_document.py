@@ -85,6 +85,15 @@ ACCEPTED = {
         "positive_data_acceptance",
         "/at",
     ): "what is too early, or older than events are kept, the clock says",
+    **{
+        (operation, "positive_data_acceptance", "/filter"): "a condition is a language of its own"
+        for operation in ("GET /v1/subscribers", "PUT /v1/audiences/{audience}")
+    },
+    (
+        "PUT /v1/audiences/{audience}",
+        "positive_data_acceptance",
+        "there is no audience",
+    ): "which there are, only the database knows",
     (
         "GET /v1/topics/{topic}/publications",
         "positive_data_acceptance",
