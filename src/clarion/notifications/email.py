@@ -13,6 +13,7 @@ from clarion.notifications.channels import Providers
 from clarion.notifications.channels.base import Outgoing
 from clarion.notifications.channels.email import hooks
 from clarion.notifications.channels.email.channel import NAME, EmailChannel
+from clarion.notifications.channels.email.headers import Address, Unwritable
 from clarion.notifications.channels.email.message import read_message_id
 from clarion.notifications.channels.email.tracking import Seen, Tokens, is_machine
 from clarion.notifications.going import wait_key_of
@@ -262,6 +263,12 @@ def check(settings: EmailSettings, base_url: str) -> None:
     """Raise SettingsError where section `email` is no good."""
     if unknown := sorted(set(settings.tracking) - set(KINDS)):
         raise SettingsError(f"email.tracking: {unknown[0]!r} is neither opens nor clicks")
+    for name, text in (("sender", settings.sender), ("return_path", settings.return_path)):
+        try:
+            if text or name == "sender":
+                Address(text)
+        except Unwritable as exc:
+            raise SettingsError(f"email.{name}: {exc}") from exc
     if settings.tracking and not base_url:
         raise SettingsError("email.tracking needs public_url: links lead through it")
 

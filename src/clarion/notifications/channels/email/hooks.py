@@ -264,6 +264,7 @@ def _time(value: Any) -> int | None:
         return None
     try:
         found = datetime.fromisoformat(value[:26].rstrip("Z") + "+00:00" if value.endswith("Z") else value)  # fmt: skip
-        return int(found.timestamp() * 1000) if found.tzinfo else None
+        at_ms = int(found.timestamp() * 1000) if found.tzinfo else 0
+        return at_ms if at_ms > 0 else None
     except (ValueError, OverflowError):
         return None
