@@ -179,7 +179,11 @@ async def test_what_is_somebody_elses_is_as_if_it_were_not_there(
         assert foreign.json() == missing.json()
     assert (await http.get("/v1/inbox")).json()["items"] == []
     for action in ("read", "archive"):
-        assert (await http.post(f"/v1/inbox/{action}")).json() == {"changed": 0, "unread": 0}
+        assert (await http.post(f"/v1/inbox/{action}")).json() == {
+            "changed": 0,
+            "unread": 0,
+            "unseen": 0,
+        }
     assert await callers.state() == before
 
 

@@ -20,6 +20,7 @@ MESSAGE = {
     "created_at",
     "read_at",
     "archived_at",
+    "seen_at",
 }
 
 
@@ -287,14 +288,17 @@ async def test_all_messages_are_read_and_put_away_at_once(site: Site) -> None:
     assert (await site.http.post("/v1/inbox/read", headers=headers)).json() == {
         "changed": 3,
         "unread": 0,
+        "unseen": 0,
     }
     assert (await site.http.post("/v1/inbox/read", headers=headers)).json() == {
         "changed": 0,
         "unread": 0,
+        "unseen": 0,
     }
     assert (await site.http.post("/v1/inbox/archive", headers=headers)).json() == {
         "changed": 3,
         "unread": 0,
+        "unseen": 0,
     }
 
 

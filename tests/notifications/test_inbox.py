@@ -10,6 +10,7 @@ from clarion.errors import Invalid, NotFound
 from clarion.jobs.purging import total
 from clarion.notifications.log import LOG_AGE_S, LOG_SIZE, NOTHING, WINDOW
 from clarion.topics.arguments import SubscribeArgs
+from clarion.topics.publishing import Call, Publish
 from clarion.topics.stream import Position
 from tests.notifications.conftest import House, on_one_engine, user
 
@@ -105,7 +106,9 @@ async def test_a_change_is_answered_stored_and_told(house: House) -> None:
         "id": id,
         "read_at": now.isoformat().replace("+00:00", "Z"),
         "archived_at": None,
+        "seen_at": now.isoformat().replace("+00:00", "Z"),
         "unread": 0,
+        "unseen": 0,
     }
     [_, stored] = (await house.kind.log.read(house.topic("ann"), 0, 9)).entries
     assert (await house.kind.log.read(house.topic("ann"), 2, 9)).entries == []
@@ -309,3 +312,65 @@ async def test_entries_whose_message_is_gone_are_gone_as_well(house: House) -> N
         )
     reader = await house.subscribe("ann", NOTHING)
     assert (reader.answer.recovered, reader.answer.reason) == (False, "too_old")
+
+
+# ── seen ──
+async def test_what_was_on_the_screen_is_seen_and_not_read(house: House) -> None:
+    """Some of them in one entry, or all; counted by itself; what is not there is passed over."""
+    ids = await fill(house, 4)
+    reader = await house.subscribe("ann")
+    some = await house.inbox.mark_seen(ANN, [ids[0], ids[1], ids[1], "nothing"])
+    assert (some.changed, some.unread, some.unseen) == (2, 4, 2)
+    again = await house.inbox.mark_seen(ANN, ids[:2])
+    assert (again.changed, again.unread, again.unseen) == (0, 4, 2)
+    one = await house.inbox.mark(ANN, ids[2], "seen")
+    assert (one.seen_at is not None, one.read_at) == (True, None)
+    every = await house.inbox.mark_all(ANN, "seen")
+    assert (every.changed, every.unread, every.unseen) == (1, 4, 0)
+    page = await house.inbox.page(ANN)
+    assert (page.unread, page.unseen) == (4, 0)
+    await house.settle()
+    assert [
+        (each.event, each.data["unread"], each.data["unseen"]) for each in reader.publications
+    ] == [
+        ("seen", 4, 2),
+        ("changed", 4, 1),
+        ("all_seen", 4, 0),
+    ]
+    assert reader.publications[0].data["ids"] == ids[:2]
+
+
+async def test_whoever_reads_has_seen_for_good(house: House) -> None:
+    """Also after it is marked as unread; and what is put away is not among the unseen."""
+    ids = await fill(house, 3)
+    await house.inbox.mark(ANN, ids[0], "read")
+    unread = await house.inbox.mark(ANN, ids[0], "unread")
+    assert unread.seen_at is not None
+    await house.inbox.mark(ANN, ids[1], "archive")
+    page = await house.inbox.page(ANN)
+    assert (page.unread, page.unseen) == (2, 1)
+    assert (await house.inbox.mark_all(ANN, "read")).unseen == 0
+    assert [item.seen_at is None for item in (await house.inbox.page(ANN)).items] == [False, False]
+
+
+@on_one_engine
+async def test_a_socket_says_what_was_seen(house: House) -> None:
+    """On its own inbox; anything else, or too much, is refused."""
+    ids = await fill(house, 3)
+    call = Call(house.topic("ann"), ANN)
+    at = await house.inbox.publish(call, Publish(event="seen", data={"ids": ids[:1]}))
+    assert (at.topic, at.offset) == ("inbox:ann", 4)
+    assert (await house.inbox.page(ANN)).unseen == 2
+    await house.inbox.publish(call, Publish(event="seen"))
+    assert (await house.inbox.page(ANN)).unseen == 0
+    for wrong in (
+        Publish(event="read"),
+        Publish(event="seen", key="k"),
+        Publish(event="seen", data={"ids": []}),
+        Publish(event="seen", data={"ids": ["x"] * 101}),
+        Publish(event="seen", data=7),
+    ):
+        with pytest.raises(Invalid):
+            await house.inbox.publish(call, wrong)
+    with pytest.raises(Invalid):
+        await house.inbox.mark_seen(ANN, ["x"] * 101)

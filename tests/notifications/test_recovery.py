@@ -18,18 +18,22 @@ from tests.notifications.conftest import House, Reader, build, user
 from tests.support.services import Postgres
 
 WINDOW = 3
-ACTIONS = ["read", "unread", "archive", "archive", "unarchive"]
+ACTIONS = ["read", "unread", "archive", "archive", "unarchive", "seen"]
 
 Step = st.one_of(
     st.tuples(st.just("send"), st.integers(1, 3)),
     st.tuples(st.just("mark"), st.integers(0, 2 * WINDOW), st.sampled_from(ACTIONS)),
     st.tuples(st.just("mark"), st.integers(0, 2 * WINDOW), st.sampled_from(ACTIONS)),
-    st.tuples(st.just("all"), st.sampled_from(["read", "archive"])),
+    st.tuples(st.just("all"), st.sampled_from(["read", "archive", "seen"])),
+    st.tuples(st.just("some"), st.integers(0, 2 * WINDOW)),
     st.tuples(st.just("lose")),
     st.tuples(st.just("trim"), st.integers(0, 4)),
     st.tuples(st.just("cut")),
     st.tuples(st.just("return")),
 )
+
+
+TIMES = ("read_at", "archived_at", "seen_at")
 
 
 class Client:
@@ -38,7 +42,7 @@ class Client:
     def __init__(self, house: House, name: str) -> None:
         self.house, self.name = house, name
         self.items: dict[int, dict[str, Any]] = {}
-        self.unread = 0
+        self.unread = (0, 0)
         self.position: Position | None = None
         self.reader: Reader | None = None
         self.recovered = 0
@@ -54,7 +58,7 @@ class Client:
                 self._apply(publication)
         else:
             self.items = {item["seq"]: item for item in answer["snapshot"]["items"]}
-            self.unread = answer["snapshot"]["unread"]
+            self.unread = answer["snapshot"]["unread"], answer["snapshot"]["unseen"]
         self.position = Position(answer["epoch"], answer["offset"], answer["mark"])
 
     def go(self) -> None:
@@ -80,7 +84,7 @@ class Client:
             case "changed":
                 for item in list(self.items.values()):
                     if item["id"] == data["id"]:
-                        item.update(read_at=data["read_at"], archived_at=data["archived_at"])
+                        item.update({name: data[name] for name in TIMES})
                         if item["archived_at"]:
                             del self.items[item["seq"]]
                 for member in ("message", "entered"):
@@ -88,10 +92,17 @@ class Client:
                         self._insert(data[member])
             case "all_read":
                 for item in self.items.values():
-                    item["read_at"] = item["read_at"] or data["read_at"]
+                    if item["read_at"] is None:
+                        item["read_at"] = data["read_at"]
+                        item["seen_at"] = item["seen_at"] or data["read_at"]
+            case "seen" | "all_seen":
+                for item in self.items.values():
+                    is_meant = item["id"] in data["ids"] if "ids" in data else not item["read_at"]
+                    if is_meant:
+                        item["seen_at"] = item["seen_at"] or data["seen_at"]
             case "all_archived":
                 self.items.clear()
-        self.unread = data["unread"]
+        self.unread = data["unread"], data["unseen"]
         epoch = "" if self.position is None else self.position.epoch
         self.position = Position(epoch, publication["offset"], publication["mark"])
 
@@ -100,7 +111,7 @@ class Client:
         for seq in sorted(self.items)[:-WINDOW]:
             del self.items[seq]
 
-    def state(self) -> tuple[list[Any], int]:
+    def state(self) -> tuple[list[Any], tuple[int, int]]:
         return [self.items[seq] for seq in sorted(self.items, reverse=True)], self.unread
 
 
@@ -157,6 +168,8 @@ async def history(house: House, name: str, steps: list[tuple[Any, ...]]) -> None
                 await house.inbox.mark(user(name), ids[at % len(ids)], action)
             case ("all", action):
                 await house.inbox.mark_all(user(name), action)
+            case ("some", count):
+                await house.inbox.mark_seen(user(name), ids[:count])
             case ("lose",):
                 # What is announced until the next check is lost.
                 is_deaf = not is_deaf
@@ -181,7 +194,10 @@ async def history(house: House, name: str, steps: list[tuple[Any, ...]]) -> None
     fresh = await house.kind.log.snapshot(house.topic(name))
     for client in (stays, roams):
         client.take()
-        assert client.state() == (fresh.state["items"], fresh.state["unread"])
+        assert client.state() == (
+            fresh.state["items"],
+            (fresh.state["unread"], fresh.state["unseen"]),
+        )
         assert client.position == fresh.position
         client.go()
 
@@ -210,5 +226,5 @@ async def test_live_publications_need_no_repair(
         await house.inbox.mark(user("ann"), item.id, "read")
     await house.settle()
     client.take()
-    assert client.unread == 15
+    assert client.unread == (15, 15)
     assert client.position == (await house.inbox.page(user("ann"))).position

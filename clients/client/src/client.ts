@@ -27,7 +27,7 @@ export interface ClientOptions {
 }
 
 export interface Client {
-  readonly connection: Readable<ConnectionState> & Pick<Connection, "connect" | "close">;
+  readonly connection: Readable<ConnectionState> & Pick<Connection, "connect" | "close" | "user">;
   /** The inbox of the token's user. */
   readonly inbox: Inbox;
   /** The server, without a last slash; "" is the page's own. */

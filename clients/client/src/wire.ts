@@ -83,6 +83,8 @@ export interface Message {
   readonly created_at: string;
   readonly read_at: string | null;
   readonly archived_at: string | null;
+  /** When it was first on a screen. */
+  readonly seen_at?: string | null;
 }
 
 /** A page of `GET /v1/inbox`. */
@@ -91,6 +93,7 @@ export interface InboxPage {
   /** Cursor of the page that follows; null on the last one. */
   readonly next: string | null;
   readonly unread: number;
+  readonly unseen: number;
   readonly position: Position;
 }
 

@@ -55,7 +55,7 @@ export function Home({ session, user }: { session: Session; user: User }) {
       </header>
       <main className="page" data-inbox={isOpen ? "open" : "closed"}>
         <ConnectionBanner connection={client.connection} />
-        {isOpen && <InboxPanel inbox={client.inbox} onClose={close} />}
+        {isOpen && <InboxPanel client={client} inbox={client.inbox} onClose={close} />}
         <SendForm client={client} user={user} announce={said.set} />
         <ConnectionCard client={client} />
       </main>

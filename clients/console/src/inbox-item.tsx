@@ -1,12 +1,14 @@
 /** One notification. Its text is text: React escapes it, and nothing here turns it into HTML. */
 
-import type { Inbox, Message } from "@clarion/client";
-import { memo } from "react";
+import type { Client, Inbox, Message } from "@clarion/client";
+import { watchSeen } from "@clarion/client/seen";
+import { memo, useEffect, useRef } from "react";
 import { ArchiveIcon, CheckIcon, UnreadIcon } from "./icons.tsx";
 import { safeLink } from "./links.ts";
 import { sayAgo, sayWhen } from "./time.ts";
 
 interface InboxItemProps {
+  client: Client | undefined;
   inbox: Inbox;
   message: Message;
   now: number;
@@ -16,12 +18,23 @@ interface InboxItemProps {
   onArchive: (message: Message) => void;
 }
 
-export const InboxItem = memo(function InboxItem({ inbox, message, now, place, size, onArchive }: InboxItemProps) {
+export const InboxItem = memo(function InboxItem({
+  client,
+  inbox,
+  message,
+  now,
+  place,
+  size,
+  onArchive,
+}: InboxItemProps) {
   const isUnread = message.read_at === null;
   const link = safeLink(message.action_url);
+  const shown = useRef<HTMLElement>(null);
+  useEffect(() => (client && shown.current ? watchSeen(client, shown.current, message) : undefined), [client, message]);
   const titleId = `title-${message.id}`;
   return (
     <article
+      ref={shown}
       className="item"
       data-testid="inbox-item"
       data-id={message.id}

@@ -1,6 +1,6 @@
 /** The inbox: a non-modal dialog that the bell opens; a column of the page where there is room, a sheet where not. */
 
-import type { Inbox, InboxView, Message } from "@clarion/client";
+import type { Client, Inbox, InboxView, Message } from "@clarion/client";
 import { type KeyboardEvent, useEffect, useRef, useState } from "react";
 import { PANEL_ID } from "./bell.tsx";
 import { BellIcon, CloseIcon } from "./icons.tsx";
@@ -9,7 +9,7 @@ import { useNow, useStore } from "./use-store.ts";
 
 const UNDO_MS = 8_000;
 
-export function InboxPanel({ inbox, onClose }: { inbox: Inbox; onClose: () => void }) {
+export function InboxPanel({ client, inbox, onClose }: { client?: Client; inbox: Inbox; onClose: () => void }) {
   const view = useStore(inbox);
   const heading = useRef<HTMLHeadingElement>(null);
   const [archived, setArchived] = useState<Message | null>(null);
@@ -69,7 +69,7 @@ export function InboxPanel({ inbox, onClose }: { inbox: Inbox; onClose: () => vo
         </button>
       </div>
       {view.error && <Trouble inbox={inbox} view={view} />}
-      <Feed inbox={inbox} view={view} onArchive={archive} />
+      <Feed client={client} inbox={inbox} view={view} onArchive={archive} />
       {archived && (
         <div className="undo">
           <span>Archived</span>
@@ -94,12 +94,13 @@ function Trouble({ inbox, view }: { inbox: Inbox; view: InboxView }) {
 }
 
 interface FeedProps {
+  client: Client | undefined;
   inbox: Inbox;
   view: InboxView;
   onArchive: (message: Message) => void;
 }
 
-function Feed({ inbox, view, onArchive }: FeedProps) {
+function Feed({ client, inbox, view, onArchive }: FeedProps) {
   const now = useNow(30_000);
   const { items, hasMore, loading, loadingMore } = view;
   if (loading) return <Loading />;
@@ -117,6 +118,7 @@ function Feed({ inbox, view, onArchive }: FeedProps) {
         {items.map((message, index) => (
           <InboxItem
             key={message.id}
+            client={client}
             inbox={inbox}
             message={message}
             now={now}

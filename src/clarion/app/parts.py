@@ -256,7 +256,10 @@ class Parts:
 
     def _make_notifications(self) -> None:
         limits, clock, ids = self.settings.limits, self.clock, self.ids
-        self.kinds.add(inbox_kind(self.store))
+        # The inbox is made later.
+        self.kinds.add(
+            inbox_kind(self.store, lambda call, given: self.inbox.publish(call, given))  # noqa: PLW0108
+        )
         self.inbox = Inbox(self.store, self.engine, clock=clock, ids=ids)
         self.book = Book(self.store, self.inbox, limits, clock=clock)
         self.notifications = Notifications(

@@ -5,9 +5,10 @@ user's head is alone in that inbox, so that the log has one order. Subscribers a
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Annotated, Any, Final, Protocol
 
 import msgspec
+from msgspec import Meta, Struct
 
 from clarion.auth.principal import Principal
 from clarion.clock import Clock
@@ -22,19 +23,41 @@ from clarion.notifications.changes import (
     all_facts,
     changed_facts,
     data_of,
+    seen_facts,
 )
-from clarion.notifications.log import LOG_AGE_S, LOG_SIZE, NOTHING, WINDOW, topic_of
+from clarion.notifications.log import LOG_AGE_S, LOG_SIZE, NOTHING, WINDOW, InboxLog, topic_of
 from clarion.notifications.messages import ChangedAll, InboxPage, Message, message_of
 from clarion.storage import inbox as sql
 from clarion.storage.inbox import MessageRow
 from clarion.storage.notifications import FIRST_EPOCH
-from clarion.storage.store import Store, Tx
+from clarion.storage.store import Sql, Store, Tx
 from clarion.topics.engine import TopicEngine
+from clarion.topics.publishing import Call, Publish, Published
 from clarion.topics.stream import MARK_MODULUS, Entry, Position
 
 PAGE = 50  # messages of a page, unless asked otherwise
 PAGE_MAX = 100
+SEEN_MAX = 100  # messages that are marked as seen together
 _NEWEST = 2**53 - 1  # a cursor above every `seq`
+
+
+class Seen(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which messages have been on the screen; None: all."""
+
+    ids: (
+        Annotated[
+            list[Annotated[str, Meta(max_length=64)]], Meta(min_length=1, max_length=SEEN_MAX)
+        ]
+        | None
+    ) = None
+
+
+# What is done to all of them, how the log calls it, and how many are unread then; None: as many as before.
+_ALL: Final[Mapping[ActionForAll, tuple[Sql[None], Event, int | None]]] = {
+    "read": (sql.READ_ALL, "all_read", 0),
+    "archive": (sql.ARCHIVE_ALL, "all_archived", 0),
+    "seen": (sql.SEE_ALL, "all_seen", None),
+}
 
 
 class Added(Protocol):
@@ -50,6 +73,8 @@ class Added(Protocol):
     def prior(self) -> int: ...  # noqa: D102
     @property
     def unread(self) -> int: ...  # noqa: D102
+    @property
+    def unseen(self) -> int: ...  # noqa: D102
 
 
 class Inbox:
@@ -97,13 +122,14 @@ class Inbox:
             sql.PAGES[filter], tenant=caller.tenant, usr=caller.id, before=before, n=limit + 1
         )
         if not found:
-            return InboxPage([], None, 0, NOTHING)
+            return InboxPage([], None, 0, 0, NOTHING)
         head = found[0]
         shown = [row for row in found[:limit] if row.seq is not None]
         return InboxPage(
-            items=[message_of(row, row.read_ms, row.archived_ms) for row in shown],
+            items=[message_of(row, row.read_ms, row.archived_ms, row.seen_ms) for row in shown],
             next=str(shown[-1].seq) if len(found) > limit else None,
             unread=head.unread,
+            unseen=head.unseen,
             position=Position(head.epoch, head.top, head.head_mark),
         )
 
@@ -117,7 +143,7 @@ class Inbox:
         row = await self._find(self._store, caller, id)
         state = _state(row)
         if act(state, action, self._clock.now_ms()) == state:
-            return message_of(row, row.read_ms, row.archived_ms)
+            return message_of(row, row.read_ms, row.archived_ms, row.seen_ms)
         async with self._store.transaction() as tx:
             head = (await tx.fetch(sql.LOCK, tenant=caller.tenant, usr=caller.id))[0]
             row = await self._find(tx, caller, id)
@@ -126,27 +152,80 @@ class Inbox:
         if entry is not None:
             await self.announce(caller.tenant, caller.id, head.epoch, entry)
             await self._marked(caller)
-        return message_of(row, changed.read_ms, changed.archived_ms)
+        return message_of(row, changed.read_ms, changed.archived_ms, changed.seen_ms)
 
     async def mark_all(self, caller: Principal, action: ActionForAll) -> ChangedAll:
-        """Mark all messages of the caller as read, or put them all away: one entry of the log, however many they are."""
+        """Mark all messages of the caller as read or seen, or put them all away: one entry of the log, however many they are."""
         owner = {"tenant": caller.tenant, "usr": caller.id}
         async with self._store.transaction() as tx:
             heads = await tx.fetch(sql.LOCK, **owner)
             if not heads:
-                return ChangedAll(0, 0)
+                return ChangedAll(0, 0, 0)
             head = heads[0]
             now_ms = self._clock.now_ms()
-            statement = sql.READ_ALL if action == "read" else sql.ARCHIVE_ALL
+            statement, event, unread = _ALL[action]
             count = await tx.execute(statement, **owner, now_ms=now_ms)
             if not count:
-                return ChangedAll(0, head.unread)
-            event: Event = "all_read" if action == "read" else "all_archived"
+                return ChangedAll(0, head.unread, head.unseen)
+            unread = head.unread if unread is None else unread
             facts = all_facts(action, head.top, now_ms)
-            entry = await self._append(tx, caller, head, event, facts, unread=0, carried=None)
+            entry = await self._append(tx, caller, head, event, facts, unread=unread, unseen=0)
         await self.announce(caller.tenant, caller.id, head.epoch, entry)
         await self._marked(caller)
-        return ChangedAll(count, 0)
+        return ChangedAll(count, unread, 0)
+
+    async def mark_seen(self, caller: Principal, ids: Sequence[str]) -> ChangedAll:
+        """Mark messages of the caller as seen: one entry of the log. Of ids that are not there, or not theirs, nothing is said.
+
+        Raises:
+            Invalid: More than 100.
+        """
+        if len(ids) > SEEN_MAX:
+            raise Invalid(faults=[Fault("/ids", f"at most {SEEN_MAX}")])
+        async with self._store.transaction() as tx:
+            heads = await tx.fetch(sql.LOCK, tenant=caller.tenant, usr=caller.id)
+            if not heads:
+                return ChangedAll(0, 0, 0)
+            head, now_ms = heads[0], self._clock.now_ms()
+            seen: list[str] = []
+            unseen = head.unseen
+            for id in dict.fromkeys(ids):
+                for row in await tx.fetch(sql.FIND, tenant=caller.tenant, usr=caller.id, id=id):
+                    state = _state(row)
+                    changed = act(state, "seen", now_ms)
+                    if changed != state:
+                        await self._write(tx, caller, row, changed)
+                        seen.append(id)
+                        unseen -= state.is_unseen
+            if not seen:
+                return ChangedAll(0, head.unread, head.unseen)
+            facts = seen_facts(seen, now_ms)
+            entry = await self._append(
+                tx, caller, head, "seen", facts, unread=head.unread, unseen=unseen
+            )
+        await self.announce(caller.tenant, caller.id, head.epoch, entry)
+        await self._marked(caller)
+        return ChangedAll(len(seen), head.unread, unseen)
+
+    async def publish(self, call: Call, given: Publish) -> Published:
+        """What a person's client says on its own inbox: `seen {ids?}`; without ids all are meant.
+
+        Raises:
+            Invalid: It says anything else.
+        """
+        assert call.principal is not None, "nobody but a person has an inbox"
+        if given.event != "seen" or given.key is not None:
+            raise Invalid(faults=[Fault("/event", "an inbox is told what was `seen`")])
+        try:
+            said = msgspec.convert(given.data or {}, Seen)
+        except msgspec.ValidationError as exc:
+            raise Invalid(faults=[Fault.of(exc)]) from exc
+        if said.ids is None:
+            await self.mark_all(call.principal, "seen")
+        else:
+            await self.mark_seen(call.principal, said.ids)
+        [at] = await InboxLog(self._store).top([call.topic])
+        return Published(call.topic.wire, at.epoch, at.offset, at.mark, "durable")
 
     async def announce_added(self, tenant: str, user: str, message: Message, at: Added) -> None:
         """Tell a user's sockets of a message that was committed.
@@ -158,7 +237,7 @@ class Inbox:
             at: Where it stands in the log; of a storage procedure's answer.
         """
         assert at.offset is not None, "committed, and in no log"
-        data = data_of("", message, at.unread)
+        data = data_of("", message, at.unread, at.unseen)
         entry = Entry(at.offset, at.mark, at.prior, "added", data)
         await self.announce(tenant, user, at.epoch, entry)
 
@@ -172,7 +251,9 @@ class Inbox:
     ) -> None:
         """As `announce_added`, to the sockets of this process alone: each process tells its own."""
         assert at.offset is not None, "committed, and in no log"
-        entry = Entry(at.offset, at.mark, at.prior, "added", data_of("", message, at.unread))
+        entry = Entry(
+            at.offset, at.mark, at.prior, "added", data_of("", message, at.unread, at.unseen)
+        )
         self._engine.announce_here(topic_of(tenant, user), at.epoch, [entry])
 
     async def announce(self, tenant: str, user: str, epoch: str, entry: Entry) -> None:
@@ -187,7 +268,9 @@ class Inbox:
         await tx.execute(sql.ADD_HEAD, tenant=tenant, usr=user, epoch=FIRST_EPOCH)
         [head] = await tx.fetch(sql.LOCK, tenant=tenant, usr=user)
         text = msgspec.json.encode(facts).decode()
-        entry = await self._append(tx, owner, head, event, text, unread=head.unread, carried=None)
+        entry = await self._append(
+            tx, owner, head, event, text, unread=head.unread, unseen=head.unseen
+        )
         return self.announce(tenant, user, head.epoch, entry)
 
     def trim(self) -> AsyncIterator[int]:
@@ -212,8 +295,7 @@ class Inbox:
         if changed == state:
             return None
         owner = {"tenant": caller.tenant, "usr": caller.id}
-        times = {"read_ms": changed.read_ms, "archived_ms": changed.archived_ms}
-        await tx.execute(sql.MARK, **owner, seq=row.seq, **times)
+        await self._write(tx, caller, row, changed)
         carried, entered = None, None
         came_back = state.is_archived and not changed.is_archived
         if came_back:
@@ -230,8 +312,17 @@ class Inbox:
             "changed",
             changed_facts(row.id, changed, came_back=came_back, entered=entered),
             unread=head.unread + changed.counts - state.counts,
+            unseen=head.unseen + changed.is_unseen - state.is_unseen,
             carried=None if carried is None else message_of(carried),
         )
+
+    async def _write(self, tx: Tx, caller: Principal, row: MessageRow, state: State) -> None:
+        times = {
+            "read_ms": state.read_ms,
+            "archived_ms": state.archived_ms,
+            "seen_ms": state.seen_ms,
+        }
+        await tx.execute(sql.MARK, tenant=caller.tenant, usr=caller.id, seq=row.seq, **times)
 
     async def _append(
         self,
@@ -242,7 +333,8 @@ class Inbox:
         facts: str,
         *,
         unread: int,
-        carried: Message | None,
+        unseen: int,
+        carried: Message | None = None,
     ) -> Entry:
         owner = {"tenant": caller.tenant, "usr": caller.id}
         offset, mark = head.top + 1, (head.mark + self._ids.mark()) % MARK_MODULUS
@@ -256,14 +348,15 @@ class Inbox:
             carries="" if carried is None else carried.id,
             data=facts,
             unread=unread,
+            unseen=unseen,
             now_ms=self._clock.now_ms(),
         )
-        await tx.execute(sql.RAISE, **owner, off=offset, mark=mark, unread=unread)
-        return Entry(offset, mark, head.mark, event, data_of(facts, carried, unread))
+        await tx.execute(sql.RAISE, **owner, off=offset, mark=mark, unread=unread, unseen=unseen)
+        return Entry(offset, mark, head.mark, event, data_of(facts, carried, unread, unseen))
 
 
 def _state(row: MessageRow) -> State:
-    return State(row.read_ms, row.archived_ms)
+    return State(row.read_ms, row.archived_ms, row.seen_ms)
 
 
 def _seq(cursor: str) -> int:

@@ -1,6 +1,6 @@
 """The log behind the topic `inbox:<user>`, and its state: the newest messages that are not archived."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from clarion.auth.rights import Self
 from clarion.notifications.changes import data_of, wire
@@ -9,6 +9,7 @@ from clarion.storage import inbox as sql
 from clarion.storage.notifications import FIRST_EPOCH
 from clarion.storage.store import Store
 from clarion.topics.kinds import Kind, Read, Snapshot, Topic
+from clarion.topics.publishing import Call, Publish, Published
 from clarion.topics.stream import Entry, Position
 
 WINDOW = 50  # messages of the state; more are a matter of pages
@@ -19,11 +20,21 @@ NOTHING = Position(FIRST_EPOCH, 0, 0)
 _NEWEST = 2**53 - 1
 
 
-def inbox_kind(store: Store) -> Kind:
-    """The kind `inbox`: everybody may subscribe to their own."""
+def inbox_kind(
+    store: Store, publish: Callable[[Call, Publish], Awaitable[Published]] | None = None
+) -> Kind:
+    """The kind `inbox`: everybody may subscribe to their own, and say there what they have seen.
+
+    Args:
+        store: Where inboxes are.
+        publish: Takes that; None: nobody may.
+    """
     return Kind(
         name="inbox",
-        rights={"subscribe": Self()},
+        rights={"subscribe": Self()}
+        if publish is None
+        else {"subscribe": Self(), "publish": Self()},
+        publish=publish,
         log=InboxLog(store),
         durability="durable",
         log_size=LOG_SIZE,
@@ -73,22 +84,27 @@ class InboxLog:
                 entries.clear()
                 continue
             carried = message_of(row) if row.carries else None
-            data = data_of(row.facts, carried, row.unread)
+            data = data_of(row.facts, carried, row.unread, row.unseen)
             entries.append(Entry(row.offset, row.mark, row.prior, row.event, data))
         return Read(Position(rows[0].epoch, rows[0].top, rows[0].top_mark), entries)
 
     async def snapshot(self, topic: Topic) -> Snapshot:
-        """The window `{items, more, unread}` and its position."""
+        """The window `{items, more, unread, unseen}` and its position."""
         rows = await self._store.fetch(
             sql.PAGES["all"], tenant=topic.tenant, usr=topic.name, before=_NEWEST, n=WINDOW + 1
         )
         if not rows:
-            return Snapshot(NOTHING, {"items": [], "more": False, "unread": 0})
+            return Snapshot(NOTHING, {"items": [], "more": False, "unread": 0, "unseen": 0})
         head = rows[0]
         items = [
-            wire(message_of(row, row.read_ms, row.archived_ms))
+            wire(message_of(row, row.read_ms, row.archived_ms, row.seen_ms))
             for row in rows[:WINDOW]
             if row.seq is not None
         ]
-        state = {"items": items, "more": len(rows) > WINDOW, "unread": head.unread}
+        state = {
+            "items": items,
+            "more": len(rows) > WINDOW,
+            "unread": head.unread,
+            "unseen": head.unseen,
+        }
         return Snapshot(Position(head.epoch, head.top, head.head_mark), state)

@@ -27,6 +27,8 @@ class Message(Struct, frozen=True):
     created_at: datetime
     read_at: datetime | None = None
     archived_at: datetime | None = None
+    seen_at: datetime | None = None
+    """When it was first on the screen."""
 
 
 class InboxPage(Struct, frozen=True):
@@ -36,14 +38,17 @@ class InboxPage(Struct, frozen=True):
     next: str | None
     """Cursor of the page that follows; null on the last one."""
     unread: int
+    unseen: int
+    """Of the unread ones those that nobody has had on the screen."""
     position: Position
 
 
 class ChangedAll(Struct, frozen=True):
-    """How many messages a change of all of them changed, and how many are unread after it."""
+    """How many messages a change of all of them changed, and how many are unread, and unseen, after it."""
 
     changed: int
     unread: int
+    unseen: int
 
 
 class StoredMessage(Protocol):
@@ -68,7 +73,10 @@ class StoredMessage(Protocol):
 
 
 def message_of(
-    row: StoredMessage, read_ms: int | None = None, archived_ms: int | None = None
+    row: StoredMessage,
+    read_ms: int | None = None,
+    archived_ms: int | None = None,
+    seen_ms: int | None = None,
 ) -> Message:
     """A stored message as it is shown."""
     assert row.seq is not None, "a row without a message"
@@ -83,6 +91,7 @@ def message_of(
         created_at=as_datetime(row.created_ms),
         read_at=maybe_datetime(read_ms),
         archived_at=maybe_datetime(archived_ms),
+        seen_at=maybe_datetime(seen_ms),
     )
 
 

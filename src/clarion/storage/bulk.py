@@ -14,19 +14,19 @@ _MODULUS = 1 << 32
 _HEADS = "{texts u users} CROSS JOIN inbox_head h WHERE h.tenant = :tenant AND h.usr = u.value"
 
 RAISE_HEADS = Sql(
-    f"""INSERT INTO inbox_head (tenant, usr, epoch, top, mark, unread)
-        SELECT :tenant, u.value, '{FIRST_EPOCH}', 1, CAST(:mark AS BIGINT), 1 FROM {{texts u users}} WHERE true ORDER BY u.value
+    f"""INSERT INTO inbox_head (tenant, usr, epoch, top, mark, unread, unseen)
+        SELECT :tenant, u.value, '{FIRST_EPOCH}', 1, CAST(:mark AS BIGINT), 1, 1 FROM {{texts u users}} WHERE true ORDER BY u.value
         ON CONFLICT (tenant, usr) DO UPDATE SET top = inbox_head.top + 1,
-          mark = (inbox_head.mark + excluded.mark) % {_MODULUS}, unread = inbox_head.unread + 1"""
+          mark = (inbox_head.mark + excluded.mark) % {_MODULUS}, unread = inbox_head.unread + 1, unseen = inbox_head.unseen + 1"""
 )
 ADD_MESSAGES = Sql(
     f"""INSERT INTO message (tenant, usr, seq, id, notification, created_ms)
         SELECT h.tenant, h.usr, h.top, :message, :notification, CAST(:now_ms AS BIGINT) FROM {_HEADS}"""
 )
 ADD_CHANGES = Sql(
-    f"""INSERT INTO inbox_change (tenant, usr, off, mark, prior, event, carries, data, unread, at_ms)
+    f"""INSERT INTO inbox_change (tenant, usr, off, mark, prior, event, carries, data, unread, unseen, at_ms)
         SELECT h.tenant, h.usr, h.top, h.mark, (h.mark - CAST(:mark AS BIGINT) + {_MODULUS}) % {_MODULUS}, 'added', :message, '',
-          h.unread, CAST(:now_ms AS BIGINT) FROM {_HEADS}"""
+          h.unread, h.unseen, CAST(:now_ms AS BIGINT) FROM {_HEADS}"""
 )
 
 
@@ -48,6 +48,7 @@ class ToldAt(Struct, frozen=True):
     mark: int
     prior: int
     unread: int
+    unseen: int
 
 
 TOLD = Procedure(
@@ -55,7 +56,7 @@ TOLD = Procedure(
     Told,
     (
         Sql(
-            """SELECT r.n, r.usr, c.off, h.epoch, c.mark, c.prior, c.unread FROM {rows r}
+            """SELECT r.n, r.usr, c.off, h.epoch, c.mark, c.prior, c.unread, c.unseen FROM {rows r}
                JOIN message m ON m.tenant = r.tenant AND m.usr = r.usr AND m.id = r.message
                JOIN inbox_head h ON h.tenant = r.tenant AND h.usr = r.usr
                JOIN inbox_change c ON c.tenant = r.tenant AND c.usr = r.usr AND c.off = m.seq""",

@@ -16,12 +16,13 @@ Filter = Literal["all", "unread", "archived"]
 
 
 class Head(Struct, frozen=True):
-    """The newest position of an inbox's log, and how many messages are unread."""
+    """The newest position of an inbox's log, and how many messages are unread, and how many of these nobody has seen."""
 
     epoch: str
     top: int
     mark: int
     unread: int
+    unseen: int
 
 
 class MessageRow(Struct, frozen=True):
@@ -37,6 +38,7 @@ class MessageRow(Struct, frozen=True):
     created_ms: int
     read_ms: int | None
     archived_ms: int | None
+    seen_ms: int | None
 
 
 class PageRow(Struct, frozen=True):
@@ -46,6 +48,7 @@ class PageRow(Struct, frozen=True):
     top: int
     head_mark: int
     unread: int
+    unseen: int
     seq: int | None
     id: str
     notification: str
@@ -56,6 +59,7 @@ class PageRow(Struct, frozen=True):
     created_ms: int
     read_ms: int | None
     archived_ms: int | None
+    seen_ms: int | None
 
 
 class ChangeRow(Struct, frozen=True):
@@ -74,6 +78,7 @@ class ChangeRow(Struct, frozen=True):
     carries: str
     facts: str
     unread: int
+    unseen: int
     seq: int | None
     id: str
     notification: str
@@ -128,8 +133,8 @@ _OWNER = "tenant = :tenant AND usr = :usr"
 
 def _page(condition: str) -> Sql[PageRow]:
     return Sql(
-        f"""SELECT h.epoch, h.top, h.mark, h.unread, p.* FROM inbox_head h LEFT JOIN (
-              SELECT {_SAYS}, m.read_ms, m.archived_ms FROM {_MESSAGE}
+        f"""SELECT h.epoch, h.top, h.mark, h.unread, h.unseen, p.* FROM inbox_head h LEFT JOIN (
+              SELECT {_SAYS}, m.read_ms, m.archived_ms, m.seen_ms FROM {_MESSAGE}
               WHERE m.tenant = :tenant AND m.usr = :usr AND m.seq < :before AND {condition}
               ORDER BY m.seq DESC LIMIT :n) AS p ON true
             WHERE h.tenant = :tenant AND h.usr = :usr ORDER BY p.seq DESC""",
@@ -145,13 +150,13 @@ PAGES: dict[Filter, Sql[PageRow]] = {
 }
 
 FIND = Sql(
-    f"""SELECT {_SAYS}, m.read_ms, m.archived_ms FROM {_MESSAGE}
+    f"""SELECT {_SAYS}, m.read_ms, m.archived_ms, m.seen_ms FROM {_MESSAGE}
         WHERE m.tenant = :tenant AND m.usr = :usr AND m.id = :id""",
     MessageRow,
 )
 
 CHANGES = Sql(
-    f"""SELECT h.epoch, h.top, h.mark, c.off, c.mark, c.prior, c.event, c.carries, c.data, c.unread, {_SAYS}
+    f"""SELECT h.epoch, h.top, h.mark, c.off, c.mark, c.prior, c.event, c.carries, c.data, c.unread, c.unseen, {_SAYS}
         FROM inbox_head h
         LEFT JOIN inbox_change c ON c.tenant = h.tenant AND c.usr = h.usr AND c.off > :after
         LEFT JOIN message m ON m.tenant = c.tenant AND m.usr = c.usr AND m.id = c.carries
@@ -189,7 +194,9 @@ UNREAD = Procedure(
 
 # ── changing: one transaction, LOCK first ──
 
-LOCK = Sql(f"SELECT epoch, top, mark, unread FROM inbox_head WHERE {_OWNER} {{for_update}}", Head)
+LOCK = Sql(
+    f"SELECT epoch, top, mark, unread, unseen FROM inbox_head WHERE {_OWNER} {{for_update}}", Head
+)
 
 # Of a user whom nobody has sent anything yet.
 ADD_HEAD = Sql(
@@ -198,10 +205,15 @@ ADD_HEAD = Sql(
 )
 
 MARK = Sql(
-    f"UPDATE message SET read_ms = :read_ms, archived_ms = :archived_ms WHERE {_OWNER} AND seq = :seq"
+    f"UPDATE message SET read_ms = :read_ms, archived_ms = :archived_ms, seen_ms = :seen_ms WHERE {_OWNER} AND seq = :seq"
 )
 READ_ALL = Sql(
-    f"UPDATE message SET read_ms = :now_ms WHERE {_OWNER} AND read_ms IS NULL AND archived_ms IS NULL"
+    f"""UPDATE message SET read_ms = :now_ms, seen_ms = coalesce(seen_ms, CAST(:now_ms AS BIGINT))
+        WHERE {_OWNER} AND read_ms IS NULL AND archived_ms IS NULL"""
+)
+SEE_ALL = Sql(
+    f"""UPDATE message SET seen_ms = :now_ms
+        WHERE {_OWNER} AND read_ms IS NULL AND archived_ms IS NULL AND seen_ms IS NULL"""
 )
 ARCHIVE_ALL = Sql(
     f"UPDATE message SET archived_ms = :now_ms WHERE {_OWNER} AND archived_ms IS NULL"
@@ -216,9 +228,11 @@ ENTERED = Sql(
 )
 
 APPEND = Sql(
-    """INSERT INTO inbox_change (tenant, usr, off, mark, prior, event, carries, data, unread, at_ms)
-       VALUES (:tenant, :usr, :off, :mark, :prior, :event, :carries, :data, :unread, :now_ms)"""
+    """INSERT INTO inbox_change (tenant, usr, off, mark, prior, event, carries, data, unread, unseen, at_ms)
+       VALUES (:tenant, :usr, :off, :mark, :prior, :event, :carries, :data, :unread, :unseen, :now_ms)"""
 )
-RAISE = Sql(f"UPDATE inbox_head SET top = :off, mark = :mark, unread = :unread WHERE {_OWNER}")
+RAISE = Sql(
+    f"UPDATE inbox_head SET top = :off, mark = :mark, unread = :unread, unseen = :unseen WHERE {_OWNER}"
+)
 
 LOGS = Logs("inbox_change", "inbox_head", "usr")

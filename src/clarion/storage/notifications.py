@@ -69,6 +69,7 @@ class Outcome(Struct, frozen=True):
     mark: int
     prior: int
     unread: int
+    unseen: int
 
 
 _UNKNOWN = """SELECT x.notification FROM {rows x} LEFT JOIN subscriber s ON s.tenant = x.tenant AND s.id = x.usr
@@ -88,21 +89,24 @@ def inbox_steps(source: str) -> tuple[Sql[None], ...]:
     """
     # The row lock on the head is what orders concurrent runs; below it the new entries are numbered.
     return (
-        Sql(f"""INSERT INTO inbox_head (tenant, usr, epoch, top, mark, unread)
-            SELECT r.tenant, r.usr, '{FIRST_EPOCH}', count(*), sum(r.mark) % {_MODULUS}, count(*)
+        Sql(f"""INSERT INTO inbox_head (tenant, usr, epoch, top, mark, unread, unseen)
+            SELECT r.tenant, r.usr, '{FIRST_EPOCH}', count(*), sum(r.mark) % {_MODULUS}, count(*), count(*)
             FROM {source} WHERE true GROUP BY r.tenant, r.usr ORDER BY r.tenant, r.usr
             ON CONFLICT (tenant, usr) DO UPDATE SET top = inbox_head.top + excluded.top,
-              mark = (inbox_head.mark + excluded.mark) % {_MODULUS}, unread = inbox_head.unread + excluded.unread"""),
+              mark = (inbox_head.mark + excluded.mark) % {_MODULUS}, unread = inbox_head.unread + excluded.unread,
+              unseen = inbox_head.unseen + excluded.unseen"""),
         Sql(f"""INSERT INTO message (tenant, usr, seq, id, notification, created_ms)
             SELECT r.tenant, r.usr, h.top - count(*) OVER u + row_number() OVER (u ORDER BY r.n),
               r.message, r.notification, r.at_ms
             FROM {source} {_HEAD} WINDOW u AS (PARTITION BY r.tenant, r.usr)"""),
-        Sql(f"""INSERT INTO inbox_change (tenant, usr, off, mark, prior, event, carries, data, unread, at_ms)
+        Sql(f"""INSERT INTO inbox_change (tenant, usr, off, mark, prior, event, carries, data, unread, unseen, at_ms)
             SELECT c.tenant, c.usr, c.off, (c.sum_to % {_MODULUS} + {_MODULUS}) % {_MODULUS},
-              ((c.sum_to - c.mark) % {_MODULUS} + {_MODULUS}) % {_MODULUS}, 'added', c.message, '', c.unread, c.at_ms
+              ((c.sum_to - c.mark) % {_MODULUS} + {_MODULUS}) % {_MODULUS}, 'added', c.message, '', c.unread, c.unseen,
+              c.at_ms
             FROM (SELECT r.tenant, r.usr, r.mark, r.message, r.at_ms,
                     h.top - count(*) OVER u + row_number() OVER (u ORDER BY r.n) AS off,
                     h.unread - count(*) OVER u + row_number() OVER (u ORDER BY r.n) AS unread,
+                    h.unseen - count(*) OVER u + row_number() OVER (u ORDER BY r.n) AS unseen,
                     h.mark - sum(r.mark) OVER u + sum(r.mark) OVER (u ORDER BY r.n) AS sum_to
                   FROM {source} {_HEAD} WINDOW u AS (PARTITION BY r.tenant, r.usr)) AS c"""),
     )
@@ -126,7 +130,7 @@ ACCEPT = Procedure(
         *inbox_steps(_WANTED),
         Sql(
             f"""SELECT r.n, CASE WHEN a.id IS NULL THEN 0 ELSE 1 END, CASE WHEN r.is_described = 0 AND s.id IS NULL THEN 0 ELSE 1 END,
-              k.digest, k.answer, c.off, h.epoch, c.mark, c.prior, c.unread
+              k.digest, k.answer, c.off, h.epoch, c.mark, c.prior, c.unread, c.unseen
             FROM {{rows r}} LEFT JOIN notification a ON a.tenant = r.tenant AND a.id = r.notification
             LEFT JOIN subscriber s ON s.tenant = r.tenant AND s.id = r.usr
             LEFT JOIN idempotency k ON {_KEY} AND r.is_first = 1

@@ -101,6 +101,7 @@ class Delivered(Struct, frozen=True):
     mark: int
     prior: int
     unread: int
+    unseen: int
 
 
 class NewContent(Struct, frozen=True, array_like=True):
@@ -180,7 +181,7 @@ DELIVER = Procedure(
     (
         *inbox_steps("{rows r}"),
         Sql(
-            """SELECT r.n, c.off, h.epoch, c.mark, c.prior, c.unread FROM {rows r}
+            """SELECT r.n, c.off, h.epoch, c.mark, c.prior, c.unread, c.unseen FROM {rows r}
                JOIN message m ON m.tenant = r.tenant AND m.usr = r.usr AND m.id = r.message
                JOIN inbox_head h ON h.tenant = r.tenant AND h.usr = r.usr
                JOIN inbox_change c ON c.tenant = r.tenant AND c.usr = r.usr AND c.off = m.seq""",

@@ -13,6 +13,8 @@ export interface InboxView {
   /** Newest first, without archived ones. */
   readonly items: readonly Message[];
   readonly unread: number;
+  /** Of these, those that nobody has had on a screen. */
+  readonly unseen: number;
   readonly hasMore: boolean;
   /** Nothing is known yet. */
   readonly loading: boolean;
@@ -225,11 +227,8 @@ export class Inbox implements Readable<InboxView> {
     const connection = this.#connection.getSnapshot();
     const fatal =
       topic?.status === "stopped" ? topic.error : connection.status === "failed" ? connection.lastError : null;
-    const { items, unread, hasMore } = this.#intents.reduce(intend, state ?? EMPTY);
     this.#view.set({
-      items,
-      unread,
-      hasMore,
+      ...this.#intents.reduce(intend, state ?? EMPTY),
       loading: state === undefined && !fatal,
       loadingMore: this.#sincePage !== null,
       error: fatal ?? (change.error === undefined ? this.getSnapshot().error : change.error),

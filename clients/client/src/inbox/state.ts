@@ -11,6 +11,8 @@ export interface InboxState {
   /** Newest first. */
   readonly items: readonly Message[];
   readonly unread: number;
+  /** Of these, those that nobody has had on a screen. */
+  readonly unseen: number;
   /** Whether there may be older ones than those. */
   readonly hasMore: boolean;
 }
@@ -22,7 +24,7 @@ export type Intent =
   | { readonly action: Action; readonly message: Message; readonly at: string }
   | { readonly action: "read" | "archive"; readonly message: null; readonly upto: number; readonly at: string };
 
-export const EMPTY: InboxState = { items: [], unread: 0, hasMore: false };
+export const EMPTY: InboxState = { items: [], unread: 0, unseen: 0, hasMore: false };
 
 export const inboxKind: Kind<InboxState> = { start, apply };
 
@@ -30,43 +32,55 @@ function start(snapshot: unknown): InboxState {
   if (!isObject(snapshot)) return EMPTY;
   return {
     items: Array.isArray(snapshot["items"]) ? snapshot["items"].filter(isMessage) : [],
-    unread: count(snapshot["unread"], 0),
+    ...counts(snapshot, EMPTY),
     hasMore: snapshot["more"] === true,
   };
 }
 
 function apply(state: InboxState, publication: Publication): InboxState {
   const data = isObject(publication.data) ? publication.data : {};
-  const unread = count(data["unread"], state.unread);
-  return { ...applyToItems(state, publication.event, data), unread };
+  return { ...applyToItems(state, publication.event, data), ...counts(data, state) };
+}
+
+function counts(data: Record<string, unknown>, state: InboxState): Pick<InboxState, "unread" | "unseen"> {
+  return { unread: count(data["unread"], state.unread), unseen: count(data["unseen"], state.unseen) };
 }
 
 function applyToItems(state: InboxState, event: string, data: Record<string, unknown>): InboxState {
-  const { message, entered, id, upto } = data;
+  const { message, entered, ids } = data;
+  const id = maybeText(data["id"]);
+  const upto = count(data["upto"], 0);
   const readAt = maybeText(data["read_at"]);
   const archivedAt = maybeText(data["archived_at"]);
+  const seenAt = maybeText(data["seen_at"]);
   switch (event) {
     case "added":
       return isMessage(message) ? { ...state, items: insert(state.items, message) } : state;
     case "changed": {
-      if (typeof id !== "string") return state;
       if (archivedAt !== null) {
         const without = { ...state, items: state.items.filter((item) => item.id !== id) };
         // The message that slides into the server's window when another leaves; ours may reach further down already.
         return isMessage(entered) ? withMessage(without, entered) : without;
       }
-      const changed = { ...state, items: update(state.items, id, (item) => ({ ...item, read_at: readAt })) };
+      const changed = {
+        ...state,
+        items: update(state.items, id, (item) => ({ ...item, read_at: readAt, seen_at: seenAt })),
+      };
       return isMessage(message) ? withMessage(changed, message) : changed;
     }
     case "all_read":
+    case "all_seen":
+    case "seen":
       return {
         ...state,
         items: state.items.map((item) =>
-          item.seq <= count(upto, 0) && item.read_at === null ? { ...item, read_at: readAt } : item,
+          ((ids as readonly string[] | undefined)?.includes(item.id) ?? item.seq <= upto)
+            ? { ...item, read_at: item.read_at ?? readAt, seen_at: item.seen_at ?? seenAt ?? readAt }
+            : item,
         ),
       };
     case "all_archived":
-      return { ...state, items: state.items.filter((item) => item.seq > count(upto, 0)), hasMore: false };
+      return { ...state, items: state.items.filter((item) => item.seq > upto), hasMore: false };
     default:
       return state;
   }
@@ -84,16 +98,20 @@ export function intend(state: InboxState, intent: Intent): InboxState {
   const known = state.items.find((item) => item.id === message.id);
   switch (action) {
     case "read":
-      if (!known || known.read_at !== null) return state;
-      return { ...state, items: replace(state.items, { ...known, read_at: at }), unread: less(state.unread) };
-    case "unread":
-      if (!known || known.read_at === null) return state;
-      return { ...state, items: replace(state.items, { ...known, read_at: null }), unread: state.unread + 1 };
+    case "unread": {
+      const isRead = action === "read";
+      if (!known || (known.read_at !== null) === isRead) return state;
+      return {
+        ...state,
+        items: update(state.items, known.id, () => ({ ...known, read_at: isRead ? at : null })),
+        unread: isRead ? less(state.unread) : state.unread + 1,
+      };
+    }
     case "archive":
       if (!known) return state;
       return {
         ...state,
-        items: state.items.filter((item) => item.id !== known.id),
+        items: state.items.filter((item) => item.id !== message.id),
         unread: known.read_at === null ? less(state.unread) : state.unread,
       };
     case "unarchive": {
@@ -107,7 +125,7 @@ export function intend(state: InboxState, intent: Intent): InboxState {
 function intendAll(state: InboxState, action: "read" | "archive", upto: number, at: string): InboxState {
   const isNewer = (item: Message) => item.seq > upto;
   const unread = state.items.filter((item) => isNewer(item) && item.read_at === null).length;
-  if (action === "archive") return { items: state.items.filter(isNewer), unread, hasMore: false };
+  if (action === "archive") return { ...state, items: state.items.filter(isNewer), unread, hasMore: false };
   return {
     ...state,
     items: state.items.map((item) => (isNewer(item) || item.read_at !== null ? item : { ...item, read_at: at })),
@@ -133,12 +151,8 @@ function insert(items: readonly Message[], message: Message): readonly Message[]
   return at < 0 ? [...others, message] : [...others.slice(0, at), message, ...others.slice(at)];
 }
 
-function update(items: readonly Message[], id: string, change: (item: Message) => Message): readonly Message[] {
+function update(items: readonly Message[], id: string | null, change: (item: Message) => Message): readonly Message[] {
   return items.map((item) => (item.id === id ? change(item) : item));
-}
-
-function replace(items: readonly Message[], message: Message): readonly Message[] {
-  return update(items, message.id, () => message);
 }
 
 function less(unread: number): number {
@@ -146,7 +160,7 @@ function less(unread: number): number {
 }
 
 function count(value: unknown, otherwise: number): number {
-  return typeof value === "number" && Number.isSafeInteger(value) ? value : otherwise;
+  return Number.isSafeInteger(value) ? (value as number) : otherwise;
 }
 
 function maybeText(value: unknown): string | null {

@@ -10,6 +10,7 @@ from clarion.auth.principal import Principal
 from clarion.auth.rights import Self
 from clarion.errors import NotFound
 from clarion.notifications import ChangedAll, Inbox, InboxPage, Message
+from clarion.notifications.inbox import SEEN_MAX
 
 
 class PageQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,7 +38,7 @@ class MessageAction(Struct, frozen=True):
 
     id: Annotated[str, Meta(max_length=64, description="The message's id")]
     action: Annotated[
-        Literal["read", "unread", "archive", "unarchive"], Meta(description="What to do")
+        Literal["read", "unread", "archive", "unarchive", "seen"], Meta(description="What to do")
     ]
 
 
@@ -45,6 +46,18 @@ class InboxAction(Struct, frozen=True):
     """What to do with all messages."""
 
     action: Annotated[Literal["read", "archive"], Meta(description="What to do")]
+
+
+class SeenMessages(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which messages have been on the screen."""
+
+    ids: (
+        Annotated[
+            list[Annotated[str, Meta(max_length=64)]],
+            Meta(min_length=1, max_length=SEEN_MAX, description="Absent: all"),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 def add(api: Api, inbox: Inbox) -> None:
@@ -72,11 +85,18 @@ def add(api: Api, inbox: Inbox) -> None:
         errors=(*WRITES, NotFound),
     )
     async def change_message(caller: Principal, path: MessageAction) -> Message:
-        """Mark a message of the caller as read or unread, put it away or bring it back.
+        """Mark a message of the caller as seen, read or unread, put it away or bring it back.
 
         Doing the same twice changes nothing the second time. The caller's other tabs are told.
         """
         return await inbox.mark(caller, path.id, path.action)
+
+    @api.route("POST", "/v1/inbox/seen", right=Self(), limit=PerCaller(), errors=WRITES)
+    async def see_messages(caller: Principal, body: SeenMessages) -> ChangedAll:
+        """Say which messages have been on the screen; that is less than to have read them. Ids that are not theirs are passed over."""
+        if body.ids is UNSET:
+            return await inbox.mark_all(caller, "seen")
+        return await inbox.mark_seen(caller, body.ids)
 
     @api.route("POST", "/v1/inbox/{action}", right=Self(), limit=PerCaller(), errors=WRITES)
     async def change_all_messages(caller: Principal, path: InboxAction) -> ChangedAll:

@@ -1,0 +1,77 @@
+/**
+ * What a person has had before their eyes: an element that shows a message, on the screen, in a page that is in front.
+ *
+ *     import { watchSeen } from "@clarion/client/seen";
+ *     const stop = watchSeen(client, element, message);
+ *
+ * A page in the background, or a list that is scrolled away, shows nothing: an open tab alone has nothing seen.
+ */
+
+import type { Client } from "./client.ts";
+import { asError, type ClarionError } from "./errors.ts";
+import type { Message } from "./wire.ts";
+
+/** So long it has to be there (ms): what is scrolled past was not looked at. */
+export const DWELL_MS = 800;
+
+/** Marks the message as seen once it has been on the screen for a moment; returns how to stop. */
+export function watchSeen(client: Client, element: Element, message: Message): () => void {
+  if (message.seen_at || message.read_at !== null) return () => undefined;
+  let isOnScreen = false;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const look = () => {
+    clearTimeout(timer);
+    if (isOnScreen && document.visibilityState === "visible") {
+      timer = setTimeout(() => {
+        stop();
+        gather(client, message);
+      }, DWELL_MS);
+    }
+  };
+  const observer = new IntersectionObserver(
+    (entries) => {
+      isOnScreen = entries.at(-1)?.isIntersecting ?? false;
+      look();
+    },
+    { threshold: 0.5 },
+  );
+  observer.observe(element);
+  document.addEventListener("visibilitychange", look);
+  const stop = () => {
+    clearTimeout(timer);
+    observer.disconnect();
+    document.removeEventListener("visibilitychange", look);
+  };
+  return stop;
+}
+
+/** What the server takes in one call. */
+const AT_ONCE = 100;
+const gathered = new Map<Client, string[]>();
+
+/** Those that are seen in one moment are told in one call. */
+function gather(client: Client, message: Message): void {
+  const waiting = gathered.get(client);
+  if (waiting && waiting.length < AT_ONCE) {
+    waiting.push(message.id);
+    return;
+  }
+  const ids = [message.id];
+  gathered.set(client, ids);
+  setTimeout(() => {
+    if (gathered.get(client) === ids) gathered.delete(client);
+    void markSeen(client, ids);
+  }, 0);
+}
+
+/** Says that messages have been on the screen: less than read, and enough for a workflow not to send them by other ways. */
+export async function markSeen(client: Client, ids: readonly string[]): Promise<ClarionError | null> {
+  const name = client.inbox.topic?.name;
+  if (name === undefined) return null;
+  try {
+    await client.topic(name).publish("seen", { ids });
+    return null;
+  } catch (thrown) {
+    return asError(thrown);
+  }
+}
