@@ -47,9 +47,8 @@ function counts(data: Record<string, unknown>, state: InboxState): Pick<InboxSta
 }
 
 function applyToItems(state: InboxState, event: string, data: Record<string, unknown>): InboxState {
-  const { message, entered, ids } = data;
-  const id = maybeText(data["id"]);
-  const upto = count(data["upto"], 0);
+  const { message, entered, id, ids } = data;
+  const upto = data["upto"] as number;
   const readAt = maybeText(data["read_at"]);
   const archivedAt = maybeText(data["archived_at"]);
   const seenAt = maybeText(data["seen_at"]);
@@ -64,7 +63,7 @@ function applyToItems(state: InboxState, event: string, data: Record<string, unk
       }
       const changed = {
         ...state,
-        items: update(state.items, id, (item) => ({ ...item, read_at: readAt, seen_at: seenAt })),
+        items: update(state.items, id as string, (item) => ({ ...item, read_at: readAt, seen_at: seenAt })),
       };
       return isMessage(message) ? withMessage(changed, message) : changed;
     }
@@ -123,12 +122,12 @@ export function intend(state: InboxState, intent: Intent): InboxState {
 }
 
 function intendAll(state: InboxState, action: "read" | "archive", upto: number, at: string): InboxState {
-  const isNewer = (item: Message) => item.seq > upto;
-  const unread = state.items.filter((item) => isNewer(item) && item.read_at === null).length;
-  if (action === "archive") return { ...state, items: state.items.filter(isNewer), unread, hasMore: false };
+  const newer = state.items.filter((item) => item.seq > upto);
+  const unread = newer.filter((item) => item.read_at === null).length;
+  if (action === "archive") return { ...state, items: newer, unread, hasMore: false };
   return {
     ...state,
-    items: state.items.map((item) => (isNewer(item) || item.read_at !== null ? item : { ...item, read_at: at })),
+    items: state.items.map((item) => (item.seq > upto || item.read_at !== null ? item : { ...item, read_at: at })),
     unread,
   };
 }
@@ -151,7 +150,7 @@ function insert(items: readonly Message[], message: Message): readonly Message[]
   return at < 0 ? [...others, message] : [...others.slice(0, at), message, ...others.slice(at)];
 }
 
-function update(items: readonly Message[], id: string | null, change: (item: Message) => Message): readonly Message[] {
+function update(items: readonly Message[], id: string, change: (item: Message) => Message): readonly Message[] {
   return items.map((item) => (item.id === id ? change(item) : item));
 }
 
