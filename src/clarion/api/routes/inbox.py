@@ -91,7 +91,14 @@ def add(api: Api, inbox: Inbox) -> None:
         """
         return await inbox.mark(caller, path.id, path.action)
 
-    @api.route("POST", "/v1/inbox/seen", right=Self(), limit=PerCaller(), errors=WRITES)
+    @api.route(
+        "POST",
+        "/v1/inbox/seen",
+        right=Self(),
+        limit=PerCaller(),
+        errors=WRITES,
+        example=SeenMessages(["019c3b9e-7a10-7c2e-9f5d-0b1f7f0e9a11"]),
+    )
     async def see_messages(caller: Principal, body: SeenMessages) -> ChangedAll:
         """Say which messages have been on the screen; that is less than to have read them. Ids that are not theirs are passed over."""
         if body.ids is UNSET:
