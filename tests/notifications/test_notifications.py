@@ -189,7 +189,7 @@ async def test_a_call_whose_recipients_are_being_described_asks_again(
     async def undecided(procedure: Any, rows: Any) -> Any:
         runs.append(rows[0].notification)
         if len(runs) < wanted:
-            return [Outcome(1, 0, 1, None, None, None, "", 0, 0, 0)]
+            return [Outcome(1, 0, 1, None, None, None, "", 0, 0, 0, 0)]
         return await apply(procedure, rows)
 
     monkeypatch.setattr(house.store, "apply", undecided)

@@ -232,11 +232,14 @@ async def test_open_pages_are_told(house: House) -> None:
     kept = await house.book.change("default", "ann", lambda _: Document(channels={"email": False}))
     await house.settle()
     [told] = reader.publications
-    assert (told.event, told.data) == ("preferences", {"revision": kept.revision, "unread": 1})
+    assert (told.event, told.data) == (
+        "preferences",
+        {"revision": kept.revision, "unread": 1, "unseen": 1},
+    )
     stranger = await house.subscribe("new")
     await house.book.change("default", "new", lambda _: Document(channels={"email": False}))
     await house.settle()
-    assert [p.data for p in stranger.publications] == [{"revision": 1, "unread": 0}]
+    assert [p.data for p in stranger.publications] == [{"revision": 1, "unread": 0, "unseen": 0}]
 
 
 async def test_of_writers_at_the_same_time_none_is_lost(house: House) -> None:

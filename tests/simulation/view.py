@@ -30,6 +30,7 @@ class View:
                 for item in self._items.values():
                     if item["seq"] <= data["upto"] and item["read_at"] is None:
                         item["read_at"] = data["read_at"]
+                        item["seen_at"] = item["seen_at"] or data["read_at"]
             case "all_archived":
                 gone = [seq for seq in self._items if seq <= data["upto"]]
                 for seq in gone:
@@ -42,6 +43,7 @@ class View:
             self._items.pop(seq or 0, None)
         elif seq is not None:
             self._items[seq]["read_at"] = data["read_at"]
+            self._items[seq]["seen_at"] = data["seen_at"]
         for message in (data.get("message"), data.get("entered")):
             if message is not None and not self._leaves_hole(message):
                 self._insert(message)
