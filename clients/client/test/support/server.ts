@@ -56,6 +56,7 @@ export class InboxModel {
       created_at: at(seq),
       read_at: null,
       archived_at: null,
+      seen_at: null,
     };
     this.messages.push(message);
     return this.#append("added", { message: { ...message } });
@@ -71,6 +72,8 @@ export class InboxModel {
       read_at: action === "read" ? (before.read_at ?? now) : action === "unread" ? null : before.read_at,
       archived_at:
         action === "archive" ? (before.archived_at ?? now) : action === "unarchive" ? null : before.archived_at,
+      // Who has read it has seen it, and goes on to have seen it.
+      seen_at: before.seen_at ?? (action === "read" ? now : null),
     };
     if (after.read_at === before.read_at && after.archived_at === before.archived_at) return null;
     this.messages = this.messages.map((message) => (message.id === id ? after : message));
@@ -79,6 +82,7 @@ export class InboxModel {
       id,
       read_at: after.read_at,
       archived_at: after.archived_at,
+      seen_at: after.seen_at,
       ...(action === "unarchive" && { message: { ...after } }),
       ...(action === "archive" && entered && { entered: { ...entered } }),
     });
@@ -87,7 +91,9 @@ export class InboxModel {
   readAll(): Publication | null {
     if (this.unread === 0) return null;
     const now = at(this.log.length + 1);
-    this.messages = this.messages.map((m) => (m.archived_at || m.read_at ? m : { ...m, read_at: now }));
+    this.messages = this.messages.map((m) =>
+      m.archived_at || m.read_at ? m : { ...m, read_at: now, seen_at: m.seen_at ?? now },
+    );
     return this.#append("all_read", { upto: this.#seq, read_at: now });
   }
 
