@@ -482,11 +482,13 @@ async def test_purging_goes_on_until_nothing_is_left(floor: Floor) -> None:
 
 
 async def test_demo_accounts_have_new_passwords_at_each_start(floor: Floor) -> None:
-    """Two users who may send notifications; the passwords of the former start are gone, its logins go on."""
+    """Two users who may send notifications and see what is kept of them; the passwords of the former start are gone, its logins go on."""
     first = dict(await floor.accounts.ensure_demo())
     assert list(first) == ["ann", "ben"]
     answer = await floor.accounts.login(Credentials("ben", first["ben"]))
-    assert answer.user == User("ben", "Ben", ["notifications:send"], "default")
+    assert answer.user == User(
+        "ben", "Ben", ["notifications:send", "captures:read", "captures:write"], "default"
+    )
     second = dict(await floor.accounts.ensure_demo())
     with pytest.raises(Unauthenticated):
         await floor.accounts.login(Credentials("ann", first["ann"]))

@@ -202,3 +202,8 @@ def test_services_of_push_that_a_deployment_adds_stand_beside_the_known_ones() -
     push = load(env={"CLARION_PUSH_SERVICES": "push.example"}).settings.push
     assert "push.example" in push.known_services
     assert set(load().settings.push.known_services) < set(push.known_services)
+
+
+def test_a_setting_may_be_called_as_a_section_is() -> None:
+    """`upstream.events` is a setting, `events` a section."""
+    assert load(env={"CLARION_UPSTREAM_EVENTS": "a,b"}).settings.upstream.events == ["a", "b"]

@@ -144,7 +144,7 @@ def fields() -> Iterator[Field]:
     structs: dict[str, type[Struct]] = {"": Settings, **SECTIONS}
     for section, struct in structs.items():
         for field in msgspec.structs.fields(struct):
-            if field.name in SECTIONS:
+            if not section and field.name in SECTIONS:
                 continue
             default = (
                 field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
