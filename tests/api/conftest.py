@@ -29,6 +29,7 @@ from clarion.notifications.engine import Engine
 from clarion.notifications.events.events import Events
 from clarion.notifications.events.numbers import Numbers
 from clarion.notifications.preferences.book import Book
+from clarion.notifications.reach import Reach
 from clarion.outbound import Outbound
 from clarion.realtime import Server
 from clarion.settings import Auth, Limits, Realtime, Settings, Templates
@@ -132,6 +133,9 @@ class Site:
             ids=self.ids,
         )
         self.workflows.channels.add(self.email.channel)
+        self.reach = Reach(
+            settings, store, self.workflows, "a secret of tests", clock=self.clock, ids=self.ids
+        )
         self.activity = Feeds(
             store, bus, self.engine, queue, settings.limits, clock=self.clock, ids=self.ids
         )
@@ -198,6 +202,7 @@ class Site:
         assert answer.status_code == 202, answer.text
 
     async def close(self) -> None:
+        await self.reach.close()
         await self.dashboards.close()
         await self.search.close()
         await self.engine.close()

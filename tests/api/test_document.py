@@ -95,6 +95,11 @@ ACCEPTED = {
         "there is no audience",
     ): "which there are, only the database knows",
     (
+        "POST /v1/subscribers/{id}/addresses",
+        "positive_data_acceptance",
+        '"/address"',
+    ): "what is an address, the channel says",
+    (
         "GET /v1/topics/{topic}/publications",
         "positive_data_acceptance",
         "is not a kind",

@@ -37,6 +37,7 @@ SCOPES = {
     "witness": "events:write",
     "counter": "events:read",
     "author": "workflows:write",
+    "signer": "webhooks:manage",
     "viewer": "captures:read",
     "cleaner": "captures:write",
     "clerk": "subscribers:read",

@@ -32,6 +32,7 @@ from clarion.api.routes import notifications as notifications_doors
 from clarion.api.routes import presence as presence_doors
 from clarion.api.routes import providers as providers_doors
 from clarion.api.routes import push as push_doors
+from clarion.api.routes import reach as reach_doors
 from clarion.api.routes import rooms as rooms_doors
 from clarion.api.routes import search as search_doors
 from clarion.api.routes import sockets as sockets_doors
@@ -61,6 +62,7 @@ def build_api(services: Services, web: Path = FOLDER) -> Api:
     workflows_doors.add(api, services.workflows)
     events_doors.add(api, services.events, services.event_numbers)
     providers_doors.add(api, services.workflows)
+    reach_doors.add(api, services.reach)
     email_doors.add(api, services.email)
     suppressions_doors.add(api, services.workflows.suppressions)
     templates_doors.add(api, services.workflows)

@@ -47,7 +47,8 @@ TEMPLATE: Final = "clarion.route"
 """Key in the scope: the template of the path, which names the route in metrics."""
 
 PARTS: Final = ("path", "query", "headers", "body")
-JSON: Final = "application/json"
+JSON: Final = reading.JSON
+FORM: Final = "application/x-www-form-urlencoded"
 
 _encode = msgspec.json.Encoder().encode
 
@@ -99,6 +100,7 @@ class Door:
     errors: tuple[type[ClarionError], ...] = ()
     example: Any = None
     media: tuple[str, ...] = (JSON,)
+    takes: str = JSON
     is_listed: bool = True
     # From the handler's signature
     parts: Mapping[str, type[msgspec.Struct]] = field(default_factory=dict)
@@ -133,6 +135,7 @@ class Api:
         errors: tuple[type[ClarionError], ...] = (),
         example: Any = None,
         media: tuple[str, ...] = (JSON,),
+        takes: str = JSON,
         is_listed: bool = True,
     ) -> Callable[[H], H]:
         """Open a door to a handler.
@@ -146,6 +149,7 @@ class Api:
             errors: What the handler raises, beyond what its parts, right and limit bring.
             example: A body, for the document.
             media: Types of the answer.
+            takes: Type of the body; of a form the handler gets a `dict[str, str]`.
             is_listed: Whether the OpenAPI document has it; pages for people are not in it.
 
         Raises:
@@ -168,6 +172,7 @@ class Api:
                 errors=errors,
                 example=example,
                 media=media,
+                takes=takes,
                 is_listed=is_listed,
                 parts={part: hints[part] for part in PARTS if part in hints},
                 wants_caller="caller" in hints,
@@ -232,8 +237,10 @@ class _Endpoint:
             case "headers":
                 return reading.from_headers(request, kind)
             case _:
-                body = await reading.read_body(request, self._body_bytes)
-                return reading.to_struct(reading.parse_json(body), kind)
+                takes = self._door.takes
+                body = await reading.read_body(request, self._body_bytes, takes)
+                parse = reading.parse_form if takes == FORM else reading.parse_json
+                return reading.to_struct(parse(body), kind)
 
     def _answer(self, request: Request, reply: Reply[Any], headers: dict[str, str]) -> Response:
         etag = reply.headers.get("etag")

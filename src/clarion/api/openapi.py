@@ -131,7 +131,7 @@ def _operation(door: Door, of: dict[Any, Any], used: dict[str, _Error]) -> dict[
         content: dict[str, Any] = {"schema": of[door.parts["body"]]}
         if door.example is not None:
             content["example"] = _given(door.example)
-        operation["requestBody"] = {"required": True, "content": {JSON: content}}
+        operation["requestBody"] = {"required": True, "content": {door.takes: content}}
     return operation
 
 

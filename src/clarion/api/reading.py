@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.requests import Request
@@ -29,6 +30,7 @@ from clarion.telemetry import limit_exceeded
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
 
+JSON = "application/json"
 MAX_DEPTH = jsontext.INNER_DEPTH  # what comes by HTTP is sent on to sockets inside of something
 # Stands in a path for a slash of a name. No path has one otherwise: what is not printable is refused before.
 MARKED_SLASH = "\x1f"
@@ -38,19 +40,20 @@ MAX_MEMBERS = 50_000
 # ── the body ──
 
 
-async def read_body(request: Request, limit: int) -> bytes:
+async def read_body(request: Request, limit: int, media: str = JSON) -> bytes:
     """All of the body.
 
     Args:
         request: Its headers are judged first, so that nothing is read of what would be refused.
         limit: Bytes (`limits.body_bytes`).
+        media: What it must be.
 
     Raises:
-        Malformed: There is none.
-        UnsupportedMediaType: It is not plain `application/json`.
+        Malformed: There is no JSON.
+        UnsupportedMediaType: It is something else, or compressed.
         TooLarge: More than `limit`, counted while it is read.
     """
-    _check_media_type(request)
+    _check_media_type(request, media)
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > limit:
         raise _too_large(limit, size=int(length))
@@ -59,19 +62,19 @@ async def read_body(request: Request, limit: int) -> bytes:
         body += part
         if len(body) > limit:
             raise _too_large(limit)
-    if not body:
+    if not body and media == JSON:  # a form may be empty
         raise Malformed("a JSON body is needed, and there is none")
     return bytes(body)
 
 
-def _check_media_type(request: Request) -> None:
+def _check_media_type(request: Request, media: str) -> None:
     headers = request.headers
     if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
         return  # there is no body, which is another mistake
     kind, _, parameters = headers.get("content-type", "").partition(";")
     charset = parameters.strip().lower().removeprefix("charset=").strip('"')
-    if kind.strip().lower() != "application/json" or charset not in {"", "utf-8"}:
-        raise UnsupportedMediaType("send content-type: application/json, in UTF-8")
+    if kind.strip().lower() != media or charset not in {"", "utf-8"}:
+        raise UnsupportedMediaType(f"send content-type: {media}, in UTF-8")
     # A small body that unpacks to a big one is a bomb: nothing is unpacked.
     if headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise UnsupportedMediaType("compressed bodies are not taken")
@@ -85,6 +88,25 @@ def _too_large(limit: int, **facts: int) -> TooLarge:
         limit=limit,
         **facts,
     )
+
+
+def parse_form(body: bytes) -> dict[str, str]:
+    """The fields of a form.
+
+    Raises:
+        Invalid: Not a form in UTF-8, more than 200 fields, a field that stands twice, or a text that cannot be stored.
+    """
+    try:
+        pairs = parse_qsl(
+            body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=200
+        )
+    except ValueError as exc:
+        raise Invalid("the body is no form in UTF-8 of at most 200 fields") from exc
+    form = dict(pairs)
+    if len(form) != len(pairs):
+        raise Invalid("a field of the form stands twice")
+    _Scan().value(form, "")
+    return form
 
 
 def parse_json(body: bytes) -> Any:

@@ -19,6 +19,7 @@ from clarion.notifications.email import Email
 from clarion.notifications.engine import Engine
 from clarion.notifications.events.events import Events
 from clarion.notifications.events.numbers import Numbers
+from clarion.notifications.reach import Reach
 from clarion.realtime import Server
 from clarion.settings import Settings
 from clarion.topics import Subscriptions, Topics
@@ -37,6 +38,7 @@ class Services(Protocol):
         blocks: Users who may not come in.
         notifications: Accepts notifications.
         workflows: How they unfold.
+        reach: Webhooks, text messages, chats.
         push: Push messages.
         email: What is told of emails.
         inbox: Everybody's inboxes.
@@ -60,6 +62,7 @@ class Services(Protocol):
     blocks: Blocks
     notifications: Notifications
     workflows: Engine
+    reach: Reach
     push: PushParts
     email: Email
     inbox: Inbox

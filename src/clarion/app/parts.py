@@ -46,6 +46,7 @@ from clarion.notifications.engine import Engine
 from clarion.notifications.events.events import Events
 from clarion.notifications.events.numbers import Numbers
 from clarion.notifications.preferences.book import Book
+from clarion.notifications.reach import Reach
 from clarion.outbound import Outbound
 from clarion.realtime import Namespace, Server, Socket
 from clarion.realtime.admin import instrument
@@ -78,6 +79,7 @@ class Parts:
         inbox: Everybody's inbox.
         book: Everybody's preferences.
         workflows: How notifications unfold: channels, workflows, triggers.
+        reach: Webhooks, text messages and chats.
         push: Push messages: devices, and what they report.
         email: The email channel, and what is told of its messages.
         accounts: Clarion's own logins.
@@ -130,6 +132,16 @@ class Parts:
         self._make_events()
         self._make_jobs()
         await self._make_push()
+        self.reach = self._kept(
+            Reach(
+                settings,
+                self.store,
+                self.workflows,
+                secrets.token_secret,
+                clock=clock,
+                ids=self.ids,
+            )
+        )
         self._make_upstream()
 
     def _kept(self, part: C) -> C:

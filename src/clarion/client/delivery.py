@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from clarion.client import delivery_calls
+from clarion.client import delivery_calls, webhook_calls
 from clarion.client.calling import AsyncCalls, Calls
+from clarion.client.webhook_calls import WebhookSecret
 
 
 class DeliveryCalls(Calls):
@@ -27,6 +28,14 @@ class DeliveryCalls(Calls):
         """Forget all of them; returns how many there were."""
         return int(self.call(delivery_calls.clear())["captures"])
 
+    def webhook_secret(self, url: str) -> WebhookSecret:
+        """What an endpoint checks signatures with; made, if it has none yet."""
+        return self.call(webhook_calls.secret(url))
+
+    def rotate_webhook_secret(self, url: str, *, keep_s: int = 86_400) -> WebhookSecret:
+        """Give an endpoint another secret; the former signs beside it for `keep_s`. Within that time only the new one is replaced."""
+        return self.call(webhook_calls.rotate(url, keep_s))
+
 
 class AsyncDeliveryCalls(AsyncCalls):
     """The same as coroutines."""
@@ -48,3 +57,11 @@ class AsyncDeliveryCalls(AsyncCalls):
     async def clear_captures(self) -> int:
         """As `DeliveryCalls.clear_captures`."""
         return int((await self.call(delivery_calls.clear()))["captures"])
+
+    async def webhook_secret(self, url: str) -> WebhookSecret:
+        """As `DeliveryCalls.webhook_secret`."""
+        return await self.call(webhook_calls.secret(url))
+
+    async def rotate_webhook_secret(self, url: str, *, keep_s: int = 86_400) -> WebhookSecret:
+        """As `DeliveryCalls.rotate_webhook_secret`."""
+        return await self.call(webhook_calls.rotate(url, keep_s))

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from clarion.clock import Clock
-from clarion.notifications.channels import Channels
+from clarion.notifications.channels import Channels, KeepsAddresses
 from clarion.notifications.going import Going
 from clarion.notifications.workflows.definition import Say, Workflow
 from clarion.storage import addresses as sql
@@ -42,6 +42,8 @@ class Addresses:
     ) -> str:
         """Reach a user there from now on, and nobody else; returns the address's id.
 
+        A channel with a `kept` says what is stored of an address, and refuses one that is none.
+
         Args:
             tenant: Whose user.
             user: Their id.
@@ -49,10 +51,17 @@ class Addresses:
             address: Unique on the channel.
             data: What the channel needs beside it.
             label: What a person calls it.
+
+        Raises:
+            Invalid: The channel says that this is no address.
         """
+        id = address_id(channel, address)
+        found: object = self._channels.get(channel)
+        if isinstance(found, KeepsAddresses):
+            address = found.kept(address)
         row = sql.NewAddress(
             tenant,
-            address_id(channel, address),
+            id,
             user,
             channel,
             address,

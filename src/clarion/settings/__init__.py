@@ -1,6 +1,7 @@
 """Settings: frozen structs, one a part. Names, defaults, units and help are written here and nowhere else."""
 
 from clarion.settings.auth import Auth
+from clarion.settings.channels import Chat, Sms, Webhook
 from clarion.settings.dashboards import Dashboards
 from clarion.settings.email import Email
 from clarion.settings.events import Events
@@ -18,6 +19,7 @@ __all__ = [
     "SECTIONS",
     "AdminUi",
     "Auth",
+    "Chat",
     "Dashboards",
     "Email",
     "Events",
@@ -29,9 +31,11 @@ __all__ = [
     "Realtime",
     "Sending",
     "Settings",
+    "Sms",
     "Source",
     "Templates",
     "Upstream",
+    "Webhook",
     "check_password",
     "check_upstream",
     "checked",

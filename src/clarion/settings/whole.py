@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 
 from clarion.settings.about import about
 from clarion.settings.auth import Auth
+from clarion.settings.channels import Chat, Sms, Webhook
 from clarion.settings.dashboards import Dashboards
 from clarion.settings.email import Email
 from clarion.settings.events import Events
@@ -78,6 +79,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     dashboards: Dashboards = Dashboards()
     sending: Sending = Sending()
     email: Email = Email()
+    webhook: Webhook = Webhook()
+    sms: Sms = Sms()
+    chat: Chat = Chat()
     templates: Templates = Templates()
     events: Events = Events()
     push: Push = Push()
@@ -132,6 +136,9 @@ SECTIONS: Mapping[str, type[Struct]] = {
     "dashboards": Dashboards,
     "sending": Sending,
     "email": Email,
+    "webhook": Webhook,
+    "sms": Sms,
+    "chat": Chat,
     "templates": Templates,
     "events": Events,
     "push": Push,

@@ -206,7 +206,7 @@ def _addresses(api: Api, engine: Engine) -> None:
 
     @api.route(
         "POST", "/v1/subscribers/{id}/addresses", right=_WRITE, limit=PerCaller(), status=201,
-        errors=WRITES, example=NewAddress("chat", "https://chat.example.org/hooks/1"),
+        errors=WRITES, example=NewAddress("webhook", "https://hooks.example.org/clarion"),
     )  # fmt: skip
     async def put_address(caller: Principal, path: SubscriberPath, body: NewAddress) -> AddressId:
         """Reach a subscriber there from now on, and nobody else."""

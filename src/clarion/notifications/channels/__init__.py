@@ -3,6 +3,7 @@
 from clarion.notifications.channels.base import (
     Channel,
     Channels,
+    KeepsAddresses,
     NotSent,
     NotYet,
     Outgoing,
@@ -16,6 +17,7 @@ __all__ = [
     "Allowed",
     "Channel",
     "Channels",
+    "KeepsAddresses",
     "NotSent",
     "NotYet",
     "Outgoing",

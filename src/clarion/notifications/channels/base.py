@@ -1,7 +1,7 @@
 """What a channel is: it says what a step may say on it, whom it can reach, and hands one message at a time to a provider."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -123,6 +123,19 @@ class Channel(Protocol):
         Raises:
             NotSent: It did not take it. Any other error counts as one that may be tried again.
             NotYet: It cannot be handed over now; that is no attempt.
+        """
+        ...
+
+
+@runtime_checkable
+class KeepsAddresses(Protocol):
+    """A channel that says what is stored of an address: after a check, or with what is secret in it sealed."""
+
+    def kept(self, address: str) -> str:
+        """What is stored.
+
+        Raises:
+            Invalid: It is no address of this channel.
         """
         ...
 
