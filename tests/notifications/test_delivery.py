@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from clarion.errors import Forbidden, NotFound
 from clarion.ids import Ids
-from clarion.notifications.channels import Outgoing
+from clarion.notifications.channels import NotSent, Outgoing
 from clarion.notifications.delivery import LINK_S, Delivery, Mode
 from clarion.settings import Settings, load
 from clarion.storage.store import Sql
@@ -133,6 +133,51 @@ async def test_a_channel_without_a_provider_loses_nothing_unseen(office: Office)
     await office.run()
     [dead] = await office.house.store.fetch(Sql("SELECT status, cause FROM outgoing", Dead))
     assert dead == Dead("failed", "there is no letter provider")
+
+
+FALLBACK = {
+    "id": "tell",
+    "fallback": [{"letter": {"text": "hello"}, "within": "5m"}, {"inbox": {"title": "hello"}}],
+}
+
+
+async def test_the_next_channel_takes_over_when_one_fails(office: Office) -> None:
+    """As soon as the message is a dead letter; the run's records tell the story."""
+    office.letters.fails = [NotSent("no such house", provider="post", is_final=True)]
+    await office.workflow(FALLBACK)
+    trigger = await office.trigger(ANN)
+    await office.run()
+    await office.run()
+    assert await office.inbox("ann") == ["hello"]
+    assert await office.story(trigger) == [
+        "tell_letter sent",
+        "tell_wait_1 passed: tell_letter was not sent",
+        "tell_inbox sent",
+    ]
+
+
+async def test_a_channel_that_takes_too_long_is_called_off(office: Office) -> None:
+    """The provider is away for hours: after its time the next channel is used, and the message does not come late."""
+    office.letters.fails = [NotSent("away", provider="post", retry_after_s=7_200)]
+    await office.workflow(FALLBACK)
+    await office.trigger(ANN)
+    await office.run()
+    assert await office.inbox("ann") == []
+    await office.run(300)
+    assert await office.inbox("ann") == ["hello"]
+    await office.run(7_200)
+    assert office.letters.sent == []
+    [message] = await office.house.store.fetch(Sql("SELECT status, cause FROM outgoing", Dead))
+    assert message == Dead("cancelled", "called off")
+
+
+async def test_a_channel_that_has_it_is_enough(office: Office) -> None:
+    """Nothing comes twice."""
+    await office.workflow(FALLBACK)
+    await office.trigger(ANN)
+    await office.run()
+    await office.run(300)
+    assert (len(office.letters.sent), await office.inbox("ann")) == (1, [])
 
 
 def test_a_list_without_its_mode_is_a_mistake() -> None:

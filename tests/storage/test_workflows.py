@@ -200,6 +200,13 @@ def test_keeping_instead_of_sending(rows: list[list[object]]) -> None:
 
 
 @settings(max_examples=20, deadline=None)
+@given(calls(st.builds(outgoing.CalledOff, _tenants, st.sampled_from(["m", "x"]), _times)))
+def test_calling_off(rows: list[list[object]]) -> None:
+    """What no provider has is cancelled, once; the first time counts."""
+    assert_law(outgoing.CALL_OFF, rows, given=OUTGOING)
+
+
+@settings(max_examples=20, deadline=None)
 @given(
     calls(st.builds(jobs.Settlement, _tenants, _ids, _tokens, _times, _times, st.none() | _texts))
 )

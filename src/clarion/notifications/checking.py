@@ -111,10 +111,10 @@ class Checker:
         """
         faults: list[Fault] = []
         texts: list[_Text] = []
-        for n, step in enumerate(workflow.steps):
+        for step in workflow.steps:
             if not isinstance(step.act, Say):
                 continue
-            say, at = step.act, f"/steps/{n}/{step.act.channel}"
+            say, at = step.act, step.at
             texts += self._texts(say.content, book, at, "", faults)
             if say.template:
                 faults += self._stored(say, book, at)

@@ -98,6 +98,7 @@ class Decided(Struct):
     sends: list[tuple[Step, Send, Mapping[str, Any]]]
     error: str | None = None
     attempts: int = 0
+    calls_off: Sequence[str] = ()
 
     @property
     def tenant(self) -> str:
@@ -181,6 +182,7 @@ def decided_of(
         run_ms,
         list(advanced.records),
         sends,
+        calls_off=advanced.calls_off,
     )
 
 

@@ -73,8 +73,15 @@ class Writer:
                     )
                 else:
                     outgoing += self._outgoing(going, step, send, content, now_ms)
+        calls_off = [
+            sent_sql.CalledOff(each.tenant, message, now_ms)
+            for each in mine
+            for message in each.calls_off
+        ]
         if records:
             await tx.apply(sql.ADD_RECORDS, records)
+        if calls_off:
+            await tx.apply(sent_sql.CALL_OFF, calls_off)
         if outgoing:
             await tx.apply(sent_sql.ADD, outgoing)
         if not deliveries:

@@ -81,6 +81,14 @@ class NewAttempt(Struct, frozen=True, array_like=True):
     took_ms: int
 
 
+class CalledOff(Struct, frozen=True, array_like=True):
+    """What a step made, to each address of its, that nobody wants any more."""
+
+    tenant: str
+    message: str
+    at_ms: int
+
+
 class Delivery(Struct, frozen=True, array_like=True):
     """A message for an inbox; `notification` holds what it says."""
 
@@ -167,6 +175,17 @@ ADD_ATTEMPTS = Procedure(
         Sql("""INSERT INTO attempt (tenant, message, n, part, provider, outcome, answer, at_ms, took_ms)
             SELECT r.tenant, r.id, r.attempt, r.part, r.provider, r.outcome, r.answer, r.at_ms, r.took_ms
             FROM {rows r} WHERE true ON CONFLICT DO NOTHING"""),
+    ),
+)
+CALL_OFF = Procedure(
+    "call_off_outgoing",
+    CalledOff,
+    (
+        # What a provider may have by now is not called off: it may have been sent.
+        Sql("""UPDATE outgoing SET status = 'cancelled', rank = 100, cause = 'called off', run_ms = NULL, token = outgoing.token + 1,
+              ended_ms = s.at_ms
+            FROM (SELECT r.*, row_number() OVER (PARTITION BY r.tenant, r.message ORDER BY r.n) AS k FROM {rows r}) AS s
+            WHERE s.k = 1 AND outgoing.tenant = s.tenant AND outgoing.message = s.message AND outgoing.status = 'queued' AND outgoing.lease_by IS NULL"""),
     ),
 )
 CANCEL_OF_TRIGGER = Sql(

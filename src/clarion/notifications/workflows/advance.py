@@ -161,6 +161,8 @@ class Advanced(Struct, frozen=True):
     next: Next
     sends: tuple[Send, ...]
     records: tuple[Record, ...]
+    calls_off: tuple[str, ...] = ()
+    """Messages that nobody wants any more, as far as no provider has them."""
 
 
 class Decision(Struct, frozen=True):
@@ -252,6 +254,7 @@ class _Run:
         self._facts: dict[str, Any] = {**state.left, **facts}
         self._records: list[Record] = []
         self._sends: list[Send] = []
+        self._calls_off: list[str] = []
 
     def go(self, event: Event) -> Advanced:
         next = self._resume(event) if self._is_blocked else None
@@ -262,6 +265,7 @@ class _Run:
             next or End(),
             tuple(self._sends),
             tuple(self._records),
+            tuple(self._calls_off),
         )
 
     # ── a step that was begun, and what has come for it ──
@@ -376,10 +380,12 @@ class _Run:
             if why := self._is_so(wait):
                 self._done(step, "passed", why, {"timed_out": False})
                 return None
+            message = str(self._left.get(str(wait.message), {}).get("message", ""))
             if until_ms <= self._now_ms:
+                if wait.call_off:
+                    self._calls_off.append(message)
                 self._done(step, "passed", "timed out", {"timed_out": True})
                 return None
-            message = str(self._left.get(str(wait.message), {}).get("message", ""))
             return Await(message, until_ms)
         until, read = self._until(wait)
         if until is None or until <= self._now_ms:

@@ -28,7 +28,7 @@ from msgspec import Meta, Struct
 
 from clarion.errors import Fault, Invalid, pointer_step
 from clarion.notifications.prepared import texts_in
-from clarion.notifications.workflows import durations
+from clarion.notifications.workflows import durations, fallback
 from clarion.notifications.workflows.conditions import Condition
 from clarion.notifications.workflows.times import check_cron
 from clarion.templates import reading
@@ -106,6 +106,8 @@ class Wait(Struct, frozen=True, forbid_unknown_fields=True, rename={"for_": "for
     since: Literal["trigger", "step"] | None = None
     """What was done since the trigger counts (the default), or only what is done once the step has begun."""
     timeout: Span | None = None
+    call_off: bool = False
+    """Whether the message is called off after `timeout`, if no provider has it yet."""
 
 
 class EventFact(Struct, frozen=True, forbid_unknown_fields=True):
@@ -190,6 +192,8 @@ class Step(Struct, frozen=True):
     when: Condition | None = None
     extra: Mapping[str, Condition] = {}
     """The act's own condition by its member: `keep`, `stop`."""
+    at: str = ""
+    """Where its act is written: `/steps/2/email`."""
 
 
 class Fact(Struct, frozen=True):
@@ -260,9 +264,15 @@ def read_workflow(given: Definition, channels: Mapping[str, type[Struct]]) -> Wo
     faults: list[Fault] = []
     for n, step in enumerate(given.steps):
         try:
-            steps.append(_step(step, f"/steps/{n}", n, channels, {each.id: each for each in steps}))
+            for written in fallback.written_out(step, f"/steps/{n}", n):
+                before = {each.id: each for each in steps}
+                steps.append(_step(written.step, written.at, n, channels, before))
         except Invalid as exc:
             faults += exc.faults
+    if len(steps) > STEPS and not faults:
+        raise _wrong(
+            "/steps", f"{len(steps)} steps with what `fallback` stands for, {STEPS} are allowed"
+        )
     facts: dict[str, Fact] = {}
     for name, fact in (given.facts or {}).items():
         try:
@@ -372,7 +382,7 @@ def _step(
     elif name in channels:
         act = _say(name, what, channels[name], where)
     else:
-        known = ", ".join([*_ACTS, "stop", *channels])
+        known = ", ".join([*_ACTS, "stop", "fallback", *channels])
         raise _wrong(where, f"there is no act or channel {name[:40]!r}; there are {known}")
     when = None
     if condition is not None:
@@ -385,7 +395,7 @@ def _step(
             before,
             known=FACTS | {"event"} if member == "where" else FACTS,
         )
-    return Step(id, act, when, extra)
+    return Step(id, act, when, extra, where)
 
 
 def _say(channel: str, what: Any, kind: type[Struct], at: str) -> Say:
@@ -468,6 +478,8 @@ def _check_wait(wait: Wait, at: str, before: Mapping[str, Step]) -> None:
         raise _wrong(at, f"a wait has one of {', '.join(f'`{name}`' for name in _WITH)}")
     [way] = ways
     allowed = _WITH[way]
+    if wait.call_off and way != "message":
+        raise _wrong(f"{at}/call_off", f"does not go with `{way}`")
     for name in ("plus", "days", "zone", "is_", "where", "user", "since", "timeout"):
         if getattr(wait, name) is not None and name not in allowed:
             raise _wrong(f"{at}/{name.rstrip('_')}", f"does not go with `{way}`")
