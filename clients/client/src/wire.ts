@@ -129,6 +129,8 @@ export interface Accepted {
 export interface User {
   readonly id: string;
   readonly name: string | null;
+  /** What they may do beyond what every user may. */
+  readonly scopes?: readonly string[];
 }
 
 /** The answer to login, register and refresh. */

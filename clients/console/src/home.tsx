@@ -4,6 +4,7 @@ import { type Client, createClient, createStore, type Session, type User } from 
 import { useCallback, useEffect, useRef, useState } from "react";
 import { Announcer } from "./announcer.tsx";
 import { Bell } from "./bell.tsx";
+import { Captures, lookAtCaptures } from "./captures.tsx";
 import { ConnectionCard } from "./connection-card.tsx";
 import { ConnectionBanner, ConnectionPill } from "./connection-state.tsx";
 import { Mark } from "./icons.tsx";
@@ -12,6 +13,7 @@ import { SendForm } from "./send-form.tsx";
 import { Toasts } from "./toasts.tsx";
 import { useStore } from "./use-store.ts";
 
+const CAPTURES = "#captures";
 const ROOM = "(min-width: 52rem)";
 
 export function Home({ session, user }: { session: Session; user: User }) {
@@ -22,8 +24,15 @@ export function Home({ session, user }: { session: Session; user: User }) {
   }, [client]);
   // Beside the rest where there is room; where it would cover the page, it waits to be asked for.
   const [isOpen, setOpen] = useState(() => matchMedia(ROOM).matches);
+  const hasCaptures = useCaptures(client, user);
+  const isCaptures = useHash() === CAPTURES;
   const [said] = useState(() => createStore(""));
   const bell = useRef<HTMLButtonElement>(null);
+  // The inbox is beside the page's own cards.
+  const open = useCallback(() => {
+    location.hash = "";
+    setOpen(true);
+  }, []);
   const close = useCallback(() => {
     setOpen(false);
     bell.current?.focus();
@@ -38,7 +47,17 @@ export function Home({ session, user }: { session: Session; user: User }) {
         </h1>
         <ConnectionPill connection={client.connection} />
         <div className="bar-end">
-          <Bell inbox={client.inbox} isOpen={isOpen} ref={bell} onToggle={() => setOpen(!isOpen)} />
+          {(hasCaptures || isCaptures) && (
+            <a className="button" data-testid="to-captures" href={isCaptures ? "#" : CAPTURES}>
+              {isCaptures ? "Home" : "Captured"}
+            </a>
+          )}
+          <Bell
+            inbox={client.inbox}
+            isOpen={isOpen && !isCaptures}
+            ref={bell}
+            onToggle={() => (isCaptures ? open() : setOpen(!isOpen))}
+          />
           <span className="who" data-testid="who">
             {user.name || user.id}
           </span>
@@ -53,13 +72,17 @@ export function Home({ session, user }: { session: Session; user: User }) {
           </button>
         </div>
       </header>
-      <main className="page" data-inbox={isOpen ? "open" : "closed"}>
-        <ConnectionBanner connection={client.connection} />
-        {isOpen && <InboxPanel client={client} inbox={client.inbox} onClose={close} />}
-        <SendForm client={client} user={user} announce={said.set} />
-        <ConnectionCard client={client} />
-      </main>
-      <Toasts inbox={client.inbox} onOpen={() => setOpen(true)} />
+      {isCaptures ? (
+        <Captures client={client} />
+      ) : (
+        <main className="page" data-inbox={isOpen ? "open" : "closed"}>
+          <ConnectionBanner connection={client.connection} />
+          {isOpen && <InboxPanel client={client} inbox={client.inbox} onClose={close} />}
+          <SendForm client={client} user={user} announce={said.set} />
+          <ConnectionCard client={client} />
+        </main>
+      )}
+      <Toasts inbox={client.inbox} onOpen={open} />
       <Announcer client={client} said={said} />
       <Title client={client} />
     </>
@@ -70,4 +93,31 @@ export function Home({ session, user }: { session: Session; user: User }) {
 function Title({ client }: { client: Client }) {
   const { unread } = useStore(client.inbox);
   return <title>{unread > 0 ? `(${unread}) Clarion` : "Clarion"}</title>;
+}
+
+/** Whether there is something to see that was kept instead of sent, for somebody who may. */
+function useCaptures(client: Client, user: User): boolean {
+  const [has, setHas] = useState(false);
+  const may = (user.scopes ?? []).some((scope) => scope === "*" || scope === "captures:*" || scope === "captures:read");
+  useEffect(() => {
+    if (!may) return;
+    let isWanted = true;
+    lookAtCaptures(client, 1)
+      .then((page) => isWanted && setHas(page !== null && (page.mode !== "live" || page.items.length > 0)))
+      .catch(() => undefined); // then there is no link; what is wrong is said elsewhere
+    return () => {
+      isWanted = false;
+    };
+  }, [client, may]);
+  return has;
+}
+
+function useHash(): string {
+  const [hash, setHash] = useState(location.hash);
+  useEffect(() => {
+    const look = () => setHash(location.hash);
+    addEventListener("hashchange", look);
+    return () => removeEventListener("hashchange", look);
+  }, []);
+  return hash;
 }

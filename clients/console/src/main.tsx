@@ -10,6 +10,7 @@ import "./styles/controls.css";
 import "./styles/layout.css";
 import "./styles/inbox.css";
 import "./styles/toasts.css";
+import "./styles/captures.css";
 
 const root = document.getElementById("root");
 if (!root) throw new Error("index.html has no #root");

@@ -82,6 +82,10 @@ def _where_to_look(settings: Settings, port: int, demo: _Demo | None) -> str:
         return "\n".join(lines)
     lines += [f"  Demo page  {url}/"]
     lines += [f"    {name}  password  {password}" for name, password in demo.accounts]
+    if settings.delivery == "capture":
+        lines += [
+            f"  Captured   {url}/#captures  what would have been sent: nothing leaves this server"
+        ]
     body = '{"recipients": ["ann"], "title": "Hello from curl"}'
     lines += [
         f"  API docs   {url}/docs",

@@ -14,7 +14,7 @@ from clarion.api.layer import Reply
 # to script (reliability: hostile titles and bodies are shown by these pages).
 PAGE_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' wss:; img-src 'self' https: data:; "
-    "font-src 'self'; manifest-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; "
+    "font-src 'self'; manifest-src 'self'; frame-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; "
     "require-trusted-types-for 'script'"
 )
 PAGE_HEADERS: Final = {
