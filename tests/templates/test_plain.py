@@ -30,7 +30,7 @@ def test_what_is_printed_is_what_the_engine_prints(
 ) -> None:
     """For any text and any facts: the same, or nothing is said."""
     plain = read_plain(source)
-    said = None if plain is None else fill(plain, facts, is_html=is_html)
+    said = None if plain is None else fill(plain, facts, is_html=is_html, most=10_000)
     if said is not None:
         engine = minijinja.Environment(
             auto_escape_callback=lambda _: is_html, keep_trailing_newline=True
@@ -60,4 +60,13 @@ def test_lists_and_fractions_are_left_to_a_worker() -> None:
     plain = read_plain("{{ a }}")
     assert plain is not None
     for value in ([1], {"b": 1}, 1.5):
-        assert fill(plain, {"a": value}, is_html=False) is None
+        assert fill(plain, {"a": value}, is_html=False, most=9) is None
+
+
+def test_no_more_is_filled_in_than_may_be_said() -> None:
+    """However often a text names a large fact: what comes back is just long enough to be refused."""
+    plain = read_plain("{{ a }}" * 10_000)
+    assert plain is not None
+    text = fill(plain, {"a": "x" * 1_000}, is_html=False, most=5_000)
+    assert text is not None
+    assert len(text) == 6_000

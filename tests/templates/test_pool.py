@@ -16,7 +16,7 @@ from clarion.templates.pool import Ask, Pool
 
 @pytest.fixture
 async def pool() -> AsyncIterator[Pool]:
-    pool = Pool(Templates(workers=1, cpu_ms=60, memory_mb=256))
+    pool = Pool(Templates(cpu_ms=60, memory_mb=256), 1)
     yield pool
     await pool.close()
 
@@ -79,7 +79,7 @@ async def test_who_gives_up_leaves_no_answer_for_the_next(pool: Pool) -> None:
 async def test_a_worker_has_no_secrets_and_closing_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its environment is empty; when the server goes, so does it."""
     monkeypatch.setenv("CLARION_SECRET", "x")
-    pool = Pool(Templates(workers=1))
+    pool = Pool(Templates(), 1)
     await pool.render(ask(["{{ 1 + 1 }}"]))
     worker = pool._free.get_nowait()
     assert worker is not None
@@ -103,3 +103,11 @@ async def test_a_worker_that_dies_is_replaced(pool: Pool) -> None:
         ["! took too long, or too much memory"],
     )
     assert said(await pool.render(ask(["{{ 1 + 1 }}"]))) == ["2"]
+
+
+async def test_numbers_of_any_size_get_there(pool: Pool) -> None:
+    """What was fetched from elsewhere may have them; one of them is no reason for the others to fail."""
+    assert said(await pool.render(ask(["{{ n|string }}", "{{ 1 + 1 }}"], n=2**70))) == [
+        str(2**70),
+        "2",
+    ]

@@ -108,10 +108,12 @@ class Engine:
         self._clock, self._ids, self._queue = clock, ids, queue
         self.channels = Channels()
         self.channels.add(InboxChannel())
-        self.renders = renders or Pool(templates)
+        self.renders = renders or Pool(templates, templates.workers)
+        # What is being written is tried by a worker of its own: nobody's messages wait for it.
+        self.drafts = renders or Pool(templates, 1)
         library = Library(store)
         sayings = Sayings(library, templates)
-        checker = Checker(self.channels, sayings, self.renders, templates, clock=clock)
+        checker = Checker(self.channels, sayings, self.drafts, templates, clock=clock)
         self.templates = Editor(store, library, checker, templates, clock=clock)
         self.catalog = Catalog(store, self.channels, library, checker, clock=clock)
         self.delivery = delivery or Delivery(store, "live", clock=clock, ids=ids)
@@ -125,7 +127,8 @@ class Engine:
             node=node,
         )
         renderer = Renderer(self.renders, templates, clock)
-        self.previews = Previews(self.channels, library, sayings, checker, renderer)
+        drafts = Renderer(self.drafts, templates, clock)
+        self.previews = Previews(self.channels, library, sayings, checker, drafts)
         decider = Decider(self.channels, sayings, renderer, clock=clock, ids=ids)
         writer = Writer(self.channels, inbox, clock=clock, ids=ids)
         fetcher = Fetcher(outbound, renderer)
@@ -207,6 +210,7 @@ class Engine:
         await self.runs.fetched()
         await self.sender.close()
         await self.renders.close()
+        await self.drafts.close()
 
     def wake(self) -> None:
         """Runs that waited for something may go on."""

@@ -72,7 +72,8 @@ class Renderer:
         for slot in wish.prepared.slots:
             text = None
             if slot.plain is not None:
-                text = fill(slot.plain, wish.facts, is_html=slot.source.is_html)
+                is_html, most = slot.source.is_html, self._settings.output
+                text = fill(slot.plain, wish.facts, is_html=is_html, most=most)
             if text is None:
                 texts.append(asking.item(slot, wish))
             else:

@@ -18,7 +18,12 @@ class Templates(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = "en"
     workers: Annotated[
-        int, about("Worker processes; they start when they are needed first", ge=1, le=64)
+        int,
+        about(
+            "Worker processes, beside one for drafts; they start when they are needed first",
+            ge=1,
+            le=64,
+        ),
     ] = 2
     memory_mb: Annotated[
         int, about("Address space of a worker (MiB): it is killed", ge=128, le=8_192)

@@ -4,7 +4,7 @@ A source is known by an id that says all of it (its text, its kind, what the tem
 changes, and whoever has learnt it once can keep it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 import minijinja
@@ -75,6 +75,8 @@ class Wrong(Struct, frozen=True, array_like=True):
     template: str = ""
     line: int = 0
     column: int = 0
+    limit: str = ""
+    """Which limit of the settings it is, if it is one."""
 
     def said(self) -> str:
         """In words."""
@@ -138,10 +140,10 @@ class Bench:
         except (ValueError, TypeError, ArithmeticError, LookupError, RecursionError) as exc:
             return Answer(wrong=Wrong(_words_of(exc)))
         except MemoryError:
-            return Answer(wrong=Wrong("takes too much memory"))
+            return Answer(wrong=Wrong("takes too much memory", limit="memory_mb"))
         if len(text) > self._output:
             why = f"{len(text)} characters, {self._output} are allowed"
-            return Answer(wrong=Wrong(why))
+            return Answer(wrong=Wrong(why, limit="output"))
         return Answer(text)
 
     def check(self, id: str) -> Answer:
@@ -195,13 +197,14 @@ class Bench:
         why = str(exc.detail or _KINDS.get(str(exc.kind), exc.kind) or exc).splitlines()[0][:500]
         if exc.__cause__ is not None:
             why = _words_of(exc.__cause__)
+        limit = "fuel" if str(exc.kind) == "OutOfFuel" else ""
         if source is None:
-            return Wrong(why)
+            return Wrong(why, limit=limit)
         line, column = int(exc.line or 0), 0
         if exc.range is not None:
             before = source.text.encode()[: exc.range[0]].decode(errors="replace")
             line, column = reading.place(before + " ", len(before))
-        return Wrong(why, source.label, line, column)
+        return Wrong(why, source.label, line, column, limit)
 
 
 def _words_of(exc: BaseException) -> str:
@@ -234,6 +237,3 @@ def one_line(text: str) -> str:
 def texts_of(texts: Sequence[Texts]) -> list[dict[str, Any]]:
     """What languages say, as a job brings it."""
     return [dict(each) for each in texts]
-
-
-Facts = Mapping[str, Any]

@@ -37,7 +37,7 @@ def main(fd: int, fuel: int, output: int, memory: int, cpu_s: float) -> None:
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the parent
     bench, now = Bench(fuel, output), SystemClock().monotonic
-    decode, encode = msgspec.msgpack.Decoder(Job).decode, msgspec.msgpack.Encoder().encode
+    decode, encode = msgspec.json.Decoder(Job).decode, msgspec.msgpack.Encoder().encode
     stream = socket.socket(fileno=fd).makefile("rwb")
     stream.write(HEAD.pack(0))  # it is ready
     stream.flush()

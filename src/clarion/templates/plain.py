@@ -67,23 +67,27 @@ def read_plain(source: str) -> Plain | None:
     return tuple(parts)
 
 
-def fill(plain: Plain, facts: Mapping[str, Any], *, is_html: bool) -> str | None:
+def fill(plain: Plain, facts: Mapping[str, Any], *, is_html: bool, most: int) -> str | None:
     """A plain text with its facts; None: these are more than it can print.
 
     Args:
         plain: The text, taken apart.
         facts: What there is to know.
         is_html: Whether what facts say is escaped.
+        most: Characters after which no more is filled in: what comes back is longer, and of no use.
     """
     said: list[str] = []
+    length = 0
     for part in plain:
-        if isinstance(part, str):
-            said.append(part)
-            continue
-        text = _print(part, facts)
+        text = part if isinstance(part, str) else _print(part, facts)
         if text is None:
             return None
-        said.append(str(escape(text)) if is_html else text)
+        if is_html and not isinstance(part, str):
+            text = str(escape(text))
+        said.append(text)
+        length += len(text)
+        if length > most:
+            break
     return "".join(said)
 
 

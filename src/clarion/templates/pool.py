@@ -91,16 +91,16 @@ class Pool:
     """Renders in worker processes, which start when they are needed first.
 
     Args:
-        settings: How many, and what each text may take.
+        settings: What each text may take.
+        workers: How many processes.
     """
 
-    def __init__(self, settings: Templates) -> None:
-        self._settings = settings
+    def __init__(self, settings: Templates, workers: int) -> None:
+        self._settings, self._workers = settings, workers
         self._free: asyncio.Queue[_Worker | None] = asyncio.Queue()
-        for _ in range(settings.workers):
+        for _ in range(workers):
             self._free.put_nowait(None)
         self._ending = Tasks()
-        self._is_closed = False
 
     async def render(self, ask: Ask) -> list[Answer]:
         """As `Renders.render`.
@@ -129,12 +129,14 @@ class Pool:
             else:
                 is_careful = True
         template_renders.labels("worker").inc(len(answers))
+        for answer in answers:
+            if answer.wrong is not None and answer.wrong.limit:
+                limit_exceeded.labels(f"templates.{answer.wrong.limit}").inc()
         return answers
 
     async def close(self) -> None:
         """End the workers."""
-        self._is_closed = True
-        for _ in range(self._settings.workers):
+        for _ in range(self._workers):
             if (worker := await self._free.get()) is not None:
                 self._end(worker)
         await self._ending.finish()
@@ -150,7 +152,6 @@ class Pool:
         except (OSError, EOFError, TimeoutError, msgspec.DecodeError) as exc:
             if worker is None:
                 raise Unavailable("no worker for templates could be started") from exc
-            limit_exceeded.labels("templates.cpu_ms").inc()
             template_workers.labels("killed").inc()
             _log.warning("template worker died", cause=type(exc).__name__, answered=len(got))
             self._end(worker)
@@ -261,12 +262,17 @@ class _Worker:
         with contextlib.suppress(OSError):
             await self.writer.wait_closed()
         # A process that had much memory takes a while to leave.
-        await asyncio.get_running_loop().run_in_executor(None, self.process.wait)
+        code = await asyncio.get_running_loop().run_in_executor(None, self.process.wait)
+        if code == -signal.SIGPROF:
+            limit_exceeded.labels("templates.cpu_ms").inc()
+        elif code == -signal.SIGABRT:  # as Rust ends where there is no memory
+            limit_exceeded.labels("templates.memory_mb").inc()
 
 
 def _source(each: Item | str) -> str:
     return each if isinstance(each, str) else each.source
 
 
-_encode = msgspec.msgpack.Encoder().encode
+# JSON and not MessagePack: what was fetched elsewhere may have integers of any size.
+_encode = msgspec.json.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Answer).decode
