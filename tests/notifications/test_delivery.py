@@ -1,5 +1,6 @@
 """Delivery mode: what leaves, what is kept instead, and who sees it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -8,12 +9,12 @@ from msgspec import Struct
 
 from clarion.errors import Forbidden, NotFound
 from clarion.ids import Ids
-from clarion.notifications.channels import NotSent, Outgoing
+from clarion.notifications.channels import NotSent, Outgoing, Sent
 from clarion.notifications.delivery import LINK_S, Delivery, Mode
 from clarion.settings import Settings, load
 from clarion.storage.store import Sql
 from tests.notifications.conftest import House, on_one_engine
-from tests.notifications.test_workflows import ANN, LETTER, Office
+from tests.notifications.test_workflows import ANN, LETTER, Letters, Office
 
 
 class Dead(Struct, frozen=True):
@@ -178,6 +179,40 @@ async def test_a_channel_that_has_it_is_enough(office: Office) -> None:
     await office.run()
     await office.run(300)
     assert (len(office.letters.sent), await office.inbox("ann")) == (1, [])
+
+
+class Pigeons(Letters):
+    """A channel that hangs: what it is given stays with it."""
+
+    name = "pigeon"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_released = asyncio.Event()
+
+    async def send(self, message: Outgoing) -> Sent:
+        self.sent.append(message)
+        await self.is_released.wait()
+        return Sent("loft")
+
+
+async def test_a_channel_that_hangs_delays_no_other(office: Office) -> None:
+    """With all of its places taken the rest of its messages wait in the store; the others' go out meanwhile, as many as there are."""
+    pigeons = Pigeons()
+    office.channels.add(pigeons)
+    await office.workflow({"pigeon": {"text": "hello"}}, {"letter": {"text": "hello"}})
+    people = [{"id": f"u{n}", "email": f"u{n}@example.com"} for n in range(20)]
+    for _ in range(4):
+        await office.trigger(*people)
+    for _ in range(2):  # a message of every person and trigger: 80 of each channel, 64 places
+        await office.sender.look()
+        await asyncio.wait([task for lane in office.sender._all() if lane._channel.name == "letter" for task in lane._running])  # fmt: skip
+    assert (len(pigeons.sent), len(office.letters.sent)) == (64, 80)
+    assert [row.in_hand for row in office.sender.status()["pigeon"]] == [64]
+    pigeons.is_released.set()
+    await office.sender.close()
+    await office.run()
+    assert len({message.id for message in pigeons.sent}) == len(pigeons.sent) == 80
 
 
 def test_a_list_without_its_mode_is_a_mistake() -> None:
