@@ -1,4 +1,4 @@
-"""Somebody is mentioned, told, and told again if they do not read it: `CLARION_KEY=clk_… python examples/mention.py`."""
+"""Somebody is mentioned, and reached as little as it takes: `CLARION_KEY=clk_… python examples/mention.py`."""
 
 import os
 
@@ -17,9 +17,20 @@ MENTION = {
                 "body": "{{ payload.text }}",
             },
         },
-        {"wait": "5m"},
+        # Whoever has it on the screen within five minutes is told no more.
+        {"wait": {"message": "bell", "is": "seen", "timeout": "5m"}},
+        {"stop": "bell.seen"},
+        {"push": {"title": "{{ payload.actor }} mentioned you", "body": "{{ payload.text }}"}},
+        {"wait": {"message": "bell", "is": "read", "timeout": "1h"}},
         {"stop": "bell.read"},
-        {"inbox": {"title": "{{ payload.actor }} is still waiting for you"}},
+        # One email for all that waits: who has had it within the hour gets no second one.
+        {"throttle": {"limit": 1, "per": "1h"}},
+        {
+            "email": {
+                "subject": "{{ inbox.unread }} unread, the newest from {{ payload.actor }}",
+                "text": "{% for each in inbox.newest %}- {{ each.title }}: {{ each.body }}\n{% endfor %}",
+            }
+        },
     ],
 }
 

@@ -66,6 +66,14 @@ def test_the_mention_example_runs_a_workflow(server: Server, tmp_path: Path) -> 
         assert _run(sys.executable, script, CLARION_KEY=key).split() == ["mention", "1", "fsync"]
 
 
+def test_the_events_example_counts_once(server: Server, tmp_path: Path) -> None:
+    """What is told twice is counted once; and again when the script runs again."""
+    key = server.key("workflows:write", "notifications:send", "events:write", "events:read")
+    script = str(_at(server, "events.py", tmp_path))
+    for _ in range(2):
+        assert _run(sys.executable, script, CLARION_KEY=key) == "1 paid by 1\n"
+
+
 def test_the_push_example_lists_devices_and_sends(server: Server, tmp_path: Path) -> None:
     """It prints the user's devices; what it says arrives in browsers is shown by tests/browser/test_push.py."""
     key = server.key("workflows:write", "notifications:send", "users:manage")

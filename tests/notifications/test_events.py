@@ -188,6 +188,33 @@ async def test_who_did_it_is_an_audience(office: Office) -> None:
     assert [each.usr for each in found] == ["ben"]
 
 
+async def test_a_trigger_tells_those_who_did_it(office: Office) -> None:
+    """Since a time, so often at least, beside others whom it names; each once."""
+    for name in ("ann", "ben", "cleo", "dora"):
+        await office.house.send(name)
+    await did(office, "bought", "ann")
+    office.clock.advance(40 * 86_400)
+    await did(office, "bought", "ben")
+    await did(office, "bought", "cleo")
+    await did(office, "bought", "cleo")
+    await office.workflow({"inbox": {"title": "thanks"}})
+
+    async def told(**whom: Any) -> list[str]:
+        before = {name: len(await office.inbox(name)) for name in ("ann", "ben", "cleo", "dora")}
+        await office.trigger(**whom)
+        await office.run()
+        return [name for name in before if len(await office.inbox(name)) > before[name]]
+
+    month = {"event": "bought", "within": "30d"}
+    assert await told(did=[month]) == ["ben", "cleo"]
+    assert await told(did=[{**month, "times": 2}]) == ["cleo"]
+    assert await told(did=[{**month, "within": "60d"}], exclude=["ben"]) == ["ann", "cleo"]
+    assert await told(did=[month], filter='recipient.id == "dora"') == ["ben", "cleo", "dora"]
+    with pytest.raises(Invalid) as caught:
+        await office.trigger(did=[{"event": "bought", "within": "soon"}])
+    assert [fault.pointer for fault in caught.value.faults] == ["/did/0/within"]
+
+
 # ── waited for ──
 PAID = {
     "id": "paid",

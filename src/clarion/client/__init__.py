@@ -13,6 +13,7 @@
 from clarion.client.activity_calls import Activity, ActivityPage, ActivityWritten, Follow, Readers
 from clarion.client.calls import Accepted, ApiError, Call, Emitted, Key, NewKey, Room, Socket
 from clarion.client.dashboard_calls import Dashboard, Points
+from clarion.client.event_calls import EventLine, EventNumbers, Tracked
 from clarion.client.following import Change
 from clarion.client.http import AsyncClient, Client
 from clarion.client.presence_calls import Device, Member, MemberPage, UserStatus, Visibility
@@ -49,6 +50,8 @@ __all__ = [
     "Device",
     "Document",
     "Emitted",
+    "EventLine",
+    "EventNumbers",
     "FacetCount",
     "Follow",
     "Item",
@@ -73,6 +76,7 @@ __all__ = [
     "Suppression",
     "SuppressionPage",
     "Topic",
+    "Tracked",
     "Trigger",
     "Triggered",
     "UserStatus",

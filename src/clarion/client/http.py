@@ -13,6 +13,7 @@ from clarion.client.activity import ActivityCalls, AsyncActivityCalls
 from clarion.client.calls import Accepted, ApiError, Call, Recipient
 from clarion.client.dashboards import AsyncDashboardCalls, DashboardCalls
 from clarion.client.delivery import AsyncDeliveryCalls, DeliveryCalls
+from clarion.client.events import AsyncEventCalls, EventCalls
 from clarion.client.line import Line
 from clarion.client.presence import AsyncPresenceCalls, PresenceCalls
 from clarion.client.push import AsyncPushCalls, PushCalls
@@ -97,6 +98,7 @@ class Client(
     PresenceCalls,
     ActivityCalls,
     DashboardCalls,
+    EventCalls,
     SearchCalls,
     SuppressionCalls,
     TemplateCalls,
@@ -176,6 +178,7 @@ class AsyncClient(
     AsyncPresenceCalls,
     AsyncActivityCalls,
     AsyncDashboardCalls,
+    AsyncEventCalls,
     AsyncSearchCalls,
     AsyncSuppressionCalls,
     AsyncTemplateCalls,

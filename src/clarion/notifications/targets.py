@@ -16,9 +16,18 @@ from clarion.notifications.filters import narrow, read_filter
 from clarion.notifications.workflows.conditions import Condition
 from clarion.storage import audiences as audience_sql
 from clarion.storage import targets as sql
+from clarion.storage.events import who_did
 from clarion.storage.store import Param, Store
 
 PARTS: Final = 100  # audiences that all those a trigger names consist of
+
+
+class Doing(Struct, frozen=True, array_like=True):
+    """Those who did something since a time (ms since 1970), so often at least of all that is kept."""
+
+    event: str
+    since_ms: int
+    times: int
 
 
 class Asked(Struct, frozen=True, omit_defaults=True):
@@ -30,6 +39,7 @@ class Asked(Struct, frozen=True, omit_defaults=True):
     audiences: Sequence[str] = ()
     filter: str = ""
     everyone: bool = False
+    did: Sequence[Doing] = ()
     exclude: Sequence[str] = ()
     exclude_audiences: Sequence[str] = ()
 
@@ -76,6 +86,7 @@ class Targets:
         if asked.filter:
             filters.append(read_filter(asked.filter))
         narrowed = [narrow(each, f"f{i}_") for i, each in enumerate(filters)]
+        narrowed += [_who_did(each, f"d{i}") for i, each in enumerate(asked.did)]
         if asked.everyone:
             narrowed.append(sql.Narrowed(is_exact=True))
         sides = sql.Sides(
@@ -137,6 +148,14 @@ class Targets:
         if len(found) > PARTS:
             raise Invalid(f"the audiences consist of {len(found)}, {PARTS} are allowed")
         return list(found), [read_filter(each) for each in found.values() if each]
+
+
+def _who_did(doing: Doing, prefix: str) -> sql.Narrowed:
+    event, since, times = (f"{prefix}_{name}" for name in ("event", "since", "times"))
+    params: dict[str, Param] = {event: doing.event, since: doing.since_ms, times: doing.times}
+    return sql.Narrowed(
+        f"s.id IN ({who_did(f':{event}', f':{since}', times=f':{times}')})", params, True
+    )
 
 
 def _is_in(

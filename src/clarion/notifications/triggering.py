@@ -38,8 +38,9 @@ from clarion.notifications.recipients import (
     people_of,
     strangers,
 )
-from clarion.notifications.targets import Asked, Targets
-from clarion.notifications.workflows.definition import Key
+from clarion.notifications.targets import Asked, Doing, Targets
+from clarion.notifications.workflows import durations
+from clarion.notifications.workflows.definition import EventName, Key, Span
 from clarion.settings import Limits
 from clarion.storage import outgoing as sent_sql
 from clarion.storage import runs as run_sql
@@ -56,8 +57,18 @@ FAULTS: Final = 20  # of a payload that are told
 JOB: Final = sql.JOB
 
 
+class Did(Struct, frozen=True, forbid_unknown_fields=True):
+    """Those who did something, such as `{event: bought, within: 30d}`."""
+
+    event: EventName
+    within: Span
+    """Not longer ago than this."""
+    times: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
+    """So often at least, of all that is kept."""
+
+
 class CreateTrigger(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which workflow to run for whom: `recipients`, the people of `audiences`, of a `filter`, or `everyone`. Each person gets it once."""
+    """Which workflow to run for whom: `recipients`, the people of `audiences`, of a `filter`, who `did` something, or `everyone`. Each person gets it once."""
 
     workflow: Key
     recipients: list[UserId | Recipient] = []
@@ -74,6 +85,8 @@ class CreateTrigger(Struct, frozen=True, forbid_unknown_fields=True):
     """A condition over subscribers: `recipient.attributes.plan == "pro"`."""
     everyone: bool = False
     """All subscribers."""
+    did: Annotated[list[Did], Meta(max_length=5)] = []
+    """Subscribers who did one of these."""
     exclude: Annotated[list[UserId], Meta(max_length=1_000)] = []
     exclude_audiences: Annotated[list[AudienceKey], Meta(max_length=20)] = []
 
@@ -255,16 +268,18 @@ class Triggers:
             raise Invalid(str(exc), faults=[Fault("/workflow", "unknown")]) from exc
 
     async def _asked(self, tenant: str, body: CreateTrigger, people: Sequence[Named]) -> Asked:
-        if not (body.recipients or body.audiences or body.filter or body.everyone):
+        if not (body.recipients or body.audiences or body.filter or body.everyone or body.did):
             raise Invalid(
-                "nobody is named: give recipients, audiences, a filter, or everyone",
+                "nobody is named: give recipients, audiences, a filter, did, or everyone",
                 faults=[Fault("/recipients", "nobody is named")],
             )
+        now_ms = self._clock.now_ms()
         asked = Asked(
             users=[each.id for each in people],
             audiences=list(dict.fromkeys(body.audiences)),
             filter=body.filter or "",
             everyone=body.everyone,
+            did=[_doing(each, f"/did/{n}/within", now_ms) for n, each in enumerate(body.did)],
             exclude=list(dict.fromkeys(body.exclude)),
             exclude_audiences=list(dict.fromkeys(body.exclude_audiences)),
         )
@@ -327,6 +342,14 @@ def _check_payload(read: Read, payload: dict[str, Any]) -> None:
     ]
     if faults:
         raise Invalid("the payload is not what the workflow asks for", faults=faults)
+
+
+def _doing(did: Did, at: str, now_ms: int) -> Doing:
+    try:
+        since_ms = now_ms - durations.seconds(did.within) * 1000
+    except ValueError as exc:
+        raise Invalid(faults=[Fault(at, str(exc))]) from exc
+    return Doing(did.event, since_ms, did.times)
 
 
 def _former(outcome: sql.TriggerOutcome, digest: str) -> TriggerAccepted:

@@ -5,6 +5,7 @@ A table of another aggregate that keeps something by user is one line here.
 
 from typing import Final
 
+from clarion.storage.events import FORGET_EVENTS
 from clarion.storage.run_retention import FORGET_OUTGOING, FORGET_RUNS, Old
 from clarion.storage.store import Procedure, Sql
 
@@ -52,6 +53,14 @@ BY_ID: Final[tuple[tuple[Sql[Old], Procedure], ...]] = (
         ),
         FORGET_OUTGOING,
     ),
+    (
+        # Numbers that name nobody stay.
+        Sql(
+            f"SELECT tenant, id FROM event WHERE {_THEIRS} AND usr <> '' AND received_ms <= :at_ms LIMIT :n",
+            Old,
+        ),
+        FORGET_EVENTS,
+    ),
 )
 # What is one row, or few.
 AT_LAST: Final = (
@@ -60,5 +69,6 @@ AT_LAST: Final = (
         """DELETE FROM inbox_head WHERE tenant = :tenant AND usr = :usr AND NOT EXISTS
            (SELECT 1 FROM message m WHERE m.tenant = :tenant AND m.usr = :usr)"""
     ),
+    Sql(f"DELETE FROM event_person WHERE {_THEIRS}"),
     Sql("DELETE FROM presence_seen WHERE tenant = :tenant AND id = :usr AND seen_ms <= :at_ms"),
 )

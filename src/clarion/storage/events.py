@@ -60,6 +60,13 @@ class Counted(Struct, frozen=True):
     last_ms: int | None
 
 
+class Named(Struct, frozen=True, array_like=True):
+    """Names an event."""
+
+    tenant: str
+    id: str
+
+
 class WaitKey(Struct, frozen=True, array_like=True):
     """What runs wait for."""
 
@@ -220,6 +227,11 @@ EXPORT_OF = Sql(
          AND (received_ms > :after_ms OR (received_ms = :after_ms AND id > :after_id))
        ORDER BY received_ms, id LIMIT :n""",
     EventRow,
+)
+FORGET_EVENTS = Procedure(
+    "forget_event",
+    Named,
+    (Sql("DELETE FROM event WHERE (tenant, id) IN (SELECT r.tenant, r.id FROM {rows r})"),),
 )
 # Of a person nothing stays but numbers that name nobody.
 FORGET_EVENTS_OF = Sql("DELETE FROM event WHERE tenant = :tenant AND usr = :usr AND usr <> ''")

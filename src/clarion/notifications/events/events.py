@@ -296,6 +296,7 @@ def line_of(row: sql.EventRow) -> bytes:
                 "properties": msgspec.Raw((row.properties or "{}").encode()),
                 "at": as_datetime(row.at_ms),
                 "received_at": as_datetime(row.received_ms),
+                "cursor": f"{row.received_ms}:{row.id}",
             }
         )
         + b"\n"
