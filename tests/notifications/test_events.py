@@ -176,18 +176,6 @@ async def test_dashboards_are_fed_with_numbers(office: Office, numbers: Numbers)
         await shown("counts", "2d")
 
 
-async def test_who_did_it_is_an_audience(office: Office) -> None:
-    """Since a time, so often at least."""
-    await did(office, "bought")
-    office.clock.advance(40 * 86_400)
-    await did(office, "bought", "ben")
-    month_ago = office.clock.now_ms() - 30 * 86_400_000
-    found = await office.house.store.fetch(
-        sql.WHO_DID, tenant="default", event="bought", since_ms=month_ago, after="", n=10
-    )
-    assert [each.usr for each in found] == ["ben"]
-
-
 async def test_a_trigger_tells_those_who_did_it(office: Office) -> None:
     """Since a time, so often at least, beside others whom it names; each once."""
     for name in ("ann", "ben", "cleo", "dora"):

@@ -348,3 +348,12 @@ def test_asking_for_unread_messages(given: list[list[object]]) -> None:
     delivered = [outgoing.Delivery("t", "ann", str(n), "n", n, n) for n in range(5)]
     stored = [(outgoing.ADD_CONTENT, said), (outgoing.DELIVER, delivered)]
     assert_law(inbox.UNREAD, given, given=stored)
+
+
+@settings(max_examples=20, deadline=None)
+@given(calls(st.builds(events.Named, _tenants, st.sampled_from("0123456"))))
+def test_forgetting_events(given: list[list[object]]) -> None:
+    rows = [
+        events.NewEvent(t, str(n), "ann", "a", "{}", n, n, 0, "") for t in "tu" for n in range(5)
+    ]
+    assert_law(events.FORGET_EVENTS, given, given=[(events.TRACK, rows)])

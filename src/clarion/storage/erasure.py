@@ -56,7 +56,7 @@ BY_ID: Final[tuple[tuple[Sql[Old], Procedure], ...]] = (
     (
         # Numbers that name nobody stay.
         Sql(
-            f"SELECT tenant, id FROM event WHERE {_THEIRS} AND usr <> '' AND received_ms <= :at_ms LIMIT :n",
+            f"SELECT tenant, id FROM event WHERE {_THEIRS} AND +received_ms <= :at_ms LIMIT :n",
             Old,
         ),
         FORGET_EVENTS,

@@ -106,10 +106,10 @@ class EventRow(Struct, frozen=True):
     received_ms: int
 
 
-class Person(Struct, frozen=True):
-    """Somebody who did it."""
+class Tenant(Struct, frozen=True):
+    """A tenant; None: there are no more."""
 
-    usr: str
+    tenant: str | None
 
 
 MINUTE_MS = 60_000
@@ -118,15 +118,14 @@ _NEW = "{rows r} JOIN event e ON e.tenant = r.tenant AND e.id = r.id AND e.call 
 
 def _wake(at: str) -> Sql[None]:
     """Let the runs look that wait for what the rows' `wait_key` names, unless somebody carries them on just now, who will look."""
-    # In the order of their keys, so that no two of these wait for each other.
+    # CROSS JOIN: SQLite keeps to the order, row by row into the index of what is waited for, which most of the time has nothing.
+    # MATERIALIZED: PostgreSQL, before it has statistics, would do all of it again for every run.
     return Sql(
-        f"""WITH due AS (SELECT run.tenant, run.id, run.wait_key FROM run
-              WHERE (run.tenant, run.wait_key) IN (SELECT r.tenant, r.wait_key FROM {{rows r}}) AND run.wait_key <> ''
-                AND run.status = 'running' AND run.lease_by IS NULL
-              ORDER BY run.tenant, run.id {{for_update}})
-            UPDATE run SET run_ms = w.at_ms FROM due JOIN (SELECT r.tenant, r.wait_key, min(r.{at}) AS at_ms
-              FROM {{rows r}} GROUP BY r.tenant, r.wait_key) AS w ON w.tenant = due.tenant AND w.wait_key = due.wait_key
-            WHERE run.tenant = due.tenant AND run.id = due.id AND run.run_ms > w.at_ms"""
+        f"""WITH due AS MATERIALIZED (SELECT w.tenant, w.id, min(r.{at}) AS at_ms FROM {{rows r}} CROSS JOIN run w
+              WHERE w.tenant = r.tenant AND w.wait_key = r.wait_key AND w.wait_key <> ''
+              GROUP BY w.tenant, w.id ORDER BY w.tenant, w.id)
+            UPDATE run SET run_ms = due.at_ms FROM due WHERE run.tenant = due.tenant AND run.id = due.id
+              AND run.status = 'running' AND run.lease_by IS NULL AND run.run_ms > due.at_ms"""
     )
 
 
@@ -173,7 +172,7 @@ FIND = Procedure(
         Sql(
             f"""SELECT f.n, f.id, f.properties, f.at_ms FROM (SELECT r.n, r.most, e.id, e.properties, e.at_ms,
                   row_number() OVER (PARTITION BY r.n ORDER BY e.received_ms DESC, e.id DESC) AS k
-                FROM {{rows r}} JOIN event e ON {_ASKED}) AS f WHERE f.k <= f.most ORDER BY f.n, f.k""",
+                FROM {{rows r}} CROSS JOIN event e WHERE {_ASKED}) AS f WHERE f.k <= f.most ORDER BY f.n, f.k""",
             Did,
         ),
     ),
@@ -215,17 +214,21 @@ NAMES = Sql(
     NameRow,
 )
 
+
 # ── export, and being forgotten ──
+_BEHIND = "(received_ms > :after_ms OR (received_ms = :after_ms AND id > :after_id))"
+_SHOWN = "SELECT id, usr, name, properties, at_ms, received_ms FROM event"
 EXPORT = Sql(
-    """SELECT id, usr, name, properties, at_ms, received_ms FROM event WHERE tenant = :tenant
-         AND (received_ms > :after_ms OR (received_ms = :after_ms AND id > :after_id))
-       ORDER BY received_ms, id LIMIT :n""",
+    f"""{_SHOWN} WHERE tenant = :tenant AND received_ms >= :after_ms AND {_BEHIND}
+        ORDER BY received_ms, id LIMIT :n""",
     EventRow,
 )
+# By an index that has all it asks for: of a whole row SQLite would think the tenant's range cheaper, and read it all.
+_OF = (
+    "(tenant, id) IN (SELECT x.tenant, x.id FROM event x WHERE x.tenant = :tenant AND x.usr = :usr)"
+)
 EXPORT_OF = Sql(
-    """SELECT id, usr, name, properties, at_ms, received_ms FROM event WHERE tenant = :tenant AND usr = :usr AND usr <> ''
-         AND (received_ms > :after_ms OR (received_ms = :after_ms AND id > :after_id))
-       ORDER BY received_ms, id LIMIT :n""",
+    f"{_SHOWN} WHERE {_OF} AND {_BEHIND} ORDER BY +received_ms, id LIMIT :n",
     EventRow,
 )
 FORGET_EVENTS = Procedure(
@@ -234,12 +237,14 @@ FORGET_EVENTS = Procedure(
     (Sql("DELETE FROM event WHERE (tenant, id) IN (SELECT r.tenant, r.id FROM {rows r})"),),
 )
 # Of a person nothing stays but numbers that name nobody.
-FORGET_EVENTS_OF = Sql("DELETE FROM event WHERE tenant = :tenant AND usr = :usr AND usr <> ''")
+FORGET_EVENTS_OF = Sql(f"DELETE FROM event WHERE {_OF}")
 FORGET_PERSON = Sql("DELETE FROM event_person WHERE tenant = :tenant AND usr = :usr")
 
+# Tenants that have events, one after the other.
+NEXT_TENANT = Sql("SELECT min(tenant) FROM event WHERE tenant > :after", Tenant)
 PURGE_EVENTS = Sql(
-    """DELETE FROM event WHERE (tenant, id) IN
-       (SELECT tenant, id FROM event WHERE received_ms < :before ORDER BY received_ms LIMIT :n)"""
+    """DELETE FROM event WHERE (tenant, id) IN (SELECT tenant, id FROM event
+         WHERE tenant = :tenant AND received_ms < :before ORDER BY received_ms LIMIT :n)"""
 )
 PURGE_MINUTES = Sql(
     """DELETE FROM event_minute WHERE (tenant, name, minute_ms) IN
@@ -263,6 +268,3 @@ def who_did(name: str = ":event", since: str = ":since_ms", *, times: str = "1")
     """
     return f"""SELECT p.usr FROM event_person p
         WHERE p.tenant = :tenant AND p.name = {name} AND p.last_ms >= {since} AND p.times >= {times}"""
-
-
-WHO_DID = Sql(f"{who_did()} AND p.usr > :after ORDER BY p.usr LIMIT :n", Person)

@@ -23,7 +23,7 @@ from clarion.notifications.going import event_key
 from clarion.notifications.workflows.definition import EventName
 from clarion.settings import Events as Settings
 from clarion.storage import events as sql
-from clarion.storage.store import Store, Tx
+from clarion.storage.store import Param, Sql, Store, Tx
 from clarion.telemetry import events_taken, limit_exceeded
 from clarion.topics.arguments import check_json
 from clarion.topics.kinds import Kind
@@ -167,6 +167,8 @@ class Events:
 
     async def forget(self, tenant: str, user: str) -> int:
         """Remove all that is known of what a person did; numbers that name nobody stay. Returns how many events there were."""
+        if not user:
+            return 0  # what is of nobody names nobody
         async with self._store.transaction() as tx:
             return await forget_within(tx, tenant, user)
 
@@ -175,12 +177,21 @@ class Events:
         if not self._settings.keep_days:
             return
         before = self._clock.now_ms() - self._settings.keep_days * _DAY_MS
-        for statement in (sql.PURGE_EVENTS, sql.PURGE_MINUTES, sql.PURGE_PEOPLE):
-            count = AT_ONCE
-            while count == AT_ONCE:
-                async with self._store.transaction() as tx:
-                    count = await tx.execute(statement, before=before, n=AT_ONCE)
+        [next] = await self._store.fetch(sql.NEXT_TENANT, after="")
+        while next.tenant is not None:
+            async for count in self._delete(sql.PURGE_EVENTS, tenant=next.tenant, before=before):
                 yield count
+            [next] = await self._store.fetch(sql.NEXT_TENANT, after=next.tenant)
+        for statement in (sql.PURGE_MINUTES, sql.PURGE_PEOPLE):
+            async for count in self._delete(statement, before=before):
+                yield count
+
+    async def _delete(self, statement: Sql[None], **params: Param) -> AsyncIterator[int]:
+        count = AT_ONCE
+        while count == AT_ONCE:
+            async with self._store.transaction() as tx:
+                count = await tx.execute(statement, **params, n=AT_ONCE)
+            yield count
 
     # ── taking in ──
     def _rows(
