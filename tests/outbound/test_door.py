@@ -2,6 +2,7 @@
 
 import gzip
 import socket
+import ssl
 
 import httpcore
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from clarion.clock import SystemClock
 from clarion.errors import OutboundRefused, Unavailable
 from clarion.outbound import Outbound
-from clarion.outbound.door import _Dialler, resolve
+from clarion.outbound.door import _Dialler, public_certificates, resolve
 from tests.outbound.conftest import response
 from tests.outbound.test_addresses import NOT_PUBLIC
 
@@ -216,6 +217,19 @@ async def test_what_is_no_http_is_told(door, outside, url):
     outside.answers["/"] = [b"SSH-2.0-x\r\n\r\n"]
     with pytest.raises(Unavailable, match="broke the protocol"):
         await door().request("GET", url("/"))
+
+
+async def test_what_all_doors_trust_is_read_once(monkeypatch):
+    """However many there are: a server has six, and each reading of the public certificates takes longer than all else of a door."""
+    read = []
+    create = ssl.create_default_context
+    monkeypatch.setattr(
+        ssl, "create_default_context", lambda **given: read.append(1) or create(**given)
+    )
+    public_certificates.cache_clear()
+    for _ in range(3):
+        await Outbound(SystemClock()).close()
+    assert read == [1]
 
 
 async def test_unix_sockets_are_not_outside(names):

@@ -5,6 +5,7 @@ answers differently the second time (DNS rebinding) gains nothing. The name stil
 """
 
 import asyncio
+import functools
 import ssl
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -56,6 +57,12 @@ class Answer(msgspec.Struct, frozen=True):
         return next((value for key, value in self.headers if key == name.lower()), None)
 
 
+@functools.cache
+def public_certificates() -> ssl.SSLContext:
+    """What is trusted by default: read once, since every reading costs 25 ms and 2 MB."""
+    return httpx.create_ssl_context()
+
+
 class Outbound:
     """Calls that leave this machine.
 
@@ -82,7 +89,7 @@ class Outbound:
         default_ports = PORTS + HTTP_PORTS if allow_http else PORTS
         self._ports = frozenset(default_ports if ports is None else ports)
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=tls or httpx.create_ssl_context(),
+            ssl_context=tls or public_certificates(),
             http2=True,
             keepalive_expiry=IDLE_S,
             network_backend=_Dialler(resolver or resolve, parse_networks(allow_private)),
