@@ -461,6 +461,8 @@ async def test_who_has_no_number_is_skipped(office: Office, texts: Doors) -> Non
         "twilio://AC1:hush@",
         "twilio://AC1:hush@+1555?colour=red",
         "twilio://AC1:hush@+1555?api=ftp://x",
+        "twilio://AC1:hush@+1555?api=http://x:99999",
+        "twilio://AC1:hush@+1555?api=http://[x",
         "pigeon://AC1:hush@+1555",
     ],
 )

@@ -29,12 +29,11 @@ from clarion.auth import Principal, TokenIssuer, TokenVerifier, secret_key
 from clarion.auth.tenants import FOREIGN
 from clarion.bus.nodes import MISSED
 from clarion.clock import Clock, SystemClock
-from clarion.errors import SettingsError
 from clarion.features.activity import Feeds
 from clarion.features.dashboard import ALERT_JOB, Dashboards
 from clarion.features.presence import Presence
 from clarion.features.search import Search
-from clarion.features.upstream import Caller, Routes, to_application
+from clarion.features.upstream import Caller, Routes
 from clarion.ids import Ids
 from clarion.jobs import Queue, Worker
 from clarion.jobs.purging import EVERY_S, LONGEST_S, Purger
@@ -47,7 +46,7 @@ from clarion.notifications.events.events import Events
 from clarion.notifications.events.numbers import Numbers
 from clarion.notifications.preferences.book import Book
 from clarion.notifications.reach import Reach
-from clarion.outbound import Outbound
+from clarion.outbound import Outbound, to_endpoint, to_networks
 from clarion.realtime import Namespace, Server, Socket
 from clarion.realtime.admin import instrument
 from clarion.settings import Settings
@@ -296,23 +295,20 @@ class Parts:
 
     def _make_dashboards(self) -> None:
         settings = self.settings
-        networks = settings.dashboards.source_networks
-        try:
-            outbound = self._kept(
-                Outbound(
-                    self.clock,
-                    allow_private=networks,
-                    allow_http=bool(networks),
-                    ports=settings.dashboards.source_ports or None,
-                )
+        own = settings.dashboards
+        outbound = self._kept(
+            to_networks(
+                self.clock,
+                own.source_networks,
+                own.source_ports,
+                setting="dashboards.source_networks",
             )
-        except ValueError as exc:
-            raise SettingsError(f"dashboards.source_networks: {exc}") from exc
+        )
         self.dashboards = Dashboards(
             self.store,
             self.topics,
             self.engine,
-            settings.dashboards,
+            own,
             settings.limits,
             triggers=self.triggers,
             queue=self.queue,
@@ -364,7 +360,7 @@ class Parts:
         settings = self.settings.upstream
         if not settings.url:
             return
-        outbound = self._kept(to_application(settings.url, self.clock))
+        outbound = self._kept(to_endpoint(self.clock, settings.url))
         caller = self._kept(Caller(settings, outbound, clock=self.clock, ids=self.ids))
         routes = self._kept(Routes(settings, caller, self.topics, self.io, self.queue))
         routes.install(self.worker)
@@ -436,18 +432,10 @@ class Parts:
 
     async def _make_push(self) -> None:
         settings = self.settings
-        networks = settings.push.networks
-        try:
-            outbound = self._kept(
-                Outbound(
-                    self.clock,
-                    allow_private=networks,
-                    allow_http=bool(networks),
-                    ports=settings.push.ports or None,
-                )
-            )
-        except ValueError as exc:
-            raise SettingsError(f"push.networks: {exc}") from exc
+        own = settings.push
+        outbound = self._kept(
+            to_networks(self.clock, own.networks, own.ports, setting="push.networks")
+        )
         self.push = PushParts(
             self.store,
             await push_keys(self.store, self.ids),

@@ -1,7 +1,6 @@
 """Webhooks, text messages and chats, put together."""
 
 from clarion.clock import Clock
-from clarion.errors import SettingsError
 from clarion.ids import Ids
 from clarion.notifications.channels import Providers, ProviderUrl
 from clarion.notifications.channels import webhook as webhooks
@@ -13,7 +12,7 @@ from clarion.notifications.engine import Engine
 from clarion.notifications.sealing import Sealer
 from clarion.notifications.texting import Texting
 from clarion.notifications.webhooks import Endpoints
-from clarion.outbound import Outbound
+from clarion.outbound import to_networks
 from clarion.settings import Settings
 from clarion.storage.addresses import address_id
 from clarion.storage.store import Store
@@ -53,7 +52,8 @@ class Reach:
         self.endpoints = Endpoints(store, sealer, clock=clock, ids=ids)
         self.texting = Texting(store, engine.suppressions, settings.sms, clock=clock)
         self.texting.on_woken = engine.wake
-        self._outbound = self._door()
+        own = settings.webhook
+        self._outbound = to_networks(clock, own.networks, own.ports, setting="webhook.networks")
         self._twilios: list[Twilio] = []
         self._add_webhook()
         self._add_sms()
@@ -70,18 +70,6 @@ class Reach:
 
     def _providers(self, channel: str) -> Providers:
         return Providers(channel, self._settings.sending, clock=self._clock, ids=self._ids)
-
-    def _door(self) -> Outbound:
-        settings = self._settings.webhook
-        try:
-            return Outbound(
-                self._clock,
-                allow_private=settings.networks,
-                allow_http=bool(settings.networks),
-                ports=settings.ports or None,
-            )
-        except ValueError as exc:
-            raise SettingsError(f"webhook.networks: {exc}") from exc
 
     def _add_webhook(self) -> None:
         poster = webhooks.Poster(

@@ -4,5 +4,6 @@ Everything that Clarion fetches or posts elsewhere (keys of an identity provider
 """
 
 from clarion.outbound.door import Answer, Outbound, Resolver
+from clarion.outbound.operators import to_endpoint, to_networks
 
-__all__ = ["Answer", "Outbound", "Resolver"]
+__all__ = ["Answer", "Outbound", "Resolver", "to_endpoint", "to_networks"]

@@ -7,7 +7,6 @@ time where there is much. Of one socket at most one request is under way, so tha
 import asyncio
 from collections import deque
 from typing import Final
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -185,13 +184,6 @@ class Caller:
             return [_read(each) for each in split(answer.body, len(batch))]
         except ValueError as exc:
             raise _failed(exc, len(batch)) from exc
-
-
-def to_application(url: str, clock: Clock) -> Outbound:
-    """A way to the operator's own endpoint: it may be on this machine or a private network, where strangers' URLs must not lead."""
-    parts = urlsplit(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    return Outbound(clock, allow_private=("0.0.0.0/0", "::/0"), allow_http=True, ports=[port])
 
 
 def _read(answer: msgspec.Raw) -> Answer | Exception:

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import msgspec
 
@@ -19,7 +19,7 @@ from clarion.errors import OutboundRefused, Unavailable
 from clarion.notifications.channels.base import NotSent, Outgoing, Sent
 from clarion.notifications.channels.urls import ProviderUrl
 from clarion.notifications.channels.webhook import retry_after_s
-from clarion.outbound import Answer, Outbound
+from clarion.outbound import Answer, Outbound, to_endpoint
 
 API: Final = "https://api.twilio.com"
 # What is wrong with the number, and would be with every provider. 21610: it has answered STOP.
@@ -51,15 +51,10 @@ class Twilio:
             url.host,
         )
         self._api = url.options.get("api", API).rstrip("/")
-        parts = urlsplit(self._api)
-        if parts.scheme not in ("https", "http") or not parts.hostname:
-            raise url.wrong("api must be a URL")
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        # The operator's own choice: it may be on this machine, where strangers' URLs must not lead.
-        private = () if self._api == API else ("0.0.0.0/0", "::/0")
-        self._outbound = Outbound(
-            clock, allow_private=private, allow_http=bool(private), ports=[port]
-        )
+        try:
+            self._outbound = Outbound(clock) if self._api == API else to_endpoint(clock, self._api)
+        except ValueError as exc:
+            raise url.wrong("api must be a URL") from exc
         self._base_url = base_url.rstrip("/")
 
     async def close(self) -> None:
