@@ -19,7 +19,7 @@ from clarion.notifications.channels.email.tracking import Seen, Tokens, is_machi
 from clarion.notifications.going import wait_key_of
 from clarion.notifications.runs import nothing
 from clarion.notifications.sending import RANKS
-from clarion.notifications.suppressions import Reason, Suppressions
+from clarion.notifications.suppressions import Reason, Suppressions, comparable
 from clarion.outbound import Outbound
 from clarion.settings import Email as EmailSettings
 from clarion.settings import Settings
@@ -213,7 +213,7 @@ class Email:
         reason = _SUPPRESSES.get(event.kind)
         if reason is not None and (event.is_permanent or event.kind != "bounced"):
             await self._suppressions.add(tenant, NAME, address, reason, event.detail, id)
-        if event.kind == "bounced" and address.lower() != message.address.lower():
+        if event.kind == "bounced" and comparable(address) != comparable(message.address):
             return True  # a copy came back, not the message
         by_machine = event.is_machine
         if event.agent is not None:

@@ -339,3 +339,79 @@ async def test_settings_that_are_none(house: House, given: dict[str, Any], why: 
             clock=office.clock, ids=Ids(),
         )  # fmt: skip
     await office.outbound.close()
+
+
+async def test_a_provider_that_names_messages_its_own_way(desk: Desk) -> None:
+    """What it called the message when it took it leads there, too."""
+    await desk.workflow(MAIL)
+    await desk.trigger(ANN, payload={"n": 1})
+    await desk.run()
+    body = {"events": [{"event": "complained", "provider_id": name} for name in ("Q1", "Q9", "")]}
+    heard = await desk.hear("generic", body)
+    assert (heard.told, heard.unknown) == (1, 2)
+    assert (await desk.engine.suppressions.find("default", "email", "ann@example.com")).reason == "complaint"  # fmt: skip
+    assert [each.status for each in await desk.states()] == ["delivered"]
+
+
+async def test_opens_that_a_provider_tells(desk: Desk) -> None:
+    """With the program that opened it, or judged by the provider itself; a message that was purged meanwhile is unknown."""
+    await desk.workflow(MAIL)
+    await desk.trigger(ANN, payload={"n": 1})
+    await desk.run()
+    desk.clock.advance(60)
+    await desk.tell("opened", user_agent="Mozilla/5.0")
+    await desk.tell("opened", machine=True)
+    assert [each.is_read for each in await desk.states()] == [0]
+    await desk.tell("clicked", user_agent=FIREFOX["user-agent"], url="https://x.example")
+    assert [(each.is_read, each.is_clicked) for each in await desk.states()] == [(1, 1)]
+    other = "<0199c3a1-2b7e-7c10-9a55-5d1f0c6a7e21.2.0@example.com>"
+    assert (await desk.hear("generic", {"events": [{"event": "opened", "message": other}]})).unknown == 1  # fmt: skip
+
+
+@on_one_engine
+async def test_mjml_and_conversations(desk: Desk) -> None:
+    """MJML is made HTML; a thread of the payload's shows emails together."""
+    await desk.workflow(
+        {
+            "email": {
+                "subject": "x",
+                "thread": "issue {{ payload.n }}",
+                "mjml": "<mjml><mj-body><mj-section><mj-column><mj-text>Hi {{ recipient.name }}</mj-text></mj-column></mj-section></mj-body></mjml>",
+            }
+        }
+    )
+    for _ in range(2):
+        await desk.trigger(ANN, payload={"n": 1})
+        await desk.run()
+    first, second = desk.server.said(0), desk.server.said(1)
+    assert first["References"] == second["References"] == second["In-Reply-To"]
+    assert first["Message-ID"] != second["Message-ID"]
+    assert "Hi Ann" in first.get_body(("plain",)).get_content()
+
+
+async def test_addresses_that_are_not_written_to(desk: Desk) -> None:
+    """Put, found in all their spellings, in pages, and taken back; the first reason stays."""
+    suppressions = desk.engine.suppressions
+    for name in ("Ben@Example.COM", "cy@bücher.example", "no address"):
+        await suppressions.put("default", NewSuppression(name, detail="x"))
+    kept = await suppressions.put("default", NewSuppression("ben@example.com", reason="bounce"))
+    assert (kept.reason, kept.detail, kept.message) == ("manual", "x", None)
+    page, more = await suppressions.page("default", "email", "", 2)
+    assert [each.address for each in page] == ["ben@example.com", "cy@xn--bcher-kva.example"]
+    assert more
+    assert (await suppressions.page("other", "email", "", 2))[0] == []
+    assert (await suppressions.page("default", "sms", "", 2))[0] == []
+    for _ in range(2):
+        await suppressions.remove("default", "email", "BEN@example.com")
+    with pytest.raises(NotFound):
+        await suppressions.find("default", "email", "ben@example.com")
+
+
+async def test_the_way_is_not_blocked_for_others(desk: Desk) -> None:
+    """One suppressed, one deleted, one without an address: the others get theirs."""
+    await desk.engine.suppressions.put("default", NewSuppression("ann@example.com"))
+    await desk.workflow(MAIL)
+    ben = {"id": "ben", "email": "ben@example.com", "name": "Ben"}
+    await desk.trigger(ANN, ben, {"id": "cleo"}, payload={"n": 1})
+    await desk.run()
+    assert [mail.rcpt_tos for mail in desk.server.mails] == [["ben@example.com"]]

@@ -32,6 +32,10 @@ from clarion.notifications.channels.email.plain import to_text
         ("", ""),
         ("a<style>never closed", "a\n"),
         ("</>x<1>", "</>x<1>\n"),
+        ("a<img src=x><img alt=''>b", "ab\n"),
+        ("<a href='#x'>a<a href='https://x.org'> b</a>", "a b (https://x.org)\n"),
+        ("a <!-- x --> <? y ?>b</style>", "a b\n"),
+        ("<pre>a<pre>b</pre></pre>", "a\n\nb\n"),
     ],
 )
 def test_text_of_html(html: str, text: str) -> None:

@@ -1,6 +1,7 @@
 """`/v1/hooks/email`, `/v1/email`: what providers tell of emails, and what the links in them lead to."""
 
 from typing import Annotated, Any, Final
+from urllib.parse import quote
 
 from msgspec import Meta, Struct
 
@@ -135,7 +136,9 @@ def add(api: Api, email: Email) -> None:
     async def follow_link(path: TokenPath, headers: Reader) -> Reply[None]:
         """A link in an email: on to where it leads, which is signed."""
         url = await email.clicked(path.token, headers.headers())
-        return Reply(None, status=302, headers={"location": url, **_HEADERS})
+        # RFC 3986 §2: what may not stand in a URL, and no end of line, is escaped; what is escaped stays so.
+        location = quote(url, safe="%:/?#[]@!$&'()*+,;=~")
+        return Reply(None, status=302, headers={"location": location, **_HEADERS})
 
     @api.route(
         "GET",

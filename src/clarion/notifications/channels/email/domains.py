@@ -68,14 +68,14 @@ class Domains:
         at = found.booked.get(id)
         if at is None:
             at = max(found.free_at, now)
+            if len(found.booked) >= BOOKED:  # those who did not come when it was their turn
+                found.booked = {k: when for k, when in found.booked.items() if when > now - KEPT_S}
             if at <= now or len(found.booked) < BOOKED:
                 found.free_at = at + 1 / self._rate
         if at <= now:
             found.booked.pop(id, None)
             return
-        if len(found.booked) < BOOKED:
+        if id in found.booked or len(found.booked) < BOOKED:
             found.booked[id] = at
-        else:
-            found.booked = {key: when for key, when in found.booked.items() if when > now - KEPT_S}
         limit_exceeded.labels("email.domain_rate").inc()
         raise NotYet(at - now, f"{domain} gets {self._rate:g} messages a second")

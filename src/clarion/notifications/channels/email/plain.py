@@ -33,11 +33,10 @@ class _Writer:
         self._links: list[tuple[str, int]] = []
 
     def add(self, token: Text | Tag) -> None:
-        match token:
-            case Text(raw=raw):
-                self._text(raw)
-            case Tag(name=name, is_end=is_end):
-                self._tag(token, name, is_end)
+        if isinstance(token, Text):
+            self._text(token.raw)
+        else:
+            self._tag(token, token.name, token.is_end)
 
     def whole(self) -> str:
         lines = (line.rstrip() for line in "".join(self._parts).split("\n"))
