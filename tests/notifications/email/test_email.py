@@ -278,6 +278,8 @@ async def test_amazon_is_confirmed_and_nobody_else(desk: Desk) -> None:
     ):
         with pytest.raises(Forbidden):
             await desk.hear("ses", {"Type": "SubscriptionConfirmation", "SubscribeURL": url})
+    refused = "https://user@sns.eu-west-1.amazonaws.com/"  # by the guarded door, which is logged
+    await desk.hear("ses", {"Type": "SubscriptionConfirmation", "SubscribeURL": refused})
 
 
 @on_one_engine

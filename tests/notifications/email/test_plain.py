@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clarion.notifications.channels.email import markup
 from clarion.notifications.channels.email.markup import Tag, Text, tokens
 from clarion.notifications.channels.email.plain import to_text
 
@@ -70,3 +71,9 @@ def test_attributes() -> None:
     assert tag.attributes() == {"href": "x&y", "id": "7", "hidden": ""}
     assert tag.replace("href", 'a"b') == """<A HREF="a&quot;b" id=7 hidden href="z">"""
     assert tag.replace("src", "no") == tag.raw
+
+
+def test_patience_with_quotes_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many tags with a quote that never ends the last ones are text."""
+    monkeypatch.setattr(markup, "_LENIENT", 0)
+    assert to_text("<p it's>odd") == "<p it's>odd\n"

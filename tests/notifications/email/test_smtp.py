@@ -12,6 +12,7 @@ from clarion.clock import ManualClock
 from clarion.errors import SettingsError
 from clarion.ids import Ids
 from clarion.notifications.channels import NotSent, NotYet, Outgoing, Providers
+from clarion.notifications.channels.email import domains
 from clarion.notifications.channels.email.channel import EmailChannel
 from clarion.notifications.channels.email.tracking import Tokens
 from clarion.outbound import Outbound
@@ -371,3 +372,38 @@ def test_servers_that_are_none(url: str, why: str) -> None:
         )  # fmt: skip
     assert why in str(found.value)
     assert "secret" not in str(found.value)
+
+
+async def test_times_that_nobody_came_at_are_forgotten(
+    servers: Servers, posts: Posts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits for a domain is bounded: the rest comes again, and in the end all have gone."""
+    monkeypatch.setattr(domains, "BOOKED", 1)
+    server = await servers()
+    post = posts(plain(server), domain_rate=1)
+    await post.send(n=0)
+    for n in (1, 2, 3):
+        with pytest.raises(NotYet):
+            await post.send(n=n)
+    post.clock.advance(700)
+    for n in (2, 3):
+        await post.send(n=n)
+        post.clock.advance(1)
+    assert len(server.mails) == 3
+
+
+async def test_a_way_out_that_cannot_be_written(servers: Servers, posts: Posts) -> None:
+    """It ends the message, with the reason."""
+    server = await servers()
+    post = posts(plain(server))
+    post.channel.unsubscribe = lambda message: "https://c.example/\r\nBcc: x@y.z"
+    refusal = await post.refused()
+    assert (refusal.is_final, "List-Unsubscribe" in refusal.why, server.mails) == (True, True, [])
+
+
+async def test_a_server_that_closes_at_a_copy(servers: Servers, posts: Posts) -> None:
+    """Then nothing was handed over, and all of it is tried again."""
+    server = await servers()
+    server.replies["RCPT bob@example.org"] = ["421 4.3.2 closing"]
+    refusal = await posts(plain(server)).refused(subject="x", text="x", cc=["bob@example.org"])
+    assert (refusal.is_final, refusal.is_providers, server.mails) == (False, True, [])

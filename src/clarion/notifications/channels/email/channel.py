@@ -117,17 +117,13 @@ class EmailChannel(Provided):
         """The letter of a message, with its files fetched. The same each time, but for what is fetched.
 
         Raises:
-            NotSent: A file can't be had, or the sender is no address.
+            NotSent: A file can't be had.
         """
         said = msgspec.convert(message.content, EmailSaid)
-        try:
-            sender = Address(said.from_ or self._settings.sender)
-            to = Address(message.address)
-            copies = tuple(Address(each) for each in said.cc)
-            reply_to = [Address(said.reply_to)] if said.reply_to else []
-            back = Address(self._settings.return_path) if self._settings.return_path else sender
-        except Unwritable as exc:
-            raise NotSent(str(exc), provider="", is_final=True) from exc
+        sender, to = Address(said.from_ or self._settings.sender), Address(message.address)
+        copies = tuple(Address(each) for each in said.cc)
+        reply_to = [Address(said.reply_to)] if said.reply_to else []
+        back = Address(self._settings.return_path) if self._settings.return_path else sender
         tenant, domain = message.tenant, sender.domain
         id = message_id(tenant, message.id, domain)
         letter = Letter(

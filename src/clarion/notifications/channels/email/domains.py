@@ -67,15 +67,19 @@ class Domains:
         now = self._clock.monotonic()
         at = found.booked.get(id)
         if at is None:
+            self._forget(found.booked, now - KEPT_S)
             at = max(found.free_at, now)
-            if len(found.booked) >= BOOKED:  # those who did not come when it was their turn
-                found.booked = {k: when for k, when in found.booked.items() if when > now - KEPT_S}
             if at <= now or len(found.booked) < BOOKED:
                 found.free_at = at + 1 / self._rate
+                found.booked[id] = at
         if at <= now:
-            found.booked.pop(id, None)
+            del found.booked[id]
             return
-        if id in found.booked or len(found.booked) < BOOKED:
-            found.booked[id] = at
         limit_exceeded.labels("email.domain_rate").inc()
         raise NotYet(at - now, f"{domain} gets {self._rate:g} messages a second")
+
+    @staticmethod
+    def _forget(booked: dict[str, float], before: float) -> None:
+        """Those who did not come when it was their turn; times are given in their order, so the earliest stands first."""
+        while booked and booked[first := next(iter(booked))] <= before:
+            del booked[first]
