@@ -58,6 +58,15 @@ def test_the_python_example_is_accepted(server: Server, tmp_path: Path) -> None:
     assert out.split()[1] == "fsync"
 
 
+def test_the_invoice_example_reaches_whom_it_may(tmp_path: Path) -> None:
+    """Kept and not sent; who is suppressed gets none."""
+    with running(tmp_path, CLARION_DELIVERY="capture") as server:
+        script = str(_at(server, "invoice.py", tmp_path))
+        scopes = ("workflows:*", "notifications:send", "captures:read")
+        out = _run(sys.executable, script, CLARION_KEY=server.key(*scopes))
+    assert out.splitlines() == ["ann@example.com Invoice 17"]
+
+
 def test_the_mention_example_runs_a_workflow(server: Server, tmp_path: Path) -> None:
     """It prints the workflow's version and the durability; twice is the same version."""
     script = str(_at(server, "mention.py", tmp_path))
