@@ -10,12 +10,10 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
 
-from clarion.app import build
 from clarion.cli.flags import Config, Flags, read
 from clarion.client import ApiError, AsyncClient, calls
-from clarion.errors import SettingsError
+from clarion.errors import ServerError, SettingsError
 from clarion.settings import Settings
-from clarion.storage import DATABASE
 
 T = TypeVar("T")
 
@@ -83,7 +81,10 @@ def _ask(call: calls.Call[T], data_dir: Path | None, config: Path | None) -> T:
     given = Flags(data_dir=str(data_dir)) if data_dir else None
     settings = read(given, config).settings
     folder = str(Path(settings.data_dir).absolute())  # so that messages say which one was meant
-    return asyncio.run(_call(call, msgspec.structs.replace(settings, data_dir=folder)))
+    try:
+        return asyncio.run(_call(call, msgspec.structs.replace(settings, data_dir=folder)))
+    except ApiError as exc:
+        raise ServerError(exc.message) from exc
 
 
 async def _call(call: calls.Call[T], settings: Settings) -> T:
@@ -94,6 +95,14 @@ async def _call(call: calls.Call[T], settings: Settings) -> T:
         except ApiError as exc:
             if exc.status:
                 raise
+    return await _offline(call, settings)
+
+
+async def _offline(call: calls.Call[T], settings: Settings) -> T:
+    # Here and not above: the whole server, which most calls do without.
+    from clarion.app import build
+    from clarion.storage import DATABASE
+
     data_dir = Path(settings.data_dir)
     if not settings.database_url and not (data_dir / DATABASE).exists():
         raise SettingsError(
