@@ -113,6 +113,7 @@ def test_somebody_who_does_not_is_reached_step_by_step() -> None:
         "mail: sent",
     ]
     assert (run.last.next, [each.step for each in run.last.sends]) == (End(), [5])
+    assert run.last.records[-1].read == {"bell.read": False}
 
 
 def test_a_condition_that_does_not_hold_skips_its_step_and_says_why() -> None:

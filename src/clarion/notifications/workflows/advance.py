@@ -252,6 +252,8 @@ class _Run:
         self._at, self._is_blocked = state.at, state.is_blocked
         self._left = dict(state.left)
         self._facts: dict[str, Any] = {**state.left, **facts}
+        self._asked: Mapping[str, Any] = {}
+        """What the condition of the step has read that is being begun."""
         self._records: list[Record] = []
         self._sends: list[Send] = []
         self._calls_off: list[str] = []
@@ -312,11 +314,12 @@ class _Run:
 
     # ── a step from its beginning ──
     def _begin(self, step: Step) -> Next | None:
+        self._asked = {}
         if step.when is not None:
-            holds, read = step.when(self._facts)
+            holds, self._asked = step.when(self._facts)
             if not holds:
                 left = SKIPPED if isinstance(step.act, Say) else None
-                self._done(step, "skipped", f"not: {step.when.text}", left, read)
+                self._done(step, "skipped", f"not: {step.when.text}", left)
                 return None
         match step.act:
             case Say():
@@ -360,7 +363,7 @@ class _Run:
                 self._records.append(Record(step.id, "waiting", decision.why, decision.read))
                 return Collect(self._at, CAPPED, decision.until_ms, decision.until_ms)
             case "defer":
-                self._records.append(Record(step.id, "waiting", decision.why, decision.read))
+                self._note(step, "waiting", decision.why, decision.read)
                 return Sleep(decision.until_ms)
             case _:
                 assert_never(decision.verdict)
@@ -393,7 +396,7 @@ class _Run:
                 step, "passed", "the time is past" if until else "there is no time", None, read
             )
             return None
-        self._records.append(Record(step.id, "waiting", "", {**read, "until_ms": until}))
+        self._note(step, "waiting", "", {**read, "until_ms": until})
         return Sleep(until)
 
     def _wait_for_event(self, step: Step, wait: Wait) -> Next | None:
@@ -489,11 +492,14 @@ class _Run:
         left: Mapping[str, Any] | None = None,
         read: Mapping[str, Any] | None = None,
     ) -> None:
-        self._records.append(Record(step.id, outcome, why, read or {}))
+        self._note(step, outcome, why, read or {})
         if left is not None:
             self._left[step.id] = left
             self._facts[step.id] = left
         self._at += 1
+
+    def _note(self, step: Step, outcome: Outcome, why: str, read: Mapping[str, Any]) -> None:
+        self._records.append(Record(step.id, outcome, why, {**self._asked, **read}))
 
 
 def message_id(run: str, step: int) -> str:
