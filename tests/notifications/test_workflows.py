@@ -517,12 +517,12 @@ async def test_what_is_read_before_the_run_waits_for_it_is_seen(office: Office) 
             None
         ):  # it is told to who is online after the commit, and they read it at once
             for each in told:
-                await each
+                await each()
             [message] = (await office.house.inbox.page(ann)).items
             office.runs._writer.write = write  # type: ignore[method-assign]
             await office.house.store.apply(QUIETLY, [run_sql.Named("default", "ann", message.id)])
 
-        return type(written)([read()], written.is_sent)
+        return type(written)([read], written.is_sent)
 
     office.runs._writer.write = then_read  # type: ignore[method-assign]
     await office.trigger(ANN, payload={"n": 1})

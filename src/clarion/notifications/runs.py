@@ -150,8 +150,8 @@ class Runs:
             if within is not None and not await within(tx):
                 return
             written = await self._writer.write(tx, decided)
-        for announcement in written.told:
-            await announcement
+        for tell in written.told:
+            await tell()
         if written.is_sent:
             self.on_sent()
         await self._look_once_more(decided)

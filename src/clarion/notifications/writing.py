@@ -1,6 +1,7 @@
 """Writing: what comes of a slice of runs, in one transaction."""
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -34,7 +35,7 @@ from clarion.telemetry import messages
 class Written(Struct, frozen=True):
     """What is to be told after the commit, and whether there is something to send."""
 
-    told: list[Awaitable[None]]
+    told: list[Callable[[], Awaitable[None]]]
     is_sent: bool
 
 
@@ -90,11 +91,13 @@ class Writer:
         delivered: list[sent_sql.Delivered] = await tx.apply(sent_sql.DELIVER, deliveries)
         messages.labels(INBOX).inc(len(delivered))
         by_id = {content.id: content for content in contents.values()}
-        told: list[Awaitable[None]] = []
+        told: list[Callable[[], Awaitable[None]]] = []
         for row in delivered:
             delivery = deliveries[row.n - 1]
             message = _message(delivery, by_id[delivery.notification], row.offset)
-            told.append(self._inbox.announce_added(delivery.tenant, delivery.usr, message, row))
+            told.append(
+                partial(self._inbox.announce_added, delivery.tenant, delivery.usr, message, row)
+            )
         return Written(told, bool(outgoing))
 
     async def _settle(self, tx: Tx, decided: Sequence[Decided]) -> list[Decided]:
