@@ -136,6 +136,27 @@ async def test_what_is_called_off_is_not_in_the_digest(office: Office) -> None:
     assert await office.inbox("ann") == ["1: 2"]
 
 
+@pytest.mark.parametrize("what", ["joins", "is called off"])
+async def test_what_happens_while_a_digest_closes_is_not_lost(office: Office, what: str) -> None:
+    """Who joins between its reading and its closing is in it; who is called off then is not, and takes nobody along."""
+    await office.workflow({"digest": {"window": "10m"}}, TOLD)
+    first, _ = await trigger(office, *payloads(1, 2))
+    members = office.digests._members
+
+    async def then(*args: Any) -> Any:
+        office.digests._members = members  # type: ignore[method-assign]
+        found = await members(*args)
+        if what == "joins":
+            await trigger(office, *payloads(3))
+        else:
+            await office.triggers.cancel("default", first)
+        return found
+
+    office.digests._members = then  # type: ignore[method-assign]
+    await office.run(600)
+    assert await office.inbox("ann") == ["3: 123" if what == "joins" else "1: 2"]
+
+
 async def test_a_digest_keeps_what_is_still_wanted(office: Office) -> None:
     """What was read meanwhile is left out; the runs that were collected say where they went."""
     await office.workflow(

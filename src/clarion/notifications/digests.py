@@ -1,7 +1,7 @@
 """Digests: when one closes, the first of its runs goes on with what all have brought."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from clarion.clock import Clock
 from clarion.notifications.answers import digest_facts
@@ -11,6 +11,15 @@ from clarion.notifications.workflows.advance import Closed, Record
 from clarion.storage import batches as batch_sql
 from clarion.storage import runs as sql
 from clarion.storage.store import Store, Tx
+from clarion.telemetry import get_logger
+
+_log = get_logger(__name__)
+
+TRIES: Final = 5  # to close one that changes meanwhile
+
+
+class _Changed(Exception):
+    """Somebody has joined a digest, or was called off, since its runs were read."""
 
 
 class Digests:
@@ -47,6 +56,15 @@ class Digests:
         return len(claimed)
 
     async def _close(self, batch: batch_sql.ClaimedBatch) -> None:
+        for _ in range(TRIES):
+            try:
+                await self._close_as_read(batch)
+            except _Changed:
+                continue  # it is read anew
+            return
+        _log.warning("digest changes all the time", batch=batch.id)  # its lease ends
+
+    async def _close_as_read(self, batch: batch_sql.ClaimedBatch) -> None:
         items = await self._store.fetch(batch_sql.ITEMS, tenant=batch.tenant, batch=batch.id)
         goings = await self._members(batch, items)
         kept = [each for each in goings if _is_wanted(each, batch.step, each.facts())]
@@ -64,17 +82,16 @@ class Digests:
             )
             if not closed:
                 return False
+            # From here on nobody joins it, or is called off. Whoever was since it was read must be in what is told, or out of it.
+            found = await tx.apply(sql.HOLD, [held_of(each) for each in goings])
+            [there] = await tx.fetch(batch_sql.COUNT, tenant=batch.tenant, batch=batch.id)
+            if not len(found) == there.count == len(goings):
+                raise _Changed
             if rest:
-                found: list[sql.Mine] = await tx.apply(sql.HOLD, [held_of(each) for each in rest])
-                mine = [rest[row.n - 1] for row in found]
                 now_ms = self._clock.now_ms()
-                await tx.apply(sql.SETTLE, [merged(each) for each in mine])
-                records = [Record(batch.step, "passed", into) for _ in mine]
-                rows = [
-                    record_of(each, record, now_ms)
-                    for each, record in zip(mine, records, strict=True)
-                ]
-                await tx.apply(sql.ADD_RECORDS, rows)
+                await tx.apply(sql.SETTLE, [merged(each) for each in rest])
+                record = Record(batch.step, "passed", into)
+                await tx.apply(sql.ADD_RECORDS, [record_of(each, record, now_ms) for each in rest])
             return True
 
         await self._runs.carry([] if carrier is None else [carrier], within)

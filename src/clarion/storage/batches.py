@@ -65,10 +65,10 @@ class Item(Struct, frozen=True):
     created_ms: int
 
 
-class Closing(Struct, frozen=True):
-    """A batch that the caller still holds."""
+class Count(Struct, frozen=True):
+    """How many runs of a batch were not called off."""
 
-    id: str
+    count: int
 
 
 _OPEN = """b.tenant = r.tenant AND b.workflow = r.workflow AND b.step = r.step AND b.usr = r.usr
@@ -122,6 +122,11 @@ ITEMS = Sql(
        JOIN trigger_call t ON t.tenant = run.tenant AND t.id = run.trigger_id
        WHERE i.tenant = :tenant AND i.batch = :batch ORDER BY i.n""",
     Item,
+)
+COUNT = Sql(
+    """SELECT count(*) FROM batch_item i JOIN run ON run.tenant = i.tenant AND run.id = i.run AND run.status = 'collected'
+       WHERE i.tenant = :tenant AND i.batch = :batch""",
+    Count,
 )
 
 
