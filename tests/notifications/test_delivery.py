@@ -172,6 +172,26 @@ async def test_a_channel_that_takes_too_long_is_called_off(office: Office) -> No
     assert message == Dead("cancelled", "called off")
 
 
+async def test_a_channel_that_is_called_off_in_hand_is_not_tried_again(office: Office) -> None:
+    """The provider has the message when its time is over, and refuses it later: that was the last attempt."""
+
+    async def refused(message: Outgoing) -> Sent:
+        office.letters.sent.append(message)
+        office.clock.advance(300)
+        await office.runs.go_on()
+        raise NotSent("away", provider="post", retry_after_s=1)
+
+    office.letters.send = refused  # type: ignore[method-assign]
+    await office.workflow(FALLBACK)
+    await office.trigger(ANN)
+    await office.sender.look()
+    await office.sender.close()
+    await office.run(7_200)
+    assert (len(office.letters.sent), await office.inbox("ann")) == (1, ["hello"])
+    [message] = await office.house.store.fetch(Sql("SELECT status, cause FROM outgoing", Dead))
+    assert message == Dead("cancelled", "called off")
+
+
 async def test_a_channel_that_has_it_is_enough(office: Office) -> None:
     """Nothing comes twice."""
     await office.workflow(FALLBACK)

@@ -8,9 +8,17 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from clarion.errors import Conflict, IdempotencyConflict, Invalid, NotFound
+from clarion.errors import (
+    Conflict,
+    IdempotencyConflict,
+    Invalid,
+    NotFound,
+    OutcomeUnknown,
+    Unavailable,
+)
 from clarion.ids import Ids
 from clarion.jobs import Queue, Worker
+from clarion.notifications import sending
 from clarion.notifications.channels import NotSent, Outgoing, Sent
 from clarion.notifications.channels.inbox import InboxChannel
 from clarion.notifications.engine import Engine
@@ -22,6 +30,7 @@ from clarion.notifications.workflows.definition import Definition
 from clarion.outbound import Outbound
 from clarion.settings import Events as EventSettings
 from clarion.settings import Templates
+from clarion.storage import outgoing as sent_sql
 from clarion.storage import runs as run_sql
 from clarion.storage.store import Procedure, Sql
 from clarion.templates.pool import Inside
@@ -167,6 +176,7 @@ QUIETLY = Procedure(  # without anybody being told
                WHERE message.tenant = r.tenant AND message.usr = r.usr AND message.id = r.id"""),
     ),
 )
+STATUS = Sql("SELECT status FROM outgoing", Whose)
 PLANNING = Sql("SELECT id FROM trigger_call WHERE state = 'planning'", Whose)
 BELL = {
     "id": "bell",
@@ -355,6 +365,74 @@ async def test_a_message_that_nobody_has_sent_yet_can_be_cancelled(office: Offic
     assert (await office.triggers.cancel("default", trigger)).messages == 1
     await office.run(60)
     assert office.letters.sent == []
+
+
+@pytest.mark.parametrize("answer", ["yes", "no", "nothing"])
+async def test_a_message_in_a_providers_hands_is_not_tried_again_once_it_is_cancelled(
+    office: Office, answer: str
+) -> None:
+    """A yes is a yes; after a no, or the end of the lease of who died with it, nobody is asked again."""
+    await office.workflow(LETTER)
+    trigger = await office.trigger(ANN, payload={"n": 1})
+    send = office.letters.send
+    asked: list[int] = []
+
+    async def cancelled_meanwhile(message: Outgoing) -> Sent:
+        asked.append(message.attempt)
+        assert (await office.triggers.cancel("default", trigger)).messages == 0
+        if answer == "nothing":
+            raise asyncio.CancelledError
+        if answer == "no":
+            raise NotSent("come back", provider="post office", retry_after_s=1)
+        return await send(message)
+
+    office.letters.send = cancelled_meanwhile  # type: ignore[method-assign]
+    await office.run()
+    await office.run(121)
+    [status] = await office.house.store.fetch(STATUS)
+    assert status.id == ("sent" if answer == "yes" else "cancelled")
+    assert asked == [1]
+
+
+async def test_what_a_provider_said_is_written_as_soon_as_it_can_be(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the store is away nothing is forgotten: the message is not sent again for that."""
+    monkeypatch.setattr(sending, "SETTLE_S", 0.01)
+    await office.workflow(LETTER)
+    await office.trigger(ANN, payload={"n": 1})
+    apply, failures = office.house.store.apply, [Unavailable("away"), OutcomeUnknown("gone")]
+
+    async def failing(procedure: Any, rows: Any) -> Any:
+        if procedure is sent_sql.HANDED and failures:
+            raise failures.pop()
+        return await apply(procedure, rows)
+
+    office.house.store.apply = failing  # type: ignore[method-assign]
+    await office.run()
+    await office.run(121)
+    assert (len(office.letters.sent), failures) == (1, [])
+    [status] = await office.house.store.fetch(STATUS)
+    assert status.id == "sent"
+
+
+async def test_a_lease_that_is_too_old_is_not_used(office: Office) -> None:
+    """A process that stood still after it had taken a message sends nothing: somebody else may be at it."""
+    await office.workflow(LETTER)
+    await office.trigger(ANN, payload={"n": 1})
+    send = office.letters.send
+
+    async def nobody(message: Outgoing) -> Sent:
+        raise AssertionError("it was sent")
+
+    office.letters.send = nobody  # type: ignore[method-assign]
+    assert await office.sender.look() == 0.0
+    office.clock.advance(118)  # its task has not begun yet
+    await office.sender.close()
+    office.letters.send = send  # type: ignore[method-assign]
+    await office.run(2)
+    [letter] = office.letters.sent
+    assert letter.attempt == 2
 
 
 async def test_a_repeated_trigger_has_one_effect(office: Office) -> None:

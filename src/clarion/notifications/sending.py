@@ -8,13 +8,14 @@ nobody else waiting, and what waits, waits in the store.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 
 import msgspec
 
 from clarion.clock import Clock
+from clarion.errors import ClarionError
 from clarion.ids import Ids
 from clarion.jobs import Loop
 from clarion.jobs.queue import backoff_s
@@ -44,6 +45,7 @@ _log = get_logger(__name__)
 
 CONCURRENCY: Final = 64  # messages of one channel in the hands of providers at a time
 LEASE_S: Final = 120.0  # longer than any channel's timeout
+SETTLE_S: Final = 5.0  # between two tries to write what became of a message, at most
 ANSWER_CHARS: Final = 1_000
 # A life cycle never goes back: what comes late and ranks lower changes nothing.
 RANKS: Final = {"queued": 0, "sent": 10, "delivered": 20, "bounced": 30, "failed": 30, "suppressed": 30, "cancelled": 100}  # fmt: skip
@@ -176,18 +178,19 @@ class Lane:
         now_ms = self._clock.now_ms()
         if due.run_ms > now_ms:
             return (due.run_ms - now_ms) / 1000
+        until_ms = now_ms + int(LEASE_S * 1000)
         async with self._store.transaction() as tx:
             claimed = await tx.fetch(
                 sql.CLAIM,
                 lane=self._channel.name,
                 now=now_ms,
-                until=now_ms + int(LEASE_S * 1000),
+                until=until_ms,
                 node=self._node,
                 limit=free,
             )
         for row in claimed:
             self.providers.expect(row.id)
-            task = spawn(self._hand(row), name=f"send-{row.channel}")
+            task = spawn(self._hand(row, until_ms), name=f"send-{row.channel}")
             self._running[task] = None
             task.add_done_callback(partial(self._ended, row.id))
         return 0.0 if claimed else self._ids.uniform(0.01, 0.1)
@@ -201,25 +204,54 @@ class Lane:
         if self._running:
             await asyncio.wait(tuple(self._running))
 
+    @property
+    def _timeout_s(self) -> float:
+        return min(self._channel.timeout_s, LEASE_S - 10)
+
     def _ended(self, id: str, task: asyncio.Task[None]) -> None:
         self._running.pop(task)
         self.providers.arrived(id)  # also if it never came to that
         self.loop.wake()
 
-    async def _hand(self, row: sql.ClaimedOutgoing) -> None:
+    async def _hand(self, row: sql.ClaimedOutgoing, until_ms: int) -> None:
+        write = await self._attempt(row, until_ms)
+        failures = 0
+        while write is not None:
+            try:
+                await write()
+            except ClarionError as exc:
+                # What is not on record is sent once more: it is written as soon as the store can be written.
+                failures += 1
+                wait_s = min(backoff_s(failures, self._ids), SETTLE_S)
+                _log.warning("message could not be settled", message=row.id, code=exc.code)
+                if self._clock.now_ms() + wait_s * 1000 > until_ms:
+                    return  # the lease ends, and somebody else tries it
+                await asyncio.sleep(wait_s)
+            else:
+                return
+
+    async def _attempt(
+        self, row: sql.ClaimedOutgoing, until_ms: int
+    ) -> Callable[[], Awaitable[None]] | None:
+        """Hand it over; returns how to write what became of it, None: it is not ours any more."""
         began = self._clock.monotonic()
         result: Sent | NotSent
+        if row.cause:
+            return partial(self._call_off, row)
         if row.attempts > self._channel.max_attempts:
             result = NotSent("the process died each time it was sent", provider="", is_final=True)
+        elif self._clock.now_ms() + self._timeout_s * 1000 > until_ms:
+            # The store was slow, or this process stood still: before the attempt ends somebody else would make another.
+            _log.warning("lease too old to send", channel=row.channel, message=row.id)
+            return None
         else:
             try:
                 result = await self._try(row)
             except NotYet as exc:
-                await self._put_back(row, exc)
-                return
+                return partial(self._put_back, row, exc)
         took_ms = round((self._clock.monotonic() - began) * 1000)
         is_last = row.attempts >= self._channel.max_attempts
-        await self._settle(row, result, took_ms, is_last=is_last)
+        return partial(self._settle, row, result, took_ms, is_last=is_last)
 
     async def _try(self, row: sql.ClaimedOutgoing) -> Sent | NotSent:
         content: dict[str, Any] = msgspec.json.decode(row.content)
@@ -234,7 +266,7 @@ class Lane:
             attempt=row.attempts,
             created_ms=row.created_ms,
         )
-        timeout_s = min(self._channel.timeout_s, LEASE_S - 10)
+        timeout_s = self._timeout_s
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._send(message)
@@ -256,6 +288,13 @@ class Lane:
             row.tenant, row.id, row.token, run_ms, row.attempts - 1, _clean(not_yet.why)
         )
         await self._store.apply(sql.PUT_BACK, [settlement])
+
+    async def _call_off(self, row: sql.ClaimedOutgoing) -> None:
+        now_ms = self._clock.now_ms()
+        async with self._store.transaction() as tx:
+            await tx.execute(
+                sql.END_CALLED_OFF, tenant=row.tenant, id=row.id, token=row.token, now_ms=now_ms
+            )
 
     async def _settle(
         self, row: sql.ClaimedOutgoing, result: Sent | NotSent, took_ms: int, *, is_last: bool

@@ -323,10 +323,10 @@ class Triggers:
     async def _cancel(self, tx: Tx, tenant: str, id: str) -> tuple[int, int]:
         await tx.execute(sql.CANCEL, tenant=tenant, id=id)
         runs = await tx.execute(run_sql.CANCEL_OF_TRIGGER, tenant=tenant, id=id)
-        messages = await tx.execute(
+        messages = await tx.fetch(
             sent_sql.CANCEL_OF_TRIGGER, tenant=tenant, id=id, now_ms=self._clock.now_ms()
         )
-        return runs, messages
+        return runs, sum(each.status == "cancelled" for each in messages)
 
 
 def _check_payload(read: Read, payload: dict[str, Any]) -> None:

@@ -40,9 +40,16 @@ class ClaimedOutgoing(Struct, frozen=True):
     content: str
     provider: str
     status: str
+    cause: str
     token: int
     attempts: int
     created_ms: int
+
+
+class Status(Struct, frozen=True):
+    """What became of one that was called off: `cancelled`, or `queued`: somebody has it in hand, and it ends with that."""
+
+    status: str
 
 
 class Handed(Struct, frozen=True, array_like=True):
@@ -142,25 +149,43 @@ ADD = Procedure(
 )
 CLAIM = claim(
     "outgoing",
-    """tenant, id, run, workflow, category, usr, channel, address, content, provider, status, token, attempts, created_ms""",
+    """tenant, id, run, workflow, category, usr, channel, address, content, provider, status, cause, token, attempts, created_ms""",
     ClaimedOutgoing,
     lane="channel",
 )
 NEXT_DUE = next_due("outgoing", lane="channel")
 PUT_BACK = settle("outgoing")
 RELEASE = release("outgoing")
+
+
+def _called_off(cause: str, at_ms: str) -> str:
+    # What a provider may have already keeps its lease, and only learns of it: a yes is still a yes, but it is not tried again.
+    # So what is queued and has a cause was called off.
+    return f"""cause = '{cause}',
+              status = CASE WHEN lease_by IS NULL THEN 'cancelled' ELSE status END,
+              rank = CASE WHEN lease_by IS NULL THEN 100 ELSE rank END,
+              run_ms = CASE WHEN lease_by IS NULL THEN NULL ELSE run_ms END,
+              token = CASE WHEN lease_by IS NULL THEN outgoing.token + 1 ELSE outgoing.token END,
+              ended_ms = CASE WHEN lease_by IS NULL THEN {at_ms} ELSE ended_ms END"""
+
+
+_IS_OVER = "s.status = 'queued' AND outgoing.cause <> ''"
 HANDED = Procedure(
     "handed_outgoing",
     Handed,
     (
         # A device may have said that it was shown before the provider's answer is written down: that stays, and nothing is sent again.
-        Sql("""UPDATE outgoing SET status = CASE WHEN outgoing.rank > s.rank THEN outgoing.status ELSE s.status END,
-              rank = CASE WHEN outgoing.rank > s.rank THEN outgoing.rank ELSE s.rank END,
-              run_ms = CASE WHEN outgoing.rank > s.rank THEN NULL ELSE s.run_ms END, cause = s.cause, provider = s.provider,
+        # What was called off meanwhile is not tried again either.
+        Sql(f"""UPDATE outgoing SET
+              status = CASE WHEN outgoing.rank > s.rank THEN outgoing.status WHEN {_IS_OVER} THEN 'cancelled' ELSE s.status END,
+              rank = CASE WHEN outgoing.rank > s.rank THEN outgoing.rank WHEN {_IS_OVER} THEN 100 ELSE s.rank END,
+              run_ms = CASE WHEN outgoing.rank > s.rank OR {_IS_OVER} THEN NULL ELSE s.run_ms END,
+              cause = CASE WHEN {_IS_OVER} THEN outgoing.cause ELSE s.cause END, provider = s.provider,
               provider_id = CASE s.provider_id WHEN '' THEN outgoing.provider_id ELSE s.provider_id END,
-              sent_ms = coalesce(outgoing.sent_ms, s.sent_ms), ended_ms = s.ended_ms, error = s.answer,
+              sent_ms = coalesce(outgoing.sent_ms, s.sent_ms),
+              ended_ms = CASE WHEN {_IS_OVER} THEN s.at_ms ELSE s.ended_ms END, error = s.answer,
               lease_by = NULL, token = s.token + 1
-            FROM (SELECT r.*, row_number() OVER (PARTITION BY r.tenant, r.id, r.token ORDER BY r.n) AS k FROM {rows r}) AS s
+            FROM (SELECT r.*, row_number() OVER (PARTITION BY r.tenant, r.id, r.token ORDER BY r.n) AS k FROM {{rows r}}) AS s
             WHERE s.k = 1 AND outgoing.tenant = s.tenant AND outgoing.id = s.id AND outgoing.token = s.token"""),
         # What a provider was given is kept, whoever holds the message now: that is what attempts are for.
         Sql("""INSERT INTO attempt (tenant, message, n, part, provider, outcome, answer, at_ms, took_ms)
@@ -181,17 +206,21 @@ CALL_OFF = Procedure(
     "call_off_outgoing",
     CalledOff,
     (
-        # What a provider may have by now is not called off: it may have been sent.
-        Sql("""UPDATE outgoing SET status = 'cancelled', rank = 100, cause = 'called off', run_ms = NULL, token = outgoing.token + 1,
-              ended_ms = s.at_ms
-            FROM (SELECT r.*, row_number() OVER (PARTITION BY r.tenant, r.message ORDER BY r.n) AS k FROM {rows r}) AS s
-            WHERE s.k = 1 AND outgoing.tenant = s.tenant AND outgoing.message = s.message AND outgoing.status = 'queued' AND outgoing.lease_by IS NULL"""),
+        Sql(f"""UPDATE outgoing SET {_called_off("called off", "s.at_ms")}
+            FROM (SELECT r.*, row_number() OVER (PARTITION BY r.tenant, r.message ORDER BY r.n) AS k FROM {{rows r}}) AS s
+            WHERE s.k = 1 AND outgoing.tenant = s.tenant AND outgoing.message = s.message AND outgoing.status = 'queued'"""),
     ),
 )
+# In one statement, so that none that is claimed or put back at this moment is missed.
 CANCEL_OF_TRIGGER = Sql(
-    """UPDATE outgoing SET status = 'cancelled', rank = 100, cause = 'cancelled', run_ms = NULL, token = token + 1,
-         ended_ms = :now_ms
-       WHERE tenant = :tenant AND trigger_id = :id AND status = 'queued' AND lease_by IS NULL"""
+    f"""UPDATE outgoing SET {_called_off("cancelled", ":now_ms")}
+       WHERE tenant = :tenant AND trigger_id = :id AND status = 'queued' RETURNING status""",
+    Status,
+)
+# Of one that was called off while a former holder had it in hand, of whom nobody has heard again.
+END_CALLED_OFF = Sql(
+    """UPDATE outgoing SET status = 'cancelled', rank = 100, run_ms = NULL, lease_by = NULL, token = token + 1, ended_ms = :now_ms
+       WHERE tenant = :tenant AND id = :id AND token = :token"""
 )
 
 DELIVER = Procedure(
