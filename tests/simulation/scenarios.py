@@ -8,6 +8,7 @@ from tests.simulation.inbox import inbox
 from tests.simulation.sabotage import planted
 from tests.simulation.sessions import sessions
 from tests.simulation.topics import topics
+from tests.simulation.workflows import workflows
 from tests.support.simulation import Outcome, SimLoop, simulate
 
 Scenario = Callable[[SimLoop], Coroutine[Any, Any, None]]
@@ -17,6 +18,7 @@ SCENARIOS: dict[str, Scenario] = {
     "inbox": inbox,
     "topics": topics,
     "accept": accept,
+    "workflows": workflows,
 }
 
 

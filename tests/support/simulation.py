@@ -7,7 +7,7 @@ every step, so that "exactly" can be checked, also in another process and under 
     outcome = simulate(scenario, seed=17)       # scenario: an async function that is given the loop
 
 Programs run on named hosts (`Network.start`). A host that crashes runs nothing any more, not even `finally`: that is what
-kill -9 does. Programs take time from `clarion.clock.LoopClock` and chance from `loop.ids()`.
+kill -9 does; one that is frozen does nothing until it goes on, as SIGSTOP has it. Programs take time from `clarion.clock.LoopClock` and chance from `loop.ids()`.
 
 Not covered: threads, kernel sockets, C code that reads a clock, subprocesses, TLS, real disks.
 """
@@ -94,6 +94,8 @@ class SimLoop(asyncio.BaseEventLoop):
         # Changes while open
         self.steps = 0
         self.dead: dict[str, None] = {}
+        self.frozen: dict[str, float] = {}
+        """Hosts that are stopped, and until when: what they would do they do then, all at once."""
         self.failures: list[str] = []
         self._now = 0.0
         self._agenda: list[tuple[float, int, _Step]] = []
@@ -122,6 +124,10 @@ class SimLoop(asyncio.BaseEventLoop):
         """Let nothing of a host (`node#2`) run any more."""
         self.dead[host] = None
         self._graveyard += [task for task in _tasks(self) if task.host == host]
+
+    def freeze(self, host: str, seconds: float) -> None:
+        """Let nothing of a host run for a while."""
+        self.frozen[host] = self._now + seconds
 
     # ── what asyncio needs of a loop ──
     def time(self) -> float:
@@ -195,6 +201,11 @@ class SimLoop(asyncio.BaseEventLoop):
         if step.host in self.dead:
             self._graveyard.append(step)
             return
+        if step.host in self.frozen:
+            if (until := self.frozen[step.host]) > self._now:
+                heapq.heappush(self._agenda, (until, next(self._serials), step))
+                return
+            del self.frozen[step.host]
         self.steps += 1
         if self.steps > self._max_steps:
             raise Stuck(f"livelock: {self.steps} steps by {self._now:.3f} s")

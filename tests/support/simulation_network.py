@@ -104,9 +104,13 @@ class Network:
         context.run(HOST.set, f"{name}#{self._lives[name]}")
         return self.loop.create_task(main(), name=f"main of {name}", context=context)
 
+    def host(self, name: str) -> str:
+        """The present life of a host, `node#2`."""
+        return f"{name}#{self._lives[name]}"
+
     def crash(self, name: str, *, is_silent: bool = False) -> None:
         """End a host as kill -9 does; `is_silent`: as a power failure does."""
-        host = f"{name}#{self._lives[name]}"
+        host = self.host(name)
         self.loop.note("crash", host, "silent" if is_silent else "")
         self.loop.kill(host)
         self._listeners = {key: found for key, found in self._listeners.items() if key[0] != name}

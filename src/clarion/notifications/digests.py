@@ -82,10 +82,7 @@ class Digests:
             )
             if not closed:
                 return False
-            # From here on nobody joins it, or is called off. Whoever was since it was read must be in what is told, or out of it.
-            found = await tx.apply(sql.HOLD, [held_of(each) for each in goings])
-            [there] = await tx.fetch(batch_sql.COUNT, tenant=batch.tenant, batch=batch.id)
-            if not len(found) == there.count == len(goings):
+            if not await self._is_as_read(tx, batch, goings):
                 raise _Changed
             if rest:
                 now_ms = self._clock.now_ms()
@@ -95,6 +92,14 @@ class Digests:
             return True
 
         await self._runs.carry([] if carrier is None else [carrier], within)
+
+    async def _is_as_read(
+        self, tx: Tx, batch: batch_sql.ClaimedBatch, goings: Sequence[Going]
+    ) -> bool:
+        """Whether nobody has joined it or was called off since; from here on nobody does, or is."""
+        held = await tx.apply(sql.HOLD, [held_of(each) for each in goings])
+        [there] = await tx.fetch(batch_sql.COUNT, tenant=batch.tenant, batch=batch.id)
+        return len(held) == there.count == len(goings)
 
     async def _members(
         self, batch: batch_sql.ClaimedBatch, items: Sequence[batch_sql.Item]

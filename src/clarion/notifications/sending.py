@@ -240,8 +240,7 @@ class Lane:
             return partial(self._call_off, row)
         if row.attempts > self._channel.max_attempts:
             result = NotSent("the process died each time it was sent", provider="", is_final=True)
-        elif self._clock.now_ms() + self._timeout_s * 1000 > until_ms:
-            # The store was slow, or this process stood still: before the attempt ends somebody else would make another.
+        elif not self._outlasts(until_ms):
             _log.warning("lease too old to send", channel=row.channel, message=row.id)
             return None
         else:
@@ -252,6 +251,10 @@ class Lane:
         took_ms = round((self._clock.monotonic() - began) * 1000)
         is_last = row.attempts >= self._channel.max_attempts
         return partial(self._settle, row, result, took_ms, is_last=is_last)
+
+    def _outlasts(self, until_ms: int) -> bool:
+        """Whether a lease does, an attempt: if the store was slow, or this process stood still, somebody else would make another."""
+        return self._clock.now_ms() + self._timeout_s * 1000 <= until_ms
 
     async def _try(self, row: sql.ClaimedOutgoing) -> Sent | NotSent:
         content: dict[str, Any] = msgspec.json.decode(row.content)

@@ -6,10 +6,10 @@ Each names the scenario that must find it, and within how many seeds. The list g
 import contextlib
 from collections.abc import Iterator
 
-from tests.simulation.sabotage import accept, inbox, sessions, topics
+from tests.simulation.sabotage import accept, inbox, sessions, topics, workflows
 from tests.simulation.sabotage.base import BUGS, Bug
 
-__all__ = ["BUGS", "Bug", "accept", "inbox", "planted", "sessions", "topics"]
+__all__ = ["BUGS", "Bug", "accept", "inbox", "planted", "sessions", "topics", "workflows"]
 
 
 @contextlib.contextmanager

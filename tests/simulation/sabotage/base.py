@@ -16,16 +16,20 @@ class Bug(msgspec.Struct, frozen=True):
     scenario: str
     plant: Callable[[], AbstractContextManager[Any]]
     seeds: int = 100
+    since: int = 0
+    """The first of them: where the search begins, so that it need not be long."""
 
 
 BUGS: dict[str, Bug] = {}
 
 
-def bug(scenario: str, seeds: int = 100) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
+def bug(
+    scenario: str, seeds: int = 100, since: int = 0
+) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
     """Make a function that returns a patch (a context manager) a planted bug, by its name."""
 
     def add(plant: Callable[[], Any]) -> Callable[[], Any]:
-        BUGS[plant.__name__.replace("_", "-")] = Bug(scenario, plant, seeds)
+        BUGS[plant.__name__.replace("_", "-")] = Bug(scenario, plant, seeds, since)
         return plant
 
     return add
