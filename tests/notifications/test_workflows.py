@@ -200,6 +200,13 @@ async def test_everybody_gets_what_the_workflow_says_once(office: Office) -> Non
     assert len(office.letters.sent) == 1
 
 
+async def test_where_all_was_sent_at_once_there_is_nothing_to_explain(office: Office) -> None:
+    """No run, and no records of one, which nothing would ever remove."""
+    await office.workflow(BELL, LETTER)
+    await office.trigger(ANN, payload={"n": 7})
+    assert [await office.count(table) for table in ("run", "run_record")] == [0, 0]
+
+
 ESCALATE = (
     BELL,
     {"wait": "5m"},

@@ -91,6 +91,7 @@ def _check_records(rows: Rows) -> None:
     """A step comes to an end once, and what it says of its message is so."""
     made = {row["id"] for row in rows.messages} | {row["message"] for row in rows.letters}
     for run, records in rows.records.items():
+        assert run in rows.runs, f"{records} of a run that is not there"
         ends = Counter(row["step"] for row in records if row["outcome"] != "waiting")
         twice = [step for step, count in ends.items() if count > 1]
         assert not twice, f"run {run} ended {twice[0]} twice: {records}"

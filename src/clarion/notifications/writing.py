@@ -62,7 +62,8 @@ class Writer:
         records: list[sql.NewRecord] = []
         for each in mine:
             going = each.going
-            records += [record_of(going, record, now_ms) for record in each.records]
+            if going.token is not None or is_kept(each):
+                records += [record_of(going, record, now_ms) for record in each.records]
             for step, send, content in each.sends:
                 assert isinstance(step.act, Say)
                 if step.act.channel == INBOX:
