@@ -66,6 +66,19 @@ async def test_a_template_that_kills_its_workers_is_stopped(pool: Pool) -> None:
     assert found[40] == "fine X"
 
 
+@pytest.mark.parametrize(("count", "turn_s"), [(500, 60.0), (40, 0.0)])
+async def test_callers_take_turns(count: int, turn_s: float) -> None:
+    """Whoever has one line waits for one turn of whoever has hundreds, be they quick and many or few and slow."""
+    pool = Pool(Templates(), 1, turn_s=turn_s)
+    many = spawn(pool.render(ask(["many {{ 1 + 1 }}"] * count)), name="many")
+    for _ in range(5):  # it takes the worker
+        await asyncio.sleep(0)
+    assert said(await pool.render(ask(["one {{ 1 + 1 }}"]))) == ["one 2"]
+    assert not many.done()
+    assert said(await many) == ["many 2"] * count
+    await pool.close()
+
+
 async def test_who_gives_up_leaves_no_answer_for_the_next(pool: Pool) -> None:
     """The worker of a caller that was cancelled is not used again."""
     loops = "{% for i in range(9000) %}{{ i }}{% endfor %}"
@@ -81,9 +94,7 @@ async def test_a_worker_has_no_secrets_and_closing_ends_it(monkeypatch: pytest.M
     monkeypatch.setenv("CLARION_SECRET", "x")
     pool = Pool(Templates(), 1)
     await pool.render(ask(["{{ 1 + 1 }}"]))
-    worker = pool._free.get_nowait()
-    assert worker is not None
-    pool._free.put_nowait(worker)
+    [worker] = pool._idle
     assert b"CLARION" not in Path(f"/proc/{worker.process.pid}/environ").read_bytes()  # noqa: ASYNC240
     await pool.close()
     with pytest.raises(ProcessLookupError):
@@ -93,9 +104,7 @@ async def test_a_worker_has_no_secrets_and_closing_ends_it(monkeypatch: pytest.M
 async def test_a_worker_that_dies_is_replaced(pool: Pool) -> None:
     """Whoever kills it."""
     await pool.render(ask(["{{ 1 + 1 }}"]))
-    worker = pool._free.get_nowait()
-    assert worker is not None
-    pool._free.put_nowait(worker)
+    [worker] = pool._idle
     worker.process.kill()
     worker.process.wait()
     assert said(await pool.render(ask(["{{ 1 + 1 }}"]))) in (

@@ -21,8 +21,8 @@ FLUSH_S: Final = 0.02
 HEAD: Final = struct.Struct("!I")
 
 
-def main(fd: int, fuel: int, output: int, memory: int, cpu_s: float) -> None:
-    """Work until the parent has gone.
+def main(fd: int, fuel: int, output: int, memory: int, cpu_s: float, turn_s: float) -> None:
+    """Work until the parent has gone. An empty answer says that it is free: at the start, and when a job's turn is over.
 
     Args:
         fd: The socket.
@@ -30,6 +30,7 @@ def main(fd: int, fuel: int, output: int, memory: int, cpu_s: float) -> None:
         output: Characters of one text.
         memory: Bytes of address space.
         cpu_s: CPU time of one text.
+        turn_s: After so long the rest of a job is left, for others wait.
     """
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES))
@@ -39,14 +40,14 @@ def main(fd: int, fuel: int, output: int, memory: int, cpu_s: float) -> None:
     bench, now = Bench(fuel, output), SystemClock().monotonic
     decode, encode = msgspec.json.Decoder(Job).decode, msgspec.msgpack.Encoder().encode
     stream = socket.socket(fileno=fd).makefile("rwb")
-    stream.write(HEAD.pack(0))  # it is ready
+    stream.write(HEAD.pack(0))
     stream.flush()
     while head := stream.read(HEAD.size):
         job = decode(stream.read(HEAD.unpack(head)[0]))
         if job.forget:
             bench.forget()
         bench.learn(job.learn)
-        flushed = now()
+        began = flushed = now()
         todo: list[Item | str] = [*job.items, *job.checks]
         for each in todo:
             signal.setitimer(signal.ITIMER_PROF, cpu_s)
@@ -54,7 +55,11 @@ def main(fd: int, fuel: int, output: int, memory: int, cpu_s: float) -> None:
             data = encode(answer)
             signal.setitimer(signal.ITIMER_PROF, 0)
             stream.write(HEAD.pack(len(data)) + data)
-            if job.is_careful or now() - flushed > FLUSH_S:
+            at = now()
+            if job.is_careful or at - flushed > FLUSH_S:
                 stream.flush()
-                flushed = now()
+                flushed = at
+            if at - began > turn_s:
+                break
+        stream.write(HEAD.pack(0))
         stream.flush()

@@ -1,8 +1,8 @@
 """The pool: a few worker processes, each with one job at a time, killed and replaced when a text takes too long or too much.
 
-Jobs are cut into chunks, so that one caller's ten thousand letters do not keep another's single line waiting. When a worker dies,
-what it has answered counts; the rest goes to a new one, which answers one by one, so that it is known which text it was: that one
-fails, and nobody else.
+Callers take turns, of so many texts or so long, whichever ends first: one caller's ten thousand letters do not keep another's
+single line waiting. When a worker dies, what it has answered counts; the rest goes to a new one, which answers one by one, so that
+it is known which text it was: that one fails, and nobody else.
 """
 
 import asyncio
@@ -25,7 +25,8 @@ from clarion.templates.child import HEAD
 
 _log = get_logger(__name__)
 
-CHUNK: Final = 50  # texts of one job
+CHUNK: Final = 50  # texts of one turn
+TURN_S: Final = 0.25
 KNOWN: Final = 500  # sources that a worker keeps
 DEATHS: Final = (
     3  # that one source may cause in one call: what else it has to say there fails with it
@@ -93,13 +94,14 @@ class Pool:
     Args:
         settings: What each text may take.
         workers: How many processes.
+        turn_s: How long one caller keeps a worker while others wait.
     """
 
-    def __init__(self, settings: Templates, workers: int) -> None:
-        self._settings, self._workers = settings, workers
-        self._free: asyncio.Queue[_Worker | None] = asyncio.Queue()
-        for _ in range(workers):
-            self._free.put_nowait(None)
+    def __init__(self, settings: Templates, workers: int, *, turn_s: float = TURN_S) -> None:
+        self._settings, self._workers, self._turn_s = settings, workers, turn_s
+        # Not a queue of workers: whoever puts one back and takes the next at once would pass by those who wait.
+        self._turns = asyncio.Semaphore(workers)
+        self._idle: list[_Worker] = []
         self._ending = Tasks()
 
     async def render(self, ask: Ask) -> list[Answer]:
@@ -118,16 +120,16 @@ class Pool:
                 answers.append(Answer(wrong=Wrong(f"{_DIED}, as it did {DEATHS} times before")))
                 continue
             is_careful = is_careful or len(chunk) == 1
-            got = await self._job(ask, chunk, is_careful)
+            got, has_died = await self._turn(ask, chunk, is_careful)
             answers += got
-            if len(got) == len(chunk):
-                is_careful = False
-            elif is_careful:  # it died of the one that it has not answered
+            if not has_died:
+                is_careful = is_careful and len(got) < len(chunk)
+            elif not is_careful:
+                is_careful = True
+            elif len(got) < len(chunk):  # it died of the one that it has not answered
                 answers.append(Answer(wrong=Wrong(_DIED)))
                 source = _source(chunk[len(got)])
                 deaths[source] = deaths.get(source, 0) + 1
-            else:
-                is_careful = True
         template_renders.labels("worker").inc(len(answers))
         for answer in answers:
             if answer.wrong is not None and answer.wrong.limit:
@@ -137,43 +139,47 @@ class Pool:
     async def close(self) -> None:
         """End the workers."""
         for _ in range(self._workers):
-            if (worker := await self._free.get()) is not None:
-                self._end(worker)
+            await self._turns.acquire()
+        for worker in self._idle:
+            self._end(worker)
         await self._ending.finish()
 
-    async def _job(self, ask: Ask, chunk: Sequence[Item | str], is_careful: bool) -> list[Answer]:
-        """What a worker answers before it has done all, or dies."""
-        worker = await self._free.get()
+    async def _turn(
+        self, ask: Ask, chunk: Sequence[Item | str], is_careful: bool
+    ) -> tuple[list[Answer], bool]:
+        """What a worker answers before it has done all, or its time is over, or it dies; and whether it died."""
         got: list[Answer] = []
-        try:
-            worker = worker or await self._start()
-            data = worker.job(ask, chunk, is_careful)
-            await self._talk(worker, data, len(chunk), got)
-        except (OSError, EOFError, TimeoutError, msgspec.DecodeError) as exc:
-            if worker is None:
-                raise Unavailable("no worker for templates could be started") from exc
-            template_workers.labels("killed").inc()
-            _log.warning("template worker died", cause=type(exc).__name__, answered=len(got))
-            self._end(worker)
-            worker = None
-        except BaseException:
-            # Our caller was cancelled: the answer that is on its way must not reach the next one.
-            if worker is not None:
+        async with self._turns:
+            worker = await self._worker()
+            try:
+                await self._talk(worker, worker.job(ask, chunk, is_careful), got)
+            except (OSError, EOFError, TimeoutError, msgspec.DecodeError) as exc:
+                template_workers.labels("killed").inc()
+                _log.warning("template worker died", cause=type(exc).__name__, answered=len(got))
                 self._end(worker)
-                worker = None
-            raise
-        finally:
-            self._free.put_nowait(worker)
-        return got
+                return got, True
+            except BaseException:
+                # Our caller was cancelled: the answer that is on its way must not reach the next one.
+                self._end(worker)
+                raise
+            self._idle.append(worker)
+            return got, False
 
-    async def _talk(self, worker: "_Worker", data: bytes, count: int, got: list[Answer]) -> None:
+    async def _talk(self, worker: "_Worker", data: bytes, got: list[Answer]) -> None:
         wait_s = self._settings.cpu_ms / 1000 * PATIENCE
         worker.writer.write(HEAD.pack(len(data)) + data)
         async with asyncio.timeout(wait_s) as timeout:
-            while len(got) < count:
-                [size] = HEAD.unpack(await worker.reader.readexactly(HEAD.size))
+            while size := HEAD.unpack(await worker.reader.readexactly(HEAD.size))[0]:
                 got.append(_decode(await worker.reader.readexactly(size)))
                 timeout.reschedule(asyncio.get_running_loop().time() + wait_s)
+
+    async def _worker(self) -> "_Worker":
+        if self._idle:
+            return self._idle.pop()
+        try:
+            return await self._start()
+        except (OSError, EOFError, TimeoutError) as exc:
+            raise Unavailable("no worker for templates could be started") from exc
 
     async def _start(self) -> "_Worker":
         ours, theirs = socket.socketpair()
@@ -200,7 +206,7 @@ class Pool:
 
     def _spawn(self, fd: int) -> "subprocess.Popen[bytes]":
         settings = self._settings
-        limits = f"{settings.fuel}, {settings.output}, {settings.memory_mb << 20}, {settings.cpu_ms / 1000}"
+        limits = f"{settings.fuel}, {settings.output}, {settings.memory_mb << 20}, {settings.cpu_ms / 1000}, {self._turn_s}"
         code = f"import sys; sys.path[:] = {sys.path!r}; from clarion.templates.child import main; main({fd}, {limits})"
         # A fresh interpreter, not a fork: nothing of this process is in it, and no tenant's text is among its arguments.
         return subprocess.Popen(  # noqa: S603
