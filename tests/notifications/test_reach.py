@@ -213,6 +213,32 @@ async def test_redirects_keep_what_is_posted_or_are_none(
 
 
 @on_one_engine
+@pytest.mark.parametrize("to", ["/slow", "http://["])
+async def test_an_endpoint_that_redirects_badly_hurts_no_other(office: Office, to: str) -> None:
+    """One that takes all its time in hops, or leads to what is no URL: that is its failure, and nothing against the channel."""
+
+    async def answer(_request: web.Request) -> web.Response:
+        await asyncio.sleep(0.3)
+        return web.Response(status=307, headers={"location": to})
+
+    app = web.Application()
+    app.router.add_post("/{path:.*}", answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    doors = Doors(office, settings())
+    try:
+        await _known(office)
+        await doors.endpoint(f"http://127.0.0.1:{runner.addresses[0][1]}/")
+        await _send(office, HOOK)
+        [provider] = office.sender.status()["webhook"]
+        assert (provider.refused, provider.failures) == (1, 0)
+    finally:
+        await runner.cleanup()
+        await doors.reach.close()
+
+
+@on_one_engine
 @pytest.mark.parametrize(
     "url",
     [

@@ -7,6 +7,7 @@ redirect), it gets a few messages at a time, and one that fails again and again 
 answers 410 is gone, and is forgotten.
 """
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any, Final
@@ -107,6 +108,8 @@ class Poster:
     ) -> None:
         self._endpoints, self._outbound, self._settings = endpoints, outbound, settings
         self._forget, self._clock, self._ids = forget, clock, ids
+        # A little less than the provider's time, so that what is told is the endpoint's failure.
+        self._time_s = settings.timeout_s * 0.9
         self._hosts: OrderedDict[str, _Host] = OrderedDict()
 
     def check(self, url: str) -> None:
@@ -162,29 +165,29 @@ class Poster:
             "webhook-signature": signature(secrets, message.id, now_ms // 1000, body),
         }
         try:
-            # A little less than the provider's time, so that what is told is the endpoint's failure.
-            answer = await self._followed(message.address, headers, body)
+            async with asyncio.timeout(self._time_s):
+                answer = await self._followed(message.address, headers, body)
         except OutboundRefused as exc:
             raise _no(str(exc), is_final=True) from exc
         except Unavailable as exc:
             raise _no(str(exc)) from exc
+        except TimeoutError as exc:
+            raise _no(f"no answer within {self._time_s:g} s, redirects included") from exc
         return await self._read(message, answer)
 
     async def _followed(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """The answer, after redirects that keep what is posted: others would lose it, and count as delivered."""
         for _ in range(REDIRECTS + 1):
             answer = await self._outbound.request(
-                "POST",
-                url,
-                headers,
-                body,
-                max_bytes=ANSWER_BYTES,
-                deadline_s=self._settings.timeout_s * 0.9,
+                "POST", url, headers, body, max_bytes=ANSWER_BYTES, deadline_s=self._time_s
             )
             to = answer.header("location")
             if answer.status not in (307, 308) or not to:
                 return answer
-            former, url = url, urljoin(url, to)
+            try:
+                former, url = url, urljoin(url, to)
+            except ValueError as exc:
+                raise OutboundRefused("the endpoint redirects to what is not a URL") from exc
             if former.startswith("https:") and not url.startswith("https:"):
                 raise OutboundRefused("the endpoint redirects from https to http")
         raise OutboundRefused(f"the endpoint redirects more than {REDIRECTS} times")
