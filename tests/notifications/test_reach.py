@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from msgspec import Struct
 
-from clarion.errors import Forbidden, Invalid, NotFound, SettingsError
+from clarion.errors import Conflict, Forbidden, Invalid, NotFound, SettingsError
 from clarion.ids import Ids
 from clarion.notifications.channels import chat
 from clarion.notifications.reach import Reach
@@ -155,6 +155,27 @@ async def test_a_secret_changes_without_a_gap(office: Office, doors: Doors) -> N
     assert not any(
         s.removeprefix("whsec_") in row.current + row.former for s in both for row in rows
     )
+
+
+@on_one_engine
+async def test_a_secret_sealed_with_another_key_is_replaced_by_rotating(
+    office: Office, doors: Doors, target: HttpTarget
+) -> None:
+    """After the deployment's secret was changed: a message says what is wrong, the door says what to do, and doing it helps at once."""
+    await _known(office)
+    await doors.endpoint(target.url)
+    endpoints = doors.reach.endpoints
+    await endpoints.rotate("default", target.url, 86_400)
+    endpoints._sealer = Sealer("another", Ids())
+    await _send(office, HOOK)
+    [row] = await doors.rows()
+    assert (row.status, row.cause) == ("failed", "it was sealed with another key: set it again")
+    with pytest.raises(Conflict, match="rotate it"):
+        await endpoints.secret("default", target.url)
+    fresh = await endpoints.rotate("default", target.url, 86_400)
+    assert await endpoints.secrets("default", target.url) == [fresh.secret]
+    assert await endpoints.secret("default", target.url) == fresh
+    assert target.calls == []
 
 
 async def test_an_endpoint_that_is_gone_is_forgotten(

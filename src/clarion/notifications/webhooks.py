@@ -12,8 +12,9 @@ from typing import Final
 from msgspec import Struct
 
 from clarion.clock import Clock
+from clarion.errors import Conflict
 from clarion.ids import Ids, digest
-from clarion.notifications.sealing import Sealer
+from clarion.notifications.sealing import Sealer, Unopenable
 from clarion.storage import webhook_secrets as sql
 from clarion.storage.store import Store
 
@@ -58,9 +59,12 @@ class Endpoints:
         """The present secret of an endpoint; made, if it has none.
 
         Raises:
-            Unopenable: It was sealed with another key.
+            Conflict: It was sealed with another key.
         """
-        return EndpointSecret(url, (await self.secrets(tenant, url))[0])
+        try:
+            return EndpointSecret(url, (await self.secrets(tenant, url))[0])
+        except Unopenable as exc:
+            raise Conflict("this secret was sealed with another key: rotate it") from exc
 
     async def secrets(self, tenant: str, url: str) -> list[str]:
         """All that sign now, the present one first.
@@ -90,7 +94,10 @@ class Endpoints:
 
         Safe to repeat: while a former one signs, only the new one is replaced.
         """
-        await self.secrets(tenant, url)
+        try:
+            await self.secrets(tenant, url)
+        except Unopenable:
+            keep_s = 0  # nobody can sign with the former one any more
         now_ms = self._clock.now_ms()
         async with self._store.transaction() as tx:
             await tx.execute(

@@ -8,7 +8,7 @@ from clarion.api.layer import FORM, WRITES, Api, Reply
 from clarion.api.limits import PerCaller, Unlimited
 from clarion.auth.principal import Principal
 from clarion.auth.rights import Public, Right
-from clarion.errors import Forbidden, NotFound
+from clarion.errors import Conflict, Forbidden, NotFound
 from clarion.notifications.reach import Reach
 from clarion.notifications.webhooks import EndpointSecret
 
@@ -63,7 +63,7 @@ def add(api: Api, reach: Reach) -> None:
         "/v1/webhook-secrets",
         right=_WRITE,
         limit=PerCaller(),
-        errors=WRITES,
+        errors=(*WRITES, Conflict),
         example=Endpoint("https://hooks.example.org/clarion"),
     )
     async def get_webhook_secret(caller: Principal, body: Endpoint) -> EndpointSecret:
