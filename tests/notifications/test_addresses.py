@@ -9,7 +9,7 @@ from clarion.notifications.addresses import address_id
 from clarion.notifications.channels import Outgoing, Sent
 from clarion.storage import addresses as sql
 from tests.notifications.conftest import House
-from tests.notifications.test_workflows import LetterContent, Office
+from tests.notifications.office import LetterContent, Office
 
 
 class Bells:

@@ -14,7 +14,7 @@ from clarion.notifications.delivery import LINK_S, Delivery, Mode
 from clarion.settings import Settings, load
 from clarion.storage.store import Sql
 from tests.notifications.conftest import House, on_one_engine
-from tests.notifications.test_workflows import ANN, LETTER, Letters, Office
+from tests.notifications.office import ANN, LETTER, Letters, Office
 
 
 class Dead(Struct, frozen=True):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.notifications.conftest import user
-from tests.notifications.test_workflows import ANN, Office, office
+from tests.notifications.office import ANN, Office, office
 from tests.support.http_target import HttpTarget
 
 __all__ = ["office"]

@@ -16,7 +16,7 @@ from clarion.notifications.events.events import Event
 from clarion.notifications.events.numbers import Numbers
 from clarion.storage import events as sql
 from tests.notifications.conftest import APP, House, on_one_engine, user
-from tests.notifications.test_workflows import ANN, BELL, LETTER, Office
+from tests.notifications.office import ANN, BELL, LETTER, Office
 
 
 class Wanted(Struct, frozen=True):

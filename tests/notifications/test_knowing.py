@@ -8,7 +8,7 @@ from msgspec import Struct
 from clarion.errors import Unavailable
 from clarion.storage import runs as run_sql
 from tests.notifications.conftest import House, user
-from tests.notifications.test_workflows import ANN, BELL, LETTER, Office
+from tests.notifications.office import ANN, BELL, LETTER, Office
 
 
 class Screen(Struct, frozen=True):

@@ -9,7 +9,7 @@ from clarion.notifications.people import Changed, Described
 from clarion.notifications.recipients import Recipient
 from clarion.storage.store import Sql
 from tests.notifications.conftest import House, on_one_engine
-from tests.notifications.test_workflows import Office
+from tests.notifications.office import Office
 
 
 class Whose(Struct, frozen=True):

@@ -12,7 +12,7 @@ from clarion.notifications.preferences.document import Defaults, Document
 from clarion.notifications.workflows.definition import Definition
 from clarion.notifications.workflows.times import moment
 from tests.notifications.conftest import APP, House, on_one_engine, user
-from tests.notifications.test_workflows import Office, office
+from tests.notifications.office import Office, office
 
 __all__ = ["office"]
 

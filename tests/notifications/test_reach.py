@@ -22,7 +22,7 @@ from clarion.notifications.webhooks import signature
 from clarion.settings import Settings, Sms, Webhook
 from clarion.storage.store import Sql
 from tests.notifications.conftest import House, on_one_engine
-from tests.notifications.test_workflows import Office
+from tests.notifications.office import Office
 from tests.support.http_target import HttpTarget
 
 HOOK = {"id": "hook", "webhook": {"event": "greeted", "data": {"n": "{{ payload.n }}"}}}

@@ -8,7 +8,7 @@ from clarion.errors import Invalid
 from clarion.storage import audiences as sql
 from clarion.storage import subscribers as people_sql
 from tests.notifications.conftest import House, on_one_engine
-from tests.notifications.test_workflows import Office
+from tests.notifications.office import Office
 
 BELL = {"inbox": {"title": "Hello {{ payload.n }}"}}
 OWN_BELL = {"inbox": {"title": "Hello {{ recipient.id }}"}}

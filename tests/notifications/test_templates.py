@@ -15,7 +15,7 @@ from clarion.notifications.previewing import PreviewTemplate
 from clarion.notifications.template import Template
 from clarion.settings import Templates
 from tests.notifications.conftest import APP, House, on_one_engine
-from tests.notifications.test_workflows import Office
+from tests.notifications.office import Office
 
 
 class MailContent(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

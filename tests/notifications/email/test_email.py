@@ -18,7 +18,7 @@ from clarion.settings import Settings
 from clarion.storage.store import Sql
 from tests.notifications.conftest import House, on_one_engine, user
 from tests.notifications.email.conftest import Servers
-from tests.notifications.test_workflows import ANN, BELL, Office
+from tests.notifications.office import ANN, BELL, Office
 from tests.support.mail_server import MailServer
 
 BEARER = "Bearer a secret of 24 letters"

@@ -14,7 +14,7 @@ from clarion.settings import Limits, Push, Settings
 from clarion.storage.store import Sql
 from tests.api.conftest import site
 from tests.notifications.conftest import House
-from tests.notifications.test_workflows import Office
+from tests.notifications.office import Office
 from tests.support.push_service import Browser, PushService
 
 __all__ = ["site"]  # a fixture
