@@ -4,22 +4,22 @@ That is so if each step is an unconditional message of the inbox and no template
 stored once, and of each slice only the people's ids pass through this process.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from clarion.clock import Clock, as_datetime
+from clarion.clock import Clock
 from clarion.ids import Ids
 from clarion.notifications.channels import Channels
 from clarion.notifications.channels.inbox import NAME as INBOX
 from clarion.notifications.inbox import Inbox
-from clarion.notifications.messages import Message
 from clarion.notifications.prepared import nothing, prepare
 from clarion.notifications.rendering import Renderer, Unrenderable, Wish
 from clarion.notifications.workflows.advance import message_id
 from clarion.notifications.workflows.definition import Say, Workflow
+from clarion.notifications.writing import content_of, message_of_content
 from clarion.storage import bulk as sql
 from clarion.storage import outgoing as sent_sql
 from clarion.storage.store import Store, Tx
@@ -99,7 +99,9 @@ class Bulk:
             except msgspec.ValidationError:
                 return None
             message = message_id(row.id, n)
-            found.append(Alike(message, _content(row, tenant, workflow, message, said)))
+            found.append(
+                Alike(message, content_of(tenant, message, workflow, row.id, said, row.created_ms))
+            )
         return found
 
     async def write(
@@ -135,37 +137,3 @@ class Bulk:
         for row in found:
             message = message_of_content(told.message, told.content, row.offset)
             await self._inbox.announce_added_here(told.tenant, row.usr, message, row)
-
-
-def message_of_content(id: str, content: sent_sql.NewContent, seq: int) -> Message:
-    """A message that was just put into an inbox, as it is shown there."""
-    return Message(
-        id=id,
-        seq=seq,
-        notification_id=content.id,
-        title=content.title,
-        body=content.body,
-        data=msgspec.json.decode(content.data) if content.data else None,
-        action_url=content.action_url or None,
-        created_at=as_datetime(content.created_ms),
-    )
-
-
-def _content(
-    row: TriggerRow, tenant: str, workflow: Workflow, message: str, said: Mapping[str, Any]
-) -> sent_sql.NewContent:
-    data = said.get("data")
-    return sent_sql.NewContent(
-        tenant,
-        message,
-        f"workflow:{workflow.key}",
-        said["title"],
-        said.get("body", ""),
-        "" if data is None else msgspec.json.encode(data).decode(),
-        said.get("action_url", ""),
-        1,
-        row.created_ms,
-        row.id,
-        workflow.key,
-        workflow.category,
-    )

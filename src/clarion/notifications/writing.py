@@ -25,7 +25,7 @@ from clarion.notifications.inbox import Inbox
 from clarion.notifications.messages import Message
 from clarion.notifications.rendering import fingerprint
 from clarion.notifications.workflows.advance import Send
-from clarion.notifications.workflows.definition import Say, Step
+from clarion.notifications.workflows.definition import Say, Step, Workflow
 from clarion.storage import outgoing as sent_sql
 from clarion.storage import runs as sql
 from clarion.storage.store import Tx
@@ -95,7 +95,7 @@ class Writer:
         told: list[Callable[[], Awaitable[None]]] = []
         for row in delivered:
             delivery = deliveries[row.n - 1]
-            message = _message(delivery, by_id[delivery.notification], row.offset)
+            message = message_of_content(delivery.message, by_id[delivery.notification], row.offset)
             told.append(
                 partial(self._inbox.announce_added, delivery.tenant, delivery.usr, message, row)
             )
@@ -126,20 +126,9 @@ class Writer:
         key = (f"{going.tenant}|{going.trigger}", fingerprint(content))
         found = contents.get(key)
         if found is None:
-            data = content.get("data")
-            found = contents[key] = sent_sql.NewContent(
-                going.tenant,
-                self._ids.ordered(now_ms),
-                f"workflow:{going.workflow.key}",
-                content["title"],
-                content.get("body", ""),
-                "" if data is None else msgspec.json.encode(data).decode(),
-                content.get("action_url", ""),
-                1,
-                now_ms,
-                going.trigger,
-                going.workflow.key,
-                going.workflow.category,
+            id, workflow = self._ids.ordered(now_ms), going.workflow
+            found = contents[key] = content_of(
+                going.tenant, id, workflow, going.trigger, content, now_ms
             )
         return found.id
 
@@ -174,14 +163,36 @@ class Writer:
         ]
 
 
-def _message(delivery: sent_sql.Delivery, content: sent_sql.NewContent, seq: int) -> Message:
+def content_of(
+    tenant: str, id: str, workflow: Workflow, trigger: str, said: Mapping[str, Any], now_ms: int
+) -> sent_sql.NewContent:
+    """What messages of an inbox say, as it is kept."""
+    data = said.get("data")
+    return sent_sql.NewContent(
+        tenant,
+        id,
+        f"workflow:{workflow.key}",
+        said["title"],
+        said.get("body", ""),
+        "" if data is None else msgspec.json.encode(data).decode(),
+        said.get("action_url", ""),
+        1,
+        now_ms,
+        trigger,
+        workflow.key,
+        workflow.category,
+    )
+
+
+def message_of_content(id: str, content: sent_sql.NewContent, seq: int) -> Message:
+    """A message that was just put into an inbox, as it is shown there."""
     return Message(
-        id=delivery.message,
+        id=id,
         seq=seq,
         notification_id=content.id,
         title=content.title,
         body=content.body,
         data=msgspec.json.decode(content.data) if content.data else None,
         action_url=content.action_url or None,
-        created_at=as_datetime(delivery.at_ms),
+        created_at=as_datetime(content.created_ms),
     )
