@@ -9,7 +9,7 @@ from clarion.errors import (
     OutcomeUnknown,
     Unavailable,
 )
-from clarion.notifications import sending
+from clarion.notifications import lanes
 from clarion.notifications.channels import NotSent, Outgoing, Sent
 from clarion.storage import outgoing as sent_sql
 from clarion.storage.store import Sql
@@ -69,7 +69,7 @@ async def test_what_a_provider_said_is_written_as_soon_as_it_can_be(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While the store is away nothing is forgotten: the message is not sent again for that."""
-    monkeypatch.setattr(sending, "SETTLE_S", 0.01)
+    monkeypatch.setattr(lanes, "SETTLE_S", 0.01)
     await office.workflow(LETTER)
     await office.trigger(ANN, payload={"n": 1})
     apply, failures = office.house.store.apply, [Unavailable("away"), OutcomeUnknown("gone")]

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from clarion.auth.principal import Principal
 from clarion.errors import Closed, NotFound, OutcomeUnknown, Unavailable
-from clarion.notifications import digests, planning, runs, sending, triggering
+from clarion.notifications import digests, lanes, planning, runs, triggering
 from clarion.notifications.triggering import CreateTrigger
 from clarion.notifications.workflows.definition import Definition
 from tests.simulation.office import APP, LEASE_S, SENDING_LEASE_S, Life, Office
@@ -175,7 +175,7 @@ def _short() -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for module in (runs, digests, triggering):
             stack.enter_context(patch.object(module, "LEASE_S", LEASE_S))
-        stack.enter_context(patch.object(sending, "LEASE_S", SENDING_LEASE_S))
+        stack.enter_context(patch.object(lanes, "LEASE_S", SENDING_LEASE_S))
         for slices in ("SLICE", "ALIKE_SLICE"):
             stack.enter_context(patch.object(planning, slices, SLICE))
         yield

@@ -17,8 +17,8 @@ from clarion.notifications.channels.email.headers import Address, Unwritable
 from clarion.notifications.channels.email.message import read_message_id
 from clarion.notifications.channels.email.tracking import Seen, Tokens, is_machine
 from clarion.notifications.going import wait_key_of
+from clarion.notifications.lanes import RANKS
 from clarion.notifications.runs import nothing
-from clarion.notifications.sending import RANKS
 from clarion.notifications.suppressions import Reason, Suppressions, comparable
 from clarion.outbound import Outbound
 from clarion.settings import Email as EmailSettings

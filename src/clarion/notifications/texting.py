@@ -11,8 +11,8 @@ from clarion.errors import Forbidden, NotFound
 from clarion.notifications.channels.sms import NAME, number
 from clarion.notifications.channels.twilio import Twilio
 from clarion.notifications.going import wait_key_of
+from clarion.notifications.lanes import RANKS
 from clarion.notifications.runs import nothing
-from clarion.notifications.sending import RANKS
 from clarion.notifications.suppressions import Suppressions
 from clarion.settings import Sms
 from clarion.storage import message_events as sql

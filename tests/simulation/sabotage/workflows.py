@@ -8,8 +8,8 @@ import msgspec
 
 from clarion.errors import ClarionError
 from clarion.notifications.digests import Digests
+from clarion.notifications.lanes import Lane
 from clarion.notifications.runs import Runs
-from clarion.notifications.sending import Lane
 from clarion.storage import batches as batch_sql
 from clarion.storage import outgoing as sent_sql
 from clarion.storage import runs as run_sql
