@@ -31,17 +31,10 @@ ANYBODY = {"subscribe": Granted(), "publish": Granted()}
 RED, BLUE = {"team": "red"}, {"team": "blue"}
 
 
-class House:
-    """Sockets of Ada's at a server with a kind of each shape."""
+class Clients:
+    """Sockets at a server, and the commands that they give."""
 
-    def __init__(self) -> None:
-        self.bench = Bench(LIMITS)
-        self.topics = self.bench.topics
-        self.board = self.topics.add("board", "map", rights=ANYBODY)
-        self.chat = self.topics.add("chat", "stream", rights=ANYBODY)
-        self.commands = Commands(
-            self.bench.engine, self.topics, lambda _: ADA, LIMITS, clock=self.bench.clock
-        )
+    commands: Commands
 
     def socket(self, id: str = "s") -> Socket:
         made = Socket(id)
@@ -60,6 +53,19 @@ class House:
         answer = await self.ask(socket, command, topic, **more)
         assert list(answer) == ["error"], answer
         return answer["error"]
+
+
+class House(Clients):
+    """Sockets of Ada's at a server with a kind of each shape."""
+
+    def __init__(self) -> None:
+        self.bench = Bench(LIMITS)
+        self.topics = self.bench.topics
+        self.board = self.topics.add("board", "map", rights=ANYBODY)
+        self.chat = self.topics.add("chat", "stream", rights=ANYBODY)
+        self.commands = Commands(
+            self.bench.engine, self.topics, lambda _: ADA, LIMITS, clock=self.bench.clock
+        )
 
 
 class Reader:

@@ -5,8 +5,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from clarion.auth.principal import Principal
 from clarion.bus import LocalBus
 from clarion.clock import Clock, ManualClock
@@ -25,6 +23,7 @@ from clarion.topics.stores import MemoryStore, TopicStore
 from clarion.topics.stream import Entry
 from tests.support.triggers import NotedTriggers
 from tests.topics.fakes import Socket, settle
+from tests.topics.house import Clients
 
 LIMITS = Limits(
     topics=20, publication_bytes=2_000, commands_per_s=10_000, dashboards=3, dashboard_rows=5
@@ -33,7 +32,7 @@ SETTINGS = DashboardSettings(conflate_s=0.05)
 ADA = Principal(id="ada", topics={"dashboard:*": ("subscribe", "publish")})
 
 
-class Node:
+class Node(Clients):
     """One process: what it shares with others is given."""
 
     def __init__(
@@ -73,24 +72,6 @@ class Node:
         self.worker.handle(ALERT_JOB, self.dashboards.alert)
         self.dashboards.start()
         self.commands = Commands(self.engine, self.topics, lambda _: ADA, LIMITS, clock=clock)
-
-    def socket(self, id: str = "s") -> Socket:
-        made = Socket(id)
-        self.commands.connected(made)
-        return made
-
-    async def ask(self, socket: Socket, command: str, topic: str, **more: Any) -> Any:
-        answer = await self.commands.run(socket, command, {"topic": topic, **more})
-        value = msgspec.json.decode(msgspec.json.encode(answer.value))
-        if answer.then is not None:
-            answer.then()
-        await settle()
-        return value
-
-    async def error(self, socket: Socket, command: str, topic: str, **more: Any) -> Any:
-        answer = await self.ask(socket, command, topic, **more)
-        assert list(answer) == ["error"], answer
-        return answer["error"]
 
     async def watch(self, topic: str, id: str = "s") -> "Viewer":
         socket = self.socket(id)
