@@ -47,6 +47,8 @@ export function watchSeen(client: Client, element: Element, message: Message): (
 
 /** What the server takes in one call. */
 const AT_ONCE = 100;
+/** After a break, or of a busy server: half a minute, on average. */
+const RETRIES = 6;
 const gathered = new Map<Client, string[]>();
 
 /** Those that are seen in one moment are told in one call. */
@@ -66,10 +68,8 @@ function gather(client: Client, message: Message): void {
 
 /** Says that messages have been on the screen: less than read, and enough for a workflow not to send them by other ways. */
 export async function markSeen(client: Client, ids: readonly string[]): Promise<ClarionError | null> {
-  const name = client.inbox.topic?.name;
-  if (name === undefined) return null;
   try {
-    await client.topic(name).publish("seen", { ids });
+    await client.call({ method: "POST", path: "/v1/inbox/seen", body: { ids }, retries: RETRIES });
     return null;
   } catch (thrown) {
     return asError(thrown);

@@ -10,6 +10,9 @@
 import type { Client } from "./client.ts";
 import { newKey } from "./keys.ts";
 
+/** After a break, or of a busy server: half a minute, on average. */
+const RETRIES = 6;
+
 export interface TrackOptions {
   /** Names the event: told again, it counts once. By default each call is one, however often it has to be repeated. */
   readonly id?: string;
@@ -19,15 +22,13 @@ export interface TrackOptions {
   readonly consent?: boolean;
 }
 
-/** Tells what the signed-in person did; settles when it is on the server's disk. Rejects while nobody is signed in. */
+/** Tells what the person did whose token the client has; settles when it is on the server's disk. Needs no connection yet. */
 export async function track(
   client: Client,
   event: string,
   properties: Readonly<Record<string, unknown>> = {},
   { id = newKey(), at, consent = true }: TrackOptions = {},
 ): Promise<void> {
-  const user = client.connection.user;
-  if (user === null) throw new Error("nobody is signed in yet");
-  const data = { properties, consent, ...(at && { at: at.toISOString() }) };
-  await client.topic(`events:${user}`).publish(event, data, { id });
+  const told = { event, properties, id, consent, ...(at && { at: at.toISOString() }) };
+  await client.call({ method: "POST", path: "/v1/events", body: { events: [told] }, retries: RETRIES });
 }

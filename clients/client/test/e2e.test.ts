@@ -1,15 +1,17 @@
 /** The client and the real server: `examples/poll`, with two people on it. */
 
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type Client, createClient, type LiveTopic, type Readable } from "../src/index.ts";
+import { type Client, createClient, type InboxPage, type LiveTopic, type Readable } from "../src/index.ts";
 import { contacts, room } from "../src/presence.ts";
+import { markSeen } from "../src/seen.ts";
 import { signals } from "../src/signals.ts";
+import { track } from "../src/track.ts";
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "clarion-e2e-"));
@@ -150,6 +152,30 @@ test("two people are in a room, one locks what the other wants, and each sees th
   await lock.release();
   await (await herDoc.lock("title")).release();
   for (const stop of stops) stop();
+}, 30_000);
+
+test("what a person did and saw is told without a connection; what is told twice counts once; what they may not say is refused", async () => {
+  const fay = await login("fay");
+  const scopes = ["--scope=events:read", "--scope=notifications:send"];
+  const made = execFileSync(`${root}/.venv/bin/python`, ["-m", "clarion", "keys", "create", "e2e", ...scopes], {
+    cwd: root,
+    env: { ...process.env, CLARION_DATA_DIR: folder },
+  });
+  const key = made.toString().trim();
+  const app = createClient({ url: `http://127.0.0.1:${port}`, getToken: () => key });
+
+  for (let n = 0; n < 2; n++) await track(fay, "page.viewed", { path: "/" }, { id: "one" });
+  await track(fay, "page.viewed", {}, { at: new Date(), consent: false });
+  await expect(track(fay, "order.paid")).rejects.toMatchObject({ code: "forbidden" });
+  const path = "/v1/event-names/page.viewed";
+  expect(await app.call({ method: "GET", path })).toMatchObject({ count: 2, people: 1 });
+
+  await app.notify({ recipients: ["fay"], title: "Hello" });
+  const inbox = () => fay.call<InboxPage>({ method: "GET", path: "/v1/inbox" });
+  const { items, unseen } = await inbox();
+  expect(unseen).toBe(1);
+  expect(await markSeen(fay, [items[0]?.id ?? ""])).toBeNull();
+  expect(await inbox()).toMatchObject({ unread: 1, unseen: 0 });
 }, 30_000);
 
 test("a server that was killed comes back without its memory: the state begins anew, and votes go on", async () => {

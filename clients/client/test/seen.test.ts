@@ -44,43 +44,43 @@ afterEach(() => {
 });
 
 function watched(...messages: Message[]) {
-  const publish = vi.fn().mockResolvedValue(null);
-  const topic = (name: string) => ({ publish: (event: string, data: unknown) => publish(name, event, data) });
-  const client = { inbox: { topic: { name: "inbox:ann" } }, topic } as unknown as Client;
+  const call = vi.fn().mockResolvedValue(null);
+  const client = { call } as unknown as Client;
   const stops = messages.map((each) => watchSeen(client, document.createElement("div"), each));
-  return { publish, stops };
+  return { call, stops };
 }
 
 test("what has been on the screen for a moment is seen, told together and once", () => {
-  const { publish } = watched(message("1"), message("2"));
+  const { call } = watched(message("1"), message("2"));
   for (const each of appear) each(true);
   vi.advanceTimersByTime(DWELL_MS - 1);
-  expect(publish).not.toHaveBeenCalled();
+  expect(call).not.toHaveBeenCalled();
   vi.advanceTimersByTime(2);
   vi.advanceTimersByTime(2 * DWELL_MS);
-  expect(publish.mock.calls).toEqual([["inbox:ann", "seen", { ids: ["1", "2"] }]]);
+  expect(call).toHaveBeenCalledTimes(1);
+  expect(call.mock.calls[0]).toMatchObject([{ method: "POST", path: "/v1/inbox/seen", body: { ids: ["1", "2"] } }]);
 });
 
 test("a page in the background has nothing seen until it comes to the front", () => {
   visibility = "hidden";
-  const { publish } = watched(message("1"));
+  const { call } = watched(message("1"));
   appear[0]?.(true);
   vi.advanceTimersByTime(10 * DWELL_MS);
-  expect(publish).not.toHaveBeenCalled();
+  expect(call).not.toHaveBeenCalled();
   visibility = "visible";
   document.dispatchEvent(new Event("visibilitychange"));
   vi.advanceTimersByTime(DWELL_MS + 1);
-  expect(publish).toHaveBeenCalledTimes(1);
+  expect(call).toHaveBeenCalledTimes(1);
 });
 
 test("what is scrolled past, no longer watched, or seen already is not told", () => {
-  const { publish, stops } = watched(message("1"), message("2"), message("3", { seen_at: "2026-01-01T00:00:00Z" }));
+  const { call, stops } = watched(message("1"), message("2"), message("3", { seen_at: "2026-01-01T00:00:00Z" }));
   appear[0]?.(true);
   vi.advanceTimersByTime(DWELL_MS / 2);
   appear[0]?.(false);
   appear[1]?.(true);
   stops[1]?.();
   vi.advanceTimersByTime(10 * DWELL_MS);
-  expect(publish).not.toHaveBeenCalled();
+  expect(call).not.toHaveBeenCalled();
   expect(appear).toHaveLength(2);
 });
