@@ -30,10 +30,10 @@ export function watchSeen(client: Client, element: Element, message: Message): (
   };
   const observer = new IntersectionObserver(
     (entries) => {
-      isOnScreen = entries.at(-1)?.isIntersecting ?? false;
+      isOnScreen = entries.slice(-1).some(isShown);
       look();
     },
-    { threshold: 0.5 },
+    { threshold: SHARES },
   );
   observer.observe(element);
   document.addEventListener("visibilitychange", look);
@@ -43,6 +43,14 @@ export function watchSeen(client: Client, element: Element, message: Message): (
     document.removeEventListener("visibilitychange", look);
   };
   return stop;
+}
+
+/** Shares of an element of which it is told that so much is there: between half a screen and a whole one is always one of these. */
+const SHARES = [1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2];
+
+/** Half of it is there, or it takes half of the screen: of what is longer than two screens there is never half. */
+function isShown({ intersectionRatio, intersectionRect, rootBounds }: IntersectionObserverEntry): boolean {
+  return intersectionRatio >= 0.5 || (rootBounds !== null && intersectionRect.height >= rootBounds.height / 2);
 }
 
 /** What the server takes in one call. */

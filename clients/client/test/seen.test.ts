@@ -18,19 +18,28 @@ const message = (id: string, more: Partial<Message> = {}): Message => ({
   ...more,
 });
 
-let appear: ((isIntersecting: boolean) => void)[] = [];
+/** How an element of a height (px) shows so much of itself, on a screen of 800 px. */
+let show: ((shown: number, height?: number) => void)[] = [];
 let visibility: DocumentVisibilityState = "visible";
 
 beforeEach(() => {
   vi.useFakeTimers();
-  appear = [];
+  show = [];
   visibility = "visible";
   vi.spyOn(document, "visibilityState", "get").mockImplementation(() => visibility);
   vi.stubGlobal(
     "IntersectionObserver",
     class {
-      constructor(told: (entries: { isIntersecting: boolean }[]) => void) {
-        appear.push((isIntersecting) => told([{ isIntersecting }]));
+      constructor(told: (entries: object[]) => void) {
+        show.push((shown, height = 100) =>
+          told([
+            {
+              intersectionRatio: shown / height,
+              intersectionRect: { height: shown },
+              rootBounds: { height: 800 },
+            },
+          ]),
+        );
       }
       observe() {}
       disconnect() {}
@@ -52,7 +61,7 @@ function watched(...messages: Message[]) {
 
 test("what has been on the screen for a moment is seen, told together and once", () => {
   const { call } = watched(message("1"), message("2"));
-  for (const each of appear) each(true);
+  for (const each of show) each(50);
   vi.advanceTimersByTime(DWELL_MS - 1);
   expect(call).not.toHaveBeenCalled();
   vi.advanceTimersByTime(2);
@@ -64,7 +73,7 @@ test("what has been on the screen for a moment is seen, told together and once",
 test("a page in the background has nothing seen until it comes to the front", () => {
   visibility = "hidden";
   const { call } = watched(message("1"));
-  appear[0]?.(true);
+  show[0]?.(100);
   vi.advanceTimersByTime(10 * DWELL_MS);
   expect(call).not.toHaveBeenCalled();
   visibility = "visible";
@@ -75,12 +84,22 @@ test("a page in the background has nothing seen until it comes to the front", ()
 
 test("what is scrolled past, no longer watched, or seen already is not told", () => {
   const { call, stops } = watched(message("1"), message("2"), message("3", { seen_at: "2026-01-01T00:00:00Z" }));
-  appear[0]?.(true);
+  show[0]?.(100);
   vi.advanceTimersByTime(DWELL_MS / 2);
-  appear[0]?.(false);
-  appear[1]?.(true);
+  show[0]?.(49);
+  show[1]?.(100);
   stops[1]?.();
   vi.advanceTimersByTime(10 * DWELL_MS);
   expect(call).not.toHaveBeenCalled();
-  expect(appear).toHaveLength(2);
+  expect(show).toHaveLength(2);
+});
+
+test("what is longer than two screens is seen once it takes half of one", () => {
+  const { call } = watched(message("1"));
+  show[0]?.(399, 4_000);
+  vi.advanceTimersByTime(10 * DWELL_MS);
+  expect(call).not.toHaveBeenCalled();
+  show[0]?.(400, 4_000);
+  vi.advanceTimersByTime(DWELL_MS + 1);
+  expect(call).toHaveBeenCalledTimes(1);
 });
