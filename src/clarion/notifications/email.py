@@ -16,15 +16,14 @@ from clarion.notifications.channels.email.channel import NAME, EmailChannel
 from clarion.notifications.channels.email.headers import Address, Unwritable
 from clarion.notifications.channels.email.message import read_message_id
 from clarion.notifications.channels.email.tracking import Seen, Tokens, is_machine
-from clarion.notifications.going import wait_key_of
 from clarion.notifications.lanes import RANKS
 from clarion.notifications.runs import nothing
 from clarion.notifications.suppressions import Reason, Suppressions, comparable
+from clarion.notifications.waking import wake
 from clarion.outbound import Outbound
 from clarion.settings import Email as EmailSettings
 from clarion.settings import Settings
 from clarion.storage import message_events as sql
-from clarion.storage import runs as run_sql
 from clarion.storage.store import Store
 from clarion.telemetry import get_logger
 
@@ -245,10 +244,7 @@ class Email:
         )
         told: list[sql.Told] = await self._store.apply(sql.TELL, [row])
         for each in told:
-            async with self._store.transaction() as tx:
-                key = wait_key_of(each.made)
-                count = await tx.execute(run_sql.WAKE, tenant=tenant, wait_key=key, now_ms=now_ms)
-            if count:
+            if await wake(self._store, tenant, each.made, now_ms):
                 self.on_woken()
 
     async def _gone(self, message: Outgoing, why: str) -> None:

@@ -9,6 +9,7 @@ from msgspec import Struct
 from clarion.notifications.answers import event_of
 from clarion.notifications.facts import recipient_facts
 from clarion.notifications.preferences.evaluate import NONE, Wishes, zone_name
+from clarion.notifications.waking import wait_key_of
 from clarion.notifications.workflows.advance import (
     Advanced,
     Await,
@@ -196,11 +197,6 @@ def merged(going: Going) -> sql.RunSettlement:
     assert going.token is not None, "of the store"
     state = msgspec.json.encode(going.state).decode()
     return sql.RunSettlement(going.tenant, going.id, going.token, state, "done", "", None, 0, None)
-
-
-def wait_key_of(message: str) -> str:
-    """What a run waits for, in one word: that something becomes of a message."""
-    return f"message:{message}"
 
 
 _MADE_OF: Final = frozenset({"template", "parts"})

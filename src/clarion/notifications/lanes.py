@@ -25,9 +25,8 @@ from clarion.notifications.channels import (
     Providers,
     Sent,
 )
-from clarion.notifications.going import wait_key_of
+from clarion.notifications.waking import wake
 from clarion.storage import outgoing as sql
-from clarion.storage import runs as run_sql
 from clarion.storage.jobs import Settlement
 from clarion.storage.store import Store
 from clarion.telemetry import get_logger, messages, spawn
@@ -258,10 +257,7 @@ class Lane:
             await self._wake(row, now_ms)
 
     async def _wake(self, row: sql.ClaimedOutgoing, now_ms: int) -> None:
-        key = wait_key_of(row.id.rpartition(".")[0])
-        async with self._store.transaction() as tx:
-            count = await tx.execute(run_sql.WAKE, tenant=row.tenant, wait_key=key, now_ms=now_ms)
-        if count:
+        if await wake(self._store, row.tenant, row.id.rpartition(".")[0], now_ms):
             self._woken()
 
 

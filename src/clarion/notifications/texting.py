@@ -10,13 +10,12 @@ from clarion.clock import Clock
 from clarion.errors import Forbidden, NotFound
 from clarion.notifications.channels.sms import NAME, number
 from clarion.notifications.channels.twilio import Twilio
-from clarion.notifications.going import wait_key_of
 from clarion.notifications.lanes import RANKS
 from clarion.notifications.runs import nothing
 from clarion.notifications.suppressions import Suppressions
+from clarion.notifications.waking import wake
 from clarion.settings import Sms
 from clarion.storage import message_events as sql
-from clarion.storage import runs as run_sql
 from clarion.storage.store import Store
 from clarion.telemetry import get_logger
 
@@ -93,10 +92,7 @@ class Texting:
         row = sql.NewEvent(tenant, message, status, now_ms, detail, status, RANKS[status], 0, 0)
         told: list[sql.Told] = await self._store.apply(sql.TELL, [row])
         for each in told:
-            async with self._store.transaction() as tx:
-                key = wait_key_of(each.made)
-                count = await tx.execute(run_sql.WAKE, tenant=tenant, wait_key=key, now_ms=now_ms)
-            if count:
+            if await wake(self._store, tenant, each.made, now_ms):
                 self.on_woken()
 
     async def _answered(self, tenant: str, phone: str, text: str) -> None:

@@ -1,17 +1,15 @@
 """Reports: what devices say of the messages that they were given, shown or clicked."""
 
 from collections.abc import Callable
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
 from clarion.clock import Clock
 from clarion.notifications.channels.push.tokens import Tokens
+from clarion.notifications.waking import wake
 from clarion.storage import push as sql
-from clarion.storage import runs as run_sql
 from clarion.storage.store import Store
-
-_WAIT_KEY: Final = "message:"
 
 
 class Report(Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,8 +47,5 @@ class Reports:
         row = sql.Reported(tenant, id, now_ms, clicked_ms)
         told: list[sql.Told] = await self._store.apply(sql.REPORTED, [row])
         for each in told:
-            async with self._store.transaction() as tx:
-                key = f"{_WAIT_KEY}{each.message}"
-                woken = await tx.execute(run_sql.WAKE, tenant=tenant, wait_key=key, now_ms=now_ms)
-            if woken:
+            if await wake(self._store, tenant, each.message, now_ms):
                 self._on_woken()
