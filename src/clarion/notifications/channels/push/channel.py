@@ -86,9 +86,8 @@ class PushChannel(Provided):
     def _carriers(self, device: Device) -> Sequence[str]:
         if device.kind != "web":
             return self._kinds[device.kind]
-        host = device.address.split("/")[2].rpartition("@")[2].partition(":")[0]
         # It may have been known when the device came, and not be known now.
-        service = service_of(host, self._settings.known_services)
+        service = service_of(device.address, self._settings.known_services)
         return [] if service is None else [name_of(service)]
 
 

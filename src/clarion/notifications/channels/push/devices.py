@@ -240,17 +240,18 @@ class Devices:
             self._outbound.check(endpoint)
         except OutboundRefused as exc:
             raise _wrong("/subscription/endpoint", str(exc)) from exc
-        host = urlsplit(endpoint).hostname or ""
-        if service_of(host, self._settings.known_services) is None:
+        if service_of(endpoint, self._settings.known_services) is None:
+            host = urlsplit(endpoint).hostname or ""
             raise _wrong(
                 "/subscription/endpoint",
                 f"{host[:100]} is no known push service; push.services can name it",
             )
 
 
-def service_of(host: str, services: Sequence[str]) -> str | None:
-    """The known push service that a host belongs to: `fcm.googleapis.com`, `*.push.apple.com`, or `*` for any."""
-    return next((each for each in services if fnmatch.fnmatchcase(host.lower(), each)), None)
+def service_of(endpoint: str, services: Sequence[str]) -> str | None:
+    """The known push service that a URL's host belongs to: `fcm.googleapis.com`, `*.push.apple.com`, or `*` for any."""
+    host = urlsplit(endpoint).hostname or ""
+    return next((each for each in services if fnmatch.fnmatchcase(host, each)), None)
 
 
 def _wrong(pointer: str, detail: str) -> Invalid:
