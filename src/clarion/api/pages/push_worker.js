@@ -1,8 +1,8 @@
 // Clarion's service worker for push messages: shows them, opens what a click leads to, and tells the server of both.
 //
-// Pages of the server's own origin register it as it is (`client.push.subscribe()` does). On another origin, where a browser takes
+// Pages of the server's own origin register it as it is (`push(client).subscribe()` does). On another origin, where a browser takes
 // no worker from elsewhere, the application serves one of its own that says: importScripts("https://clarion.example/v1/push/worker.js").
-// docs/how-to/send-push-messages.md has the payload.
+// docs/how-to/push-messages.md has the payload.
 "use strict";
 (() => {
   // What the page has left for the worker: { url: the server, renewal: what stands for the subscription }.

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, to_builtins
 
 from clarion.api.layer import READS, WRITES, Api, Reply
 from clarion.api.limits import PerCaller, Unlimited
@@ -56,16 +56,6 @@ class Reader(Struct, frozen=True, rename="kebab"):
     x_purpose: str = ""
     x_moz: str = ""
 
-    def headers(self) -> dict[str, str]:
-        """By their names."""
-        return {
-            "user-agent": self.user_agent,
-            "purpose": self.purpose,
-            "sec-purpose": self.sec_purpose,
-            "x-purpose": self.x_purpose,
-            "x-moz": self.x_moz,
-        }
-
 
 class Told(Struct, frozen=True):
     """What the provider `generic` says; the others have shapes of their own."""
@@ -90,6 +80,7 @@ def add(api: Api, email: Email) -> None:
     has_secret = Public(reason="providers have a secret of their own, which the handler asks for")
     in_email = Public(reason="the link stands in an email, and what it may do is signed")
     as_often = Unlimited(reason="a provider that is refused tries again, and counts us as broken")
+    by_all = Unlimited(reason="a mail service's proxy fetches for all of its readers")
 
     @api.route(
         "POST",
@@ -111,14 +102,14 @@ def add(api: Api, email: Email) -> None:
         "GET",
         "/v1/email/opens/{token}",
         right=in_email,
-        limit=as_often,
+        limit=by_all,
         errors=READS,
         media=(_GIF,),
     )
     async def note_open(path: TokenPath, headers: Reader) -> Reply[bytes]:
         """The picture in an email: fetched, it tells that the email was shown."""
         try:
-            await email.opened(path.token, headers.headers())
+            await email.opened(path.token, to_builtins(headers))
         except ClarionError as exc:
             _log.warning(
                 "an open was not noted", code=exc.code
@@ -129,13 +120,13 @@ def add(api: Api, email: Email) -> None:
         "GET",
         "/v1/email/clicks/{token}",
         right=in_email,
-        limit=as_often,
+        limit=by_all,
         status=302,
         errors=(*WRITES, NotFound),
     )
     async def follow_link(path: TokenPath, headers: Reader) -> Reply[None]:
         """A link in an email: on to where it leads, which is signed."""
-        url = await email.clicked(path.token, headers.headers())
+        url = await email.clicked(path.token, to_builtins(headers))
         # RFC 3986 §2: what may not stand in a URL, and no end of line, is escaped; what is escaped stays so.
         location = quote(url, safe="%:/?#[]@!$&'()*+,;=~")
         return Reply(None, status=302, headers={"location": location, **_HEADERS})

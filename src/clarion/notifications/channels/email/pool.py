@@ -126,10 +126,10 @@ class Pool:
         return Connection(smtp)
 
 
-def _context(server: Server) -> ssl.SSLContext:
+def _context(server: Server) -> ssl.SSLContext | None:
     if server.ca:
         return ssl.create_default_context(cadata=Path(server.ca).read_text())
-    return ssl.create_default_context()
+    return None if server.tls == "none" else ssl.create_default_context()
 
 
 def own_name() -> str:
