@@ -26,6 +26,7 @@ class MailServer:
     Args:
         tls: With it STARTTLS is offered, or spoken from the start where `is_tls`.
         user: Who may log in, as name and password; nobody has to without.
+        size: Bytes that it takes, and says so.
 
     Attributes:
         mails: What was taken.
@@ -35,9 +36,9 @@ class MailServer:
     """
 
     def __init__(
-        self, tls: ssl.SSLContext | None = None, *, is_tls: bool = False, user: tuple[str, str] | None = None, utf8: bool = False
+        self, tls: ssl.SSLContext | None = None, *, is_tls: bool = False, user: tuple[str, str] | None = None, utf8: bool = False, size: int = smtp.DATA_SIZE_DEFAULT
     ) -> None:  # fmt: skip
-        self._tls, self._is_tls, self._user, self._utf8 = tls, is_tls, user, utf8
+        self._tls, self._is_tls, self._user, self._utf8, self._size = tls, is_tls, user, utf8, size
         self.mails: list[smtp.Envelope] = []
         self.sessions = 0
         self.replies: dict[str, list[str]] = {}
@@ -82,6 +83,7 @@ class MailServer:
                 auth_required=self._user is not None,
                 auth_require_tls=self._tls is not None and not self._is_tls,
                 authenticator=self._authenticate if self._user else None,
+                data_size_limit=self._size,
                 enable_SMTPUTF8=self._utf8,
                 decode_data=False,
             )
