@@ -278,3 +278,22 @@ async def test_another_process_sees_the_first_preferences_within_a_second(house:
     await house.book.change("default", "ann", lambda _: Document())
     found, _ = await other.of("default", ["ann"])
     assert found["ann"].revision == 2
+
+
+async def test_what_is_the_same_for_all_is_not_for_those_who_do_not_want_it(office: Office) -> None:
+    """A bulk send asks those who have preferences, and writes the others' set by set; each gets it once, or not at all."""
+    await office.workflow({"inbox": {"title": "news"}}, category="news")
+    await wants(office, "ann", categories={"news": False})
+    await wants(office, "ben", categories={"news": {"inbox": "recipient.attributes.vip"}})
+    await wants(office, "cat", channels={"letter": False})
+    people = [{"id": name} for name in ("ann", "cat", "dan")]
+    id = await office.trigger(*people, {"id": "ben", "attributes": {"vip": True}})
+    await office.run()
+    got = [name for name in ("ann", "ben", "cat", "dan") if await office.inbox(name) == ["news"]]
+    assert got == ["ben", "cat", "dan"]
+    assert (await office.triggers.find("default", id)).recipients == 4
+
+    await all_want(office, categories={"news": False})
+    await office.trigger("ann", "ben", "cat", "dan")
+    await office.run()
+    assert [len(await office.inbox(name)) for name in ("ann", "ben", "cat", "dan")] == [0, 2, 1, 1]

@@ -391,6 +391,8 @@ class Parts:
             clock=self.clock,
             ids=self.ids,
             node=self.node,
+            public_url=self.settings.public_url,
+            link_secret=self._link_secret,
             templates=self.settings.templates,
             presence=self.presence,
             events=self.events,
@@ -406,6 +408,15 @@ class Parts:
                 ids=self.ids,
             )
         )
+        if self.settings.public_url.startswith("https://"):
+            # RFC 8058 §3.1 wants https. One click ends what the email is about, and no more.
+            self.email.channel.unsubscribe = lambda message: self.workflows.links.unsubscribe(
+                message.tenant,
+                message.user,
+                self.email.channel.name,
+                category=message.category,
+                workflow=message.workflow,
+            )
         self.email.on_woken = self.workflows.wake
         self.workflows.channels.add(self.email.channel)
         self.workflows.install(self.worker)

@@ -25,6 +25,8 @@ from clarion.notifications.library import Library
 from clarion.notifications.people import ERASE, People
 from clarion.notifications.planning import Planner
 from clarion.notifications.preferences.book import Book
+from clarion.notifications.preferences.desk import Desk
+from clarion.notifications.preferences.links import Links
 from clarion.notifications.previewing import Previews
 from clarion.notifications.rendering import Renderer
 from clarion.notifications.retention import Retention
@@ -60,6 +62,8 @@ class Engine:
         clock: The time.
         ids: Of everything that is made.
         node: Names this process in leases.
+        public_url: Where people reach the server, for links.
+        link_secret: Signs them, the same on all processes; None: they are good for this process.
         templates: Limits of templates, and the language of whom none is known.
         renders: What renders; None: worker processes.
         presence: Says who is there; None: nobody can be asked.
@@ -100,6 +104,8 @@ class Engine:
         clock: Clock,
         ids: Ids,
         node: str,
+        public_url: str = "",
+        link_secret: str | None = None,
         templates: Templates = Templates(),  # noqa: B008  settings do not change
         renders: Renders | None = None,
         presence: Presence | None = None,
@@ -135,6 +141,8 @@ class Engine:
         self.book = book
         self.addresses = Addresses(store, self.channels, clock=clock)
         self.suppressions = Suppressions(store, self.channels, clock=clock)
+        self.links = Links(link_secret or ids.token(32), public_url, clock=clock)
+        self.desk = Desk(store, book, self.catalog, self.channels, self.addresses, clock=clock)
         self.runs = Runs(
             store,
             self.catalog,
@@ -161,6 +169,7 @@ class Engine:
             self.bulk,
             queue,
             self.targets,
+            book,
             clock=clock,
             ids=ids,
         )

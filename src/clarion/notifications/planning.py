@@ -15,10 +15,14 @@ from clarion.jobs.queue import Job, Queue
 from clarion.notifications.bulk import Alike, Bulk
 from clarion.notifications.catalog import Catalog
 from clarion.notifications.going import Going
+from clarion.notifications.preferences.book import Book
+from clarion.notifications.preferences.evaluate import INBOX, Asked, is_for_all
 from clarion.notifications.runs import Runs
-from clarion.notifications.targets import Asked, Targets, facts_of
+from clarion.notifications.targets import Asked as Whom
+from clarion.notifications.targets import Targets, facts_of
 from clarion.notifications.workflows.advance import Begin, State
 from clarion.notifications.workflows.definition import Workflow
+from clarion.storage import subscribers as people_sql
 from clarion.storage import triggers as sql
 from clarion.storage.store import Store, Tx
 from clarion.storage.targets import Candidate
@@ -40,6 +44,7 @@ class Planner:
         bulk: Writes what is the same for all.
         queue: Holds the jobs.
         targets: Finds recipients.
+        book: Knows what they want.
         clock: The time.
         ids: Of runs.
     """
@@ -52,11 +57,13 @@ class Planner:
         bulk: Bulk,
         queue: Queue,
         targets: Targets,
+        book: Book,
         *,
         clock: Clock,
         ids: Ids,
     ) -> None:
         self._store, self._catalog, self._runs, self._bulk = store, catalog, runs, bulk
+        self._book = book
         self._queue, self._targets, self._clock, self._ids = queue, targets, clock, ids
         self.on_progress: Callable[[str, str], None] = _nobody
         """Called with tenant and id of a trigger after each of its slices."""
@@ -79,7 +86,7 @@ class Planner:
         [row] = found
         workflow = (await self._catalog.version(job.tenant, row.workflow, row.version)).workflow
         alike = await self._bulk.alike(row, job.tenant, workflow)
-        asked = msgspec.json.decode(row.asked, type=Asked)
+        asked = msgspec.json.decode(row.asked, type=Whom)
         sliced = await self._targets.slice(
             job.tenant,
             asked,
@@ -113,24 +120,71 @@ class Planner:
         if alike is None:
             await self._runs.carry(self._goings(job.tenant, row, workflow, people), within)
         else:
-            await self._tell_alike(job.tenant, alike, [each.usr for each in people], within)
+            await self._tell_alike(job.tenant, row, workflow, alike, people, within)
         self.on_progress(job.tenant, job.id)
         return is_wanted and sliced.after is not None
 
     async def _tell_alike(
         self,
         tenant: str,
+        row: sql.TriggerRow,
+        workflow: Workflow,
         alike: Sequence[Alike],
-        users: Sequence[str],
+        people: Sequence[Candidate],
         within: Within,
     ) -> None:
-        async with self._store.transaction() as tx:
+        """Tell everybody the same, but those who have preferences of their own: of these each is asked."""
+        apart = await self._apart(tenant, workflow, people)
+        users = [each.usr for each in people if each.usr not in apart]
+        goings = self._goings(tenant, row, workflow, await self._known(tenant, list(apart)))
+        is_written = False
+
+        async def and_bulk(tx: Tx) -> bool:
+            nonlocal is_written
             if not await within(tx):
-                return
+                return False
             if users:
                 await self._bulk.write(tx, tenant, alike, users)
-        if users:
+                is_written = True
+            return True
+
+        await self._runs.carry(goings, and_bulk)
+        if is_written:
             await self._bulk.written(tenant, alike, users)
+
+    async def _apart(
+        self, tenant: str, workflow: Workflow, people: Sequence[Candidate]
+    ) -> dict[str, None]:
+        """Those who may want something else than everybody."""
+        users = [each.usr for each in people]
+        found, others = await self._book.of(tenant, users)
+        asked = Asked(
+            workflow.key, workflow.category, INBOX, workflow.is_critical, workflow.preferences
+        )
+        if not is_for_all(asked, others, self._clock.now_ms()):
+            return dict.fromkeys(users)
+        return dict.fromkeys(user for user in users if user in found)
+
+    async def _known(self, tenant: str, users: Sequence[str]) -> list[Candidate]:
+        if not users:
+            return []
+        names = [people_sql.Named(tenant, user) for user in users]
+        rows: list[people_sql.Known] = await self._store.apply(people_sql.KNOWN, names)
+        return [
+            Candidate(
+                usr=row.id,
+                is_sure=1,
+                is_out=0,
+                id=row.id,
+                name=row.name,
+                email=row.email,
+                phone=row.phone,
+                locale=row.locale,
+                time_zone=row.time_zone,
+                attributes=row.attributes,
+            )
+            for row in rows
+        ]
 
     def _goings(
         self, tenant: str, row: sql.TriggerRow, workflow: Workflow, people: Sequence[Candidate]

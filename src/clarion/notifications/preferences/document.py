@@ -12,7 +12,7 @@ digests: {at: ["09:00", "17:00"], days: [mon, tue, wed, thu, fri]}
 
 from datetime import date, datetime
 from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from zoneinfo import available_timezones
 
 import msgspec
@@ -33,6 +33,9 @@ from clarion.notifications.workflows.definition import (
 )
 from clarion.telemetry import limit_exceeded
 
+Kind = Literal["category", "workflow", "channel"]
+ALL: Final = "*"
+"""In choices by channel: the channels that are not named."""
 Zone = Annotated[str, Meta(max_length=64, description="A time zone's name, Europe/Berlin")]
 Moment = Annotated[datetime, Meta(tz=True)]
 Holidays = Annotated[list[date], Meta(max_length=400)]
@@ -139,3 +142,33 @@ def check(given: Document | Defaults, limit: int) -> None:
                 faults.append(Fault(f"/caps/{n}/per", str(exc)))
     if faults:
         raise Invalid("these preferences are not right", faults=faults)
+
+
+def with_choice(given: Document, kind: Kind, name: str, channel: str, is_wanted: bool) -> Document:
+    """The document in which a person wants something on a channel, or not; what is said of other channels stays.
+
+    Args:
+        given: As it is.
+        kind: What `name` names; of a `channel` it is not looked at.
+        name: A category or a workflow.
+        channel: Where.
+        is_wanted: Whether.
+    """
+    if kind == "channel":
+        return msgspec.structs.replace(given, channels={**given.channels, channel: is_wanted})
+    member = "categories" if kind == "category" else "workflows"
+    named: dict[str, Choice | Choices] = getattr(given, member)
+    found = named.get(name, {})
+    choices: Choices = found if isinstance(found, dict) else {ALL: found}
+    changed = {**named, name: {**choices, channel: is_wanted}}
+    return msgspec.structs.replace(given, **{member: changed})
+
+
+def without(given: Document, channel: str) -> Document:
+    """The document in which nothing is wanted on a channel, whatever was said of single categories and workflows."""
+    document = with_choice(given, "channel", "", channel, False)
+    for name in given.categories:
+        document = with_choice(document, "category", name, channel, False)
+    for name in given.workflows:
+        document = with_choice(document, "workflow", name, channel, False)
+    return document

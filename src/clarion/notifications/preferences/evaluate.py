@@ -23,7 +23,7 @@ from typing import Any, Final, Literal
 from msgspec import Struct
 
 from clarion.clock import as_datetime, as_ms
-from clarion.notifications.preferences.document import Cap, Defaults, Document, condition_of
+from clarion.notifications.preferences.document import ALL, Cap, Defaults, Document, condition_of
 from clarion.notifications.preferences.quiet import quiet_until
 from clarion.notifications.workflows import durations
 from clarion.notifications.workflows.conditions import value
@@ -33,9 +33,6 @@ from clarion.notifications.workflows.times import zone_of
 INBOX: Final = "inbox"
 NEVER_HELD: Final = (INBOX, "webhook")
 """Channels that disturb nobody: quiet hours do not hold them."""
-
-ALL: Final = "*"
-"""In choices by channel: the channels that are not named."""
 
 Verdict = Literal["send", "skip", "defer", "count", "collect"]
 
@@ -104,6 +101,13 @@ def explain(asked: Asked, wishes: Wishes, now_ms: int) -> Iterator[Said]:
     yield _paused(asked, wishes, now_ms)
     yield _quiet(asked, wishes, now_ms)
     yield _capped(asked, wishes)
+
+
+def is_for_all(asked: Asked, wishes: Wishes, now_ms: int) -> bool:
+    """Whether a message is sent to all who have no document of their own, whoever they are and whatever is in it."""
+    if any(isinstance(choice, str) for _, choice in sources(asked, wishes)):
+        return False
+    return decide(asked, wishes, now_ms).verdict == "send"
 
 
 def _required(asked: Asked, wishes: Wishes) -> Said:

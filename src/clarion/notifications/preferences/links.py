@@ -1,0 +1,116 @@
+"""Links that need no login: one unsubscribes from something on one channel, another opens a person's page for a while.
+
+What a link may do stands in it, signed with a secret that all processes share: base64url(JSON) "." base64url(HMAC-SHA-256). One that
+unsubscribes has no end: an email is opened years later. It can do nothing but that, and undo it.
+"""
+
+import base64
+import hashlib
+import hmac
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from clarion.clock import Clock
+from clarion.errors import NotFound
+from clarion.notifications.preferences.document import Document, Kind, with_choice, without
+
+PAGE_S: Final = 7 * 24 * 3600
+"""How long a link to a person's page is good, unless asked otherwise (s)."""
+
+
+class Unsubscribe(Struct, frozen=True, array_like=True, tag="u"):
+    """What somebody does not want any more: the category on this channel; '' : the workflow; both '': anything there."""
+
+    tenant: str
+    usr: str
+    channel: str
+    category: str = ""
+    workflow: str = ""
+
+    @property
+    def what(self) -> tuple[Kind, str]:
+        """The kind of what it names, and its name."""
+        if self.category:
+            return "category", self.category
+        return ("workflow", self.workflow) if self.workflow else ("channel", self.channel)
+
+    def apply(self, given: Document, is_wanted: bool) -> Document:
+        """The document after it, or after it was undone."""
+        kind, name = self.what
+        if kind == "channel" and not is_wanted:
+            return without(given, self.channel)
+        document = with_choice(given, kind, name, self.channel, is_wanted)
+        # A word about the workflow that the link came with would be more specific than the category's.
+        if kind == "category" and self.workflow in given.workflows:
+            document = with_choice(document, "workflow", self.workflow, self.channel, is_wanted)
+        return document
+
+
+class Page(Struct, frozen=True, array_like=True, tag="p"):
+    """A person's page, until then (ms since 1970)."""
+
+    tenant: str
+    usr: str
+    until_ms: int
+
+
+class Links:
+    """Makes such links, and reads them.
+
+    Args:
+        secret: That all processes share.
+        public_url: Where people reach the server; '': links are paths.
+        clock: The time.
+    """
+
+    def __init__(self, secret: str, public_url: str, *, clock: Clock) -> None:
+        # Other links are signed with the same secret: none may pass for one of these.
+        self._key = hmac.digest(secret.encode(), b"preferences", hashlib.sha256)
+        self._base, self._clock = public_url.rstrip("/"), clock
+
+    def unsubscribe(
+        self, tenant: str, usr: str, channel: str, *, category: str = "", workflow: str = ""
+    ) -> str:
+        """The address for `List-Unsubscribe` (RFC 8058): a POST to it unsubscribes, a GET shows a page that asks.
+
+        Args:
+            tenant: Theirs.
+            usr: Who gets the message.
+            channel: That it comes by.
+            category: The message's; that is what is unsubscribed from.
+            workflow: The message's; if it has no category, that is.
+        """
+        token = self._sign(Unsubscribe(tenant, usr, channel, category, workflow))
+        return f"{self._base}/v1/unsubscribe/{token}"
+
+    def page(self, tenant: str, usr: str, *, good_s: int = PAGE_S) -> str:
+        """The address of a person's page, good for so long."""
+        until_ms = self._clock.now_ms() + good_s * 1000
+        return f"{self._base}/preferences/{self._sign(Page(tenant, usr, until_ms))}"
+
+    def read(self, token: str) -> Unsubscribe | Page:
+        """What a token stands for.
+
+        Raises:
+            NotFound: It is none of ours, or its time is over.
+        """
+        text, _, mark = token.partition(".")
+        if not hmac.compare_digest(mark.encode(), self._mark(text)):
+            raise NotFound("this link is not whole: open it as it was sent")
+        found = _decoder.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        if isinstance(found, Page) and found.until_ms <= self._clock.now_ms():
+            raise NotFound("this link is too old: ask for a new one")
+        return found
+
+    def _sign(self, content: Unsubscribe | Page) -> str:
+        text = base64.urlsafe_b64encode(msgspec.json.encode(content)).decode().rstrip("=")
+        return f"{text}.{self._mark(text).decode()}"
+
+    def _mark(self, text: str) -> bytes:
+        found = hmac.digest(self._key, text.encode(), hashlib.sha256)
+        return base64.urlsafe_b64encode(found).rstrip(b"=")
+
+
+_decoder: Final[msgspec.json.Decoder[Unsubscribe | Page]] = msgspec.json.Decoder(Unsubscribe | Page)
