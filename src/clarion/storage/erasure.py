@@ -15,6 +15,7 @@ _THEIRS = "tenant = :tenant AND usr = :usr"
 AT_ONCE: Final = (
     Sql(f"DELETE FROM address WHERE {_THEIRS}"),
     Sql(f"DELETE FROM audience_member WHERE {_THEIRS}"),
+    Sql(f"DELETE FROM preference WHERE {_THEIRS}"),
     Sql(
         f"""UPDATE run SET status = 'cancelled', run_ms = NULL, wait_key = '', lease_by = NULL, token = token + 1
             WHERE {_THEIRS} AND status IN ('running', 'collected')"""
