@@ -15,6 +15,7 @@ from clarion.notifications.channels.inbox import InboxChannel
 from clarion.notifications.checking import Checker
 from clarion.notifications.deciding import Decider
 from clarion.notifications.delivery import Delivery
+from clarion.notifications.desk import Desk
 from clarion.notifications.digests import Digests
 from clarion.notifications.editing import Editor
 from clarion.notifications.events.events import Events
@@ -25,7 +26,6 @@ from clarion.notifications.library import Library
 from clarion.notifications.people import ERASE, People
 from clarion.notifications.planning import Planner
 from clarion.notifications.preferences.book import Book
-from clarion.notifications.preferences.desk import Desk
 from clarion.notifications.preferences.links import Links
 from clarion.notifications.previewing import Previews
 from clarion.notifications.rendering import Renderer
