@@ -408,15 +408,6 @@ class Parts:
                 ids=self.ids,
             )
         )
-        if self.settings.public_url.startswith("https://"):
-            # RFC 8058 §3.1 wants https. One click ends what the email is about, and no more.
-            self.email.channel.unsubscribe = lambda message: self.workflows.links.unsubscribe(
-                message.tenant,
-                message.user,
-                self.email.channel.name,
-                category=message.category,
-                workflow=message.workflow,
-            )
         self.email.on_woken = self.workflows.wake
         self.workflows.channels.add(self.email.channel)
         self.workflows.install(self.worker)

@@ -205,7 +205,7 @@ class Desk:
                 for cap in said.caps
             }
             asked = msgspec.structs.replace(asked, counted=counted)
-        return self._explained(asked, going, bool(found.addresses(going.recipient or {})))
+        return self._explained(asked, going, bool(found.addresses(going.recipient or {"id": usr})))
 
     def _explained(self, asked: Asked, going: Going, is_reached: bool) -> Explained:
         wishes, now_ms = going.wishes, self._clock.now_ms()
