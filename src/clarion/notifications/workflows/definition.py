@@ -21,7 +21,6 @@ What is written here is data: it is kept as it was given, in versions that never
 import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
-from zoneinfo import available_timezones
 
 import msgspec
 from msgspec import Meta, Struct
@@ -31,6 +30,7 @@ from clarion.notifications.prepared import texts_in
 from clarion.notifications.workflows import durations, fallback
 from clarion.notifications.workflows.conditions import Condition
 from clarion.notifications.workflows.times import check_cron
+from clarion.notifications.workflows.zones import check_zone
 from clarion.templates import reading
 
 STEPS: Final = 50
@@ -563,8 +563,12 @@ def _span(text: str, at: str) -> int:
 
 
 def _zone(name: str | None, at: str) -> None:
-    if name is not None and name not in available_timezones():
-        raise _wrong(at, f"{name!r} is no time zone")
+    if name is None:
+        return
+    try:
+        check_zone(name)
+    except ValueError as exc:
+        raise _wrong(at, str(exc)) from exc
 
 
 def _convert(given: Any, kind: Any, at: str) -> Any:

@@ -62,7 +62,8 @@ def check_cron(text: str) -> None:
 
 def next_cron(text: str, zone: ZoneInfo, now_ms: int) -> int:
     """When a cron expression is next due in a zone, after now (ms since 1970)."""
-    return as_ms(next(CronSim(text, local(now_ms, zone))))
+    # In the second of two equal hours it gives the times of the first once more, which are past.
+    return next(at for each in CronSim(text, local(now_ms, zone)) if (at := as_ms(each)) > now_ms)
 
 
 def moment(given: Any) -> int | None:

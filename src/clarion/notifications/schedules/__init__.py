@@ -1,0 +1,1 @@
+"""Schedules: workflows that are triggered at a time, once or again and again."""
