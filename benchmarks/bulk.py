@@ -20,6 +20,7 @@ from clarion.ids import Ids
 from clarion.jobs import Queue, Worker
 from clarion.notifications import CreateNotification, Inbox, Notifications, inbox_kind
 from clarion.notifications.engine import Engine
+from clarion.notifications.preferences.book import Book
 from clarion.notifications.triggering import CreateTrigger
 from clarion.notifications.workflows.definition import Definition
 from clarion.outbound import Outbound
@@ -59,8 +60,9 @@ async def measure(people: int, engine: str, store: Store) -> None:
     inbox = Inbox(store, topics, clock=clock, ids=ids)
     queue = Queue(store, clock, ids, node="bench")
     outbound = Outbound(clock)
-    parts = Engine(store, inbox, queue, limits, outbound, clock=clock, ids=ids, node="bench")
-    one = Notifications(store, inbox, limits, clock=clock, ids=ids)
+    book = Book(store, inbox, limits, clock=clock)
+    parts = Engine(store, inbox, queue, limits, outbound, book, clock=clock, ids=ids, node="bench")
+    one = Notifications(store, inbox, book, limits, clock=clock, ids=ids)
     worker = Worker(queue, clock, ids)
     parts.install(worker)
     async with store.transaction() as tx:

@@ -1,11 +1,13 @@
 """Subscribers and audiences: kept, changed, found, and erased with everything of theirs."""
 
+import msgspec
 import pytest
 from msgspec import Struct
 
 from clarion.errors import Conflict, Invalid, NotFound
 from clarion.notifications.audiences import AudienceDefinition, ChangeMembers
 from clarion.notifications.people import Changed, Described
+from clarion.notifications.preferences.document import Document
 from clarion.notifications.recipients import Recipient
 from clarion.storage.store import Sql
 from tests.notifications.conftest import House, on_one_engine
@@ -88,6 +90,17 @@ async def test_a_subscriber_deleted_between_steps(office: Office) -> None:
     await office.engine.addresses.put("default", "ann", "push", "phone")
     await office.engine.audiences.put("default", "staff", AudienceDefinition())
     await office.engine.audiences.add("default", "staff", ["ann", "ben"])
+    mute = msgspec.convert({"categories": {"news": False}}, Document)
+    await office.engine.book.change("default", "ann", lambda _: mute)
+    for row in (
+        "capture VALUES ('default', 'c', 'letter', 'ann', 'a', 'w', '', 'm', '{}', 0)",
+        "event VALUES ('default', 'e', 'ann', 'came', '', 0, 0, 1)",
+        "event_person VALUES ('default', 'ann', 'came', 1, 0, 0)",
+        "presence_contact VALUES ('default', 'ann', 'ben'), ('default', 'ben', 'ann')",
+        "presence_visibility VALUES ('default', 'ann', 2)",
+    ):
+        async with office.house.store.transaction() as tx:
+            await tx.execute(Sql(f"INSERT INTO {row}"))
     people = office.engine.people
     await people.erase("default", "ann")
     with pytest.raises(NotFound):
@@ -102,13 +115,21 @@ async def test_a_subscriber_deleted_between_steps(office: Office) -> None:
         "outgoing",
         "address",
         "audience_member",
+        "preference",
+        "capture",
+        "event",
+        "event_person",
+        "presence_contact",
         "message",
         "inbox_head",
         "subscriber",
     ):
-        column = "id" if table == "subscriber" else "usr"
+        column = "id" if table in ("presence_contact", "subscriber") else "usr"
         rows = await office.house.store.fetch(Sql(f"SELECT {column} FROM {table}", Whose))
         assert "ann" not in [row.usr for row in rows], table
+    assert not await office.house.store.fetch(Sql("SELECT contact FROM presence_contact", Whose))
+    # What hides an account that outlives the subscriber stays.
+    assert await office.house.store.fetch(Sql("SELECT id FROM presence_visibility", Whose))
     assert (await office.engine.audiences.people("default", "staff", "", 10)).items == ["ben"]
 
 
@@ -127,8 +148,11 @@ async def test_everything_of_a_subscriber_is_told(office: Office) -> None:
     await office.workflow({"inbox": {"title": "first"}}, {"wait": "1h"})
     await office.trigger({"id": "ann", "name": "Ann"})
     await office.engine.addresses.put("default", "ann", "push", "phone", {"key": 1})
+    mute = msgspec.convert({"categories": {"news": False}}, Document)
+    await office.engine.book.change("default", "ann", lambda _: mute)
     told = [each async for each in office.engine.people.tell_all("default", "ann")]
-    assert [each["kind"] for each in told] == ["subscriber", "address", "message", "run"]
+    kinds = [each["kind"] for each in told]
+    assert kinds == ["subscriber", "address", "message", "preferences", "run"]
     assert (told[0]["name"], told[1]["data"], told[2]["title"]) == ("Ann", {"key": 1}, "first")
     with pytest.raises(NotFound):
         [each async for each in office.engine.people.tell_all("default", "ben")]

@@ -265,9 +265,7 @@ class Desk:
             people_sql.KNOWN, [people_sql.Named(tenant, usr)]
         )
         for row in rows:
-            return recipient_facts(
-                row.id, row.name, row.email, row.phone, row.locale, row.time_zone, row.attributes
-            )
+            return recipient_facts(row.id, row)
         return None
 
     async def _next(self, tenant: str, usr: str, key: str, span: int) -> Counted:

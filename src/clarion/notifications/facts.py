@@ -5,7 +5,9 @@ from typing import Any, Final
 
 import msgspec
 
-from clarion.storage.runs import MessageState
+from clarion.storage.runs import LoadedRun, MessageState
+from clarion.storage.subscribers import Known
+from clarion.storage.targets import Candidate
 
 # What a life cycle's status says of itself and of what came before it.
 _SAYS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -34,18 +36,16 @@ def message_facts(states: Sequence[MessageState]) -> dict[str, Any]:
     return facts
 
 
-def recipient_facts(
-    id: str, name: str, email: str, phone: str, locale: str, time_zone: str, attributes: str
-) -> dict[str, Any]:
+def recipient_facts(id: str, row: Known | Candidate | LoadedRun) -> dict[str, Any]:
     """What templates and conditions know of a subscriber; what is not known is absent."""
     known = {
         "id": id,
-        "name": name,
-        "email": email,
-        "phone": phone,
-        "locale": locale,
-        "time_zone": time_zone,
+        "name": row.name,
+        "email": row.email,
+        "phone": row.phone,
+        "locale": row.locale,
+        "time_zone": row.time_zone,
     }
     facts: dict[str, Any] = {key: value for key, value in known.items() if value}
-    facts["attributes"] = msgspec.json.decode(attributes) if attributes else {}
+    facts["attributes"] = msgspec.json.decode(row.attributes) if row.attributes else {}
     return facts

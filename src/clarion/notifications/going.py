@@ -124,9 +124,6 @@ class Decided(Struct):
 
 def going_of(claimed: sql.ClaimedRun, row: sql.LoadedRun, workflow: Workflow) -> Going:
     """A claimed run with what was loaded for it."""
-    recipient = row.subscriber and recipient_facts(
-        row.usr, row.name, row.email, row.phone, row.locale, row.time_zone, row.attributes
-    )
     state = msgspec.json.decode(row.state, type=State)
     payload = msgspec.json.decode(row.payload)
     return Going(
@@ -140,7 +137,7 @@ def going_of(claimed: sql.ClaimedRun, row: sql.LoadedRun, workflow: Workflow) ->
         event=event_of(workflow, state, payload, row.actor),
         payload=payload,
         actor=row.actor,
-        recipient=recipient or None,
+        recipient=None if row.subscriber is None else recipient_facts(row.usr, row),
         created_ms=row.created_ms,
         since_ms=row.triggered_ms,
         token=claimed.token,

@@ -26,7 +26,9 @@ from clarion.notifications.recipients import (
 from clarion.notifications.targets import Asked, Targets
 from clarion.storage import addresses as address_sql
 from clarion.storage import erasure
+from clarion.storage import events as event_sql
 from clarion.storage import inbox as inbox_sql
+from clarion.storage import preferences as preference_sql
 from clarion.storage import runs as run_sql
 from clarion.storage import subscribers as sql
 from clarion.storage.jobs import ENQUEUE
@@ -239,6 +241,15 @@ class People:
                 if len(found) < SLICE:
                     break
                 before = int(found[-1].seq or 0)
+        for wants in await self._store.fetch(preference_sql.FIND, tenant=tenant, usr=id):
+            yield {"kind": "preferences", **msgspec.json.decode(wants.document)}
+        at_ms, at_id = -1, ""
+        while events := await self._store.fetch(
+            event_sql.EXPORT_OF, tenant=tenant, usr=id, after_ms=at_ms, after_id=at_id, n=SLICE
+        ):
+            for event in events:
+                yield {"kind": "event", **msgspec.to_builtins(event)}
+            at_ms, at_id = events[-1].received_ms, events[-1].id
         after = ""
         while runs := await self._store.fetch(
             run_sql.OF_USER, tenant=tenant, usr=id, after=after, n=SLICE

@@ -4,8 +4,8 @@ Whoever plans holds the trigger's job under a lease, and its row while it writes
 meanwhile, it leaves alone. A crash repeats nothing and forgets nobody.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 
@@ -14,12 +14,13 @@ from clarion.ids import Ids
 from clarion.jobs.queue import Job, Queue
 from clarion.notifications.bulk import Alike, Bulk
 from clarion.notifications.catalog import Catalog
+from clarion.notifications.facts import recipient_facts
 from clarion.notifications.going import Going
 from clarion.notifications.preferences.book import Book
-from clarion.notifications.preferences.evaluate import INBOX, Asked, is_for_all
+from clarion.notifications.preferences.evaluate import INBOX, is_for_all
+from clarion.notifications.preferences.evaluate import Asked as Message
 from clarion.notifications.runs import Runs
-from clarion.notifications.targets import Asked as Whom
-from clarion.notifications.targets import Targets, facts_of
+from clarion.notifications.targets import Asked, Targets
 from clarion.notifications.workflows.advance import Begin, State
 from clarion.notifications.workflows.definition import Workflow
 from clarion.storage import subscribers as people_sql
@@ -30,8 +31,6 @@ from clarion.storage.targets import Candidate
 SLICE: Final = 500  # recipients that are planned in one transaction
 ALIKE_SLICE: Final = 1_000  # … where all are told the same
 TURN_S: Final = 20.0  # of one trigger, before the others' jobs get theirs
-
-Within = Callable[[Tx], Awaitable[bool]]
 
 
 class Planner:
@@ -44,7 +43,7 @@ class Planner:
         bulk: Writes what is the same for all.
         queue: Holds the jobs.
         targets: Finds recipients.
-        book: Knows what they want.
+        book: Knows who wants something else.
         clock: The time.
         ids: Of runs.
     """
@@ -85,8 +84,8 @@ class Planner:
             return False
         [row] = found
         workflow = (await self._catalog.version(job.tenant, row.workflow, row.version)).workflow
-        alike = await self._bulk.alike(row, job.tenant, workflow)
-        asked = msgspec.json.decode(row.asked, type=Whom)
+        alike = await self._alike(row, job.tenant, workflow)
+        asked = msgspec.json.decode(row.asked, type=Asked)
         sliced = await self._targets.slice(
             job.tenant,
             asked,
@@ -96,6 +95,12 @@ class Planner:
             is_bare=alike is not None,
         )
         people = [each for each in sliced.people if each.usr != row.actor]
+        users: list[str] = []
+        if alike is None:
+            recipients = {each.usr: recipient_facts(each.usr, each) for each in people}
+        else:
+            users, recipients = await self._apart(job.tenant, people)
+        goings = self._goings(job.tenant, row, workflow, recipients)
         is_wanted = False
 
         async def within(tx: Tx) -> bool:
@@ -115,79 +120,49 @@ class Planner:
                     state="planned" if sliced.after is None else "planning",
                     upto=row.upto if sliced.after is None else sliced.after,
                 )
+                if alike is not None and users:
+                    await self._bulk.write(tx, job.tenant, alike, users)
             return is_wanted
 
-        if alike is None:
-            await self._runs.carry(self._goings(job.tenant, row, workflow, people), within)
-        else:
-            await self._tell_alike(job.tenant, row, workflow, alike, people, within)
+        await self._runs.carry(goings, within)
+        if alike is not None and users and is_wanted:
+            await self._bulk.written(job.tenant, alike, users)
         self.on_progress(job.tenant, job.id)
         return is_wanted and sliced.after is not None
 
-    async def _tell_alike(
+    async def _alike(
+        self, row: sql.TriggerRow, tenant: str, workflow: Workflow
+    ) -> list[Alike] | None:
+        """What is said alike to all who have said nothing about what they want; None: each has to be looked at."""
+        _, others = await self._book.of(tenant, ())
+        message = Message(
+            workflow.key, workflow.category, INBOX, workflow.is_critical, workflow.preferences
+        )
+        if not is_for_all(message, others, self._clock.now_ms()):
+            return None
+        return await self._bulk.alike(row, tenant, workflow)
+
+    async def _apart(
+        self, tenant: str, people: Sequence[Candidate]
+    ) -> tuple[list[str], dict[str, dict[str, Any]]]:
+        """Those who have said nothing about what they want, and the others with what is known of them: each of these is asked."""
+        users = [each.usr for each in people]
+        wishes, _ = await self._book.of(tenant, users)
+        own = [people_sql.Named(tenant, user) for user in users if user in wishes]
+        known: list[people_sql.Known] = (
+            await self._store.apply(people_sql.KNOWN, own) if own else []
+        )
+        return (
+            [user for user in users if user not in wishes],
+            {each.id: recipient_facts(each.id, each) for each in known},
+        )
+
+    def _goings(
         self,
         tenant: str,
         row: sql.TriggerRow,
         workflow: Workflow,
-        alike: Sequence[Alike],
-        people: Sequence[Candidate],
-        within: Within,
-    ) -> None:
-        """Tell everybody the same, but those who have preferences of their own: of these each is asked."""
-        apart = await self._apart(tenant, workflow, people)
-        users = [each.usr for each in people if each.usr not in apart]
-        goings = self._goings(tenant, row, workflow, await self._known(tenant, list(apart)))
-        is_written = False
-
-        async def and_bulk(tx: Tx) -> bool:
-            nonlocal is_written
-            if not await within(tx):
-                return False
-            if users:
-                await self._bulk.write(tx, tenant, alike, users)
-                is_written = True
-            return True
-
-        await self._runs.carry(goings, and_bulk)
-        if is_written:
-            await self._bulk.written(tenant, alike, users)
-
-    async def _apart(
-        self, tenant: str, workflow: Workflow, people: Sequence[Candidate]
-    ) -> dict[str, None]:
-        """Those who may want something else than everybody."""
-        users = [each.usr for each in people]
-        found, others = await self._book.of(tenant, users)
-        asked = Asked(
-            workflow.key, workflow.category, INBOX, workflow.is_critical, workflow.preferences
-        )
-        if not is_for_all(asked, others, self._clock.now_ms()):
-            return dict.fromkeys(users)
-        return dict.fromkeys(user for user in users if user in found)
-
-    async def _known(self, tenant: str, users: Sequence[str]) -> list[Candidate]:
-        if not users:
-            return []
-        names = [people_sql.Named(tenant, user) for user in users]
-        rows: list[people_sql.Known] = await self._store.apply(people_sql.KNOWN, names)
-        return [
-            Candidate(
-                usr=row.id,
-                is_sure=1,
-                is_out=0,
-                id=row.id,
-                name=row.name,
-                email=row.email,
-                phone=row.phone,
-                locale=row.locale,
-                time_zone=row.time_zone,
-                attributes=row.attributes,
-            )
-            for row in rows
-        ]
-
-    def _goings(
-        self, tenant: str, row: sql.TriggerRow, workflow: Workflow, people: Sequence[Candidate]
+        recipients: Mapping[str, Mapping[str, Any]],
     ) -> list[Going]:
         payload = msgspec.json.decode(row.payload)
         now_ms = self._clock.now_ms()
@@ -196,18 +171,18 @@ class Planner:
                 tenant=tenant,
                 id=self._ids.ordered(now_ms),
                 trigger=row.id,
-                usr=person.usr,
+                usr=usr,
                 workflow=workflow,
                 version=row.version,
                 state=State(),
                 event=Begin(),
                 payload=payload,
                 actor=row.actor,
-                recipient=facts_of(person),
+                recipient=recipient,
                 created_ms=now_ms,
                 since_ms=row.created_ms,
             )
-            for person in people
+            for usr, recipient in recipients.items()
         ]
 
 

@@ -161,20 +161,7 @@ def _who_did(doing: Doing, prefix: str) -> sql.Narrowed:
 def _is_in(
     person: sql.Candidate, filters: Sequence[Condition], out_filters: Sequence[Condition]
 ) -> bool:
-    facts: dict[str, Any] = {"recipient": facts_of(person)}
+    facts: dict[str, Any] = {"recipient": recipient_facts(person.usr, person)}
     if not person.is_sure and not any(each(facts)[0] for each in filters):
         return False
     return not any(each(facts)[0] for each in out_filters)
-
-
-def facts_of(person: sql.Candidate) -> dict[str, Any]:
-    """What conditions and templates know of somebody."""
-    return recipient_facts(
-        person.usr,
-        person.name,
-        person.email,
-        person.phone,
-        person.locale,
-        person.time_zone,
-        person.attributes,
-    )

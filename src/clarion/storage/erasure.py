@@ -1,6 +1,7 @@
 """Erasing a person: at once they are nobody any longer, then all that is theirs goes slice by slice.
 
-A table of another aggregate that keeps something by user is one line here.
+A table of another aggregate that keeps something by user is one line here. `presence_visibility` has none: an account outlives the
+subscriber, and without its row everybody could see what it has hidden.
 """
 
 from typing import Final
@@ -16,6 +17,8 @@ AT_ONCE: Final = (
     Sql(f"DELETE FROM address WHERE {_THEIRS}"),
     Sql(f"DELETE FROM audience_member WHERE {_THEIRS}"),
     Sql(f"DELETE FROM preference WHERE {_THEIRS}"),
+    Sql(f"DELETE FROM event_person WHERE {_THEIRS}"),
+    Sql("DELETE FROM presence_contact WHERE tenant = :tenant AND (id = :usr OR contact = :usr)"),
     Sql(
         f"""UPDATE run SET status = 'cancelled', run_ms = NULL, wait_key = '', lease_by = NULL, token = token + 1
             WHERE {_THEIRS} AND status IN ('running', 'collected')"""
@@ -70,6 +73,7 @@ AT_LAST: Final = (
         """DELETE FROM inbox_head WHERE tenant = :tenant AND usr = :usr AND NOT EXISTS
            (SELECT 1 FROM message m WHERE m.tenant = :tenant AND m.usr = :usr)"""
     ),
-    Sql(f"DELETE FROM event_person WHERE {_THEIRS}"),
+    Sql(f"DELETE FROM event_person WHERE {_THEIRS} AND last_ms <= :at_ms"),
+    Sql(f"DELETE FROM capture WHERE {_THEIRS} AND at_ms <= :at_ms"),
     Sql("DELETE FROM presence_seen WHERE tenant = :tenant AND id = :usr AND seen_ms <= :at_ms"),
 )

@@ -63,12 +63,12 @@ class Known(Struct, frozen=True):
 
     n: int
     id: str
-    name: str
-    email: str
-    phone: str
-    locale: str
-    time_zone: str
-    attributes: str
+    name: str = ""
+    email: str = ""
+    phone: str = ""
+    locale: str = ""
+    time_zone: str = ""
+    attributes: str = ""
 
 
 class Described(Struct, frozen=True, array_like=True):

@@ -15,6 +15,7 @@ from clarion.notifications.preferences.evaluate import (
     cap_key,
     decide,
     explain,
+    is_for_all,
     sources,
 )
 from clarion.notifications.workflows.times import moment
@@ -258,3 +259,25 @@ def test_times_need_a_zone() -> None:
     given = msgspec.convert({"paused_until": "2026-06-11T00:00:00+02:00"}, Document)
     assert given.paused_until is not None
     assert as_ms(given.paused_until) == moment("2026-06-10T22:00:00Z")
+
+
+@pytest.mark.parametrize(
+    ("defaults", "by_workflow", "expected"),
+    [
+        ({}, None, True),
+        ({"quiet": [{"from": "22:00", "to": "07:00"}]}, None, True),
+        ({"channels": {"email": False}, "categories": {"c": True}}, None, True),
+        ({"categories": {"c": False}}, None, False),
+        ({"categories": {"c": False}, "required": ["c"]}, None, True),
+        ({"categories": {"c": "recipient.attributes.vip"}}, None, False),
+        ({}, {"inbox": "payload.urgent"}, False),
+        ({}, {"inbox": True}, True),
+        ({"caps": [{"channel": "inbox", "limit": 1, "per": "1h"}]}, None, False),
+    ],
+)
+def test_what_all_get_who_have_said_nothing(
+    defaults: object, by_workflow: object, expected: bool
+) -> None:
+    """So it is unless somebody says no, or what is said depends on the person, the message or a count."""
+    message = asked("inbox", by_workflow=by_workflow, facts={})
+    assert is_for_all(message, wishes(defaults=defaults), NIGHT) is expected

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
 from msgspec import Struct
 
 from clarion.clock import Clock
@@ -21,8 +22,6 @@ from clarion.notifications.recipients import Named, columns_of
 from clarion.storage import batches as batch_sql
 from clarion.storage import subscribers as people_sql
 from clarion.storage.store import Store, Tx
-
-_COLUMNS: Final = ("name", "email", "phone", "locale", "time_zone", "attributes")
 
 
 class Answered(Struct, frozen=True):
@@ -101,11 +100,10 @@ class Wanted:
     async def _known(self, tenant: str, people: Sequence[Named]) -> dict[str, dict[str, Any]]:
         named = [people_sql.Named(tenant, person.id) for person in people]
         rows: list[people_sql.Known] = await self._store.apply(people_sql.KNOWN, named)
-        columns = {row.id: {name: getattr(row, name) for name in _COLUMNS} for row in rows}
+        known = {row.id: row for row in rows}
         for person in people:
             # What is described now holds already.
-            said = {name: text for name, text in columns_of(person.described).items() if text}
-            if said or person.id in columns:
-                before = columns.get(person.id, dict.fromkeys(_COLUMNS, ""))
-                columns[person.id] = {**before, **said}
-        return {id: recipient_facts(id, **each) for id, each in columns.items()}
+            if said := {name: text for name, text in columns_of(person.described).items() if text}:
+                before = known.get(person.id) or people_sql.Known(0, person.id)
+                known[person.id] = msgspec.structs.replace(before, **said)
+        return {id: recipient_facts(id, row) for id, row in known.items()}
