@@ -10,7 +10,9 @@ from clarion.errors import Conflict, NotFound
 from clarion.ids import Ids
 from clarion.jobs.queue import Queue
 from clarion.storage import Procedure, Store
-from clarion.storage.jobs import ENQUEUE, enqueue_from
+from clarion.storage.jobs import ENQUEUE, PRIORITIES, enqueue_from
+
+HIGH, LOW = PRIORITIES.index("high"), PRIORITIES.index("low")
 
 
 @pytest.fixture
@@ -88,6 +90,31 @@ class QueueConformance:
         first = await queue.claim(4)
         assert sorted(job.read(int) for job in first) == [6, 7, 8, 9]
         assert len(await queue.claim(100)) == 6
+
+    async def test_tenants_take_turns_and_what_is_urgent_goes_first(
+        self, queue: Queue, store: Store
+    ) -> None:
+        """A thousand older jobs of one tenant keep nobody waiting; of one tenant's jobs those of a higher priority are next."""
+        await queue.enqueue(
+            *(queue.job("bulk", tenant="a", run_ms=n) for n in range(300)),
+            *(queue.job("k", n, tenant="b") for n in range(3)),
+        )
+        first = await queue.claim(10)
+        assert sum(job.tenant == "b" for job in first) == 3
+        assert len(first) == 10
+        [later, sooner, *rest] = await queue.claim(12)
+        async with store.transaction() as tx:
+            await queue.set_priority_within(tx, later, LOW)
+            await queue.set_priority_within(tx, sooner, HIGH)
+        for job in (later, sooner):
+            await queue.put_off(job, 0.0, attempts=0)
+        [next_one] = await queue.claim(1)
+        assert next_one.id == sooner.id
+        [normal] = await queue.claim(1)
+        assert normal.id != later.id
+        others = await queue.claim(1_000)
+        assert later.id in {job.id for job in others}
+        assert len(first) + len(rest) + 2 + len(others) == 303
 
     async def test_no_two_workers_get_the_same_job(self, queue: Queue, other: Queue) -> None:
         """20 concurrent claims of two nodes share 100 jobs without an overlap, and leave none."""

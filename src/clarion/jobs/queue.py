@@ -12,6 +12,7 @@ import msgspec
 from clarion.clock import Clock
 from clarion.errors import Conflict, NotFound
 from clarion.ids import Ids
+from clarion.jobs.turns import Turns, first_ms, take
 from clarion.storage import Sql, Store, Tx
 from clarion.storage.jobs import (
     CLAIM,
@@ -22,11 +23,12 @@ from clarion.storage.jobs import (
     FINISH,
     FINISH_ONE,
     JOB,
-    NEXT_DUE,
     RELEASE,
     REPLAY,
     SAVE_PAYLOAD,
+    SET_PRIORITY,
     SETTLE,
+    WAITING,
     ClaimedJob,
     Held,
     NewJob,
@@ -78,6 +80,7 @@ class Queue:
     def __init__(self, store: Store, clock: Clock, ids: Ids, *, node: str) -> None:
         self._store, self._clock, self._ids, self._node = store, clock, ids, node
         self._listeners: dict[Callable[[], None], None] = {}
+        self._turns = Turns()
 
     # ── those who want work done ──
     def job(
@@ -131,12 +134,20 @@ class Queue:
 
     # ── workers ──
     async def claim(self, limit: int, *, lease_s: float = LEASE_S) -> list[Job]:
-        """Take up to `limit` due jobs, oldest first; nobody else gets them until the lease ends."""
-        now_ms = self._clock.now_ms()
-        async with self._store.transaction() as tx:
-            found = await tx.fetch(
-                CLAIM, now=now_ms, until=now_ms + int(lease_s * 1000), node=self._node, limit=limit
-            )
+        """Take up to `limit` due jobs; nobody else gets them until the lease ends.
+
+        Tenants take turns, of a tenant's what is urgent goes first, and of equals the oldest.
+        """
+        found = await take(
+            self._store,
+            self._turns,
+            await self._store.fetch(WAITING),
+            CLAIM,
+            now_ms=self._clock.now_ms(),
+            lease_s=lease_s,
+            node=self._node,
+            limit=limit,
+        )
         return [_job(row) for row in sorted(found, key=lambda row: (row.created_ms, row.id))]
 
     async def extend(self, jobs: Sequence[Job], *, lease_s: float = LEASE_S) -> list[Job]:
@@ -172,6 +183,12 @@ class Queue:
         ):
             raise _lost(job)
 
+    async def set_priority_within(self, tx: Tx, job: Job, priority: int) -> None:
+        """Let its next claims go with those of another priority (`storage.jobs.PRIORITIES`)."""
+        await tx.execute(
+            SET_PRIORITY, tenant=job.tenant, id=job.id, token=job.token, priority=priority
+        )
+
     async def fail(
         self,
         job: Job,
@@ -205,8 +222,7 @@ class Queue:
 
     async def next_due_ms(self) -> int | None:
         """When the next job is due, or a lease ends; None: there is nothing."""
-        [due] = await self._store.fetch(NEXT_DUE)
-        return due.run_ms
+        return first_ms(await self._store.fetch(WAITING))
 
     async def release(self, *others: Sql[None]) -> None:
         """Let what a former process had in its hands be done at once, instead of when its leases end.

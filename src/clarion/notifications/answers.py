@@ -55,6 +55,8 @@ class Asking(Protocol):
     @property
     def workflow(self) -> Workflow: ...  # noqa: D102
     @property
+    def priority(self) -> int: ...  # noqa: D102
+    @property
     def next(self) -> Next: ...  # noqa: D102
 
 
@@ -238,4 +240,5 @@ def _collected(each: Asking, ids: Ids, now_ms: int) -> sql.Collected:
         int(act.sliding),
         act.limit,
         now_ms,
+        each.priority,
     )

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from clarion.clock import Clock
+from clarion.jobs.turns import Turns, first_ms, take
 from clarion.notifications.answers import digest_facts
 from clarion.notifications.going import Going, held_of, merged, record_of
 from clarion.notifications.runs import LEASE_S, SLICE, Runs
@@ -34,23 +35,24 @@ class Digests:
 
     def __init__(self, store: Store, runs: Runs, *, clock: Clock, node: str) -> None:
         self._store, self._runs, self._clock, self._node = store, runs, clock, node
+        self._turns = Turns()
 
     async def due_ms(self) -> int | None:
         """When the next digest closes; None: none is open."""
-        [due] = await self._store.fetch(batch_sql.NEXT_DUE)
-        return due.run_ms
+        return first_ms(await self._store.fetch(batch_sql.WAITING))
 
     async def close(self, limit: int = SLICE) -> int:
         """Close digests whose time has come: of each the first run goes on, with what all have brought. Returns how many."""
-        now_ms = self._clock.now_ms()
-        async with self._store.transaction() as tx:
-            claimed = await tx.fetch(
-                batch_sql.CLAIM,
-                now=now_ms,
-                until=now_ms + int(LEASE_S * 1000),
-                node=self._node,
-                limit=limit,
-            )
+        claimed = await take(
+            self._store,
+            self._turns,
+            await self._store.fetch(batch_sql.WAITING),
+            batch_sql.CLAIM,
+            now_ms=self._clock.now_ms(),
+            lease_s=LEASE_S,
+            node=self._node,
+            limit=limit,
+        )
         for batch in claimed:
             await self._close(batch)
         return len(claimed)

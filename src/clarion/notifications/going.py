@@ -29,7 +29,7 @@ from clarion.notifications.workflows.advance import (
 )
 from clarion.notifications.workflows.definition import Step, Workflow
 from clarion.storage import runs as sql
-from clarion.storage.jobs import Held
+from clarion.storage.jobs import NORMAL, Held
 
 
 class Going(Struct):
@@ -61,6 +61,7 @@ class Going(Struct):
     """If it waits for an event: those that may be the one."""
     wishes: Wishes = NONE
     """What its recipient wants."""
+    priority: int = NORMAL
     suppressed: Mapping[tuple[str, str], str] = {}
     """Channel and address of the recipient that must not be written to → why."""
 
@@ -121,6 +122,11 @@ class Decided(Struct):
         """The version that it began with."""
         return self.going.workflow
 
+    @property
+    def priority(self) -> int:
+        """Of the run."""
+        return self.going.priority
+
 
 def going_of(claimed: sql.ClaimedRun, row: sql.LoadedRun, workflow: Workflow) -> Going:
     """A claimed run with what was loaded for it."""
@@ -142,6 +148,7 @@ def going_of(claimed: sql.ClaimedRun, row: sql.LoadedRun, workflow: Workflow) ->
         since_ms=row.triggered_ms,
         token=claimed.token,
         attempts=claimed.attempts,
+        priority=row.priority,
     )
 
 
@@ -228,6 +235,7 @@ def new_run(decided: Decided) -> sql.NewRun:
         decided.wait_key,
         decided.run_ms,
         going.created_ms,
+        going.priority,
     )
 
 

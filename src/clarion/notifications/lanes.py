@@ -16,6 +16,7 @@ from clarion.errors import ClarionError
 from clarion.ids import Ids
 from clarion.jobs import Loop
 from clarion.jobs.queue import backoff_s
+from clarion.jobs.turns import Turns, first_ms, take
 from clarion.notifications.channels import (
     Channel,
     NotSent,
@@ -69,6 +70,7 @@ class Lane:
         self._send = channel.send if isinstance(channel, Provided) else providers.send
         self._woken, self._clock, self._ids, self._node = woken, clock, ids, node
         self._running: dict[asyncio.Task[None], None] = {}
+        self._turns = Turns()
         self.loop = Loop(f"sending-{channel.name}", self.look, ids)
 
     async def look(self) -> float:
@@ -77,22 +79,24 @@ class Lane:
         free = min(room.free, CONCURRENCY - len(self._running))
         if free <= 0:
             return room.again_s  # or the end of one wakes the loop
-        [due] = await self._store.fetch(sql.NEXT_DUE, lane=self._channel.name)
-        if due.run_ms is None:
+        waiting = await self._store.fetch(sql.WAITING, lane=self._channel.name)
+        due_ms, now_ms = first_ms(waiting), self._clock.now_ms()
+        if due_ms is None:
             return float("inf")
-        now_ms = self._clock.now_ms()
-        if due.run_ms > now_ms:
-            return (due.run_ms - now_ms) / 1000
+        if due_ms > now_ms:
+            return (due_ms - now_ms) / 1000
         until_ms = now_ms + int(LEASE_S * 1000)
-        async with self._store.transaction() as tx:
-            claimed = await tx.fetch(
-                sql.CLAIM,
-                lane=self._channel.name,
-                now=now_ms,
-                until=until_ms,
-                node=self._node,
-                limit=free,
-            )
+        claimed = await take(
+            self._store,
+            self._turns,
+            waiting,
+            sql.CLAIM,
+            now_ms=now_ms,
+            lease_s=LEASE_S,
+            node=self._node,
+            limit=free,
+            lane=self._channel.name,
+        )
         for row in claimed:
             self.providers.expect(row.id)
             task = spawn(self._hand(row, until_ms), name=f"send-{row.channel}")

@@ -25,6 +25,7 @@ from clarion.notifications.workflows.advance import Begin, State
 from clarion.notifications.workflows.definition import Workflow
 from clarion.storage import subscribers as people_sql
 from clarion.storage import triggers as sql
+from clarion.storage.jobs import LOW, NORMAL
 from clarion.storage.store import Store, Tx
 from clarion.storage.targets import Candidate
 
@@ -111,6 +112,7 @@ class Planner:
                 await self._queue.finish_within(tx, job)
             else:
                 await self._queue.save_within(tx, job, {})
+                await self._queue.set_priority_within(tx, job, _priority(row.priority, SLICE))
             if is_wanted:
                 await tx.execute(
                     sql.GO_ON,
@@ -181,9 +183,15 @@ class Planner:
                 recipient=recipient,
                 created_ms=now_ms,
                 since_ms=row.created_ms,
+                priority=_priority(row.priority, row.total),
             )
             for usr, recipient in recipients.items()
         ]
+
+
+def _priority(asked: int, before: int) -> int:
+    """Of those who come after so many: what is normal is so for a slice, the rest of a bulk send waits for everybody else's."""
+    return LOW if asked == NORMAL and before >= SLICE else asked
 
 
 def _nobody(_tenant: str, _id: str) -> None:

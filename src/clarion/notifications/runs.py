@@ -13,6 +13,7 @@ import msgspec
 from clarion.clock import Clock
 from clarion.errors import ClarionError, Conflict, Invalid, NotFound
 from clarion.ids import Ids
+from clarion.jobs.turns import Turns, first_ms, take
 from clarion.notifications.addresses import Addresses
 from clarion.notifications.answers import FETCH_TRIES, Fetcher, wants_data
 from clarion.notifications.catalog import Catalog
@@ -81,6 +82,7 @@ class Runs:
         self._book = book
         self._suppressions = suppressions
         self._fetching: dict[asyncio.Task[None], None] = {}
+        self._turns = Turns()
         self._clock, self._ids, self._node = clock, ids, node
         self.on_sent: Callable[[], None] = nothing
         """Called when there are messages for other channels to be sent."""
@@ -89,8 +91,7 @@ class Runs:
 
     async def due_ms(self) -> int | None:
         """When the next run is due; None: none is."""
-        [due] = await self._store.fetch(sql.NEXT_DUE)
-        return due.run_ms
+        return first_ms(await self._store.fetch(sql.WAITING_RUNS))
 
     async def go_on(self, limit: int = SLICE) -> int:
         """Carry on runs that are due; returns how many there were."""
@@ -194,12 +195,16 @@ class Runs:
 
     # ── what there is to know ──
     async def _claim(self, limit: int) -> list[Going]:
-        now_ms = self._clock.now_ms()
-        until_ms = now_ms + int(LEASE_S * 1000)
-        async with self._store.transaction() as tx:
-            claimed = await tx.fetch(
-                sql.CLAIM, now=now_ms, until=until_ms, node=self._node, limit=limit
-            )
+        claimed = await take(
+            self._store,
+            self._turns,
+            await self._store.fetch(sql.WAITING_RUNS),
+            sql.CLAIM,
+            now_ms=self._clock.now_ms(),
+            lease_s=LEASE_S,
+            node=self._node,
+            limit=limit,
+        )
         return await self.load(claimed)
 
     async def load(self, claimed: Sequence[sql.ClaimedRun]) -> list[Going]:

@@ -40,12 +40,13 @@ from clarion.notifications.recipients import (
 )
 from clarion.notifications.targets import Asked, Doing, Targets
 from clarion.notifications.workflows import durations
-from clarion.notifications.workflows.definition import EventName, Key, Span
+from clarion.notifications.workflows.definition import EventName, Key, Priority, Span
 from clarion.settings import Limits
 from clarion.storage import outgoing as sent_sql
 from clarion.storage import runs as run_sql
 from clarion.storage import subscribers as people_sql
 from clarion.storage import triggers as sql
+from clarion.storage.jobs import PRIORITIES
 from clarion.storage.store import Store, Tx
 from clarion.telemetry import get_logger, spawn
 
@@ -89,6 +90,8 @@ class CreateTrigger(Struct, frozen=True, forbid_unknown_fields=True):
     """Subscribers who did one of these."""
     exclude: Annotated[list[UserId], Meta(max_length=1_000)] = []
     exclude_audiences: Annotated[list[AudienceKey], Meta(max_length=20)] = []
+    priority: Priority | None = None
+    """What goes first where more is due than can be done at once; null: as the workflow says."""
 
 
 class TriggerAccepted(Struct, frozen=True):
@@ -201,6 +204,7 @@ class Triggers:
             idem_key=key,
             digest=digest(msgspec.json.encode(body, order="sorted")) if key else "",
             answer=_text(answer) if key else "",
+            priority=PRIORITIES.index(body.priority or read.workflow.priority),
         )
         [outcome] = await self._store.apply(sql.ACCEPT_TRIGGER, [row])
         if not outcome.is_accepted:

@@ -157,6 +157,7 @@ class Writer:
                 text,
                 now_ms,
                 now_ms,
+                going.priority,
             )
             for n, address in enumerate(addresses)
             if (channel.name, address) not in going.suppressed

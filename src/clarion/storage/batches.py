@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from clarion.storage.jobs import claim, next_due, release
+from clarion.storage.jobs import NORMAL, claim, release, waiting
 from clarion.storage.store import Procedure, Sql
 
 
@@ -28,6 +28,7 @@ class Collected(Struct, frozen=True, array_like=True):
     is_sliding: int
     size_max: int
     now_ms: int
+    priority: int = NORMAL
 
 
 class Place(Struct, frozen=True):
@@ -80,10 +81,10 @@ COLLECT = Procedure(
     Collected,
     (
         # The first of those that find none opens one.
-        Sql(f"""INSERT INTO batch (tenant, id, workflow, step, usr, batch_key, state, lead, size, opened_ms, max_ms, run_ms)
+        Sql(f"""INSERT INTO batch (tenant, id, workflow, step, usr, batch_key, state, lead, size, opened_ms, max_ms, run_ms, priority)
             SELECT f.tenant, f.batch, f.workflow, f.step, f.usr, f.batch_key, 'open',
               CASE f.leads WHEN 0 THEN '' ELSE f.run END, 0, f.now_ms, f.max_ms,
-              CASE f.leads WHEN 0 THEN f.closes_ms ELSE f.first_ms END
+              CASE f.leads WHEN 0 THEN f.closes_ms ELSE f.first_ms END, f.priority
             FROM (SELECT r.*, row_number() OVER ({_GROUP} ORDER BY r.n) AS k FROM {{rows r}}) AS f
             WHERE f.k = 1 ORDER BY f.tenant, f.workflow, f.step, f.usr, f.batch_key
             ON CONFLICT (tenant, workflow, step, usr, batch_key) WHERE state = 'open' DO NOTHING"""),
@@ -109,7 +110,7 @@ COLLECT = Procedure(
     ),
 )
 CLAIM = claim("batch", "tenant, id, workflow, step, usr, token, attempts", ClaimedBatch)
-NEXT_DUE = next_due("batch")
+WAITING = waiting("batch")
 RELEASE = release("batch")
 # In the transaction that lets one run go on for all.
 CLOSE = Sql(

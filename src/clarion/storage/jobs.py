@@ -1,14 +1,22 @@
 """Jobs: work that must be done once at least, at a time, whoever is alive then. Also the one lease of every such table.
 
-A table takes part in leasing by five columns: `run_ms` (when the row is due: its time, or the end of the lease of who claimed it;
-NULL: never), `token` (grows with each claim and each settlement), `lease_by`, `attempts`, and the key `(tenant, id)`. An expired
+A table takes part in leasing by six columns: `run_ms` (when the row is due: its time, or the end of the lease of who claimed it;
+NULL: never), `token` (grows with each claim and each settlement), `lease_by`, `attempts`, `priority`, and the key `(tenant, id)`;
+and by an index `(priority, tenant, run_ms, id) WHERE run_ms IS NOT NULL`, led by its lane if it has lanes. An expired
 lease needs no sweeper: its row is simply due again. Who settles a row must show the newest token, so a worker that was
 given up for dead cannot undo what its successor did.
 """
 
+from typing import Final
+
 import msgspec
 
 from clarion.storage.store import Procedure, R, Sql
+
+PRIORITIES: Final = ("critical", "high", "normal", "low")
+"""What is more urgent goes first. A row has the index of its own."""
+NORMAL: Final = PRIORITIES.index("normal")
+LOW: Final = PRIORITIES.index("low")
 
 
 class NewJob(msgspec.Struct, frozen=True, array_like=True):
@@ -77,24 +85,27 @@ class StillHeld(msgspec.Struct, frozen=True):
     n: int
 
 
-class Due(msgspec.Struct, frozen=True):
-    """When the next row is due."""
+class Waiting(msgspec.Struct, frozen=True):
+    """A tenant has rows of this priority; the first is due at `run_ms`."""
 
-    run_ms: int | None
+    priority: int
+    tenant: str
+    run_ms: int
 
 
 # ── any table that takes part in leasing; `table` and `columns` are names from our own code, never input (S608) ──
 def claim(table: str, columns: str, result: type[R], *, lane: str = "") -> Sql[R]:
-    """Take due rows: parameters `:now`, `:until` (end of the lease), `:node`, `:limit`; with a column as `lane`, only those of `:lane`.
+    """Take due rows of `:tenant` and `:priority`, oldest first: parameters `:now`, `:until` (end of the lease), `:node`, `:limit`; with a column as `lane`, of `:lane`.
 
-    Oldest first. Run it in a transaction; concurrent claims never get the same row. The tenant is part of the key it joins on:
-    a worker serves all tenants.
+    Run it in a transaction; concurrent claims never get the same row. `jobs.turns.take` says whose.
     """
     returning = ", ".join(f"{table}.{name.strip()}" for name in columns.split(","))
     of_lane = f"{lane} = :lane AND " if lane else ""
     # A CTE, because PostgreSQL may run an IN (… LIMIT n) more than once, and would lock more than n.
     return Sql(
-        f"""WITH due AS (SELECT tenant, id FROM {table} WHERE {of_lane}run_ms <= :now ORDER BY run_ms, tenant, id LIMIT :limit {{skip_locked}})
+        f"""WITH due AS (SELECT tenant, id FROM {table}
+              WHERE {of_lane}priority = :priority AND tenant = :tenant AND run_ms <= :now
+              ORDER BY run_ms, id LIMIT :limit {{skip_locked}})
             UPDATE {table} SET run_ms = :until, lease_by = :node, token = token + 1, attempts = attempts + 1
             FROM due WHERE {table}.tenant = due.tenant AND {table}.id = due.id
             RETURNING {returning}""",
@@ -138,10 +149,25 @@ def settle(table: str) -> Procedure:
     )
 
 
-def next_due(table: str, *, lane: str = "") -> Sql[Due]:
-    """When the next row of any tenant is due; with a column as `lane`, of those of `:lane`."""
+def waiting(table: str, *, lane: str = "") -> Sql[Waiting]:
+    """Which tenants have rows of which priority, and when the first of each is due; with a column as `lane`, of those of `:lane`."""
     of_lane = f"{lane} = :lane AND " if lane else ""
-    return Sql(f"SELECT min(run_ms) FROM {table} WHERE {of_lane}run_ms IS NOT NULL", Due)
+    levels = " UNION ALL ".join(f"SELECT {n} AS priority" for n in range(len(PRIORITIES)))
+    # From one tenant to the next by the index: neither engine does that for DISTINCT, which would read what waits, all of it.
+    return Sql(
+        f"""WITH RECURSIVE line(priority, tenant) AS (
+              SELECT level.priority, (SELECT min(t.tenant) FROM {table} t
+                WHERE {of_lane}t.priority = level.priority AND t.run_ms IS NOT NULL)
+              FROM ({levels}) AS level
+              UNION ALL
+              SELECT line.priority, (SELECT min(t.tenant) FROM {table} t
+                WHERE {of_lane}t.priority = line.priority AND t.tenant > line.tenant AND t.run_ms IS NOT NULL)
+              FROM line WHERE line.tenant IS NOT NULL)
+            SELECT line.priority, line.tenant, (SELECT min(t.run_ms) FROM {table} t
+              WHERE {of_lane}t.priority = line.priority AND t.tenant = line.tenant AND t.run_ms IS NOT NULL)
+            FROM line WHERE line.tenant IS NOT NULL""",
+        Waiting,
+    )
 
 
 def release(table: str) -> Sql[None]:
@@ -152,17 +178,18 @@ def release(table: str) -> Sql[None]:
 
 
 # ── the job table ──
-def enqueue_from(source: str) -> Sql:
+_COLUMNS = "tenant, id, kind, payload, run_ms, max_attempts, created_ms"
+
+
+def enqueue_from(source: str, columns: str = _COLUMNS) -> Sql:
     """A step for the procedure of another aggregate, so that its job is written with its rows.
 
     Args:
         source: `SELECT tenant, id, kind, payload, run_ms, max_attempts, created_ms FROM {rows r} … WHERE …`
             (the WHERE is needed, `WHERE true` at least).
+        columns: What it selects, where that is more.
     """
-    return Sql(
-        f"""INSERT INTO job (tenant, id, kind, payload, run_ms, max_attempts, created_ms) {source}
-            ON CONFLICT (tenant, id) DO NOTHING"""
-    )
+    return Sql(f"INSERT INTO job ({columns}) {source} ON CONFLICT (tenant, id) DO NOTHING")
 
 
 ENQUEUE = Procedure(
@@ -179,7 +206,7 @@ CLAIM = claim(
 )
 EXTEND = extend("job")
 SETTLE = settle("job")
-NEXT_DUE = next_due("job")
+WAITING = waiting("job")
 RELEASE = release("job")
 FINISH = Procedure(
     "finish_job",
@@ -191,6 +218,9 @@ FINISH = Procedure(
 )
 FINISH_ONE = Sql("DELETE FROM job WHERE tenant = :tenant AND id = :id AND token = :token")
 # A procedure's cursor moves with what it wrote; only its holder moves it.
+SET_PRIORITY = Sql(
+    "UPDATE job SET priority = :priority WHERE tenant = :tenant AND id = :id AND token = :token"
+)
 SAVE_PAYLOAD = Sql(
     "UPDATE job SET payload = :payload WHERE tenant = :tenant AND id = :id AND token = :token"
 )

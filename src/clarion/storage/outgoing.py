@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from clarion.storage.jobs import claim, next_due, release, settle
+from clarion.storage.jobs import NORMAL, claim, release, settle, waiting
 from clarion.storage.notifications import inbox_steps
 from clarion.storage.store import Procedure, Sql
 
@@ -24,6 +24,7 @@ class NewOutgoing(Struct, frozen=True, array_like=True):
     content: str
     run_ms: int
     created_ms: int
+    priority: int = NORMAL
 
 
 class ClaimedOutgoing(Struct, frozen=True):
@@ -141,9 +142,9 @@ ADD = Procedure(
     NewOutgoing,
     (
         Sql("""INSERT INTO outgoing (tenant, id, message, run, trigger_id, workflow, category, step, usr, channel, address, content,
-              provider, provider_id, status, rank, cause, run_ms, created_ms)
+              provider, provider_id, status, rank, cause, run_ms, created_ms, priority)
             SELECT tenant, id, message, run, trigger_id, workflow, category, step, usr, channel, address, content,
-              '', '', 'queued', 0, '', run_ms, created_ms
+              '', '', 'queued', 0, '', run_ms, created_ms, priority
             FROM {rows r} WHERE true ON CONFLICT DO NOTHING"""),
     ),
 )
@@ -153,7 +154,7 @@ CLAIM = claim(
     ClaimedOutgoing,
     lane="channel",
 )
-NEXT_DUE = next_due("outgoing", lane="channel")
+WAITING = waiting("outgoing", lane="channel")
 PUT_BACK = settle("outgoing")
 RELEASE = release("outgoing")
 

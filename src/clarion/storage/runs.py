@@ -6,7 +6,7 @@ the transaction asks first which of its runs are still its own.
 
 from msgspec import Struct
 
-from clarion.storage.jobs import Held, claim, next_due, release
+from clarion.storage.jobs import NORMAL, Held, claim, release, waiting
 from clarion.storage.store import Procedure, Sql
 
 
@@ -24,6 +24,7 @@ class NewRun(Struct, frozen=True, array_like=True):
     wait_key: str
     run_ms: int | None
     created_ms: int
+    priority: int = NORMAL
 
 
 class ClaimedRun(Struct, frozen=True):
@@ -56,6 +57,7 @@ class LoadedRun(Struct, frozen=True):
     locale: str
     time_zone: str
     attributes: str
+    priority: int
 
 
 class RunSettlement(Struct, frozen=True, array_like=True):
@@ -147,13 +149,13 @@ ADD_RUNS = Procedure(
     "add_run",
     NewRun,
     (
-        Sql("""INSERT INTO run (tenant, id, trigger_id, usr, workflow, version, state, status, wait_key, run_ms, created_ms)
-            SELECT tenant, id, trigger_id, usr, workflow, version, state, status, wait_key, run_ms, created_ms
+        Sql("""INSERT INTO run (tenant, id, trigger_id, usr, workflow, version, state, status, wait_key, run_ms, created_ms, priority)
+            SELECT tenant, id, trigger_id, usr, workflow, version, state, status, wait_key, run_ms, created_ms, priority
             FROM {rows r} WHERE true ON CONFLICT DO NOTHING"""),
     ),
 )
 CLAIM = claim("run", "tenant, id, token, attempts", ClaimedRun)
-NEXT_DUE = next_due("run")
+WAITING_RUNS = waiting("run")
 RELEASE = release("run")
 LOAD = Procedure(
     "load_run",
@@ -162,7 +164,7 @@ LOAD = Procedure(
         Sql(
             """SELECT r.n, run.trigger_id, run.usr, run.workflow, run.version, run.state, run.status, run.created_ms,
               t.payload, t.actor, t.created_ms, s.id, coalesce(s.name, ''), coalesce(s.email, ''), coalesce(s.phone, ''),
-              coalesce(s.locale, ''), coalesce(s.time_zone, ''), coalesce(s.attributes, '')
+              coalesce(s.locale, ''), coalesce(s.time_zone, ''), coalesce(s.attributes, ''), run.priority
             FROM {rows r} JOIN run ON run.tenant = r.tenant AND run.id = r.id
             JOIN trigger_call t ON t.tenant = run.tenant AND t.id = run.trigger_id
             LEFT JOIN subscriber s ON s.tenant = run.tenant AND s.id = run.usr""",

@@ -6,7 +6,7 @@ so that nothing of a call that repeats an earlier one is written.
 
 from msgspec import Struct
 
-from clarion.storage.jobs import enqueue_from
+from clarion.storage.jobs import NORMAL, enqueue_from
 from clarion.storage.store import Procedure, Sql
 
 ROUTE = "triggers"  # the scope of these keys
@@ -31,6 +31,7 @@ class NewTrigger(Struct, frozen=True):
     idem_key: str = ""
     digest: str = ""
     answer: str = ""
+    priority: int = NORMAL
 
 
 class TriggerOutcome(Struct, frozen=True):
@@ -58,6 +59,7 @@ class TriggerRow(Struct, frozen=True):
     created_ms: int
     upto: str
     hold: str
+    priority: int
 
 
 class StatusCount(Struct, frozen=True):
@@ -77,13 +79,14 @@ ACCEPT_TRIGGER = Procedure(
             SELECT r.tenant, r.caller, '{ROUTE}', r.idem_key, r.digest, r.id, r.answer, r.at_ms
             FROM {{rows r}} WHERE r.idem_key <> ''
             ORDER BY r.tenant, r.caller, r.idem_key, r.n ON CONFLICT DO NOTHING"""),
-        Sql(f"""INSERT INTO trigger_call (tenant, id, workflow, version, caller, actor, payload, asked, cancel_key, state, total, created_ms)
-            SELECT r.tenant, r.id, r.workflow, r.version, r.caller, r.actor, r.payload, r.asked, r.cancel_key, 'planning', 0, r.at_ms
+        Sql(f"""INSERT INTO trigger_call (tenant, id, workflow, version, caller, actor, payload, asked, cancel_key, state, total, created_ms, priority)
+            SELECT r.tenant, r.id, r.workflow, r.version, r.caller, r.actor, r.payload, r.asked, r.cancel_key, 'planning', 0, r.at_ms, r.priority
             FROM {{rows r}} LEFT JOIN idempotency k ON {_KEY}
             WHERE r.idem_key = '' OR k.subject = r.id"""),
         enqueue_from(
-            f"""SELECT r.tenant, r.id, '{JOB}', '{{}}', r.lease_ms, 12, r.at_ms
-                FROM {{rows r}} JOIN trigger_call t ON t.tenant = r.tenant AND t.id = r.id WHERE true"""
+            f"""SELECT r.tenant, r.id, '{JOB}', '{{}}', r.lease_ms, 12, r.at_ms, r.priority
+                FROM {{rows r}} JOIN trigger_call t ON t.tenant = r.tenant AND t.id = r.id WHERE true""",
+            "tenant, id, kind, payload, run_ms, max_attempts, created_ms, priority",
         ),
         Sql(
             f"""SELECT r.n, CASE WHEN t.id IS NULL THEN 0 ELSE 1 END, k.digest, k.answer
@@ -99,7 +102,7 @@ RELEASE = Sql(
     f"UPDATE job SET run_ms = :now, token = token + 1 WHERE kind = '{JOB}' AND token = 0 AND run_ms > :now"
 )
 
-_ROW = """id, workflow, version, caller, actor, payload, asked, cancel_key, state, total, created_ms, upto, hold"""
+_ROW = """id, workflow, version, caller, actor, payload, asked, cancel_key, state, total, created_ms, upto, hold, priority"""
 _OWNER = "tenant = :tenant AND id = :id"
 FIND = Sql(f"SELECT {_ROW} FROM trigger_call WHERE {_OWNER}", TriggerRow)
 # Whoever holds it is alone in planning and cancelling it.

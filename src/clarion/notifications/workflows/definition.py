@@ -203,6 +203,10 @@ class Fact(Struct, frozen=True):
     where: Condition | None
 
 
+Priority = Literal["critical", "high", "normal", "low"]
+"""See `storage.jobs.PRIORITIES`."""
+
+
 class Definition(Struct, frozen=True, forbid_unknown_fields=True):
     """A workflow as it is given and kept."""
 
@@ -213,6 +217,8 @@ class Definition(Struct, frozen=True, forbid_unknown_fields=True):
     tags: Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=20)] = []
     critical: bool = False
     """Whether nobody can turn it off, and quiet hours do not hold it."""
+    priority: Priority | None = None
+    """What goes first where more is due than can be done at once; None: `critical` if it is that, else `normal`."""
     preferences: Choice | Choices | None = None
     """Whether it is wanted, or on which channels, as long as nobody has said otherwise; None: everywhere."""
     payload: dict[str, Any] | None = None
@@ -236,6 +242,7 @@ class Workflow(Struct, frozen=True):
     asks: frozenset[str] = frozenset()
     """What has to be found out before a run is decided: `presence`, `inbox`, `facts`."""
     preferences: Choice | Choices | None = None
+    priority: Priority = "normal"
 
     def index(self, id: str) -> int:
         """Where a step stands."""
@@ -297,6 +304,7 @@ def read_workflow(given: Definition, channels: Mapping[str, type[Struct]]) -> Wo
         facts=facts,
         asks=_asks(paths, steps),
         preferences=given.preferences,
+        priority=given.priority or ("critical" if given.critical else "normal"),
     )
 
 
