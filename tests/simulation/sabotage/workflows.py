@@ -18,13 +18,13 @@ from tests.simulation.office import Office
 from tests.simulation.sabotage.base import bug
 
 
-@bug("workflows", since=7)
+@bug("workflows", since=3)
 def held_without_token() -> Any:
     """Whoever has a run in hand writes what came of it, though its lease has passed on, or it was called off."""
     return patch.object(run_sql, "HOLD", _changed(run_sql.HOLD, " AND run.token = r.token", ""))
 
 
-@bug("workflows", since=40)
+@bug("workflows")
 def handed_without_token() -> Any:
     """What became of a message is written by whoever comes last: a late no follows a yes."""
     handed = _changed(sent_sql.HANDED, " AND outgoing.token = s.token", "")
@@ -38,7 +38,7 @@ def run_claimed_without_lease() -> Any:
     return patch.object(run_sql, "CLAIM", Sql(text, run_sql.CLAIM.result))
 
 
-@bug("workflows", since=28)
+@bug("workflows", since=11)
 def cursor_apart() -> Any:
     """How far a plan has come is committed before the runs that it speaks of."""
     carry = Runs.carry
@@ -53,7 +53,7 @@ def cursor_apart() -> Any:
     return patch.object(Runs, "carry", apart)
 
 
-@bug("workflows", since=1)
+@bug("workflows")
 def index_dropped() -> Any:
     """That one digest is open at a time is not the database's to keep."""
     collect = _changed(
@@ -73,7 +73,7 @@ def index_dropped() -> Any:
     return stack
 
 
-@bug("workflows", since=23)
+@bug("workflows", since=76)
 def digest_closed_as_read() -> Any:
     """Who joins a digest, or is called off, while it closes, is not looked for."""
 
@@ -90,7 +90,7 @@ def leader_collected() -> Any:
     return patch.object(batch_sql, "COLLECT", collect)
 
 
-@bug("workflows", since=15)
+@bug("workflows", since=4)
 def wake_lost() -> Any:
     """Who waits for a message is not woken when it is read: right in the end, and late."""
 
@@ -100,20 +100,20 @@ def wake_lost() -> Any:
     return patch.object(Runs, "wake", nothing)
 
 
-@bug("workflows", since=34)
+@bug("workflows", since=17)
 def tried_again_though_called_off() -> Any:
     """What a provider had when its trigger was called off is tried again."""
     handed = _changed(sent_sql.HANDED, "outgoing.cause <> ''", "outgoing.cause = '?'")
     return patch.object(sent_sql, "HANDED", handed)
 
 
-@bug("workflows", since=50)
+@bug("workflows", since=405)
 def old_lease_used() -> Any:
     """A message is sent under a lease however old."""
     return patch.object(Lane, "_outlasts", lambda self, until_ms: True)
 
 
-@bug("workflows", since=68)
+@bug("workflows", since=71)
 def answer_forgotten() -> Any:
     """What a provider said is lost if it cannot be written at once."""
 
