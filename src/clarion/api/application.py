@@ -130,7 +130,7 @@ def surround(
 ) -> ASGIApp:
     """Doors with everything around them; as `build_http`, for any doors."""
     guard = Guard(authenticator, RateLimits(settings.limits, clock))
-    routes = api.routes(guard, settings.limits.body_bytes)
+    routes = api.routes(guard, settings.limits)
     # No redirects to a path with or without a last slash: they would turn a POST into a GET.
     app: ASGIApp = Doors(Router(routes, redirect_slashes=False, default=nothing_here))
     if origins := [*map(_origin, filter(None, [*settings.allowed_origins, settings.public_url]))]:

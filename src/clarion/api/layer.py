@@ -4,11 +4,12 @@
     async def create_key(caller: Principal, body: CreateKey) -> NewApiKey: ...
 
 `path`, `query`, `headers` and `body` are structs, `caller` comes from the guard, and what is returned is the answer: a struct, a
-`Reply` (another status, headers, an ETag), or None (204). Who may come and how often is declared beside each route; without
+`Reply` (another status, headers, an ETag), or None (204). A long body is taken as `lines: Lines` (lines.py), a long answer given as
+`Reply[Stream]` (streaming.py): neither is ever held whole. Who may come and how often is declared beside each route; without
 both, nothing starts. Errors are raised; those named in `errors` and those that the parts bring are in the OpenAPI document.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar, get_args, get_origin, get_type_hints
 
@@ -22,7 +23,9 @@ from clarion.api import limits, reading
 from clarion.api.etags import is_unchanged
 from clarion.api.guards import Guard
 from clarion.api.limits import Limit
+from clarion.api.lines import NDJSON, Lines
 from clarion.api.problem import problem_response
+from clarion.api.streaming import Streamed
 from clarion.auth import rights
 from clarion.auth.rights import Declared
 from clarion.errors import (
@@ -33,6 +36,7 @@ from clarion.errors import (
     Unavailable,
     UsageError,
 )
+from clarion.settings import Limits
 
 T = TypeVar("T")
 Handler = Callable[..., Awaitable[Any]]
@@ -61,7 +65,7 @@ class Reply(Generic[T]):
     """An answer with more than a body.
 
     Args:
-        body: A struct; text or bytes where `media_type` is not JSON; None: no body.
+        body: A struct; text, bytes or a `Stream` where `media_type` is not JSON; None: no body.
         status: Instead of the route's own.
         etag: Names this state of what is sent: quotes included, `W/` before a weak one. Who has it already gets 304.
         headers: Further headers.
@@ -101,10 +105,12 @@ class Door:
     example: Any = None
     media: tuple[str, ...] = (JSON,)
     takes: str = JSON
+    lines: tuple[str, ...] = (NDJSON,)
     is_listed: bool = True
     # From the handler's signature
     parts: Mapping[str, type[msgspec.Struct]] = field(default_factory=dict)
     wants_caller: bool = False
+    wants_lines: bool = False
     answer: Any = None
 
     @property
@@ -136,6 +142,7 @@ class Api:
         example: Any = None,
         media: tuple[str, ...] = (JSON,),
         takes: str = JSON,
+        lines: tuple[str, ...] = (NDJSON,),
         is_listed: bool = True,
     ) -> Callable[[H], H]:
         """Open a door to a handler.
@@ -147,9 +154,10 @@ class Api:
             limit: How often.
             status: Of a success.
             errors: What the handler raises, beyond what its parts, right and limit bring.
-            example: A body, for the document.
+            example: A body, for the document; of `lines` texts by their types.
             media: Types of the answer.
             takes: Type of the body; of a form the handler gets a `dict[str, str]`.
+            lines: Types of a body that the handler takes as `lines`.
             is_listed: Whether the OpenAPI document has it; pages for people are not in it.
 
         Raises:
@@ -173,9 +181,11 @@ class Api:
                 example=example,
                 media=media,
                 takes=takes,
+                lines=lines,
                 is_listed=is_listed,
                 parts={part: hints[part] for part in PARTS if part in hints},
                 wants_caller="caller" in hints,
+                wants_lines="lines" in hints,
                 answer=None if answer is type(None) else answer,
             )
             self.doors.append(door)
@@ -183,21 +193,21 @@ class Api:
 
         return add
 
-    def routes(self, guard: Guard, body_bytes: int) -> list[Route]:
+    def routes(self, guard: Guard, limits: Limits) -> list[Route]:
         """The doors as Starlette's routes, one a path: so that `Allow` tells all methods."""
         by_path: dict[str, dict[str, _Endpoint]] = {}
         for door in self.doors:
-            by_path.setdefault(door.path, {})[door.method] = _Endpoint(door, guard, body_bytes)
+            by_path.setdefault(door.path, {})[door.method] = _Endpoint(door, guard, limits)
         return [_Route(path, _Resource(path, methods)) for path, methods in by_path.items()]
 
 
 class _Endpoint:
     """Serves one door: reads what the signature asks for, calls the handler, writes what it returns."""
 
-    def __init__(self, door: Door, guard: Guard, body_bytes: int) -> None:
+    def __init__(self, door: Door, guard: Guard, limits: Limits) -> None:
         self._door = door
         self._guard = guard
-        self._body_bytes = body_bytes
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -224,9 +234,16 @@ class _Endpoint:
             given[part] = await self._read(request, part, kind)
         if "body" in given:
             guard.count_body(request, caller, door.limit, given["body"], headers)
-        result = await door.handler(**given)
+        if door.wants_lines:
+            headers["connection"] = "close"  # as above, unless it is read to its end
+            given["lines"] = Lines(request, self._limits, door.lines)
+        try:
+            result = await door.handler(**given)
+        finally:
+            if door.wants_lines and given["lines"].is_read:
+                del headers["connection"]
         reply = result if isinstance(result, Reply) else Reply(result)
-        return self._answer(request, reply, headers)
+        return await self._answer(request, reply, headers)
 
     async def _read(self, request: Request, part: str, kind: type[msgspec.Struct]) -> Any:
         match part:
@@ -238,11 +255,13 @@ class _Endpoint:
                 return reading.from_headers(request, kind)
             case _:
                 takes = self._door.takes
-                body = await reading.read_body(request, self._body_bytes, takes)
+                body = await reading.read_body(request, self._limits.body_bytes, takes)
                 parse = reading.parse_form if takes == FORM else reading.parse_json
                 return reading.to_struct(parse(body), kind)
 
-    def _answer(self, request: Request, reply: Reply[Any], headers: dict[str, str]) -> Response:
+    async def _answer(
+        self, request: Request, reply: Reply[Any], headers: dict[str, str]
+    ) -> Response:
         etag = reply.headers.get("etag")
         # Answers are about one caller: no cache may keep them for another, and tokens not at all (RFC 6749 §5.1).
         out = {"cache-control": "private, no-cache" if etag else "no-store", **headers}
@@ -252,8 +271,11 @@ class _Endpoint:
         if reply.body is None:
             status = 204 if self._door.status == 200 else self._door.status
             return Response(None, reply.status or status, out)
+        status = reply.status or self._door.status
+        if isinstance(reply.body, AsyncGenerator):
+            return await Streamed.begin(reply.body, status, out, reply.media_type)
         body = reply.body if isinstance(reply.body, str | bytes) else _encode(reply.body)
-        return Response(body, reply.status or self._door.status, out, reply.media_type)
+        return Response(body, status, out, reply.media_type)
 
 
 _SAFE: Final = frozenset({"GET", "HEAD"})

@@ -15,6 +15,7 @@ from clarion import errors as tree
 from clarion.api.layer import JSON, Api, Door
 from clarion.api.limits import PerAccount, PerCaller, PerItem, Unlimited
 from clarion.api.problem import MEDIA_TYPE, Problem, problem_of
+from clarion.api.streaming import Stream
 from clarion.auth.rights import AllOf, ByItem, Declared, Public, Right, Self
 from clarion.errors import ClarionError
 
@@ -92,7 +93,7 @@ def errors_of(door: Door) -> list[_Error]:
     found += _errors_of_right(door.right)
     if not isinstance(door.limit, Unlimited):
         found.append(tree.RateLimited)
-    if "body" in door.parts:
+    if "body" in door.parts or door.wants_lines:
         found += _BODY
     if "query" in door.parts or "headers" in door.parts:
         found.append(tree.Invalid)
@@ -132,6 +133,11 @@ def _operation(door: Door, of: dict[Any, Any], used: dict[str, _Error]) -> dict[
         if door.example is not None:
             content["example"] = _given(door.example)
         operation["requestBody"] = {"required": True, "content": {door.takes: content}}
+    if door.wants_lines:
+        text: dict[str, Any] = {"schema": {"type": "string"}}
+        examples = {media: {"example": door.example[media]} for media in door.example or ()}
+        content = {media: {**text, **examples.get(media, {})} for media in door.lines}
+        operation["requestBody"] = {"required": True, "content": content}
     return operation
 
 
@@ -214,7 +220,7 @@ def _without_none(value: Any) -> Any:
 
 
 def _is_described(answer: Any) -> bool:
-    return answer is not None and answer is not str
+    return answer is not None and answer is not str and answer != Stream
 
 
 def _tag(door: Door) -> str:

@@ -7,7 +7,7 @@ U+0000 and without half of a surrogate pair. What does not parse is 400, what pa
 import functools
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -53,7 +53,7 @@ async def read_body(request: Request, limit: int, media: str = JSON) -> bytes:
         UnsupportedMediaType: It is something else, or compressed.
         TooLarge: More than `limit`, counted while it is read.
     """
-    _check_media_type(request, media)
+    check_media_type(request, (media,))
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > limit:
         raise _too_large(limit, size=int(length))
@@ -67,17 +67,23 @@ async def read_body(request: Request, limit: int, media: str = JSON) -> bytes:
     return bytes(body)
 
 
-def _check_media_type(request: Request, media: str) -> None:
+def check_media_type(request: Request, media: Sequence[str]) -> str:
+    """Which of these a body is; the first one where there is no body, which is another mistake.
+
+    Raises:
+        UnsupportedMediaType: It is something else, or compressed.
+    """
     headers = request.headers
     if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
-        return  # there is no body, which is another mistake
-    kind, _, parameters = headers.get("content-type", "").partition(";")
-    charset = parameters.strip().lower().removeprefix("charset=").strip('"')
-    if kind.strip().lower() != media or charset not in {"", "utf-8"}:
-        raise UnsupportedMediaType(f"send content-type: {media}, in UTF-8")
+        return media[0]
+    kind, *parameters = headers.get("content-type", "").lower().split(";")
+    charsets = [each.strip()[8:] for each in parameters if each.strip().startswith("charset=")]
+    if kind.strip() not in media or any(each.strip('"') != "utf-8" for each in charsets):
+        raise UnsupportedMediaType(f"send content-type: {' or '.join(media)}, in UTF-8")
     # A small body that unpacks to a big one is a bomb: nothing is unpacked.
     if headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise UnsupportedMediaType("compressed bodies are not taken")
+    return kind.strip()
 
 
 def _too_large(limit: int, **facts: int) -> TooLarge:

@@ -1,6 +1,6 @@
 """Subscribers as they are kept: put, changed, listed, told whole, and erased with everything of theirs."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -217,7 +217,7 @@ class People:
                 given = whose if ":at_ms" in statement.text else _without(whose, "at_ms")
                 await tx.execute(statement, **given)
 
-    async def tell_all(self, tenant: str, id: str) -> AsyncIterator[dict[str, Any]]:
+    async def tell_all(self, tenant: str, id: str) -> AsyncGenerator[dict[str, Any], None]:
         """Everything that is kept of somebody, one thing at a time: `{kind, …}`.
 
         Raises:

@@ -20,6 +20,10 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
         float, about("Between an answer and the next request (s): closed", gt=0)
     ] = 15.0
     body_bytes: Annotated[int, about("A request's body (bytes): 413", ge=1024)] = 1 << 20
+    stream_bytes: Annotated[
+        int, about("A body that is read line by line, as imports are (bytes): 413", ge=1024)
+    ] = 256 << 20
+    line_bytes: Annotated[int, about("A line of such a body (bytes): 413", ge=256)] = 64 * 1024
     body_s: Annotated[float, about("Grace for a body before its rate counts (s): 408", gt=0)] = 5.0
     body_rate: Annotated[int, about("A body must come at least this fast (bytes/s): 408", ge=1)] = (
         1024

@@ -2,11 +2,12 @@
 
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import Meta, Struct
 
 from clarion.api.layer import READS, WRITES, Api, Reply
 from clarion.api.limits import PerCaller
+from clarion.api.lines import NDJSON
+from clarion.api.streaming import Stream, ndjson
 from clarion.auth.principal import Principal
 from clarion.auth.rights import Right
 from clarion.errors import Conflict
@@ -181,13 +182,11 @@ def _subscribers(api: Api, engine: Engine) -> None:
 
     @api.route(
         "GET", "/v1/subscribers/{id}/export", right=_READ, limit=PerCaller(), errors=READS,
-        media=("application/x-ndjson",),
+        media=(NDJSON,),
     )  # fmt: skip
-    async def export_subscriber(caller: Principal, path: SubscriberPath) -> Reply[str]:
+    async def export_subscriber(caller: Principal, path: SubscriberPath) -> Reply[Stream]:
         """Everything that is kept of a subscriber, a JSON object a line: `kind` says what it is."""
-        lines = [line async for line in people.tell_all(caller.tenant, path.id)]
-        text = b"".join(msgspec.json.encode(line) + b"\n" for line in lines).decode()
-        return Reply(text, media_type="application/x-ndjson")
+        return Reply(ndjson(people.tell_all(caller.tenant, path.id)), media_type=NDJSON)
 
 
 def _addresses(api: Api, engine: Engine) -> None:
