@@ -156,7 +156,8 @@ class Runs:
         if written.is_sent:
             self.on_sent()
         await self._look_once_more(decided)
-        if any(each.run_ms is not None for each in decided):
+        # One that is collected has opened a digest, or made it as large as it may be.
+        if any(each.run_ms is not None or each.status == "collected" for each in decided):
             self.on_waiting()
 
     async def wake(self, tenant: str, user: str) -> None:
