@@ -246,3 +246,33 @@ async def test_a_saved_search_notifies_of_what_begins_to_match(tmp_path: Path) -
         )
         assert (await http.delete(at)).status_code == 204
         problem(await http.delete(at), 404, "not_found")
+
+
+async def test_what_begins_to_match_and_what_crosses_a_threshold_run_one_workflow(
+    tmp_path: Path,
+) -> None:
+    """A saved search and an alert of a dashboard, digested into one message; what names no workflow is refused where it is defined."""
+    digest = {"digest": {"window": "1d", "limit": 2}}
+    told = {"title": "{% for each in digest['items'] %}{{ (each.search or each.dashboard).id }} {% endfor %}"}  # fmt: skip
+    async with lively(tmp_path) as live:
+        http = await live.back_end(
+            scopes=["search:*", "dashboards:*", "workflows:*", "notifications:send"]
+        )
+        await http.put(AT, json=DEFINITION)
+        trigger = {"workflow": "alerts", "recipients": [{"id": "ann"}]}
+        saved = {"query": {"text": "red"}, "trigger": trigger}
+        gauge = {"type": "gauge", "id": "load", "alerts": [{"id": "hot", "above": 80, "trigger": trigger}]}  # fmt: skip
+        for at, body in ((f"{AT}/saved/red", saved), ("/v1/dashboards/ops", {"widgets": [gauge]})):
+            refused = problem(await http.put(at, json=body), 422, "invalid")["errors"][0]
+            assert refused["pointer"].endswith("trigger/workflow")
+        steps = {"workflow": "alerts", "steps": [digest, {"inbox": told}]}
+        assert (await http.put("/v1/workflows/alerts", json=steps)).status_code == 200
+        assert (await http.put(f"{AT}/saved/red", json=saved)).status_code == 200
+        assert (await http.put("/v1/dashboards/ops", json={"widgets": [gauge]})).status_code == 200
+        await http.put(f"{AT}/documents/a", json={"data": {"title": "red"}})
+        await live.app.dashboards.set("ops", "load", 81)
+        items: list[Message] = []
+        async with asyncio.timeout(10):
+            while not items:
+                items = (await live.app.inbox.page(Principal(id="ann"))).items
+        assert [sorted(each.title.split()) for each in items] == [["a", "ops"]]

@@ -1,8 +1,6 @@
 """A taker of triggers that notes them."""
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
 
 from clarion.errors import Fault, Invalid
 from clarion.topics.triggers import Trigger
@@ -14,16 +12,18 @@ class NotedTriggers:
     Attributes:
         taken: What was handed on, in order.
         refuses: Raised instead of taking anything; None: takes.
+        is_asked: Whether it looks at what it is to be handed later.
     """
 
     def __init__(self) -> None:
         self.taken: list[Trigger] = []
         self.refuses: Exception | None = None
+        self.is_asked = True
         self._arrived = asyncio.Condition()
 
-    def check(self, notification: Mapping[str, Any]) -> None:
+    async def check(self, trigger: Trigger) -> None:
         """A notification has a title."""
-        if "title" not in notification:
+        if self.is_asked and "title" not in trigger.asks:
             raise Invalid(faults=[Fault("/title", "missing")])
 
     async def hand(self, trigger: Trigger) -> None:

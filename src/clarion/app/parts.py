@@ -37,7 +37,7 @@ from clarion.features.upstream import Caller, Routes
 from clarion.ids import Ids
 from clarion.jobs import Queue, Worker
 from clarion.jobs.purging import EVERY_S, LONGEST_S, Purger
-from clarion.notifications import Inbox, Notifications, NotifyingTriggers, inbox_kind
+from clarion.notifications import HandedOn, Inbox, Notifications, inbox_kind
 from clarion.notifications.channels.push.parts import PushParts, push_keys
 from clarion.notifications.delivery import Delivery, Mode
 from clarion.notifications.email import Email
@@ -125,10 +125,11 @@ class Parts:
         self._make_topics()
         self._make_notifications()
         self._make_activity()
-        self._make_search()
         self._make_presence()
-        self._make_dashboards()
         self._make_events()
+        self._make_workflows()
+        self._make_search()
+        self._make_dashboards()
         self._make_jobs()
         await self._make_push()
         self.reach = self._kept(
@@ -276,7 +277,28 @@ class Parts:
         self.notifications = Notifications(
             self.store, self.inbox, self.book, limits, clock=clock, ids=ids
         )
-        self.triggers = NotifyingTriggers(self.notifications)
+
+    def _make_workflows(self) -> None:
+        self._outbound = self._kept(Outbound(self.clock))
+        self.workflows = Engine(
+            self.store,
+            self.inbox,
+            self.queue,
+            self.settings.limits,
+            self._outbound,
+            self.book,
+            self.settings.sending,
+            self._delivery(),
+            clock=self.clock,
+            ids=self.ids,
+            node=self.node,
+            public_url=self.settings.public_url,
+            link_secret=self._link_secret,
+            templates=self.settings.templates,
+            presence=self.presence,
+            events=self.events,
+        )
+        self.triggers = HandedOn(self.notifications, self.workflows.triggers)
 
     def _make_activity(self) -> None:
         self.activity = self._kept(
@@ -317,6 +339,7 @@ class Parts:
             clock=self.clock,
             ids=self.ids,
         )
+        self.dashboards.source("events")(self.event_numbers.asked)
 
     def _make_search(self) -> None:
         self.search = self._kept(
@@ -354,7 +377,6 @@ class Parts:
         self.events = Events(self.store, self.settings.events, clock=self.clock, ids=self.ids)
         self.event_numbers = Numbers(self.store, self.clock)
         self.kinds.add(self.events.kind(self.topics.store()))
-        self.dashboards.source("events")(self.event_numbers.asked)
 
     def _make_upstream(self) -> None:
         settings = self.settings.upstream
@@ -378,31 +400,12 @@ class Parts:
 
     def _make_jobs(self) -> None:
         self.worker = Worker(self.queue, self.clock, self.ids)
-        outbound = self._kept(Outbound(self.clock))
-        self.workflows = Engine(
-            self.store,
-            self.inbox,
-            self.queue,
-            self.settings.limits,
-            outbound,
-            self.book,
-            self.settings.sending,
-            self._delivery(),
-            clock=self.clock,
-            ids=self.ids,
-            node=self.node,
-            public_url=self.settings.public_url,
-            link_secret=self._link_secret,
-            templates=self.settings.templates,
-            presence=self.presence,
-            events=self.events,
-        )
         self.email = self._kept(
             Email(
                 self.settings,
                 self.store,
                 self.workflows.suppressions,
-                outbound,
+                self._outbound,
                 secret=self._link_secret,
                 clock=self.clock,
                 ids=self.ids,

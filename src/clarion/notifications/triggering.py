@@ -175,11 +175,7 @@ class Triggers:
         version, read = await self._current(tenant, body.workflow)
         _check_payload(read, body.payload)
         check_key(idempotency_key)
-        people = [
-            each
-            for each in people_of(body.recipients, self._limits.recipients)
-            if each.id != body.actor
-        ]
+        people = self._people(body)
         asked = await self._asked(tenant, body, people)
         await self._know(tenant, people)
         now_ms = self._clock.now_ms()
@@ -215,6 +211,20 @@ class Triggers:
         else:
             self._queue.notify()
         return answer
+
+    async def check(self, tenant: str, body: CreateTrigger) -> None:
+        """Refuse what could never be accepted; whether the workflow is active and those whom it names are known may be different when it is.
+
+        Raises:
+            Invalid: As `accept`.
+        """
+        try:
+            kept = await self._catalog.find(tenant, body.workflow)
+        except NotFound as exc:
+            raise _no_workflow(exc) from exc
+        read = await self._catalog.version(tenant, body.workflow, kept.version)
+        _check_payload(read, body.payload)
+        await self._asked(tenant, body, self._people(body))
 
     async def find(self, tenant: str, id: str) -> Trigger:
         """A trigger as it stands.
@@ -269,7 +279,11 @@ class Triggers:
         try:
             return await self._catalog.current(tenant, workflow)
         except NotFound as exc:
-            raise Invalid(str(exc), faults=[Fault("/workflow", "unknown")]) from exc
+            raise _no_workflow(exc) from exc
+
+    def _people(self, body: CreateTrigger) -> list[Named]:
+        found = people_of(body.recipients, self._limits.recipients)
+        return [each for each in found if each.id != body.actor]
 
     async def _asked(self, tenant: str, body: CreateTrigger, people: Sequence[Named]) -> Asked:
         if not (body.recipients or body.audiences or body.filter or body.everyone or body.did):
@@ -333,8 +347,21 @@ class Triggers:
         return runs, sum(each.status == "cancelled" for each in messages)
 
 
-def _check_payload(read: Read, payload: dict[str, Any]) -> None:
+def _no_workflow(exc: NotFound) -> Invalid:
+    return Invalid(str(exc), faults=[Fault("/workflow", "unknown")])
+
+
+def check_size(payload: dict[str, Any]) -> None:
+    """Refuse a payload that is too large.
+
+    Raises:
+        Invalid: It has more than 64 KiB of JSON, is too deep, or has what a browser would not get.
+    """
     check_json(payload, PAYLOAD_BYTES, "/payload")
+
+
+def _check_payload(read: Read, payload: dict[str, Any]) -> None:
+    check_size(payload)
     if read.schema is None:
         return
     faults = [

@@ -16,25 +16,26 @@ class Trigger(Struct, frozen=True):
         tenant: Whose.
         source: The kind that it comes from, such as `search`.
         key: Names this happening, within the source: the same if it is handed on again; 1 to 255 printable ASCII characters.
-        notification: Whom to tell what, as `POST /v1/notifications` takes it.
-        about: What has happened; the notification's `data` gets it under the source's name.
+        asks: Whom to tell what: a notification, as `POST /v1/notifications` takes it, or with `workflow` a workflow to run, as `POST /v1/triggers` does.
+        about: What has happened; the notification's `data`, or the workflow's `payload`, gets it under the source's name.
     """
 
     tenant: str
     source: str
     key: str
-    notification: Mapping[str, Any]
+    asks: Mapping[str, Any]
     about: Mapping[str, Any]
 
 
 class Triggers(Protocol):
     """Takes triggers."""
 
-    def check(self, notification: Mapping[str, Any]) -> None:
-        """Look at what is to be handed on later, while whoever asks for it is there to hear of it.
+    async def check(self, trigger: Trigger) -> None:
+        """Look at what is to be handed on later, while whoever asks for it is there to hear of it; `about` is an example, `key` means nothing.
 
         Raises:
-            Invalid: It is no notification; pointers begin at it.
+            Invalid: It asks for what can never be done; pointers begin at `asks`.
+            StorageFull, Unavailable: Of the store.
         """
 
     async def hand(self, trigger: Trigger) -> None:

@@ -80,7 +80,7 @@ async def test_a_crossing_is_told_once_and_again_only_after_it_was_over(node: No
     for number, expected in [(70, {}), (80, {}), (81, {"hot": "firing"}), (70, {"hot": "firing"}), (99, {"hot": "firing"})]:  # fmt: skip
         await give(node, viewer, number, expected)
     [first] = await node.triggers.at_least(1)
-    assert (first.tenant, first.source, first.notification) == ("default", "dashboard", TELL)
+    assert (first.tenant, first.source, first.asks) == ("default", "dashboard", TELL)
     since = viewer.items["load"]["alerts"]["hot"]["since"]
     assert first.about == {
         "id": "ops", "widget": "load", "alert": "hot", "since": since, "number": 81,
@@ -320,3 +320,29 @@ def test_alerts_have_hysteresis(
             known = {"state": "firing"} if known is None else None
         assert (side(alert, sign * number) == "broken") == (number > threshold)
     assert crossings == expected
+
+
+async def test_a_widget_that_becomes_another_while_it_is_looked_at_breaks_nothing(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is judged is a widget and what it had at one moment: others are still told of, and so is what it is by now."""
+    hot = Alert(id="hot", above=80, trigger=TELL)
+    both = board(Gauge(id="load", alerts=[HOT]), Gauge(id="heat", alerts=[hot]))
+    await node.dashboards.put("ops", both)
+    get, others = node.kept.get, list[None]()
+
+    async def and_meanwhile(topic: Any, keys: Any) -> Any:
+        found = await get(topic, keys)
+        task = asyncio.current_task()
+        if not others and task is not None and task.get_name() == "dashboards: alerts":
+            others.append(None)
+            chart = Series(id="load", lines=[Line("one")], alerts=[hot])
+            await node.dashboards.put("ops", board(chart, *both.widgets[1:]))
+            await node.dashboards.append("ops", "load", {"v": [[81]]})
+            await node.dashboards.set("ops", "heat", 82)
+        return found
+
+    monkeypatch.setattr(node.kept, "get", and_meanwhile)
+    await node.dashboards.set("ops", "load", 1)
+    told = await node.triggers.at_least(2)
+    assert {(each.about["widget"], each.about["number"]) for each in told} == {("load", 81), ("heat", 82)}  # fmt: skip

@@ -51,7 +51,7 @@ async def test_what_begins_to_match_is_handed_on_once(site: Site) -> None:
     wanted = [("red", "a"), ("mine", "a"), ("red", "hidden"), ("red", "a"), ("mine", "a")]
     assert sorted(await handed(site, 5)) == sorted(wanted)
     first = site.triggers.taken[0]
-    assert (first.source, first.about["collection"], first.notification) == ("search", "c", TRIGGER)
+    assert (first.source, first.about["collection"], first.asks) == ("search", "c", TRIGGER)
     assert len({trigger.key for trigger in site.triggers.taken}) == 5
 
 

@@ -129,7 +129,7 @@ def add(api: Api, dashboards: Dashboards) -> None:
 
         Whoever watches it sees the change at once. A widget keeps what it has as long as it is of the same type; a chart with another
         window takes what it shows from the points that it keeps. With If-Match a change of what somebody else has changed since is refused.
-        Alerts send notifications: whoever defines some needs the scope `notifications:send`, too.
+        Alerts send notifications or run workflows: whoever defines some needs the scope `notifications:send`, too.
         """
         if any(map(alerts_of, body.widgets)) and not holds(caller.scopes, _SEND):
             raise Forbidden(f"alerts need the scope {_SEND}")

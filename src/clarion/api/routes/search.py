@@ -360,9 +360,9 @@ def add_saved(api: Api, search: Search) -> None:
         ),
     )
     async def put_saved_search(caller: Principal, path: SavedPath, body: SaveSearch) -> SavedSearch:
-        """Save a search: from now on each document that begins to match sends the notification.
+        """Save a search: from now on each document that begins to match sends the notification, or runs the workflow.
 
-        `trigger` is what `POST /v1/notifications` takes; its `data` gets `search: {collection, name, id}`. With `access` it sees no more than a reader with these tags.
+        `trigger` is what `POST /v1/notifications` takes, or with `workflow` what `POST /v1/triggers` takes; its `data`, or `payload`, gets `search: {collection, name, id}`. With `access` it sees no more than a reader with these tags.
         """
         return await search.saved.put(caller.tenant, path.collection, path.name, body)
 

@@ -144,10 +144,10 @@ class Alerts:
             self._judging = None
 
     async def _judge(self, topic: Topic, id: str) -> None:
-        widget = (await self._boards.definition(topic)).find(id)
-        [state] = await self._boards.states(topic, [id])
-        if widget is None or state is None:
+        found = await self._boards.look(topic, id)
+        if found is None:
             return
+        widget, state = found
         known = state.get(ALERTS)
         told: dict[str, Any] = {}
         for alert in alerts_of(widget):
@@ -213,6 +213,11 @@ def _about(state: str, since_ms: int) -> dict[str, Any] | None:
 def _key(crossing: Crossing) -> str:
     name = digest(f"{crossing.dashboard}/{crossing.widget}/{crossing.alert}")[:32]
     return f"dashboard-{name}-{crossing.since_ms}"
+
+
+def example_of(topic: Topic, widget: Widget, alert: Alert) -> Trigger:
+    """What an alert would hand on."""
+    return _trigger(topic, Crossing(topic.name, widget.id, alert.id, 0, alert.threshold), alert)
 
 
 def _trigger(topic: Topic, said: Crossing, alert: Alert) -> Trigger:

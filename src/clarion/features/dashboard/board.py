@@ -156,6 +156,14 @@ class Boards:
         items = await self._store.get(topic, widgets)
         return [None if item is None else item.data for item in items]
 
+    async def look(self, topic: Topic, id: str) -> tuple[Widget, State] | None:
+        """A widget and what it has, of one moment: it may become another one at any time. None: it is not there, or has nothing."""
+        head, item = await self._store.get(topic, [DEFINITION, id])
+        if head is None or item is None:
+            return None
+        widget = self._decoded(topic, head).find(id)
+        return None if widget is None else (widget, item.data)
+
     async def redefine(self, topic: Topic, now: Dashboard) -> None:
         """Bring a definition into the dashboard's topic, and what its widgets have into agreement with it. One that nobody uses stays as it is.
 

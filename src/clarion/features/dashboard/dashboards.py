@@ -12,7 +12,7 @@ import msgspec
 from clarion.auth.principal import DEFAULT_TENANT, Principal
 from clarion.clock import Clock
 from clarion.errors import Fault, Invalid, NotFound, TooLarge
-from clarion.features.dashboard.alerts import Alerts
+from clarion.features.dashboard.alerts import Alerts, example_of
 from clarion.features.dashboard.board import Boards, Shown
 from clarion.features.dashboard.definition import DEFINITION, KIND, Definition, Series, alerts_of
 from clarion.features.dashboard.definitions import Dashboard, Definitions, Matches
@@ -292,17 +292,17 @@ class Dashboards:
         self._check_size(given.data)
         return await self._boards.give(topic, given.key, given.event, given.data, given.id)
 
-    def _check(self, given: Definition) -> None:
+    async def _check(self, tenant: str, id: str, given: Definition) -> None:
         """Refuse what cannot be served here.
 
         Raises:
-            Invalid: A source that is not there; a trigger that is no notification.
+            Invalid: A source that is not there; a trigger that asks for what can never be done.
         """
         self._sources.check(given)
         for i, widget in enumerate(given.widgets):
             for k, alert in enumerate(alerts_of(widget)):
                 try:
-                    self._triggers.check(alert.trigger)
+                    await self._triggers.check(example_of(_topic(tenant, id), widget, alert))
                 except Invalid as exc:
                     at = f"/widgets/{i}/alerts/{k}/trigger"
                     faults = [Fault(f"{at}{each.pointer}", each.detail) for each in exc.faults]

@@ -60,7 +60,7 @@ class Alert(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
         clear: Once broken, it is over when the number is back at this; absent: at the threshold itself.
         for_s: For how long it must be broken before somebody is told (s).
         of: Whose number, of a chart a line's name (absent: the first line), of bars a bar's.
-        trigger: Whom to tell what: a notification, as `POST /v1/notifications` takes it; its `data` gets `dashboard`. Nothing for viewers.
+        trigger: Whom to tell what: a notification, as `POST /v1/notifications` takes it, or a workflow to run, as `POST /v1/triggers` does; `data`, or `payload`, gets `dashboard`. Nothing for viewers.
     """
 
     id: Annotated[str, Meta(pattern=WIDGET_ID)]

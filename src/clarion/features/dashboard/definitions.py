@@ -1,6 +1,6 @@
 """Definitions of dashboards in the database: made, changed by whoever has read them, read, listed, removed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -24,6 +24,10 @@ _decode = msgspec.json.Decoder(Definition, float_hook=float).decode
 
 Matches = Callable[["Dashboard | None"], None]
 """Raises where what is there is not what the caller expects (`If-Match`)."""
+
+
+Check = Callable[[str, str, Definition], Awaitable[None]]
+"""Raises where a definition cannot be served here; with the tenant, and the dashboard's name."""
 
 
 class Dashboard(Struct, frozen=True):
@@ -59,9 +63,7 @@ class Definitions:
         check: Refuses definitions that cannot be served here.
     """
 
-    def __init__(
-        self, store: Store, limits: Limits, clock: Clock, check: Callable[[Definition], None]
-    ) -> None:
+    def __init__(self, store: Store, limits: Limits, clock: Clock, check: Check) -> None:
         self._store = store
         self._check = check
         self._limits = limits
@@ -106,7 +108,7 @@ class Definitions:
         """
         text = _text(given)
         check(given, self._limits.dashboard_widgets)
-        self._check(given)
+        await self._check(tenant, id, given)
         if len(text) > BYTES:
             raise TooLarge("a dashboard's definition is too long", limit=BYTES, size=len(text))
         for left in reversed(range(TRIES)):

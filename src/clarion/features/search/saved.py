@@ -19,13 +19,14 @@ from clarion.errors import Invalid, NotFound, ServerError, TooMany
 from clarion.features.search.collections import Collections, Kept, kept
 from clarion.features.search.documents import Tag
 from clarion.features.search.following import LOOK_S
+from clarion.features.search.register import KIND
 from clarion.features.search.watching import AT_ONCE, Watcher, query_for
 from clarion.settings import Limits
 from clarion.storage import Param, Store, Tx
 from clarion.storage import saved_searches as sql
 from clarion.storage import search as search_sql
 from clarion.telemetry import get_logger, limit_exceeded, spawn
-from clarion.topics.triggers import Triggers
+from clarion.topics.triggers import Trigger, Triggers
 
 _log = get_logger(__name__)
 
@@ -38,7 +39,7 @@ class SaveSearch(Struct, frozen=True, forbid_unknown_fields=True):
 
     Args:
         query: `text` and `where` of a query; order and limit mean nothing here.
-        trigger: What is handed on: a notification, as `POST /v1/notifications` takes it; its `data` gets `search`.
+        trigger: What is handed on: a notification, as `POST /v1/notifications` takes it, or a workflow to run, as `POST /v1/triggers` does; `data`, or `payload`, gets `search`.
         access: Sees only documents without tags, and those that share one with these; absent: all.
     """
 
@@ -112,7 +113,8 @@ class Saved:
         with _beneath("/query"):
             query = query_for(given.query, access, found)
         with _beneath("/trigger"):
-            self._triggers.check(given.trigger)
+            about = {"collection": collection, "name": name, "id": "an id"}
+            await self._triggers.check(Trigger(tenant, KIND, "", given.trigger, about))
         watcher = self._watch(found)
         await watcher.check(name, query)
         async with self._store.transaction() as tx:

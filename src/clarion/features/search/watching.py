@@ -18,6 +18,7 @@ from clarion.features.search.finding import seen_by
 from clarion.features.search.following import LOOK_S, channel
 from clarion.features.search.percolator import Percolator
 from clarion.features.search.query import Query, parse
+from clarion.features.search.register import KIND
 from clarion.ids import digest
 from clarion.settings import Limits
 from clarion.storage import Store
@@ -212,7 +213,7 @@ class Watcher:
     async def _hand_on(self, saved: sql.SavedRow, id: str, offset: int) -> None:
         trigger = Trigger(
             self._kept.tenant,
-            "search",
+            KIND,
             f"search-{self._kept.number}-{offset}-{digest(saved.name)[:32]}",
             _decode(saved.hands),
             {"collection": self._kept.collection.name, "name": saved.name, "id": id},
