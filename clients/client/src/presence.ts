@@ -85,13 +85,20 @@ function people(topic: LiveTopic, said: Said | null, saysAgain: boolean): People
 class Said {
   #words: Words = {};
   #until: number | null = null;
+  isIdle = false;
 
   constructor(words: Words) {
     this.add(words);
   }
 
   get isNothing(): boolean {
-    return Object.keys(this.#words).length === 0;
+    return Object.keys(this.toJSON()).length === 0;
+  }
+
+  /** Nobody is at what would be online; who is away, or not to be disturbed, is that. */
+  get status(): Status {
+    const { status = "online" } = this.#words;
+    return this.isIdle && status === "online" ? "idle" : status;
   }
 
   add({ text_for_s, ...words }: Words): void {
@@ -101,7 +108,8 @@ class Said {
 
   /** As it is sent: a text has as long as it has left. */
   toJSON(): Words {
-    const { text, ...rest } = this.#words;
+    const { text, ...words } = this.#words;
+    const rest = this.isIdle ? { ...words, status: this.status } : words;
     if (text === undefined) return rest;
     if (this.#until === null) return { ...rest, text };
     // In tenths: whoever asks for a room twice asks for the same, whatever the clock did in between.
@@ -154,8 +162,15 @@ export class People implements Readable<PeopleView> {
 
   /** Says something more; resolves when others see it. */
   update(words: Words): Promise<Published> {
-    this.#said?.add(words);
-    return this.#topic.publish("update", words);
+    if (!this.#said) return this.#topic.publish("update", words);
+    this.#said.add(words);
+    return this.#topic.publish("update", words.status ? { ...words, status: this.#said.status } : words);
+  }
+
+  /** Nobody is at it, or somebody again: see `idle.ts`. Resolves when others see it. */
+  setIdle(isIdle: boolean): Promise<Published> {
+    if (this.#said) this.#said.isIdle = isIdle;
+    return this.#topic.publish("update", { status: this.#said?.status ?? (isIdle ? "idle" : "online") });
   }
 
   #sayAgain(): void {

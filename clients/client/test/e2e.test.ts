@@ -6,7 +6,8 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { watchIdle } from "../src/idle.ts";
 import { type Client, createClient, type InboxPage, type LiveTopic, type Readable } from "../src/index.ts";
 import { contacts, room } from "../src/presence.ts";
 import { markSeen } from "../src/seen.ts";
@@ -138,6 +139,12 @@ test("two people are in a room, one locks what the other wants, and each sees th
   const own = contacts(dan, "dan");
   stops.push(own.subscribe(() => undefined));
   expect((await until(own, ({ isWhole, people }) => isWhole && people.has("dan"))).users).toBe(1);
+  vi.stubGlobal("document", Object.assign(new EventTarget(), { visibilityState: "hidden" }));
+  const stopIdle = watchIdle(own);
+  await until(own, ({ people }) => people.get("dan")?.status === "idle");
+  stopIdle();
+  await until(own, ({ people }) => people.get("dan")?.status === "online");
+  vi.unstubAllGlobals();
   const [herDoc, hisDoc] = [signals(eva, "lobby"), signals(dan, "lobby")];
   stops.push(
     herDoc.subscribe(() => undefined),
