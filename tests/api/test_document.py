@@ -94,6 +94,28 @@ ACCEPTED = {
         "positive_data_acceptance",
         "there is no audience",
     ): "which there are, only the database knows",
+    **{
+        (operation, "positive_data_acceptance", said): reason
+        for operation in (
+            "PUT /v1/preferences",
+            "PATCH /v1/preferences",
+            "PUT /v1/preferences/defaults",
+            "PUT /v1/subscribers/{id}/preferences",
+            "PATCH /v1/subscribers/{id}/preferences",
+        )
+        for said, reason in {
+            "It has changed since it was read": "the revision that is there is data, not schema",
+            "these preferences are not right": "conditions, zones and spans are languages of their own",
+        }.items()
+    },
+    **{
+        (f"GET /v1/{whose}/explain", "positive_data_acceptance", said): reason
+        for whose in ("preferences", "subscribers/{id}/preferences")
+        for said, reason in {
+            "there is no channel": "which there are, the server's settings say",
+            "?payload": "JSON inside of a text",
+        }.items()
+    },
     (
         "POST /v1/subscribers/{id}/addresses",
         "positive_data_acceptance",

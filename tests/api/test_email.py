@@ -40,18 +40,6 @@ async def test_the_picture_is_always_shown(http: httpx.AsyncClient) -> None:
         assert found.headers["cache-control"] == "no-store"
 
 
-async def test_one_click_is_a_post(http: httpx.AsyncClient) -> None:
-    """As a mail reader sends it (RFC 8058): a form, no credential; looking at the page is only that."""
-    token = TOKENS.make(Seen("out", "default", MESSAGE))
-    page = await http.get(f"/v1/email/out/{token}")
-    assert "<form method=post>" in page.text
-    assert "default-src 'none'" in page.headers["content-security-policy"]
-    done = await http.post(f"/v1/email/out/{token}", data={"List-Unsubscribe": "One-Click"})
-    assert (done.status_code, "Done" in done.text) == (200, True)
-    for method in ("GET", "POST"):
-        problem(await http.request(method, "/v1/email/out/x"), 404, "not_found")
-
-
 async def test_providers_come_with_their_secret(tmp_path: Path) -> None:
     """As bearer token, or as the password of a URL; one that is not listed is not there."""
     secret = "a secret of 24 letters"

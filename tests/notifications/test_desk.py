@@ -2,14 +2,25 @@
 
 import msgspec
 import pytest
+from msgspec import Struct
 
-from clarion.errors import Invalid
-from clarion.notifications.preferences.document import Defaults
+from clarion.clock import as_datetime
+from clarion.errors import Invalid, TooMany
+from clarion.notifications.channels import NotSent
+from clarion.notifications.preferences.document import MUTED, Defaults, Document, Muted
 from clarion.notifications.workflows.times import moment
+from clarion.storage.store import Sql
 from tests.notifications.conftest import on_one_engine
-from tests.notifications.test_workflows import Office, office
+from tests.notifications.office import ANN, Office, office
 
 __all__ = ["office"]
+
+
+class Fate(Struct, frozen=True):
+    """What became of a message."""
+
+    status: str
+    cause: str
 
 
 async def prepared(office: Office) -> None:
@@ -34,7 +45,8 @@ async def test_the_overview_says_what_holds_and_who_says_so(office: Office) -> N
         "workflows": {"gone": False},
         "time_zone": "Asia/Tokyo",
     }
-    found = await desk.patch("default", "ann", patch)
+    await desk.patch("default", "ann", patch)
+    found = await desk.overview("default", "ann")
     assert (found.revision, found.time_zone) == (1, "Asia/Tokyo")
     cells = {(row.key, cell.channel): cell for row in found.items for cell in row.channels}
     assert cells["w", "inbox"].wanted is False
@@ -59,36 +71,87 @@ async def test_the_overview_says_what_holds_and_who_says_so(office: Office) -> N
 async def test_explaining_goes_through_the_rules_of_sending(office: Office) -> None:
     """The answer is what a message of now would meet; nothing is counted or written by asking."""
     await prepared(office)
-    desk, book = office.engine.desk, office.house.book
+    explainer, book = office.engine.explainer, office.house.book
     urgent = {"urgent": True}
-    found = await desk.explain("default", "ann", "letter", workflow="w")
+    found = await explainer.explain("default", "ann", "letter", workflow="w")
     assert (found.verdict, found.why) == (
         "skip",
         "workflow:/preferences/letter: not payload.urgent",
     )
     assert [rule.rule for rule in found.rules if rule.decides] == ["choice"]
     assert (
-        await desk.explain("default", "ann", "letter", workflow="w", payload=urgent)
+        await explainer.explain("default", "ann", "letter", workflow="w", payload=urgent)
     ).verdict == "send"
     caps = [{"channel": "letter", "limit": 1, "per": "1h"}]
     quiet = [{"from": "22:00", "to": "07:00"}]
     await book.put_defaults("default", msgspec.convert({"caps": caps}, Defaults))
     for _ in range(2):
-        asked = await desk.explain("default", "ann", "letter", workflow="w", payload=urgent)
+        asked = await explainer.explain("default", "ann", "letter", workflow="w", payload=urgent)
         assert asked.verdict == "send"
     await office.trigger("ann", payload=urgent)
     await office.run()
-    over = await desk.explain("default", "ann", "letter", workflow="w", payload=urgent)
+    over = await explainer.explain("default", "ann", "letter", workflow="w", payload=urgent)
     assert (over.verdict, over.why) == ("skip", "over the cap of 1 on letter within 1h")
     await book.put_defaults("default", msgspec.convert({"quiet": quiet}, Defaults))
     office.clock.advance(((moment("2027-01-10T23:00:00Z") or 0) - office.clock.now_ms()) / 1000)
-    held = await desk.explain("default", "ann", "letter", workflow="w", payload=urgent)
+    held = await explainer.explain("default", "ann", "letter", workflow="w", payload=urgent)
     assert held.verdict == "defer"
     assert held.until is not None
     assert held.until.isoformat() == "2027-01-11T07:00:00+00:00"
-    assert (await desk.explain("default", "nobody", "inbox", workflow="w")).why == (
+    assert (await explainer.explain("default", "nobody", "inbox", workflow="w")).why == (
         "there is no such subscriber"
     )
     for wrong in ({"channel": "fax"}, {"channel": "inbox", "workflow": "gone"}):
         with pytest.raises(Invalid):
-            await desk.explain("default", "ann", **wrong)
+            await explainer.explain("default", "ann", **wrong)
+
+
+@on_one_engine
+async def test_muting_a_thread(office: Office) -> None:
+    """Once is enough, until a later time if that is said; what has run out makes room, and what is the same makes no revision."""
+    desk = office.engine.desk
+    soon = as_datetime(office.clock.now_ms() + 60_000)
+    thread = Muted("payload.thread", 1)
+    await desk.mute("default", "ann", Muted("payload.thread", True, until=soon))
+    await desk.mute("default", "ann", thread)
+    found = await desk.mute("default", "ann", thread)
+    assert (found.revision, [each.value for each in found.document.muted]) == (2, [True, 1])
+    office.clock.advance(61)
+    kept = await desk.unmute("default", "ann", "payload.thread", "1")
+    assert kept.document.muted == [thread]
+    assert (await desk.unmute("default", "ann", "payload.thread", 1)).document.muted == []
+    full = Document(muted=[Muted("payload.thread", n) for n in range(MUTED)])
+    await desk.put("default", "ann", full)
+    with pytest.raises(TooMany):
+        await desk.mute("default", "ann", Muted("payload.thread", "one more"))
+
+
+@on_one_engine
+async def test_what_is_turned_off_while_it_waits_is_not_sent(office: Office) -> None:
+    """A message whose provider was down is asked about once more, with its payload; others still come, and a critical one does."""
+    await office.workflow({"id": "mail", "letter": {"text": "{{ payload.thread }}"}})
+    told = {}
+    for thread in ("t-1", "t-2"):
+        office.letters.fails.append(NotSent("closed", provider="post office"))
+        told[thread] = await office.trigger(ANN, payload={"thread": thread})
+    await office.run()
+    assert office.letters.sent == []
+    await office.engine.desk.mute("default", "ann", Muted("payload.thread", "t-1"))
+    await office.run(60)
+    assert [each.content["text"] for each in office.letters.sent] == ["t-2"]
+    [message] = await office.house.store.fetch(
+        Sql("SELECT status, cause FROM outgoing WHERE trigger_id = :id", Fate), id=told["t-1"]
+    )
+    assert message == Fate("suppressed", "turned off meanwhile: muted: payload.thread")
+
+
+@on_one_engine
+async def test_what_is_critical_is_sent_although_it_waited(office: Office) -> None:
+    """Whatever was turned off meanwhile."""
+    await office.workflow({"id": "mail", "letter": {"text": "x"}}, critical=True)
+    office.letters.fails.append(NotSent("closed", provider="post office"))
+    await office.trigger(ANN)
+    await office.run()
+    await office.engine.desk.patch("default", "ann", {"channels": {"letter": False}})
+    await office.run(60)
+    assert len(office.letters.sent) == 1

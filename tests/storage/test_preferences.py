@@ -22,6 +22,13 @@ def test_reading_many(rows: list[list[object]]) -> None:
 
 
 @settings(max_examples=40, deadline=None)
+@given(calls(st.builds(preferences.Since, _tenants, _ids, st.integers(0, 9))))
+def test_asking_what_has_changed(rows: list[list[object]]) -> None:
+    """Each caller is told of its own people."""
+    assert_law(preferences.CHANGED, rows)
+
+
+@settings(max_examples=40, deadline=None)
 @given(calls(st.builds(batches.Unhit, _tenants, _ids)))
 def test_taking_back_what_was_counted(rows: list[list[object]]) -> None:
     """Each hit that is taken back is one less."""

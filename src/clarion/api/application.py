@@ -29,6 +29,7 @@ from clarion.api.routes import health as health_doors
 from clarion.api.routes import inbox as inbox_doors
 from clarion.api.routes import keys as keys_doors
 from clarion.api.routes import notifications as notifications_doors
+from clarion.api.routes import preferences as preferences_doors
 from clarion.api.routes import presence as presence_doors
 from clarion.api.routes import providers as providers_doors
 from clarion.api.routes import push as push_doors
@@ -41,6 +42,7 @@ from clarion.api.routes import suppressions as suppressions_doors
 from clarion.api.routes import templates as templates_doors
 from clarion.api.routes import timelines as timelines_doors
 from clarion.api.routes import topics as topics_doors
+from clarion.api.routes import unsubscribe as unsubscribe_doors
 from clarion.api.routes import workflows as workflows_doors
 from clarion.api.services import Services
 from clarion.clock import Clock
@@ -67,6 +69,8 @@ def build_api(services: Services, web: Path = FOLDER) -> Api:
     suppressions_doors.add(api, services.workflows.suppressions)
     templates_doors.add(api, services.workflows)
     subscribers_doors.add(api, services.workflows)
+    preferences_doors.add(api, services.workflows, services.clock)
+    unsubscribe_doors.add(api, services.workflows.unsubscribing, services.email)
     inbox_doors.add(api, services.inbox)
     push_doors.add(api, services.push)
     emit_doors.add(api, io)
@@ -86,6 +90,7 @@ def build_api(services: Services, web: Path = FOLDER) -> Api:
     url = settings.public_url
     write = functools.cache(lambda: document(api, version=__version__, public_url=url))
     pages.add_docs(api, write)
+    pages.add_style(api)
     if settings.admin_ui.password:
         pages.add_admin_ui(api, web, settings.admin_ui, settings.realtime.path)
     pages.add_front_end(api, web)

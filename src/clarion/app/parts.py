@@ -38,6 +38,7 @@ from clarion.ids import Ids
 from clarion.jobs import Queue, Worker
 from clarion.jobs.purging import EVERY_S, LONGEST_S, Purger
 from clarion.notifications import HandedOn, Inbox, Notifications, inbox_kind
+from clarion.notifications.channels.email.channel import NAME as EMAIL
 from clarion.notifications.channels.push.parts import PushParts, push_keys
 from clarion.notifications.delivery import Delivery, Mode
 from clarion.notifications.email import Email
@@ -407,6 +408,7 @@ class Parts:
                 self.workflows.suppressions,
                 self._outbound,
                 secret=self._link_secret,
+                way_out=lambda message: self.workflows.unsubscribing.link(message, EMAIL),
                 clock=self.clock,
                 ids=self.ids,
             )

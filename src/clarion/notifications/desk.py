@@ -1,38 +1,21 @@
-"""The desk: where people and the deployment see and change preferences, and ask why something would be sent or not."""
+"""The desk: where people and the deployment see preferences and change them."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
-from clarion.clock import Clock, as_datetime
-from clarion.errors import Fault, Invalid, NotFound
-from clarion.notifications.addresses import Addresses
+from clarion.clock import Clock, as_ms
+from clarion.errors import Fault, Invalid, TooMany
 from clarion.notifications.catalog import Catalog
 from clarion.notifications.channels import Channels
-from clarion.notifications.deciding import asked_of
-from clarion.notifications.facts import recipient_facts
-from clarion.notifications.going import Going
-from clarion.notifications.preferences.book import Book, Matches
-from clarion.notifications.preferences.document import Document
-from clarion.notifications.preferences.evaluate import (
-    Asked,
-    Counted,
-    Wishes,
-    cap_key,
-    decide,
-    explain,
-    sources,
-    span_ms,
-    zone_name,
-)
-from clarion.notifications.workflows.advance import Begin, State
-from clarion.notifications.workflows.definition import Workflow
-from clarion.storage import preferences as sql
-from clarion.storage import subscribers as people_sql
-from clarion.storage.store import Store
+from clarion.notifications.preferences.book import Book, Kept, Matches
+from clarion.notifications.preferences.document import MUTED, Document, Muted
+from clarion.notifications.preferences.evaluate import Asked, Wishes, sources, zone_name
+from clarion.notifications.supposing import Suppose
+from clarion.telemetry import limit_exceeded
 
 WORKFLOWS: Final = 500  # that are listed
 
@@ -69,6 +52,7 @@ class Overview(Struct, frozen=True):
     """One person's preferences: what they have said, and what holds with what others have said."""
 
     user: str
+    name: str
     revision: int
     document: Document
     time_zone: str
@@ -77,67 +61,31 @@ class Overview(Struct, frozen=True):
     without_effect: list[NoEffect]
 
 
-class Rule(Struct, frozen=True):
-    """What one rule says: `verdict` null, nothing. The first one that says something `decides`."""
-
-    rule: str
-    verdict: str | None
-    why: str
-    read: dict[str, Any]
-    decides: bool
-
-
-class Source(Struct, frozen=True):
-    """Who may say whether it is wanted, the first one counts, and what they say: null, nothing."""
-
-    source: str
-    choice: bool | str | None
-
-
-class Explained(Struct, frozen=True):
-    """What would become of a message now, and why. `defer` and `collect`: until when."""
-
-    verdict: Literal["send", "skip", "defer", "collect"]
-    why: str
-    until: datetime | None
-    revision: int
-    defaults_revision: int
-    rules: list[Rule]
-    choices: list[Source]
-
-
 class Desk:
     """Shows preferences, and takes changes.
 
     Args:
-        store: Where subscribers are.
         book: Keeps preferences.
         catalog: Workflows, which may be critical.
         channels: Those there are.
-        addresses: Of subscribers.
+        suppose: Knows subscribers.
         clock: The time.
     """
 
     def __init__(
-        self,
-        store: Store,
-        book: Book,
-        catalog: Catalog,
-        channels: Channels,
-        addresses: Addresses,
-        *,
-        clock: Clock,
+        self, book: Book, catalog: Catalog, channels: Channels, suppose: Suppose, *, clock: Clock
     ) -> None:
-        self._store, self._book, self._catalog = store, book, catalog
-        self._channels, self._addresses, self._clock = channels, addresses, clock
+        self._book, self._catalog, self._channels = book, catalog, channels
+        self._suppose, self._clock = suppose, clock
 
     async def overview(self, tenant: str, usr: str) -> Overview:
         """What one person wants, with what holds where they have said nothing."""
         wishes = await self._book.wishes(tenant, usr)
-        recipient = await self._recipient(tenant, usr) or {"id": usr}
+        recipient = await self._suppose.recipient(tenant, usr) or {"id": usr}
         rows = await self._rows(tenant, wishes)
         return Overview(
             user=usr,
+            name=str(recipient.get("name") or usr),
             revision=wishes.revision,
             document=wishes.own,
             time_zone=zone_name(wishes, {"recipient": recipient}),
@@ -147,14 +95,13 @@ class Desk:
 
     async def put(
         self, tenant: str, usr: str, document: Document, matches: Matches | None = None
-    ) -> Overview:
+    ) -> Kept:
         """Set what a person wants; see `Book.change`."""
-        await self._book.change(tenant, usr, lambda _: document, matches)
-        return await self.overview(tenant, usr)
+        return await self._book.change(tenant, usr, lambda _: document, matches)
 
     async def patch(
         self, tenant: str, usr: str, patch: Mapping[str, Any], matches: Matches | None = None
-    ) -> Overview:
+    ) -> Kept:
         """Change parts of what a person wants: a merge patch (RFC 7396), in which null takes something back."""
 
         def change(found: Document) -> Document:
@@ -165,116 +112,37 @@ class Desk:
                 fault = Fault.of(exc)
                 raise Invalid(fault.detail, faults=[fault]) from exc
 
-        await self._book.change(tenant, usr, change, matches)
-        return await self.overview(tenant, usr)
+        return await self._book.change(tenant, usr, change, matches)
 
-    async def explain(
-        self,
-        tenant: str,
-        usr: str,
-        channel: str,
-        *,
-        workflow: str = "",
-        category: str = "",
-        payload: Mapping[str, Any] | None = None,
-    ) -> Explained:
-        """What would become of a message now: the rules that its sending goes through, each with what it says.
-
-        Args:
-            tenant: Theirs.
-            usr: Who would get it.
-            channel: By which it would come.
-            workflow: Whose message it is; '': it is a notification of `category`.
-            category: Of a notification that no workflow sends.
-            payload: That conditions and muted threads read.
+    async def mute(self, tenant: str, usr: str, thread: Muted) -> Kept:
+        """Tell a person nothing more of a thread, for good or until then. What has run out makes room.
 
         Raises:
-            Invalid: There is no such channel or workflow.
+            TooMany: They have muted `document.MUTED` already.
         """
-        found = self._channels.get(channel)
-        if found is None:
-            raise Invalid(
-                f"there is no channel {channel[:64]!r}", faults=[Fault("?channel", "unknown")]
-            )
-        going = await self._going(tenant, usr, workflow, category, payload or {})
-        asked = asked_of(going, channel, None)
-        said = decide(asked, going.wishes, self._clock.now_ms())
-        if said.verdict == "count":
-            counted = {
-                cap_key(cap): await self._next(tenant, usr, cap_key(cap), span_ms(cap))
-                for cap in said.caps
-            }
-            asked = msgspec.structs.replace(asked, counted=counted)
-        return self._explained(asked, going, bool(found.addresses(going.recipient or {"id": usr})))
 
-    def _explained(self, asked: Asked, going: Going, is_reached: bool) -> Explained:
-        wishes, now_ms = going.wishes, self._clock.now_ms()
-        rules: list[Rule] = []
-        if going.recipient is None:
-            rules.append(Rule("recipient", "skip", "there is no such subscriber", {}, True))
-        elif not is_reached:
-            rules.append(Rule("address", "skip", "no address", {}, True))
-        decided = decide(asked, wishes, now_ms)
-        for said in explain(asked, wishes, now_ms):
-            is_first = not any(rule.decides for rule in rules) and said.verdict is not None
-            rules.append(Rule(said.rule, said.verdict, said.why, dict(said.read), is_first))
-        by = next((rule for rule in rules if rule.decides), None)
-        verdict: Any = "send" if by is None else by.verdict
-        waits = verdict in ("defer", "collect")
-        return Explained(
-            verdict,
-            "nothing is in its way" if by is None else by.why,
-            as_datetime(decided.until_ms) if waits else None,
-            wishes.revision,
-            wishes.defaults_revision,
-            rules,
-            [Source(source, choice) for source, choice in sources(asked, wishes)],
-        )
+        def change(found: Document) -> Document:
+            others = [each for each in self._still(found) if not _same(each, thread)]
+            if len(others) >= MUTED:
+                limit_exceeded.labels("muted").inc()
+                raise TooMany(f"a person mutes at most {MUTED} threads", limit=MUTED)
+            return replace(found, muted=[*others, thread])
 
-    async def _going(
-        self, tenant: str, usr: str, workflow: str, category: str, payload: Mapping[str, Any]
-    ) -> Going:
-        version, of = 0, Workflow("", category, False, (), frozenset())
-        if workflow:
-            try:
-                kept = await self._catalog.find(tenant, workflow)
-            except NotFound as exc:
-                raise Invalid(str(exc), faults=[Fault("?workflow", "unknown")]) from exc
-            version = kept.version
-            of = (await self._catalog.version(tenant, workflow, version)).workflow
-        going = Going(
-            tenant=tenant,
-            id="",
-            trigger="",
-            usr=usr,
-            workflow=of,
-            version=version,
-            state=State(),
-            event=Begin(),
-            payload=payload,
-            actor="",
-            recipient=await self._recipient(tenant, usr),
-            created_ms=self._clock.now_ms(),
-        )
-        await self._addresses.load([going])
-        going.wishes = await self._book.wishes(tenant, usr)
-        return going
+        return await self._book.change(tenant, usr, change)
 
-    async def _recipient(self, tenant: str, usr: str) -> dict[str, Any] | None:
-        rows: list[people_sql.Known] = await self._store.apply(
-            people_sql.KNOWN, [people_sql.Named(tenant, usr)]
-        )
-        for row in rows:
-            return recipient_facts(row.id, row)
-        return None
+    async def unmute(self, tenant: str, usr: str, path: str, value: str | int | bool) -> Kept:
+        """Tell a person of a thread again; one that is not muted stays so."""
+        thread = Muted(path, value)
 
-    async def _next(self, tenant: str, usr: str, key: str, span: int) -> Counted:
-        """What a cap would count if a message came to it now."""
+        def change(found: Document) -> Document:
+            others = [each for each in self._still(found) if not _same(each, thread)]
+            return replace(found, muted=others)
+
+        return await self._book.change(tenant, usr, change)
+
+    def _still(self, found: Document) -> list[Muted]:
         now_ms = self._clock.now_ms()
-        for row in await self._store.fetch(sql.WINDOW, tenant=tenant, throttle=f"{usr}:{key}"):
-            if row.ends_ms > now_ms:
-                return Counted(row.hits + 1, row.ends_ms)
-        return Counted(1, now_ms + span)
+        return [each for each in found.muted if each.until is None or as_ms(each.until) > now_ms]
 
     async def _rows(self, tenant: str, wishes: Wishes) -> list[Row]:
         names = list(self._channels.contents())
@@ -341,6 +209,12 @@ def _without_effect(wishes: Wishes, rows: list[Row]) -> list[NoEffect]:
         if key in wishes.defaults.required
     ]
     return found
+
+
+def _same(one: Muted, other: Muted) -> bool:
+    # 1, 1.0 and true are equal in Python, and three things in JSON.
+    is_same = one.path == other.path and one.value == other.value
+    return is_same and type(one.value) is type(other.value)
 
 
 def _merged(given: Any, patch: Any) -> Any:

@@ -12,7 +12,7 @@ from clarion.ids import Ids
 from clarion.notifications.channels import Providers
 from clarion.notifications.channels.base import Outgoing
 from clarion.notifications.channels.email import hooks
-from clarion.notifications.channels.email.channel import NAME, EmailChannel
+from clarion.notifications.channels.email.channel import NAME, EmailChannel, Unsubscribe, nowhere
 from clarion.notifications.channels.email.headers import Address, Unwritable
 from clarion.notifications.channels.email.message import read_message_id
 from clarion.notifications.channels.email.tracking import Seen, Tokens, is_machine
@@ -52,7 +52,8 @@ class Email:
         store: Where everything is kept.
         suppressions: Addresses that are not written to.
         outbound: The guarded door to the outside.
-        secret: Signs links of opens, clicks and unsubscribing.
+        secret: Signs links of opens and clicks.
+        way_out: Where each message can be ended with one click.
         clock: The time.
         ids: Jitter.
 
@@ -71,6 +72,7 @@ class Email:
         outbound: Outbound,
         *,
         secret: str,
+        way_out: Unsubscribe = nowhere,
         clock: Clock,
         ids: Ids,
     ) -> None:
@@ -95,10 +97,9 @@ class Email:
             clock=clock,
             ids=ids,
         )
-        if base_url.startswith(
-            "https://"
-        ):  # RFC 8058 §3.1: with anything else readers show no button
-            self.channel.unsubscribe = self._way_out
+        # RFC 8058 §3.1: with anything else readers show no button.
+        if base_url.startswith("https://"):
+            self.channel.unsubscribe = way_out
 
     async def close(self) -> None:
         """Close connections to mail servers."""
@@ -171,25 +172,11 @@ class Email:
         await self._did(seen, hooks.Told("clicked", detail=seen.url), headers)
         return seen.url
 
-    async def ended(self, token: str) -> None:
-        """Somebody wants no more email at their address, but for what is critical.
-
-        Raises:
-            NotFound: The token is none of ours.
-        """
-        seen = self.ends(token)
-        await self._happened(seen.tenant, seen.id, hooks.Told("unsubscribed"))
-
-    def ends(self, token: str) -> Seen:
-        """What a token would end.
-
-        Raises:
-            NotFound: It is none of ours.
-        """
-        seen = self._tokens.read(token)
-        if seen is None or seen.what != "out":
-            raise NotFound("this link is not one of ours")
-        return seen
+    async def unsubscribed(self, tenant: str, message: str) -> None:
+        """Note that somebody went the way out that came with a message. One that is not there any more is no error."""
+        rows = await self._store.fetch(sql.MESSAGE, tenant=tenant, id=message)
+        if rows and rows[0].channel == NAME:
+            await self._write(tenant, message, hooks.Told("unsubscribed"), is_machine=False)
 
     async def events(self, tenant: str, message: str) -> list[sql.EventRow]:
         """What was told of a message."""
@@ -249,10 +236,6 @@ class Email:
 
     async def _gone(self, message: Outgoing, why: str) -> None:
         await self._suppressions.add(message.tenant, NAME, message.address, "bounce", why, message.id)  # fmt: skip
-
-    def _way_out(self, message: Outgoing) -> str:
-        token = self._tokens.make(Seen("out", message.tenant, message.id))
-        return f"{self._base_url}/v1/email/out/{token}"
 
 
 def check(settings: EmailSettings, base_url: str) -> None:

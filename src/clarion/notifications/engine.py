@@ -19,6 +19,7 @@ from clarion.notifications.desk import Desk
 from clarion.notifications.digests import Digests
 from clarion.notifications.editing import Editor
 from clarion.notifications.events.events import Events
+from clarion.notifications.explaining import Explainer
 from clarion.notifications.history import History
 from clarion.notifications.inbox import Inbox
 from clarion.notifications.knowing import Knowing, Presence
@@ -28,14 +29,17 @@ from clarion.notifications.planning import Planner
 from clarion.notifications.preferences.book import Book
 from clarion.notifications.preferences.links import Links
 from clarion.notifications.previewing import Previews
+from clarion.notifications.rechecking import Recheck
 from clarion.notifications.rendering import Renderer
 from clarion.notifications.retention import Retention
 from clarion.notifications.runs import SLICE, Runs
 from clarion.notifications.sayings import Sayings
 from clarion.notifications.sending import Sender
+from clarion.notifications.supposing import Suppose
 from clarion.notifications.suppressions import Suppressions
 from clarion.notifications.targets import Targets
 from clarion.notifications.triggering import JOB, Triggers
+from clarion.notifications.unsubscribing import Unsubscribing
 from clarion.notifications.writing import Writer
 from clarion.outbound import Outbound
 from clarion.settings import Limits, Sending, Templates
@@ -81,6 +85,11 @@ class Engine:
         bulk: Writes what is the same for all.
         planner: Plans triggers.
         suppressions: Addresses that are not written to.
+        book: Keeps preferences.
+        desk: Where people see them and change them.
+        explainer: Says what would become of a message.
+        links: Those that need no login.
+        unsubscribing: Where one kind of them leads.
         triggers: Accepts triggers, and calls them off.
         runs: Carries runs on.
         digests: Closes digests.
@@ -123,15 +132,6 @@ class Engine:
         self.templates = Editor(store, library, checker, templates, clock=clock)
         self.catalog = Catalog(store, self.channels, library, checker, clock=clock)
         self.delivery = delivery or Delivery(store, "live", clock=clock, ids=ids)
-        self.sender = Sender(
-            store,
-            self.channels,
-            sending or Sending(),
-            self.delivery,
-            clock=clock,
-            ids=ids,
-            node=node,
-        )
         renderer = Renderer(self.renders, templates, clock)
         drafts = Renderer(self.drafts, templates, clock)
         self.previews = Previews(self.channels, library, sayings, checker, drafts)
@@ -142,7 +142,20 @@ class Engine:
         self.addresses = Addresses(store, self.channels, clock=clock)
         self.suppressions = Suppressions(store, self.channels, clock=clock)
         self.links = Links(link_secret or ids.token(32), public_url, clock=clock)
-        self.desk = Desk(store, book, self.catalog, self.channels, self.addresses, clock=clock)
+        suppose = Suppose(store, book, self.catalog, self.addresses, clock=clock)
+        self.sender = Sender(
+            store,
+            self.channels,
+            sending or Sending(),
+            self.delivery,
+            Recheck(store, book, suppose, clock=clock).why_not,
+            clock=clock,
+            ids=ids,
+            node=node,
+        )
+        self.desk = Desk(book, self.catalog, self.channels, suppose, clock=clock)
+        self.explainer = Explainer(store, suppose, self.channels, clock=clock)
+        self.unsubscribing = Unsubscribing(book, self.catalog, suppose, self.links)
         self.runs = Runs(
             store,
             self.catalog,

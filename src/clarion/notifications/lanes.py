@@ -37,9 +37,12 @@ _log = get_logger(__name__)
 CONCURRENCY: Final = 64  # messages of one channel in the hands of providers at a time
 LEASE_S: Final = 120.0  # longer than any channel's timeout
 SETTLE_S: Final = 5.0  # between two tries to write what became of a message, at most
+AGAIN_S: Final = 1.0  # before a message is taken up again of which it could not be found out whether it is wanted
 ANSWER_CHARS: Final = 1_000
 # A life cycle never goes back: what comes late and ranks lower changes nothing.
 RANKS: Final = {"queued": 0, "sent": 10, "delivered": 20, "bounced": 30, "failed": 30, "suppressed": 30, "cancelled": 100}  # fmt: skip
+
+WhyNot = Callable[[sql.ClaimedOutgoing], Awaitable[str]]
 
 
 class Lane:
@@ -50,6 +53,7 @@ class Lane:
         channel: How.
         providers: Who is asked, and how many messages they may be handed.
         woken: Called when runs may have been waiting for what became of a message.
+        why_not: Says why a message is not wanted any more, '' if it is.
         clock: The time.
         ids: Jitter.
         node: Names this process in leases.
@@ -61,6 +65,7 @@ class Lane:
         channel: Channel,
         providers: Providers,
         woken: Callable[[], None],
+        why_not: WhyNot,
         *,
         clock: Clock,
         ids: Ids,
@@ -69,6 +74,7 @@ class Lane:
         self._store, self._channel, self.providers = store, channel, providers
         self._send = channel.send if isinstance(channel, Provided) else providers.send
         self._woken, self._clock, self._ids, self._node = woken, clock, ids, node
+        self._why_not = why_not
         self._running: dict[asyncio.Task[None], None] = {}
         self._turns = Turns()
         self.loop = Loop(f"sending-{channel.name}", self.look, ids)
@@ -147,7 +153,13 @@ class Lane:
         result: Sent | NotSent
         if row.cause:
             return partial(self._call_off, row)
-        if row.attempts > self._channel.max_attempts:
+        try:
+            why_not = await self._why_not(row)
+        except ClarionError as exc:
+            return partial(self._put_back, row, NotYet(AGAIN_S, str(exc)))
+        if why_not:
+            result = NotSent(why_not, provider="", is_final=True, cause="suppressed")
+        elif row.attempts > self._channel.max_attempts:
             result = NotSent("the process died each time it was sent", provider="", is_final=True)
         elif not self._outlasts(until_ms):
             _log.warning("lease too old to send", channel=row.channel, message=row.id)

@@ -18,7 +18,7 @@ from clarion.notifications.channels import (
 )
 from clarion.notifications.channels.inbox import NAME as INBOX
 from clarion.notifications.channels.providers import Diverts, ProviderStatus
-from clarion.notifications.lanes import CONCURRENCY, Lane
+from clarion.notifications.lanes import CONCURRENCY, Lane, WhyNot
 from clarion.notifications.runs import nothing
 from clarion.settings import Sending
 from clarion.storage.store import Store
@@ -32,6 +32,7 @@ class Sender:
         channels: How.
         settings: What providers are given.
         diverts: Keeps what is not to leave.
+        why_not: Says why a message is not wanted any more, '' if it is.
         clock: The time.
         ids: Jitter.
         node: Names this process in leases.
@@ -43,13 +44,14 @@ class Sender:
         channels: Channels,
         settings: Sending,
         diverts: Diverts,
+        why_not: WhyNot,
         *,
         clock: Clock,
         ids: Ids,
         node: str,
     ) -> None:
         self._store, self._channels, self._settings = store, channels, settings
-        self._diverts = diverts
+        self._diverts, self._why_not = diverts, why_not
         self._clock, self._ids, self._node = clock, ids, node
         self._lanes: dict[str, Lane] = {}
         self.on_woken: Callable[[], None] = nothing
@@ -100,6 +102,7 @@ class Sender:
             channel,
             providers,
             self._woken,
+            self._why_not,
             clock=self._clock,
             ids=self._ids,
             node=self._node,

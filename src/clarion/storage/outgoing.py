@@ -33,6 +33,7 @@ class ClaimedOutgoing(Struct, frozen=True):
     tenant: str
     id: str
     run: str
+    trigger_id: str
     workflow: str
     category: str
     usr: str
@@ -150,7 +151,7 @@ ADD = Procedure(
 )
 CLAIM = claim(
     "outgoing",
-    """tenant, id, run, workflow, category, usr, channel, address, content, provider, status, cause, token, attempts, created_ms""",
+    """tenant, id, run, trigger_id, workflow, category, usr, channel, address, content, provider, status, cause, token, attempts, created_ms""",
     ClaimedOutgoing,
     lane="channel",
 )

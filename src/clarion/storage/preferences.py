@@ -28,6 +28,20 @@ class Known(Struct, frozen=True):
     revision: int
 
 
+class Since(Struct, frozen=True, array_like=True):
+    """Whose document may have changed since then."""
+
+    tenant: str
+    usr: str
+    since_ms: int
+
+
+class Changed(Struct, frozen=True):
+    """The n-th document asked about was changed since."""
+
+    n: int
+
+
 class Revision(Struct, frozen=True):
     """The revision that was written."""
 
@@ -63,6 +77,17 @@ OF = Procedure(
             """SELECT r.n, p.usr, p.document, p.revision
                FROM {rows r} JOIN preference p ON p.tenant = r.tenant AND p.usr = r.usr""",
             Known,
+        ),
+    ),
+)
+CHANGED = Procedure(
+    "changed_preferences",
+    Since,
+    (
+        Sql(
+            """SELECT r.n FROM {rows r} JOIN preference p ON p.tenant = r.tenant AND p.usr = r.usr
+               WHERE p.updated_ms >= r.since_ms""",
+            Changed,
         ),
     ),
 )

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 import pytest
 from msgspec import Struct
 
 from clarion.errors import Forbidden, Invalid, NotFound, SettingsError
 from clarion.ids import Ids
 from clarion.notifications.email import Email
+from clarion.notifications.preferences.document import Defaults
 from clarion.notifications.suppressions import NewSuppression
 from clarion.settings import Email as EmailSettings
 from clarion.settings import Settings
@@ -69,6 +71,7 @@ class Desk(Office):
             self.engine.suppressions,
             self.outbound,
             secret="of tests",
+            way_out=lambda message: self.engine.unsubscribing.link(message, "email"),
             clock=self.clock,
             ids=Ids(),
         )
@@ -231,28 +234,44 @@ async def test_a_deferred_message_is_sent_again(desk: Desk) -> None:
     assert [each.status for each in await desk.states()] == ["sent"]
 
 
-async def test_one_click_ends_it_but_for_what_is_critical(desk: Desk) -> None:
-    """Looking at the link changes nothing; the POST suppresses the address, and a critical workflow still writes to it."""
+async def test_one_click_ends_what_it_came_with(desk: Desk) -> None:
+    """Looking at the link changes nothing; the POST turns this workflow's emails off, it can be undone, and the history tells of it."""
     await desk.workflow(MAIL)
     await desk.trigger(ANN, payload={"n": 1})
     await desk.run()
     said = desk.server.said()
     assert said["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     token = urlsplit(said["List-Unsubscribe"].strip("<>")).path.rpartition("/")[2]
-    desk.email.ends(token)
-    assert (await desk.engine.suppressions.page("default", "email", "", 10))[0] == []
-    await desk.email.ended(token)
-    found = await desk.engine.suppressions.find("default", "email", "ann@example.com")
-    assert found.reason == "unsubscribe"
+    out = desk.engine.unsubscribing
+    found = await out.look(token)
+    assert (found.kind, found.name, found.channel, found.wanted) == ("workflow", "w", "email", True)
+    found = await out.go(token)
+    await desk.email.unsubscribed(found.tenant, found.message)
+    kinds = [each.kind for each in await desk.email.events("default", found.message)]
+    assert kinds == ["unsubscribed"]
     ended = await desk.trigger(ANN, payload={"n": 2})
     await desk.run()
-    assert await desk.story(ended) == ["mail suppressed: unsubscribe"]
-    await desk.workflow(MAIL, critical=True)
+    assert await desk.story(ended) == ["mail skipped: user:/workflows/w/email"]
+    await out.go(token, is_wanted=True)
     await desk.trigger(ANN, payload={"n": 3})
     await desk.run()
     assert len(desk.server.mails) == 2
-    with pytest.raises(NotFound):
-        await desk.email.ended(desk.links("clicks")[0])
+
+
+@on_one_engine
+async def test_what_is_critical_has_no_way_out(desk: Desk) -> None:
+    """No header offers what could not be kept, neither for a critical workflow nor for a category that is required."""
+    await desk.workflow(MAIL, critical=True)
+    await desk.trigger(ANN, payload={"n": 1})
+    await desk.run()
+    assert desk.server.said()["List-Unsubscribe"] is None
+    await desk.workflow(MAIL, category="security")
+    required = msgspec.convert({"required": ["security"]}, Defaults)
+    await desk.house.book.put_defaults("default", required)
+    await desk.trigger(ANN, payload={"n": 2})
+    await desk.run()
+    assert desk.server.said()["List-Unsubscribe"] is None
+    assert len(desk.server.mails) == 2
 
 
 @on_one_engine

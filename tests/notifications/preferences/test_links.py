@@ -3,7 +3,7 @@
 import pytest
 
 from clarion.clock import ManualClock
-from clarion.errors import NotFound
+from clarion.errors import NotFound, UsageError
 from clarion.notifications.preferences.document import Document
 from clarion.notifications.preferences.links import Links, Page, Unsubscribe
 
@@ -18,25 +18,30 @@ def test_a_link_is_read_as_it_was_made_and_by_nobody_else() -> None:
     links = Links("secret", "https://x.test/", clock=clock)
     link = links.unsubscribe("default", "ann", "email", category="news", workflow="w")
     assert link.startswith("https://x.test/v1/unsubscribe/")
-    assert links.read(token(link)) == Unsubscribe("default", "ann", "email", "news", "w")
+    assert links.read(token(link), Unsubscribe) == Unsubscribe(
+        "default", "ann", "email", "news", "w"
+    )
     text, _, mark = token(link).partition(".")
     for wrong in (text, f"{text}.", f"{text}x.{mark}", f"{text}.{mark}x", "", "é.ü", "a.b.c"):
         with pytest.raises(NotFound):
-            links.read(wrong)
+            links.read(wrong, Unsubscribe)
     with pytest.raises(NotFound):
-        Links("other", "", clock=clock).read(token(link))
+        Links("other", "", clock=clock).read(token(link), Unsubscribe)
 
 
 def test_a_page_is_open_for_a_while() -> None:
     """After that the link is too old; one that unsubscribes never is."""
     clock = ManualClock()
     links = Links("secret", "", clock=clock)
-    page, out = links.page("t", "ann", good_s=60), links.unsubscribe("t", "ann", "email")
-    assert isinstance(links.read(token(page)), Page)
+    page, out = (
+        links.page("t", "ann", good_s=60),
+        links.unsubscribe("t", "ann", "email", workflow="w"),
+    )
+    assert links.read(token(page), Page).usr == "ann"
     clock.advance(60)
     with pytest.raises(NotFound, match="too old"):
-        links.read(token(page))
-    assert links.read(token(out)) == Unsubscribe("t", "ann", "email")
+        links.read(token(page), Page)
+    assert links.read(token(out), Unsubscribe) == Unsubscribe("t", "ann", "email", "", "w")
 
 
 def test_unsubscribing_leaves_everything_else() -> None:
@@ -52,13 +57,20 @@ def test_unsubscribing_leaves_everything_else() -> None:
     assert out.apply(after, True).categories == {"news": {"*": True, "email": True}}
 
 
-def test_unsubscribing_from_a_workflow_or_a_whole_channel() -> None:
-    """Without a category it is the workflow; without both, all of the channel, whatever was said of parts of it."""
-    one = Unsubscribe("t", "ann", "email", workflow="w").apply(Document(), False)
+def test_a_link_opens_only_its_own_door() -> None:
+    """One that unsubscribes does not open a person's page, and a page's unsubscribes from nothing; without a category or a workflow there is none."""
+    links = Links("secret", "", clock=ManualClock())
+    with pytest.raises(NotFound):
+        links.read(token(links.unsubscribe("t", "ann", "email", workflow="w")), Page)
+    with pytest.raises(NotFound):
+        links.read(token(links.page("t", "ann")), Unsubscribe)
+    with pytest.raises(UsageError):
+        links.unsubscribe("t", "ann", "email")
+
+
+def test_unsubscribing_from_a_workflow() -> None:
+    """Without a category it is the workflow."""
+    out = Unsubscribe("t", "ann", "email", workflow="w")
+    one = out.apply(Document(), False)
     assert one == Document(workflows={"w": {"email": False}})
-    everything = Unsubscribe("t", "ann", "email").apply(
-        Document(categories={"news": {"email": True}}, workflows={"w": True}), False
-    )
-    assert everything.channels == {"email": False}
-    assert everything.categories == {"news": {"email": False}}
-    assert everything.workflows == {"w": {"*": True, "email": False}}
+    assert out.apply(one, True) == Document(workflows={"w": {"email": True}})

@@ -6,7 +6,7 @@ from urllib.parse import quote
 from msgspec import Meta, Struct, to_builtins
 
 from clarion.api.layer import READS, WRITES, Api, Reply
-from clarion.api.limits import PerCaller, Unlimited
+from clarion.api.limits import Unlimited
 from clarion.auth.rights import Public
 from clarion.errors import ClarionError, Forbidden, NotFound
 from clarion.notifications.channels.email.tracking import PIXEL
@@ -14,19 +14,9 @@ from clarion.notifications.email import Email, Heard
 from clarion.telemetry import get_logger
 
 _log = get_logger(__name__)
-_HTML, _GIF = "text/html", "image/gif"
-_PAGE: Final = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<meta name="robots" content="noindex"><title>Email</title><style>body{{font:1rem/1.5 sans-serif;margin:3rem auto;max-width:30rem;padding:0 1rem}}
-button{{font:inherit;padding:.5rem 1rem}}</style>{body}</html>
-"""
-_ASK: Final = _PAGE.format(body="<h1>No more email?</h1><form method=post><button>Unsubscribe</button></form>")  # fmt: skip
-_DONE: Final = _PAGE.format(body="<h1>Done</h1><p>You will get no more of these emails.</p>")
-# Whatever a link came from must not learn more of the page, and nothing may be loaded.
-_HEADERS: Final = {
-    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
-    "referrer-policy": "no-referrer",
-    "cache-control": "no-store",
-}
+_GIF: Final = "image/gif"
+# Whatever a link came from must not learn more of where it leads.
+_HEADERS: Final = {"referrer-policy": "no-referrer", "cache-control": "no-store"}
 
 
 class ProviderPath(Struct, frozen=True):
@@ -130,29 +120,3 @@ def add(api: Api, email: Email) -> None:
         # RFC 3986 §2: what may not stand in a URL, and no end of line, is escaped; what is escaped stays so.
         location = quote(url, safe="%:/?#[]@!$&'()*+,;=~")
         return Reply(None, status=302, headers={"location": location, **_HEADERS})
-
-    @api.route(
-        "GET",
-        "/v1/email/out/{token}",
-        right=in_email,
-        limit=PerCaller(),
-        errors=(*READS, NotFound),
-        media=(_HTML,),
-    )
-    async def ask_to_end(path: TokenPath) -> Reply[str]:
-        """Ask whether somebody wants no more email. It changes nothing: filters follow links, too."""
-        email.ends(path.token)
-        return Reply(_ASK, media_type=_HTML, headers=_HEADERS)
-
-    @api.route(
-        "POST",
-        "/v1/email/out/{token}",
-        right=in_email,
-        limit=PerCaller(),
-        errors=(*WRITES, NotFound),
-        media=(_HTML,),
-    )
-    async def end_email(path: TokenPath) -> Reply[str]:
-        """End email to an address, but for what is critical: one click, in a mail reader (RFC 8058) or on the page."""
-        await email.ended(path.token)
-        return Reply(_DONE, media_type=_HTML, headers=_HEADERS)

@@ -98,6 +98,13 @@ class Book:
         }
         return found, others
 
+    async def has_changed(self, tenant: str, usr: str, since_ms: int) -> bool:
+        """Whether what a person wants, or what holds for all, was changed since then (ms since 1970)."""
+        if not await self._has_any(tenant):
+            return False
+        asked = [sql.Since(tenant, whose, since_ms) for whose in (usr, _DEPLOYMENT)]
+        return bool(await self._store.apply(sql.CHANGED, asked))
+
     async def wishes(self, tenant: str, usr: str) -> Wishes:
         """What one person wants, as it is now."""
         own, defaults = await self.find(tenant, usr), await self.defaults(tenant)
@@ -121,7 +128,7 @@ class Book:
         change: Callable[[Document], Document],
         matches: Matches | None = None,
     ) -> Kept:
-        """Change a person's document, and tell their open pages.
+        """Change a person's document, and tell their open pages. The same as it was changes nothing.
 
         Args:
             tenant: Theirs.
@@ -165,7 +172,9 @@ class Book:
                 matches(seen)
             document = change(text)
             check(document, self._limits.preference_bytes)
-            text = msgspec.json.encode(document, order="sorted").decode()
+            before, text = text, msgspec.json.encode(document, order="sorted").decode()
+            if text == before:
+                return document, seen
             told: Awaitable[None] | None = None
             async with self._store.transaction() as tx:
                 found = await tx.fetch(

@@ -36,6 +36,8 @@ from clarion.telemetry import limit_exceeded
 Kind = Literal["category", "workflow", "channel"]
 ALL: Final = "*"
 """In choices by channel: the channels that are not named."""
+MUTED: Final = 500
+"""Threads that one person mutes."""
 Zone = Annotated[str, Meta(max_length=64, description="A time zone's name, Europe/Berlin")]
 Moment = Annotated[datetime, Meta(tz=True)]
 Holidays = Annotated[list[date], Meta(max_length=400)]
@@ -75,7 +77,7 @@ class Document(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     channels: Choices = {}
     categories: dict[Name, Choice | Choices] = {}
     workflows: dict[Name, Choice | Choices] = {}
-    muted: Annotated[list[Muted], Meta(max_length=500)] = []
+    muted: Annotated[list[Muted], Meta(max_length=MUTED)] = []
     quiet: Annotated[list[Quiet], Meta(max_length=50)] | None = None
     """None: as the deployment says; []: never."""
     holidays: Holidays = []

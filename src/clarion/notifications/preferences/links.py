@@ -7,40 +7,39 @@ unsubscribes has no end: an email is opened years later. It can do nothing but t
 import base64
 import hashlib
 import hmac
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from clarion.clock import Clock
-from clarion.errors import NotFound
-from clarion.notifications.preferences.document import Document, Kind, with_choice, without
+from clarion.errors import NotFound, UsageError
+from clarion.notifications.preferences.document import Document, Kind, with_choice
+
+T = TypeVar("T", "Unsubscribe", "Page")
 
 PAGE_S: Final = 7 * 24 * 3600
 """How long a link to a person's page is good, unless asked otherwise (s)."""
 
 
 class Unsubscribe(Struct, frozen=True, array_like=True, tag="u"):
-    """What somebody does not want any more: the category on this channel; '' : the workflow; both '': anything there."""
+    """What somebody does not want any more on a channel: the category, or the workflow where there is none. `message` brought the link."""
 
     tenant: str
     usr: str
     channel: str
     category: str = ""
     workflow: str = ""
+    message: str = ""
 
     @property
     def what(self) -> tuple[Kind, str]:
         """The kind of what it names, and its name."""
-        if self.category:
-            return "category", self.category
-        return ("workflow", self.workflow) if self.workflow else ("channel", self.channel)
+        return ("category", self.category) if self.category else ("workflow", self.workflow)
 
     def apply(self, given: Document, is_wanted: bool) -> Document:
         """The document after it, or after it was undone."""
         kind, name = self.what
-        if kind == "channel" and not is_wanted:
-            return without(given, self.channel)
         document = with_choice(given, kind, name, self.channel, is_wanted)
         # A word about the workflow that the link came with would be more specific than the category's.
         if kind == "category" and self.workflow in given.workflows:
@@ -71,7 +70,14 @@ class Links:
         self._base, self._clock = public_url.rstrip("/"), clock
 
     def unsubscribe(
-        self, tenant: str, usr: str, channel: str, *, category: str = "", workflow: str = ""
+        self,
+        tenant: str,
+        usr: str,
+        channel: str,
+        *,
+        category: str = "",
+        workflow: str = "",
+        message: str = "",
     ) -> str:
         """The address for `List-Unsubscribe` (RFC 8058): a POST to it unsubscribes, a GET shows a page that asks.
 
@@ -81,8 +87,14 @@ class Links:
             channel: That it comes by.
             category: The message's; that is what is unsubscribed from.
             workflow: The message's; if it has no category, that is.
+            message: Its id, so that its history can tell.
+
+        Raises:
+            UsageError: There is neither a category nor a workflow.
         """
-        token = self._sign(Unsubscribe(tenant, usr, channel, category, workflow))
+        if not category and not workflow:
+            raise UsageError("what a link unsubscribes from is a category or a workflow")
+        token = self._sign(Unsubscribe(tenant, usr, channel, category, workflow, message))
         return f"{self._base}/v1/unsubscribe/{token}"
 
     def page(self, tenant: str, usr: str, *, good_s: int = PAGE_S) -> str:
@@ -90,16 +102,18 @@ class Links:
         until_ms = self._clock.now_ms() + good_s * 1000
         return f"{self._base}/preferences/{self._sign(Page(tenant, usr, until_ms))}"
 
-    def read(self, token: str) -> Unsubscribe | Page:
-        """What a token stands for.
+    def read(self, token: str, kind: type[T]) -> T:
+        """What a token stands for, which must be of this kind.
 
         Raises:
-            NotFound: It is none of ours, or its time is over.
+            NotFound: It is none of ours, another kind of link, or its time is over.
         """
         text, _, mark = token.partition(".")
         if not hmac.compare_digest(mark.encode(), self._mark(text)):
             raise NotFound("this link is not whole: open it as it was sent")
         found = _decoder.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        if not isinstance(found, kind):
+            raise NotFound("this link is for something else")
         if isinstance(found, Page) and found.until_ms <= self._clock.now_ms():
             raise NotFound("this link is too old: ask for a new one")
         return found

@@ -22,11 +22,11 @@ from clarion.outbound import Outbound
 from clarion.settings import Email
 
 NAME: Final = "email"
-Unsubscribe = Callable[[Outgoing], str]
+Unsubscribe = Callable[[Outgoing], Awaitable[str]]
 """Where one click (a POST, RFC 8058) ends messages like this one; '' for those that have no such place."""
 
 
-def nowhere(message: Outgoing) -> str:
+async def nowhere(message: Outgoing) -> str:
     """There is no such place."""
     return ""
 
@@ -137,7 +137,7 @@ class EmailChannel(Provided):
             cc=copies,
             reply_to=reply_to,
             thread=thread_id(tenant, said.thread, domain) if said.thread else "",
-            unsubscribe=self.unsubscribe(message),
+            unsubscribe=await self.unsubscribe(message),
             files=await self._files.get(said.attachments),
             headers=[mark for shape in self._marks for mark in marks_of(shape, id)],
         )

@@ -26,9 +26,9 @@ _SIGNATURE: Final = 16  # bytes of SHA-256
 
 
 class Seen(Struct, frozen=True, array_like=True):
-    """What a token says: whose message it is, and where its link leads ('' for an open or a way out)."""
+    """What a token says: whose message it is, and where its link leads ('' for an open)."""
 
-    what: Literal["open", "click", "out"]
+    what: Literal["open", "click"]
     tenant: str
     id: str
     url: str = ""

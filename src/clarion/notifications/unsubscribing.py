@@ -1,0 +1,105 @@
+"""The way out of messages that nobody need sign in for: its link, and what following it does."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from clarion.errors import Conflict, NotFound
+from clarion.notifications.catalog import Catalog
+from clarion.notifications.channels import Outgoing
+from clarion.notifications.preferences.book import Book
+from clarion.notifications.preferences.evaluate import Asked, sources
+from clarion.notifications.preferences.links import Links, Unsubscribe
+from clarion.notifications.supposing import Suppose
+
+
+class WayOut(Struct, frozen=True):
+    """What a link unsubscribes from. `locked`: it cannot be turned off. `message`: the one that brought the link, '' if none did."""
+
+    tenant: str
+    channel: str
+    kind: Literal["category", "workflow"]
+    name: str
+    wanted: bool
+    locked: bool
+    message: str
+
+
+class Unsubscribing:
+    """Makes ways out, and goes them.
+
+    Args:
+        book: Keeps preferences.
+        catalog: Workflows, which may be critical.
+        suppose: Knows subscribers.
+        links: Signs.
+    """
+
+    def __init__(self, book: Book, catalog: Catalog, suppose: Suppose, links: Links) -> None:
+        self._book, self._catalog, self._suppose, self._links = book, catalog, suppose, links
+
+    async def link(self, message: Outgoing, channel: str) -> str:
+        """The way out of a message and all like it; '' where there is none, because it cannot be turned off."""
+        if await self._is_locked(message.tenant, message.category, message.workflow):
+            return ""
+        return self._links.unsubscribe(
+            message.tenant,
+            message.user,
+            channel,
+            category=message.category,
+            workflow=message.workflow,
+            message=message.id,
+        )
+
+    async def look(self, token: str) -> WayOut:
+        """What following a link would do.
+
+        Raises:
+            NotFound: It is none of ours, or leads to somebody who is not known any more.
+        """
+        return await self._look(self._links.read(token, Unsubscribe))
+
+    async def go(self, token: str, *, is_wanted: bool = False) -> WayOut:
+        """Unsubscribe, or undo that. Twice is as once.
+
+        Raises:
+            NotFound: As `look`.
+            Conflict: It cannot be turned off.
+        """
+        out = self._links.read(token, Unsubscribe)
+        found = await self._look(out)
+        if found.locked:
+            raise Conflict(f"{found.name!r} cannot be turned off: it is needed")
+        await self._book.change(
+            out.tenant, out.usr, lambda document: out.apply(document, is_wanted)
+        )
+        return await self._look(out)
+
+    async def _look(self, out: Unsubscribe) -> WayOut:
+        # Somebody who was erased must not come back by an old link.
+        if await self._suppose.recipient(out.tenant, out.usr) is None:
+            raise NotFound("this link leads to nobody who is known here")
+        wishes = await self._book.wishes(out.tenant, out.usr)
+        choices = sources(Asked(out.workflow, out.category, out.channel), wishes)
+        kind, name = out.what
+        return WayOut(
+            out.tenant,
+            out.channel,
+            "category" if kind == "category" else "workflow",
+            name,
+            next((choice for _, choice in choices if choice is not None), True) is not False,
+            await self._is_locked(out.tenant, out.category, out.workflow),
+            out.message,
+        )
+
+    async def _is_locked(self, tenant: str, category: str, workflow: str) -> bool:
+        _, others = await self._book.of(tenant, [])
+        if category and category in others.defaults.required:
+            return True
+        if not workflow:
+            return False
+        try:
+            kept = await self._catalog.find(tenant, workflow)
+        except NotFound:
+            return False
+        return kept.definition.critical

@@ -1,0 +1,191 @@
+"""The doors of preferences: people for themselves, back ends for subscribers, and links that need no login."""
+
+import re
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from clarion.auth import system
+from clarion.notifications.preferences.document import Document
+from clarion.notifications.preferences.links import Links
+from clarion.notifications.workflows.definition import Definition
+from tests.api.conftest import Site, bearer, problem
+
+OWN = "/v1/preferences"
+
+
+class Caller:
+    """Somebody who calls, in one line."""
+
+    def __init__(self, site: Site, credential: str) -> None:
+        self._http, self._headers = site.http, bearer(credential)
+
+    async def __call__(
+        self, method: str, path: str, body: Any = None, **headers: str
+    ) -> httpx.Response:
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self._http.request(
+            method, path, json=body, headers={**self._headers, **sent}
+        )  # fmt: skip
+
+
+@pytest.fixture
+async def ann(site: Site) -> Caller:
+    """A subscriber, and a workflow that writes emails to her."""
+    await site.notify("ann")
+    mail = {"id": "mail", "email": {"subject": "News", "text": "news"}}
+    for key, more in (("news", {"category": "marketing"}), ("reset", {"critical": True})):
+        given = {"workflow": key, "name": f"The {key}", "steps": [mail], **more}
+        await site.workflows.catalog.put(system("tests"), msgspec.convert(given, Definition))
+    return Caller(site, site.token("ann"))
+
+
+async def test_a_person_changes_what_they_want(ann: Caller) -> None:
+    """Put, patched and taken back; each answer's tag is the revision, and a change of what was not read is refused."""
+    empty = await ann("GET", OWN)
+    assert (empty.json(), empty.headers["etag"]) == ({"document": {}, "revision": 0}, '"0"')
+    put = await ann("PUT", OWN, {"channels": {"push": False}}, if_match='"0"')
+    assert (put.status_code, put.headers["etag"]) == (200, '"1"')
+    problem(await ann("PUT", OWN, {}, if_match='"0"'), 412, "stale")
+    problem(await ann("PATCH", OWN, {}, if_match='W/"1"'), 412, "stale")
+    patch = {
+        "categories": {"marketing": {"email": False}},
+        "holidays": ["2026-12-25"],
+        "paused_until": "2026-12-01T00:00:00Z",
+    }
+    found = await ann("PATCH", OWN, patch, if_match='"1"')
+    assert found.json() == {"document": {"channels": {"push": False}, **patch}, "revision": 2}
+    back = {"categories": {"marketing": {"email": None}}, "paused_until": None, "holidays": None}
+    found = await ann("PATCH", OWN, back)
+    assert found.json()["document"] == {
+        "channels": {"push": False},
+        "categories": {"marketing": {}},
+    }
+    assert (await ann("GET", OWN, if_none_match='"3"')).status_code == 304
+    assert (await ann("PATCH", OWN, {})).json()["revision"] == 3
+    thread = {"path": "payload.thread", "value": "t-17"}
+    muted = (await ann("POST", f"{OWN}/mute", thread)).json()
+    assert muted["document"]["muted"] == [{**thread, "until": None}]
+    assert "muted" not in (await ann("POST", f"{OWN}/unmute", thread)).json()["document"]
+
+
+@pytest.mark.parametrize(
+    ("body", "where"),
+    [
+        ({"channels": {"push": 7}}, "/channels"),
+        ({"channels": {"push": "payload."}}, "/channels/push"),
+        ({"chanels": {}}, ""),
+        ({"quiet": [{"from": "22:00", "to": "25:00"}]}, "/quiet/0/to"),
+        ({"quiet": [{"from": "00:00", "to": "00:00"}]}, "/quiet"),
+        ({"time_zone": "Europe/Atlantis"}, "/time_zone"),
+        ({"paused_until": "2026-12-01T00:00:00"}, "/paused_until"),
+        ({"holidays": ["2026-02-30"]}, "/holidays/0"),
+        ({"muted": [{"path": "recipient.id", "value": 1}]}, "/muted/0/path"),
+    ],
+)
+async def test_what_could_not_be_obeyed_is_not_kept(ann: Caller, body: Any, where: str) -> None:
+    """The answer points at it, of a whole document as of a patch."""
+    for method in ("PUT", "PATCH"):
+        found = problem(await ann(method, OWN, body), 422, "invalid")
+        assert [each["pointer"][: len(where)] for each in found["errors"]] == [where]
+    assert (await ann("GET", OWN)).json()["revision"] == 0
+
+
+async def test_back_ends_speak_for_subscribers(site: Site, ann: Caller) -> None:
+    """For those who are known, and of their own tenant."""
+    app = Caller(site, await site.key("subscribers:*", "workflows:*"))
+    at = "/v1/subscribers/ann/preferences"
+    assert (await app("PUT", at, {"channels": {"email": False}})).status_code == 200
+    assert (await ann("GET", OWN)).json()["document"] == {"channels": {"email": False}}
+    assert (await app("PATCH", at, {"channels": None})).json()["document"] == {}
+    for method, path, body in (
+        ("GET", "", None),
+        ("PUT", "", {}),
+        ("PATCH", "", {}),
+        ("GET", "/overview", None),
+        ("POST", "/link", {}),
+    ):
+        problem(await app(method, f"/v1/subscribers/ben/preferences{path}", body), 404, "not_found")
+    other = Caller(site, site.token("eve", "subscribers:*", tenant="other"))
+    problem(await other("GET", at), 404, "not_found")
+    problem(await ann("GET", at), 403, "forbidden")
+
+
+async def test_what_holds_for_all_and_what_holds_for_one(site: Site, ann: Caller) -> None:
+    """The deployment's word stands in the overview with who said it, and a message can be explained by it."""
+    app = Caller(site, await site.key("subscribers:*", "workflows:*"))
+    defaults = f"{OWN}/defaults"
+    said = {"categories": {"marketing": {"email": False}}, "required": ["security"]}
+    put = await app("PUT", defaults, said, if_match='"0"')
+    assert (put.status_code, put.headers["etag"]) == (200, '"1"')
+    problem(await app("PUT", defaults, {}, if_match='"0"'), 412, "stale")
+    problem(await app("PUT", defaults, {"caps": [{"channel": "push", "limit": 1, "per": "soon"}]}), 422, "invalid")  # fmt: skip
+    assert (await app("GET", defaults)).json() == {"document": said, "revision": 1}
+    overview = (await ann("GET", f"{OWN}/overview")).json()
+    rows = {row["key"]: row for row in overview["items"]}
+    assert rows["reset"]["locked"]
+    [cell] = rows["news"]["channels"]
+    assert (cell["wanted"], cell["source"]) == (False, "deployment:/categories/marketing/email")
+    asked = f"{OWN}/explain?channel=email&workflow=news&payload=%7B%22n%22%3A1%7D"
+    found = (await ann("GET", asked)).json()
+    assert (found["verdict"], found["why"]) == ("skip", "no address")
+    ben = await app("GET", "/v1/subscribers/ben/preferences/explain?channel=inbox&category=x")
+    assert ben.json()["why"] == "there is no such subscriber"
+    for wrong in ("channel=fax", "channel=email&workflow=gone", "channel=email&payload=%7B", "channel=email&payload=1", "channel=email&x=1"):  # fmt: skip
+        problem(await ann("GET", f"{OWN}/explain?{wrong}"), 422, "invalid")
+
+
+async def wanted(site: Site) -> Document:
+    return (await site.book.find("default", "ann")).document
+
+
+async def test_one_click_unsubscribes(site: Site, ann: Caller) -> None:
+    """As mail readers send it (RFC 8058): either kind of form, no credential. Looking changes nothing, twice is as once, and it can be undone."""
+    link = site.workflows.links.unsubscribe("default", "ann", "email", category="marketing")
+    page = await site.http.get(link)
+    assert "<strong>marketing</strong> by email" in page.text
+    assert 'method="post"' in page.text
+    assert "form-action 'self'" in page.headers["content-security-policy"]
+    assert page.headers["referrer-policy"] == "no-referrer"
+    assert await wanted(site) == Document()
+    for form in (
+        {"data": {"List-Unsubscribe": "One-Click"}},
+        {"files": {"List-Unsubscribe": (None, "One-Click")}},
+    ):
+        done = await site.http.post(link, **form)  # type: ignore[arg-type]
+        assert (done.status_code, "You are unsubscribed" in done.text) == (200, True)
+    assert (await wanted(site)).categories == {"marketing": {"email": False}}
+    assert (await site.book.find("default", "ann")).revision == 1
+    assert "You get no more" in (await site.http.get(link)).text
+    action = re.search(r'action="((?:\.\./)+)([^"]+)"', done.text)
+    assert action is not None
+    undone = await site.http.post(f"/{action[2]}")
+    assert "Unsubscribe?" in undone.text
+    assert (await wanted(site)).categories == {"marketing": {"email": True}}
+
+
+async def test_links_that_lead_nowhere(site: Site, ann: Caller) -> None:
+    """Forged, cut, of another server, of somebody else's tenant, for another door, or of somebody who was erased: nothing changes."""
+    links = site.workflows.links
+    link = links.unsubscribe("default", "ann", "email", workflow="news")
+    head, mark = link.rsplit(".", 1)
+    other_tenant = links.unsubscribe("other", "ann", "email", workflow="news")
+    forged = f"{other_tenant.rsplit('.', 1)[0]}.{mark}"
+    wrong = [head, f"{head}.", f"{head}.{mark[:-2]}AA", forged, f"{link}x", "/v1/unsubscribe/" + "a" * 5_000]  # fmt: skip
+    wrong += [
+        Links("another secret", "", clock=site.clock).unsubscribe("default", "ann", "email", workflow="news"),
+        links.page("default", "ann").replace("/preferences/", "/v1/unsubscribe/"),
+        other_tenant,
+        links.unsubscribe("default", "nobody", "email", workflow="news"),
+    ]  # fmt: skip
+    for each in wrong:
+        for method, path in (("GET", each), ("POST", each), ("POST", f"{each}/undo")):
+            problem(await site.http.request(method, path), 404, "not_found")
+    reset = links.unsubscribe("default", "ann", "email", workflow="reset")
+    assert "whatever you choose" in (await site.http.get(reset)).text
+    problem(await site.http.post(reset), 409, "conflict")
+    assert await wanted(site) == Document()
+    await site.workflows.people.erase("default", "ann")
+    problem(await site.http.post(link), 404, "not_found")
