@@ -271,6 +271,21 @@ def test_traffic_alone_does_not_put_off_a_ping() -> None:
     assert Playbook(opened(WEBSOCKET)) >> after(24) >> b"4a" << Deliver() >> after(1) << b"2"
 
 
+def test_a_ping_is_unanswered_until_there_is_a_sign_of_life() -> None:
+    """From when it was due: a pong is one, and so is any other packet."""
+    session = opened(WEBSOCKET)
+    script = Playbook(session) >> after(25) << b"2"
+    assert script
+    assert [session.unanswered_s(now) for now in (24.0, 25.0, 31.0)] == [0.0, 0.0, 6.0]
+    assert script >> after(5) >> b"3"
+    assert session.unanswered_s(31.0) == 0.0
+    assert script >> after(25) << b"2" >> b"4" << Deliver()
+    assert session.unanswered_s(80.0) == 0.0
+    assert script >> b"3" >> after(25) << b"2"
+    session.close(Reason.SHUTTING_DOWN, 81.0)
+    assert session.unanswered_s(99.0) == 0.0
+
+
 def test_unasked_pongs_do_no_harm() -> None:
     """CVE-2026-48802: 100,000 pongs are one timer."""
     session = opened(WEBSOCKET)

@@ -371,6 +371,12 @@ class Parts:
             window_s=self.settings.limits.drain_s,
         )
         home = self.io.of(self.io.home)
+
+        def unanswered_s(id: str) -> float:
+            socket = home.sockets.get(id)
+            return 0.0 if socket is None else socket.unanswered_s
+
+        self.presence.unanswered_s = unanswered_s
         home.on("connection", lambda socket: self.presence.connected(socket, principal_of(socket)))
         home.handle("disconnect", lambda socket, _: self.presence.disconnected(socket))
 

@@ -4,9 +4,9 @@ It is read when a decision is due, not before: "is she online" is asked when the
 what a workflow asks about is read, for all runs of a slice together; what a condition then reads of it stands in the step's record.
 
 `recipient.online` is true while the recipient has a connection that somebody is at: one that has not said that it is `idle` or
-`away`. A tab that is open and idle does not count, and neither does a connection that is away for `presence.grace_s` and has not
-come back. A connection whose peer has died without a word counts until its ping has gone unanswered (ping interval and timeout,
-45 s by default), which the server cannot know earlier: so what must not be lost is better made to depend on `<step>.seen`.
+`away`. A tab that is open and idle does not count, and neither does a connection that has left a ping unanswered for
+`presence.unanswered_s`. Until the next ping is due a peer that has died without a word is not known to be dead (35 s by default at
+most): so what must not be lost is better made to depend on `<step>.seen`.
 """
 
 from collections.abc import Sequence

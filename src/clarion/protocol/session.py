@@ -237,6 +237,12 @@ class Session:
             return self._timer
         return min(self._until, self._timer)
 
+    def unanswered_s(self, now: float) -> float:
+        """For how long a ping has gone without an answer or any other sign of life (s); 0: none has."""
+        if self._heartbeat is not _AWAITS_PONG or self._receives is None or self._timer is None:
+            return 0.0
+        return max(0.0, now + self._timing.ping_timeout_s - self._timer)
+
     # Public: from the network.
 
     def open(self, via: Transport, now: float) -> None:

@@ -32,6 +32,11 @@ class Session(Protocol):
         """`polling` or `websocket`."""
         ...
 
+    @property
+    def unanswered_s(self) -> float:
+        """For how long its peer has not answered a ping, nor said anything else (s)."""
+        ...
+
     async def drained(self) -> None:
         """Wait until the client has taken what waits, or the session has ended."""
         ...

@@ -136,6 +136,11 @@ class Session(Timed):
         """Whether messages come and go."""
         return self._machine.is_open
 
+    @property
+    def unanswered_s(self) -> float:
+        """For how long its peer has not answered a ping, nor said anything else (s): it may be gone without a word."""
+        return self._machine.unanswered_s(self._shared.wheel.now())
+
     # ── beginning ──
     def open(self) -> None:
         """Say hello on the transport; the session exists for the client from now on."""

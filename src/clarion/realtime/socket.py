@@ -119,6 +119,11 @@ class Socket(Listening, Addressing["Socket"]):
         return self.recoverable is not None and self.recoverable.recovered
 
     @property
+    def unanswered_s(self) -> float:
+        """For how long its client has not answered a ping, nor said anything else (s); 0: it has."""
+        return self._session.unanswered_s
+
+    @property
     def rooms(self) -> tuple[str, ...]:
         """Rooms that it is in, its own first; none after it left."""
         return self._hub.rooms_of(self)

@@ -22,6 +22,13 @@ class Presence(Struct, frozen=True, forbid_unknown_fields=True):
     grace_s: Annotated[
         float, about("Who comes back so soon after a broken connection was never away (s)", ge=0)
     ] = 10.0
+    unanswered_s: Annotated[
+        float,
+        about(
+            "A connection that has not answered a ping for so long counts as idle: nobody may be there (s)",
+            gt=0,
+        ),
+    ] = 5.0
     lease_s: Annotated[
         float, about("A process that has not been heard of for so long is dead (s)", gt=0)
     ] = 15.0

@@ -188,3 +188,34 @@ async def test_a_user_with_very_many_connections_is_there_all_the_same() -> None
         await clients[-1].enter()
         clients[-1].disconnect()
         assert (await status(node)).status == "online"
+
+
+async def test_a_connection_that_answers_no_more_is_idle_until_it_does() -> None:
+    """Nobody has seen it go: on every node it counts as idle, whatever it has said, and online again by another connection, or once it answers."""
+    silent: dict[str, float] = {}
+    async with nodes("aaaa", "bbbb") as (one, two):
+        one.presence.unanswered_s = lambda id: silent.get(id, 0.0)
+        phone = one.connect("ann")
+        other = one.connect("ben")
+        await phone.ask("publish", "contacts:ann", event="update", data={"status": "dnd"})
+        await one.tick()
+        silent[phone.socket.id] = one.settings.unanswered_s - 0.1
+        await one.beat()
+        assert (await status(two)).status == "dnd"
+        silent[phone.socket.id] += 0.1
+        await one.beat()
+        assert [(await status(two, who)).status for who in ("ann", "ben")] == ["idle", "online"]
+        laptop = two.connect("ann")
+        await two.tick()
+        assert (await status(one)).status == "online"
+        laptop.disconnect()
+        await two.tick(11)
+        assert (await status(one)).status == "idle"
+        # Its ping times out: for the grace it stays as it was, and who comes back is there.
+        phone.disconnect()
+        await one.tick(1)
+        assert (await status(two)).status == "idle"
+        one.connect("ann")
+        await one.tick()
+        assert (await status(two)).status == "online"
+        assert other.socket.connected

@@ -1,6 +1,7 @@
 """Where sockets are: each has a place in each room that it is in, which it loses with its connection, and gets back if it is quick."""
 
-from collections.abc import Iterable, Iterator
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from clarion.settings import Presence as Settings
 from clarion.telemetry import limit_exceeded, presence_devices
 from clarion.topics import Topic
 
+TURN: Final = 500  # sockets that are looked at in one turn of the loop
 EVERYBODY: Final = "presence-users"
 """The kind of the rooms that every user who is connected is in."""
 
@@ -120,6 +122,22 @@ class Places:
         self._agenda.rooms[place.topic].update(place.user, place.device, said, now_ms)
         self._agenda.note(said.text_until_ms, place.topic, place.user, None)
         self._agenda.mark(place.topic)
+
+    async def listen(self, unanswered_s: Callable[[str], float]) -> None:
+        """Look which connections have not answered for a while: their users may be gone, whom nobody has seen go.
+
+        Args:
+            unanswered_s: For how long a socket has not answered (s).
+        """
+        for at, socket_id in enumerate(list(self._of)):
+            if at % TURN == TURN - 1:
+                await asyncio.sleep(0)
+            place = self.everywhere(socket_id)
+            if place is None:
+                continue
+            is_silent = unanswered_s(socket_id) >= self._settings.unanswered_s
+            if self._agenda.rooms[place.topic].hear(place.user, place.device, is_silent=is_silent):
+                self._agenda.mark(place.topic)
 
     def lose(self, place: Place, *, may_return: bool) -> None:
         """Take a socket's place away: for good, or after a while unless its user comes back."""

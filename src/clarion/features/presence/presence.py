@@ -1,7 +1,7 @@
 """Presence as an application and the doors use it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -108,6 +108,8 @@ class Presence:
         )
         topics.kinds.add(self.contacts.kind)
         self._notices = Notices(bus, self._heed, self._known)
+        self.unanswered_s: Callable[[str], float] = lambda _: 0.0
+        """For how long a socket has not answered a ping (s); whoever has sockets knows."""
         self._tasks: list[asyncio.Task[None]] = []
 
     # ── life ──
@@ -157,11 +159,12 @@ class Presence:
         await self._agenda.tick()
 
     async def beat(self) -> None:
-        """Say that this node lives, and look after the others.
+        """Say that this node lives, look after the others, and hear which connections have fallen silent.
 
         Raises:
             Unavailable: The store is not there now.
         """
+        await self.places.listen(self.unanswered_s)
         await self._leases.beat()
 
     def purge(self) -> AsyncIterator[int]:

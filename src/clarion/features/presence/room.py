@@ -61,6 +61,7 @@ class Device(Struct):
         socket: Its id; '' while it is away.
         via: The kind of the subscription that brought it here, with which it leaves; '': it came by command.
         gone_ms: While it is away: when it goes for good.
+        is_silent: Whether it may be gone without a word: it has not answered for a while, and is published as idle.
     """
 
     id: str
@@ -69,6 +70,7 @@ class Device(Struct):
     socket: str
     via: str = ""
     gone_ms: int | None = None
+    is_silent: bool = False
 
 
 class Person(Struct):
@@ -158,7 +160,7 @@ class Room:
                 raise TooMany(f"you are here {DEVICES} times", limit=DEVICES)
             device = person.devices[id] = Device(id, status, name, socket, via)
         person.is_hidden = is_hidden
-        device.socket, device.via, device.gone_ms = socket, via, None
+        device.socket, device.via, device.gone_ms, device.is_silent = socket, via, None, False
         device.status, device.name = status, name
         self._say(user, person, said, now_ms)
         return device
@@ -176,6 +178,14 @@ class Room:
         if said.device is not UNSET:
             device.name = said.device
         self._say(user, self.people[user], said, now_ms)
+
+    def hear(self, user: str, device: Device, *, is_silent: bool) -> bool:
+        """A connection answers, or not; returns whether it is another than before."""
+        if device.is_silent == is_silent:
+            return False
+        device.is_silent = is_silent
+        self._dirty[user] = None
+        return True
 
     def lose(self, device: Device, gone_ms: int) -> None:
         """A connection broke; its place is kept until a time. Nothing is published."""
@@ -289,7 +299,7 @@ def entry_of(person: Person, node: str) -> Entry | None:
     since = before.get("since")
     if not person.is_hidden:
         for device in person.devices.values():
-            devices[device.id] = _shown(device.status, device.name)
+            devices[device.id] = _shown("idle" if device.is_silent else device.status, device.name)
     if not devices:
         return None
     mine = rfc3339(person.since_ms)
