@@ -19,6 +19,8 @@ _N = (
 _TENANT = "'t' || (i % 8), 'id' || i"
 _LEASE = "CASE WHEN i % 6 = 0 THEN i ELSE NULL END, i / 8 % 4"
 FILL = (
+    f"""INSERT INTO trigger_call (tenant, id, workflow, version, caller, actor, payload, asked, cancel_key, state, total, created_ms)
+        {_N} SELECT {_TENANT}, 'w', 1, 'c', '', '{{}}', '{{}}', '', 'planned', 1, i FROM n""",
     f"""INSERT INTO job (tenant, id, kind, payload, max_attempts, created_ms, run_ms, priority)
         {_N} SELECT {_TENANT}, 'k', '{{}}', 3, i, {_LEASE} FROM n""",
     f"""INSERT INTO run (tenant, id, trigger_id, usr, workflow, version, state, status, wait_key, created_ms, run_ms, priority)

@@ -46,6 +46,7 @@ from clarion.notifications.engine import Engine
 from clarion.notifications.events.events import Events
 from clarion.notifications.events.numbers import Numbers
 from clarion.notifications.preferences.book import Book
+from clarion.notifications.progress import Progress
 from clarion.notifications.reach import Reach
 from clarion.outbound import Outbound, to_endpoint, to_networks
 from clarion.realtime import Namespace, Server, Socket
@@ -422,6 +423,7 @@ class Parts:
         self.email.on_woken = self.workflows.wake
         self.workflows.channels.add(self.email.channel)
         self.workflows.install(self.worker)
+        self._kept(Progress(self.topics, self.workflows.sends, clock=self.clock))
         self.worker.handle(ALERT_JOB, self.dashboards.alert)
 
         self.purger = purger = Purger(self.clock)

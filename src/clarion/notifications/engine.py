@@ -35,6 +35,7 @@ from clarion.notifications.retention import Retention
 from clarion.notifications.runs import SLICE, Runs
 from clarion.notifications.sayings import Sayings
 from clarion.notifications.sending import Sender
+from clarion.notifications.sends import Sends
 from clarion.notifications.supposing import Suppose
 from clarion.notifications.suppressions import Suppressions
 from clarion.notifications.targets import Targets
@@ -91,6 +92,7 @@ class Engine:
         links: Those that need no login.
         unsubscribing: Where one kind of them leads.
         triggers: Accepts triggers, and calls them off.
+        sends: Tells how far they are, pauses and resumes them.
         runs: Carries runs on.
         digests: Closes digests.
         delivery: What was kept instead of sent.
@@ -196,6 +198,8 @@ class Engine:
             clock=clock,
             ids=ids,
         )
+        self.sends = Sends(store, queue, clock=clock)
+        self.sends.on_resumed = self._resumed
         self.history = History(store)
         self.retention = Retention(store, limits, clock)
         self._going = Loop("runs", self._go_on, ids)
@@ -237,6 +241,10 @@ class Engine:
     def wake(self) -> None:
         """Runs that waited for something may go on."""
         self._going.wake()
+
+    def _resumed(self) -> None:
+        self._going.wake()
+        self.sender.wake()
 
     def _look_again(self) -> None:
         self._going.wake()

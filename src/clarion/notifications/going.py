@@ -62,6 +62,8 @@ class Going(Struct):
     wishes: Wishes = NONE
     """What its recipient wants."""
     priority: int = NORMAL
+    is_held: bool = False
+    """Its trigger is paused."""
     suppressed: Mapping[tuple[str, str], str] = {}
     """Channel and address of the recipient that must not be written to → why."""
 
@@ -149,6 +151,7 @@ def going_of(claimed: sql.ClaimedRun, row: sql.LoadedRun, workflow: Workflow) ->
         token=claimed.token,
         attempts=claimed.attempts,
         priority=row.priority,
+        is_held=bool(row.hold),
     )
 
 

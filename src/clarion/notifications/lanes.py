@@ -26,9 +26,11 @@ from clarion.notifications.channels import (
     Providers,
     Sent,
 )
+from clarion.notifications.parking import park
 from clarion.notifications.waking import wake
 from clarion.storage import outgoing as sql
 from clarion.storage.jobs import Settlement
+from clarion.storage.sends import PARK_MESSAGE
 from clarion.storage.store import Store
 from clarion.telemetry import get_logger, messages, spawn
 
@@ -153,6 +155,10 @@ class Lane:
         result: Sent | NotSent
         if row.cause:
             return partial(self._call_off, row)
+        if row.hold:
+            return partial(
+                park, self._store, self._clock, row.tenant, row.trigger_id, PARK_MESSAGE, [row]
+            )
         try:
             why_not = await self._why_not(row)
         except ClarionError as exc:

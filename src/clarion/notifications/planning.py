@@ -4,7 +4,7 @@ Whoever plans holds the trigger's job under a lease, and its row while it writes
 meanwhile, it leaves alone. A crash repeats nothing and forgets nobody.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -65,8 +65,6 @@ class Planner:
         self._store, self._catalog, self._runs, self._bulk = store, catalog, runs, bulk
         self._book = book
         self._queue, self._targets, self._clock, self._ids = queue, targets, clock, ids
-        self.on_progress: Callable[[str, str], None] = _nobody
-        """Called with tenant and id of a trigger after each of its slices."""
 
     async def plan(self, job: Job) -> None:
         """Plan a trigger, from where it was left: the handler of the job `plan_trigger`."""
@@ -79,10 +77,14 @@ class Planner:
     async def slice(self, job: Job) -> bool:
         """Plan the next recipients; returns whether there may be more."""
         found = await self._store.fetch(sql.FIND, tenant=job.tenant, id=job.id)
-        if not found or found[0].hold or found[0].state != "planning":
+        if not found or not _is_open(found[0]):
             async with self._store.transaction() as tx:
-                await self._queue.finish_within(tx, job)
-            return False
+                # Looked at again while it is held: who resumes it has another job made of it.
+                held = await tx.fetch(sql.HOLD, tenant=job.tenant, id=job.id)
+                is_open = bool(held) and _is_open(held[0])
+                if not is_open:
+                    await self._queue.finish_within(tx, job)
+            return is_open
         [row] = found
         workflow = (await self._catalog.version(job.tenant, row.workflow, row.version)).workflow
         alike = await self._alike(row, job.tenant, workflow)
@@ -107,7 +109,7 @@ class Planner:
         async def within(tx: Tx) -> bool:
             nonlocal is_wanted
             [held] = await tx.fetch(sql.HOLD, tenant=job.tenant, id=job.id)
-            is_wanted = held.state == "planning" and not held.hold and held.upto == row.upto
+            is_wanted = _is_open(held) and held.upto == row.upto
             if sliced.after is None or not is_wanted:
                 await self._queue.finish_within(tx, job)
             else:
@@ -129,8 +131,17 @@ class Planner:
         await self._runs.carry(goings, within)
         if alike is not None and users and is_wanted:
             await self._bulk.written(job.tenant, alike, users)
-        self.on_progress(job.tenant, job.id)
-        return is_wanted and sliced.after is not None
+        is_more = is_wanted and sliced.after is not None
+        if is_more and row.expected is None and not row.upto:
+            await self._expect(job.tenant, job.id, asked)
+        return is_more
+
+    async def _expect(self, tenant: str, id: str, asked: Asked) -> None:
+        """Say how many there are about, once, of a send that takes longer than a slice."""
+        expected = await self._targets.count(tenant, asked, trigger=id)
+        if expected is not None:
+            async with self._store.transaction() as tx:
+                await tx.execute(sql.EXPECT, tenant=tenant, id=id, expected=expected)
 
     async def _alike(
         self, row: sql.TriggerRow, tenant: str, workflow: Workflow
@@ -194,5 +205,5 @@ def _priority(asked: int, before: int) -> int:
     return LOW if asked == NORMAL and before >= SLICE else asked
 
 
-def _nobody(_tenant: str, _id: str) -> None:
-    """Nobody listens."""
+def _is_open(row: sql.TriggerRow) -> bool:
+    return row.state == "planning" and not row.hold

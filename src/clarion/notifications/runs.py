@@ -21,6 +21,7 @@ from clarion.notifications.deciding import Decider, pause_ms
 from clarion.notifications.facts import message_facts
 from clarion.notifications.going import Decided, Going, going_of, settlement, unchanged
 from clarion.notifications.knowing import Knowing
+from clarion.notifications.parking import park
 from clarion.notifications.preferences.book import Book
 from clarion.notifications.suppressions import Suppressions
 from clarion.notifications.workflows.advance import Await, AwaitEvent
@@ -29,6 +30,7 @@ from clarion.notifications.writing import Writer
 from clarion.storage import events as event_sql
 from clarion.storage import runs as sql
 from clarion.storage.jobs import Held
+from clarion.storage.sends import PARK_RUN
 from clarion.storage.store import Store, Tx
 from clarion.telemetry import get_logger, spawn
 
@@ -95,7 +97,9 @@ class Runs:
 
     async def go_on(self, limit: int = SLICE) -> int:
         """Carry on runs that are due; returns how many there were."""
-        goings = await self._claim(limit)
+        claimed = await self._claim(limit)
+        goings = [each for each in claimed if not each.is_held]
+        await self._park([each for each in claimed if each.is_held])
         now = [each for each in goings if not wants_data(each.workflow, each.state)]
         for going in goings:
             if wants_data(going.workflow, going.state):
@@ -109,7 +113,15 @@ class Runs:
         ):
             if some:
                 await self._carry_all(some)
-        return len(goings)
+        return len(claimed)
+
+    async def _park(self, goings: Sequence[Going]) -> None:
+        """Leave alone what is paused, until it is resumed."""
+        of: dict[tuple[str, str], list[Going]] = {}
+        for going in goings:
+            of.setdefault((going.tenant, going.trigger), []).append(going)
+        for (tenant, trigger), some in of.items():
+            await park(self._store, self._clock, tenant, trigger, PARK_RUN, some)
 
     async def _carry_all(self, goings: Sequence[Going]) -> None:
         """Carry a slice on, or where the store refuses something of it, each by itself: one may not hold up the others."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from clarion.errors import Fault, Invalid
+from clarion.errors import Fault, Invalid, TooCostly
 from clarion.notifications.facts import recipient_facts
 from clarion.notifications.filters import narrow, read_filter
 from clarion.notifications.workflows.conditions import Condition
@@ -51,6 +51,15 @@ class Sliced(Struct, frozen=True):
     after: str | None
 
 
+class _Meant(Struct, frozen=True):
+    """Where they come from, and the conditions that SQL cannot decide alone."""
+
+    sides: sql.Sides
+    params: dict[str, Param]
+    filters: list[Condition]
+    out_filters: list[Condition]
+
+
 class Targets:
     """Finds people.
 
@@ -81,35 +90,13 @@ class Targets:
             trigger: Whose own rows are meant by `asked.has_rows`.
             is_bare: Their ids are enough.
         """
-        within, filters = await self._parts(tenant, asked.audiences)
-        without, out_filters = await self._parts(tenant, asked.exclude_audiences)
-        if asked.filter:
-            filters.append(read_filter(asked.filter))
-        narrowed = [narrow(each, f"f{i}_") for i, each in enumerate(filters)]
-        narrowed += [_who_did(each, f"d{i}") for i, each in enumerate(asked.did)]
-        if asked.everyone:
-            narrowed.append(sql.Narrowed(is_exact=True))
-        sides = sql.Sides(
-            bool(asked.users),
-            asked.has_rows,
-            len(within),
-            tuple((each.where, each.is_exact) for each in narrowed),
-            len(without),
-        )
-        if not (sides.has_users or sides.has_rows or sides.audiences or sides.filters):
+        meant = await self._meant(tenant, asked, trigger)
+        sides, filters, out_filters = meant.sides, meant.filters, meant.out_filters
+        if sides.is_nobody:
             return Sliced([], None)
-        params: dict[str, Param] = {"tenant": tenant, "after": after, "n": limit}
-        if asked.users:
-            params["users"] = msgspec.json.encode(asked.users).decode()
-        if asked.has_rows:
-            params["trigger"] = trigger
-        for each in narrowed:
-            params.update(each.params)
-        params.update({f"audience_{i}": name for i, name in enumerate(within)})
-        params.update({f"without_{i}": name for i, name in enumerate(without)})
-        asks = bool(out_filters) or any(not each.is_exact for each in narrowed)
+        asks = bool(out_filters) or not all(is_exact for _, is_exact in sides.filters)
         statement = sql.slice_of(sides, is_bare=is_bare and not asks)
-        found = await self._store.fetch(statement, **params)
+        found = await self._store.fetch(statement, **meant.params, after=after, n=limit)
         excluded = frozenset(asked.exclude)
         people = [
             each
@@ -119,6 +106,20 @@ class Targets:
         if asks:
             people = [each for each in people if _is_in(each, filters, out_filters)]
         return Sliced(people, found[-1].usr if len(found) == limit else None)
+
+    async def count(self, tenant: str, asked: Asked, *, trigger: str = "") -> int | None:
+        """How many there are now, those who are left out by name or by an audience among them; None: that takes too long to say."""
+        meant = await self._meant(tenant, asked, trigger)
+        if meant.sides.is_nobody:
+            return 0
+        if not all(is_exact for _, is_exact in meant.sides.filters):
+            return None
+        params = {k: v for k, v in meant.params.items() if not k.startswith("without_")}
+        try:
+            [found] = await self._store.fetch(sql.count_of(meant.sides), **params)
+        except TooCostly:
+            return None
+        return found.count
 
     async def check(self, tenant: str, asked: Asked) -> None:
         """Refuse what cannot be meant.
@@ -136,6 +137,33 @@ class Targets:
                         faults=[Fault(f"/{member}/{i}", "there is no such audience")],
                     )
             await self._parts(tenant, getattr(asked, member))
+
+    async def _meant(self, tenant: str, asked: Asked, trigger: str) -> _Meant:
+        within, filters = await self._parts(tenant, asked.audiences)
+        without, out_filters = await self._parts(tenant, asked.exclude_audiences)
+        if asked.filter:
+            filters.append(read_filter(asked.filter))
+        narrowed = [narrow(each, f"f{i}_") for i, each in enumerate(filters)]
+        narrowed += [_who_did(each, f"d{i}") for i, each in enumerate(asked.did)]
+        if asked.everyone:
+            narrowed.append(sql.Narrowed(is_exact=True))
+        params: dict[str, Param] = {"tenant": tenant}
+        if asked.users:
+            params["users"] = msgspec.json.encode(asked.users).decode()
+        if asked.has_rows:
+            params["trigger"] = trigger
+        for each in narrowed:
+            params.update(each.params)
+        params.update({f"audience_{i}": name for i, name in enumerate(within)})
+        params.update({f"without_{i}": name for i, name in enumerate(without)})
+        sides = sql.Sides(
+            bool(asked.users),
+            asked.has_rows,
+            len(within),
+            tuple((each.where, each.is_exact) for each in narrowed),
+            len(without),
+        )
+        return _Meant(sides, params, filters, out_filters)
 
     async def _parts(
         self, tenant: str, audiences: Sequence[str]

@@ -94,12 +94,13 @@ class Waiting(msgspec.Struct, frozen=True):
 
 
 # ── any table that takes part in leasing; `table` and `columns` are names from our own code, never input (S608) ──
-def claim(table: str, columns: str, result: type[R], *, lane: str = "") -> Sql[R]:
+def claim(table: str, columns: str, result: type[R], *, lane: str = "", more: str = "") -> Sql[R]:
     """Take due rows of `:tenant` and `:priority`, oldest first: parameters `:now`, `:until` (end of the lease), `:node`, `:limit`; with a column as `lane`, of `:lane`.
 
-    Run it in a transaction; concurrent claims never get the same row. `jobs.turns.take` says whose.
+    Run it in a transaction; concurrent claims never get the same row. `jobs.turns.take` says whose. `more` is told beside the columns.
     """
     returning = ", ".join(f"{table}.{name.strip()}" for name in columns.split(","))
+    returning += f", {more}" if more else ""
     of_lane = f"{lane} = :lane AND " if lane else ""
     # A CTE, because PostgreSQL may run an IN (… LIMIT n) more than once, and would lock more than n.
     return Sql(

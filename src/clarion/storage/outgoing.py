@@ -46,6 +46,8 @@ class ClaimedOutgoing(Struct, frozen=True):
     token: int
     attempts: int
     created_ms: int
+    hold: str
+    """Of its trigger."""
 
 
 class Status(Struct, frozen=True):
@@ -154,6 +156,8 @@ CLAIM = claim(
     """tenant, id, run, trigger_id, workflow, category, usr, channel, address, content, provider, status, cause, token, attempts, created_ms""",
     ClaimedOutgoing,
     lane="channel",
+    more="""coalesce((SELECT t.hold FROM trigger_call t
+        WHERE t.tenant = outgoing.tenant AND t.id = outgoing.trigger_id), '')""",
 )
 WAITING = waiting("outgoing", lane="channel")
 PUT_BACK = settle("outgoing")

@@ -58,6 +58,8 @@ class LoadedRun(Struct, frozen=True):
     time_zone: str
     attributes: str
     priority: int
+    hold: str
+    """Of its trigger."""
 
 
 class RunSettlement(Struct, frozen=True, array_like=True):
@@ -164,7 +166,7 @@ LOAD = Procedure(
         Sql(
             """SELECT r.n, run.trigger_id, run.usr, run.workflow, run.version, run.state, run.status, run.created_ms,
               t.payload, t.actor, t.created_ms, s.id, coalesce(s.name, ''), coalesce(s.email, ''), coalesce(s.phone, ''),
-              coalesce(s.locale, ''), coalesce(s.time_zone, ''), coalesce(s.attributes, ''), run.priority
+              coalesce(s.locale, ''), coalesce(s.time_zone, ''), coalesce(s.attributes, ''), run.priority, t.hold
             FROM {rows r} JOIN run ON run.tenant = r.tenant AND run.id = r.id
             JOIN trigger_call t ON t.tenant = run.tenant AND t.id = run.trigger_id
             LEFT JOIN subscriber s ON s.tenant = run.tenant AND s.id = run.usr""",

@@ -60,6 +60,7 @@ class TriggerRow(Struct, frozen=True):
     upto: str
     hold: str
     priority: int
+    expected: int | None
 
 
 class StatusCount(Struct, frozen=True):
@@ -102,7 +103,7 @@ RELEASE = Sql(
     f"UPDATE job SET run_ms = :now, token = token + 1 WHERE kind = '{JOB}' AND token = 0 AND run_ms > :now"
 )
 
-_ROW = """id, workflow, version, caller, actor, payload, asked, cancel_key, state, total, created_ms, upto, hold, priority"""
+_ROW = """id, workflow, version, caller, actor, payload, asked, cancel_key, state, total, created_ms, upto, hold, priority, expected"""
 _OWNER = "tenant = :tenant AND id = :id"
 FIND = Sql(f"SELECT {_ROW} FROM trigger_call WHERE {_OWNER}", TriggerRow)
 # Whoever holds it is alone in planning and cancelling it.
@@ -115,6 +116,7 @@ BY_CANCEL_KEY = Sql(
 GO_ON = Sql(
     f"UPDATE trigger_call SET total = total + :count, state = :state, upto = :upto WHERE {_OWNER}"
 )
+EXPECT = Sql(f"UPDATE trigger_call SET expected = :expected WHERE {_OWNER}")
 SET_HOLD = Sql(f"UPDATE trigger_call SET hold = :hold WHERE {_OWNER}")
 CANCEL = Sql(f"UPDATE trigger_call SET state = 'cancelled' WHERE {_OWNER}")
 COUNTS = Sql(

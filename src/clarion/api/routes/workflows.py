@@ -4,15 +4,20 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from clarion.api.layer import READS, WRITES, Api
+from clarion.api.layer import READS, WRITES, Api, Reply
 from clarion.api.limits import PerCaller
+from clarion.api.lines import CSV, NDJSON
+from clarion.api.listing import FormatQuery, streamed
 from clarion.api.routes.notifications import Idempotency
+from clarion.api.streaming import Stream
 from clarion.auth.principal import Principal
 from clarion.auth.rights import Right
 from clarion.errors import Conflict, IdempotencyConflict, InProgress, Invalid
 from clarion.notifications.catalog import Kept, Put, WorkflowPage
 from clarion.notifications.engine import Engine
 from clarion.notifications.history import Run
+from clarion.notifications.progress import Job
+from clarion.notifications.sends import Failure, Report
 from clarion.notifications.triggering import Cancelled, CreateTrigger, Trigger, TriggerAccepted
 from clarion.notifications.workflows.definition import Definition, Key
 
@@ -154,7 +159,7 @@ def _workflows(api: Api, engine: Engine) -> None:
 
 
 def _triggers(api: Api, engine: Engine) -> None:
-    triggers, history = engine.triggers, engine.history
+    triggers, history, sends = engine.triggers, engine.history, engine.sends
 
     @api.route(
         "POST",
@@ -189,6 +194,35 @@ def _triggers(api: Api, engine: Engine) -> None:
     async def cancel_trigger(caller: Principal, path: IdPath) -> Cancelled:
         """Call off what has not happened yet: when the answer is there, nothing more of it begins."""
         return await triggers.cancel(caller.tenant, path.id)
+
+    @api.route("GET", "/v1/triggers/{id}/progress", right=_READ, limit=PerCaller(), errors=READS)
+    async def get_progress(caller: Principal, path: IdPath) -> Job:
+        """How far a trigger is, as the topic `job:<id>` tells it all the time."""
+        return await sends.find(caller.tenant, path.id)
+
+    @api.route(
+        "POST", "/v1/triggers/{id}/pause", right=_SEND, limit=PerCaller(), errors=(*WRITES, Conflict)
+    )  # fmt: skip
+    async def pause_trigger(caller: Principal, path: IdPath) -> Job:
+        """Let nothing more of it begin: when the answer is there, only what is in a provider's hands still arrives."""
+        return await sends.pause(caller.tenant, path.id)
+
+    @api.route("POST", "/v1/triggers/{id}/resume", right=_SEND, limit=PerCaller(), errors=WRITES)
+    async def resume_trigger(caller: Principal, path: IdPath) -> Job:
+        """Let it go on where it was paused; what became due meanwhile is due now."""
+        return await sends.resume(caller.tenant, path.id)
+
+    @api.route("GET", "/v1/triggers/{id}/report", right=_READ, limit=PerCaller(), errors=READS)
+    async def get_report(caller: Principal, path: IdPath) -> Report:
+        """What has become of a trigger so far, with the reasons why some failed, and how many each."""
+        return await sends.report(caller.tenant, path.id)
+
+    @api.route(
+        "GET", "/v1/triggers/{id}/failures", right=_READ, limit=PerCaller(), errors=READS, media=(NDJSON, CSV)
+    )  # fmt: skip
+    async def list_failures(caller: Principal, path: IdPath, query: FormatQuery) -> Reply[Stream]:
+        """All that failed of a trigger, one on each line, however many there are."""
+        return streamed(sends.failures(caller.tenant, path.id), Failure, query.format)
 
     @api.route("GET", "/v1/triggers/{id}/runs", right=_READ, limit=PerCaller(), errors=READS)
     async def list_runs(caller: Principal, path: IdPath, query: RunsQuery) -> RunPage:
