@@ -1,53 +1,57 @@
-"""A mention, reached as little as it takes: the example that the docs begin with, as it stands in `examples/mention.py`."""
+"""A mention, reached as little as it takes: the example that the docs begin with, as it stands in `examples/mention.py`.
+
+With the real channels: a push service that checks what it gets and a browser that decrypts it, a mail server, and a clock that goes a minute at a time.
+"""
 
 import ast
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
-from msgspec import Struct
 
-from clarion.notifications.channels import Outgoing, Sent
-from clarion.notifications.channels.email.content import EmailContent
-from clarion.notifications.channels.push.content import PushContent
+from clarion.ids import Ids
+from clarion.notifications.email import Email
 from clarion.notifications.workflows.definition import Definition
+from clarion.settings import Email as EmailSettings
+from clarion.settings import Settings
 from tests.notifications.conftest import APP, House, user
-from tests.notifications.test_workflows import Office
+from tests.notifications.push.conftest import PushOffice
+from tests.support.mail_server import MailServer
+from tests.support.push_service import Browser, PushService
 
 EXAMPLE = Path("examples/mention.py").read_text()
 ANN = {"id": "ann", "email": "ann@example.com"}
 
 
-class Noted:
-    """A channel that says what the real one says, and notes when it is said, in minutes."""
-
-    timeout_s, max_attempts, needs_addresses = 5.0, 3, False
-
-    def __init__(self, name: str, content: type[Struct], house: House) -> None:
-        self.name, self.content, self.said = name, content, content
-        self.sent: list[tuple[int, dict[str, Any]]] = []
-        self._clock, self._began = house.clock, house.clock.now_ms()
-
-    def addresses(self, recipient: Mapping[str, Any]) -> Sequence[str]:
-        return [str(recipient["email"])]
-
-    async def send(self, message: Outgoing) -> Sent:
-        minutes = (self._clock.now_ms() - self._began) // 60_000
-        self.sent.append((minutes, dict(message.content)))
-        return Sent("noted", "")
-
-
-class Desk(Office):
+class Desk(PushOffice):
     """An office with a push service and mail."""
 
-    def __init__(self, house: House) -> None:
+    browser: Browser
+
+    def __init__(self, house: House, mail: MailServer) -> None:
         super().__init__(house)
-        self.push = Noted("push", PushContent, house)
-        self.email = Noted("email", EmailContent, house)
-        self.engine.channels.add(self.push)
-        self.engine.channels.add(self.email)
+        self.mail = mail
+        settings = Settings(
+            email=EmailSettings(
+                providers=[f"smtp://localhost:{mail.port}?tls=none"],
+                sender="Clarion <clarion@example.com>",
+            )
+        )
+        self.email = Email(
+            settings,
+            house.store,
+            self.engine.suppressions,
+            self.outbound,
+            secret="of tests",
+            clock=self.clock,
+            ids=Ids(),
+        )
+        self.channels.add(self.email.channel)
+        self.minute = 0
+        # When they came, in minutes.
+        self.pushes: list[tuple[int, str]] = []
+        self.mails: list[tuple[int, str]] = []
 
     async def mention(self, who: str) -> str:
         """Somebody mentions ann; the id of what is in her inbox."""
@@ -58,23 +62,36 @@ class Desk(Office):
     async def pass_by(self, minutes: int) -> None:
         """Time passes, a minute at a time."""
         for _ in range(minutes):
+            self.minute += 1
             await self.run(60)
+            for got in self.browser.got[len(self.pushes) :]:
+                self.pushes.append((self.minute, got["title"]))
+            for n in range(len(self.mails), len(self.mail.mails)):
+                self.mails.append((self.minute, self.mail.said(n)["Subject"]))
 
 
 @pytest.fixture
 async def desk(house: House) -> AsyncIterator[Desk]:
-    desk = Desk(house)
+    mail = await MailServer().start()
+    desk = Desk(house, mail)
     example = ast.parse(EXAMPLE)
     [written] = [
         each.value
         for each in example.body
         if isinstance(each, ast.Assign) and ast.unparse(each.targets[0]) == "MENTION"
     ]
-    await desk.catalog.put(APP, msgspec.convert(ast.literal_eval(written), Definition))
-    yield desk
-    await desk.triggers.settled()
-    await desk.sender.close()
-    await desk.outbound.close()
+    async with PushService(lambda: house.clock.now_ms() / 1000).serving() as service:
+        await desk.open(service)
+        await desk.catalog.put(APP, msgspec.convert(ast.literal_eval(written), Definition))
+        desk.browser = service.browser()
+        await desk.sign_on("ann", desk.browser)
+        yield desk
+        await desk.triggers.settled()
+        await desk.sender.close()
+        await desk.email.close()
+        await desk.outbound.close()
+        await desk.door.close()
+    await mail.close()
 
 
 async def test_who_has_it_on_the_screen_is_told_no_more(desk: Desk) -> None:
@@ -83,19 +100,19 @@ async def test_who_has_it_on_the_screen_is_told_no_more(desk: Desk) -> None:
     await desk.pass_by(4)
     await desk.house.inbox.mark_seen(user("ann"), [message])
     await desk.pass_by(120)
-    assert (desk.push.sent, desk.email.sent) == ([], [])
+    assert (desk.pushes, desk.mails) == ([], [])
 
 
 async def test_who_does_not_see_it_gets_a_push_and_who_reads_that_no_email(desk: Desk) -> None:
     """After five minutes, not before; an hour later it is read."""
     message = await desk.mention("Cleo")
     await desk.pass_by(4)
-    assert desk.push.sent == []
+    assert desk.pushes == []
     await desk.pass_by(30)
-    assert [(at, said["title"]) for at, said in desk.push.sent] == [(5, "Cleo mentioned you")]
+    assert desk.pushes == [(5, "Cleo mentioned you")]
     await desk.house.inbox.mark(user("ann"), message, "read")
     await desk.pass_by(60)
-    assert desk.email.sent == []
+    assert desk.mails == []
 
 
 async def test_who_reads_nothing_gets_one_email_with_all_that_is_unread(desk: Desk) -> None:
@@ -109,12 +126,12 @@ async def test_who_reads_nothing_gets_one_email_with_all_that_is_unread(desk: De
     await desk.pass_by(10)
     await desk.mention("Emil")
     await desk.pass_by(100)
-    assert [at for at, _ in desk.push.sent] == [5, 25, 75]
-    assert [(at, said["subject"]) for at, said in desk.email.sent] == [
+    assert [at for at, _ in desk.pushes] == [5, 25, 75]
+    assert desk.mails == [
         (65, "2 unread, the newest from Cleo"),
         (135, "3 unread, the newest from Emil"),
     ]
-    assert desk.email.sent[0][1]["text"].splitlines() == [
+    assert desk.mail.said(0).get_body(("plain",)).get_content().strip().splitlines() == [
         "- Ben mentioned you: from Ben",
         "- Cleo mentioned you: from Cleo",
     ]
