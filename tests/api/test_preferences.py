@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from clarion.auth import system
-from clarion.notifications.preferences.document import Document
+from clarion.notifications.preferences.document import Document, Muted
 from clarion.notifications.preferences.links import Links
 from clarion.notifications.workflows.definition import Definition
 from tests.api.conftest import Site, bearer, problem
@@ -189,3 +189,113 @@ async def test_links_that_lead_nowhere(site: Site, ann: Caller) -> None:
     assert await wanted(site) == Document()
     await site.workflows.people.erase("default", "ann")
     problem(await site.http.post(link), 404, "not_found")
+
+
+class Browser:
+    """A person who has a link to their page."""
+
+    def __init__(self, site: Site, url: str) -> None:
+        self._site, self.url, self.text = site, url, ""
+
+    async def open(self) -> "Browser":
+        self.text = (await self._site.http.get(self.url)).text
+        return self
+
+    async def press(self, **fields: str) -> httpx.Response:
+        answer = await self._site.http.post(self.url, data=fields)
+        if answer.status_code == 303:
+            await self.open()
+        return answer
+
+    def buttons(self) -> list[str]:
+        """The values of the buttons of the table that are pressed."""
+        return re.findall(r'name="set" value="([^"]+)" aria-pressed="true"', self.text)
+
+
+@pytest.fixture
+async def browser(site: Site, ann: Caller) -> Browser:
+    link = (await ann("POST", f"{OWN}/link", {})).json()
+    return await Browser(site, link["url"]).open()
+
+
+async def test_a_page_needs_no_login_and_no_script(site: Site, browser: Browser) -> None:
+    """Everything can be chosen by pressing buttons; the answer leads back to where one was, and nothing of it is kept by caches."""
+    assert "<script" not in browser.text
+    assert "The reset" in browser.text
+    assert "always on" in browser.text
+    assert "workflow|email|off|news" in browser.buttons()
+    done = await browser.press(set="workflow|email|off|news")
+    assert done.headers["location"].endswith("#what")
+    assert done.headers["cache-control"] == "no-store"
+    assert "workflow|email|off|news" not in browser.buttons()
+    await browser.press(set="category|email|off|marketing")
+    await browser.press(set="channel|email|off|")
+    assert browser.buttons() == []
+    await browser.press(set="channel|email|on|")
+    await browser.press(pause="week")
+    await browser.press(quiet="save", begins="22:00", ends="07:00")
+    await browser.press(holiday="add", day="2026-12-25")
+    await browser.press(holiday="add", day="2026-12-24")
+    await browser.press(workday="2026-12-24")
+    await site.workflows.desk.mute("default", "ann", Muted("payload.thread", '<t "1">'))
+    await browser.open()
+    assert "thread &lt;t &quot;1&quot;&gt;" in browser.text
+    kept = msgspec.to_builtins(await wanted(site))
+    assert kept["quiet"] == [{"from": "22:00", "to": "07:00", "days": None}]
+    assert kept["holidays"] == ["2026-12-25"]
+    assert kept["channels"] == {"email": True}
+    assert kept["workflows"]["news"] == {"email": False}
+    assert "Paused until" in browser.text
+    await browser.press(unmute='["payload.thread", "<t \\"1\\">"]')
+    await browser.press(pause="end")
+    await browser.press(quiet="default")
+    kept = msgspec.to_builtins(await wanted(site))
+    assert not {"muted", "paused_until", "quiet"} & kept.keys()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"set": "workflow|email|perhaps|news"},
+        {"set": "workflow|email"},
+        {"set": f"workflow|{'x' * 65}|off|news"},
+        {"set": f"workflow|email|off|{'x' * 65}"},
+        {"pause": "until", "until": "2020-01-01"},
+        {"pause": "until", "until": "9999-12-31"},
+        {"pause": "until", "until": "soon"},
+        {"quiet": "save", "begins": "22:00", "ends": "25:00"},
+        {"quiet": "save", "begins": "22:00", "ends": "22:00"},
+        {"holiday": "add", "day": "2026-02-30"},
+        {"unmute": "[1]"},
+    ],
+)
+async def test_what_the_page_does_not_offer(
+    site: Site, browser: Browser, fields: dict[str, str]
+) -> None:
+    """The page is shown once more, with what is wrong; nothing changes."""
+    answer = await browser.press(**fields)
+    assert (answer.status_code, "Nothing was changed" in answer.text) == (422, True)
+    assert await wanted(site) == Document()
+
+
+async def test_a_page_is_one_persons_and_for_a_while(site: Site, browser: Browser) -> None:
+    """Forged, of another tenant, a link to unsubscribe, too old, of somebody who was erased: a page says so, and nothing changes."""
+    links = site.workflows.links
+    out = links.unsubscribe("default", "ann", "email", workflow="news")
+    wrong = [
+        browser.url[:-2] + "AA",
+        browser.url.partition(".")[0],
+        links.page("other", "ann"),
+        links.page("default", "nobody"),
+        out.replace("/v1/unsubscribe/", "/preferences/"),
+    ]
+    for each in wrong:
+        for method in ("GET", "POST"):
+            found = await site.http.request(method, each, data={"pause": "day"})
+            assert (found.status_code, "This link does not work" in found.text) == (404, True)
+    problem(await site.http.post(browser.url, json={"pause": "day"}), 415, "unsupported_media_type")
+    problem(await site.http.post(browser.url, data={"nothing": "1"}), 422, "invalid")
+    site.clock.advance(7 * 24 * 3600)
+    assert (await browser.press(pause="day")).status_code == 404
+    assert await wanted(site) == Document()

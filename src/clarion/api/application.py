@@ -91,6 +91,7 @@ def build_api(services: Services, web: Path = FOLDER) -> Api:
     write = functools.cache(lambda: document(api, version=__version__, public_url=url))
     pages.add_docs(api, write)
     pages.add_style(api)
+    pages.add_preferences(api, services.workflows, services.clock)
     if settings.admin_ui.password:
         pages.add_admin_ui(api, web, settings.admin_ui, settings.realtime.path)
     pages.add_front_end(api, web)

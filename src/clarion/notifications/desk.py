@@ -1,6 +1,6 @@
 """The desk: where people and the deployment see preferences and change them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -10,11 +10,13 @@ from msgspec.structs import replace
 from clarion.clock import Clock, as_ms
 from clarion.errors import Fault, Invalid, TooMany
 from clarion.notifications.catalog import Catalog
+from clarion.notifications.catalog import Kept as KeptWorkflow
 from clarion.notifications.channels import Channels
 from clarion.notifications.preferences.book import Book, Kept, Matches
 from clarion.notifications.preferences.document import MUTED, Document, Muted
 from clarion.notifications.preferences.evaluate import Asked, Wishes, sources, zone_name
 from clarion.notifications.supposing import Suppose
+from clarion.notifications.workflows.definition import Definition, Say
 from clarion.telemetry import limit_exceeded
 
 WORKFLOWS: Final = 500  # that are listed
@@ -145,43 +147,53 @@ class Desk:
         return [each for each in found.muted if each.until is None or as_ms(each.until) > now_ms]
 
     async def _rows(self, tenant: str, wishes: Wishes) -> list[Row]:
-        names = list(self._channels.contents())
         rows: list[Row] = []
         page = await self._catalog.page(tenant, "", WORKFLOWS)
         for kept in page.items:
-            given = kept.definition
-            used = {name for step in given.steps for name in step}
-            asked = [
-                Asked(given.workflow, given.category, name, given.critical, given.preferences)
-                for name in names
-                if name in used
-            ]
-            rows.append(
-                Row(
-                    "workflow",
-                    given.workflow,
-                    given.name or given.workflow,
-                    given.category,
-                    given.critical or given.category in wishes.defaults.required,
-                    [_cell(each, wishes) for each in asked],
-                )
-            )
+            if kept.is_active:
+                given = kept.definition
+                channels = await self._channels_of(tenant, kept)
+                rows.append(_workflow_row(given, channels, wishes))
         said = [*wishes.own.categories, *wishes.defaults.categories, *wishes.defaults.required]
         categories = sorted({*said, *(row.category for row in rows if row.category)})
-        return [
-            *(
-                Row(
-                    "category",
-                    category,
-                    category,
-                    category,
-                    category in wishes.defaults.required,
-                    [_cell(Asked("", category, name), wishes) for name in names],
-                )
-                for category in categories
-            ),
-            *rows,
-        ]
+        return [*(self._category_row(each, rows, wishes) for each in categories), *rows]
+
+    def _category_row(self, category: str, rows: Sequence[Row], wishes: Wishes) -> Row:
+        used = {cell.channel for row in rows if row.category == category for cell in row.channels}
+        # One that no workflow has may come by `POST /v1/notifications`, or from a workflow that is still to be written.
+        channels = [name for name in self._channels.contents() if name in used or not used]
+        return Row(
+            "category",
+            category,
+            category,
+            category,
+            category in wishes.defaults.required,
+            [_cell(Asked("", category, name), wishes) for name in channels],
+        )
+
+    async def _channels_of(self, tenant: str, kept: KeptWorkflow) -> list[str]:
+        """The channels by which a workflow's messages come, those of its fallbacks as well."""
+        try:
+            read = await self._catalog.version(tenant, kept.workflow, kept.version)
+        except Invalid:  # it names a channel that is no longer there: it sends nothing
+            return []
+        used = {step.act.channel for step in read.workflow.steps if isinstance(step.act, Say)}
+        return [name for name in self._channels.contents() if name in used]
+
+
+def _workflow_row(given: Definition, channels: Sequence[str], wishes: Wishes) -> Row:
+    asked = [
+        Asked(given.workflow, given.category, name, given.critical, given.preferences)
+        for name in channels
+    ]
+    return Row(
+        "workflow",
+        given.workflow,
+        given.name or given.workflow,
+        given.category,
+        given.critical or given.category in wishes.defaults.required,
+        [_cell(each, wishes) for each in asked],
+    )
 
 
 def _cell(asked: Asked, wishes: Wishes) -> Cell:

@@ -11,6 +11,7 @@ from clarion.notifications.preferences.book import Book
 from clarion.notifications.preferences.evaluate import Asked, sources
 from clarion.notifications.preferences.links import Links, Unsubscribe
 from clarion.notifications.supposing import Suppose
+from clarion.notifications.workflows.definition import Definition
 
 
 class WayOut(Struct, frozen=True):
@@ -40,7 +41,9 @@ class Unsubscribing:
 
     async def link(self, message: Outgoing, channel: str) -> str:
         """The way out of a message and all like it; '' where there is none, because it cannot be turned off."""
-        if await self._is_locked(message.tenant, message.category, message.workflow):
+        of = await self._workflow(message.tenant, message.workflow)
+        _, others = await self._book.of(message.tenant, [])
+        if (of and of.critical) or message.category in others.defaults.required:
             return ""
         return self._links.unsubscribe(
             message.tenant,
@@ -82,24 +85,19 @@ class Unsubscribing:
         wishes = await self._book.wishes(out.tenant, out.usr)
         choices = sources(Asked(out.workflow, out.category, out.channel), wishes)
         kind, name = out.what
+        of = await self._workflow(out.tenant, out.workflow)
         return WayOut(
             out.tenant,
             out.channel,
             "category" if kind == "category" else "workflow",
-            name,
+            (of.name if of and kind == "workflow" else "") or name,
             next((choice for _, choice in choices if choice is not None), True) is not False,
-            await self._is_locked(out.tenant, out.category, out.workflow),
+            bool(of and of.critical) or out.category in wishes.defaults.required,
             out.message,
         )
 
-    async def _is_locked(self, tenant: str, category: str, workflow: str) -> bool:
-        _, others = await self._book.of(tenant, [])
-        if category and category in others.defaults.required:
-            return True
-        if not workflow:
-            return False
+    async def _workflow(self, tenant: str, workflow: str) -> Definition | None:
         try:
-            kept = await self._catalog.find(tenant, workflow)
+            return (await self._catalog.find(tenant, workflow)).definition if workflow else None
         except NotFound:
-            return False
-        return kept.definition.critical
+            return None

@@ -122,13 +122,18 @@ def check(given: Document | Defaults, limit: int) -> None:
         Invalid: A condition, a zone or a span is wrong, or quiet hours never end; each fault points at it.
         TooLarge: It exceeds the limit.
     """
-    if (size := len(msgspec.json.encode(given))) > limit:
+    text = msgspec.json.encode(given)
+    if (size := len(text)) > limit:
         limit_exceeded.labels("preference_bytes").inc()
         raise TooLarge(
             f"preferences of {size} bytes exceed limits.preference_bytes = {limit}",
             limit=limit,
             size=size,
         )
+    try:  # what was changed in the process has been through no decoder
+        msgspec.json.decode(text, type=type(given))
+    except msgspec.ValidationError as exc:
+        raise Invalid("these preferences are not right", faults=[Fault.of(exc)]) from exc
     faults: list[Fault] = []
     for member in ("channels", "categories", "workflows"):
         faults += wrong_choices(getattr(given, member), f"/{member}")
