@@ -40,6 +40,7 @@ SCOPES = {
     "signer": "webhooks:manage",
     "viewer": "captures:read",
     "cleaner": "captures:write",
+    "tracer": "messages:read",
     "clerk": "subscribers:read",
     "registrar": "subscribers:write",
     "warden": "users:manage",

@@ -28,6 +28,7 @@ from clarion.api.routes import feeds as feeds_doors
 from clarion.api.routes import health as health_doors
 from clarion.api.routes import inbox as inbox_doors
 from clarion.api.routes import keys as keys_doors
+from clarion.api.routes import messages as messages_doors
 from clarion.api.routes import notifications as notifications_doors
 from clarion.api.routes import preferences as preferences_doors
 from clarion.api.routes import presence as presence_doors
@@ -61,6 +62,7 @@ def build_api(services: Services, web: Path = FOLDER) -> Api:
     api = Api()
     auth_doors.add(api, services.accounts)
     notifications_doors.add(api, services.notifications)
+    messages_doors.add(api, services.workflows.finder)
     workflows_doors.add(api, services.workflows)
     events_doors.add(api, services.events, services.event_numbers)
     providers_doors.add(api, services.workflows)

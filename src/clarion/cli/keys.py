@@ -38,7 +38,7 @@ def create(
             name="--scope",
             negative="",
             # A star would begin emphasis: help is Markdown.
-            help=r"What it may do: notifications:send (default), topics:\*, search:\*, presence:\*, dashboards:\*, workflows:\*, subscribers:\*, events:\*, captures:\*, webhooks:manage,"
+            help=r"What it may do: notifications:send (default), topics:\*, search:\*, presence:\*, dashboards:\*, workflows:\*, subscribers:\*, events:\*, captures:\*, messages:\*, webhooks:manage,"
             r" realtime:\*, metrics:read, users:manage, keys:manage; instead of \* also read, write, or what else a call asks for."
             " May be repeated",
         ),

@@ -37,6 +37,7 @@ from clarion.notifications.sayings import Sayings
 from clarion.notifications.sending import Sender
 from clarion.notifications.sends import Sends
 from clarion.notifications.supposing import Suppose
+from clarion.notifications.sight.finding import Finder
 from clarion.notifications.suppressions import Suppressions
 from clarion.notifications.targets import Targets
 from clarion.notifications.triggering import JOB, Triggers
@@ -98,6 +99,7 @@ class Engine:
         delivery: What was kept instead of sent.
         sender: Hands messages to providers.
         history: Tells what became of each run.
+        finder: Finds messages, triggers and runs.
         retention: Removes what is too old.
     """
 
@@ -201,6 +203,7 @@ class Engine:
         self.sends = Sends(store, queue, clock=clock)
         self.sends.on_resumed = self._resumed
         self.history = History(store)
+        self.finder = Finder(store)
         self.retention = Retention(store, limits, clock)
         self._going = Loop("runs", self._go_on, ids)
         self._closing = Loop("digests", self._close_batches, ids)

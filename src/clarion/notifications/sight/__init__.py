@@ -1,0 +1,1 @@
+"""What operators see: messages with their timelines, triggers, runs."""
