@@ -36,8 +36,8 @@ from clarion.notifications.runs import SLICE, Runs
 from clarion.notifications.sayings import Sayings
 from clarion.notifications.sending import Sender
 from clarion.notifications.sends import Sends
-from clarion.notifications.supposing import Suppose
 from clarion.notifications.sight.finding import Finder
+from clarion.notifications.supposing import Suppose
 from clarion.notifications.suppressions import Suppressions
 from clarion.notifications.targets import Targets
 from clarion.notifications.triggering import JOB, Triggers

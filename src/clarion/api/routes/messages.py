@@ -15,6 +15,7 @@ from clarion.auth.principal import Principal
 from clarion.auth.rights import Right
 from clarion.errors import NotFound
 from clarion.notifications.sight.finding import (
+    CURSOR,
     PAGE_MAX,
     Finder,
     MessageFound,
@@ -28,9 +29,23 @@ from clarion.notifications.sight.finding import (
 _READ: Final = Right("messages:read")
 _RUNS: Final = Right("workflows:read")
 Word = Annotated[str, Meta(max_length=200, pattern=r"^[^\u0000]*$")]
-Moment = Annotated[datetime, Meta(tz=True)]
+_DAY: Final = (
+    r"(20[0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))"
+    r"|20([02468][048]|[13579][26])-02-29)"
+)
+Moment = Annotated[
+    str,
+    Meta(
+        pattern=rf"^({_DAY}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{{1,6}})?(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9]))?$(?!\n)",
+        max_length=40,
+    ),
+]
+"""A time with its zone (RFC 3339), of this century."""
 CSV: Final = "text/csv"
-After = Annotated[str, Meta(max_length=2_000, description="`next` of the page before")]
+After = Annotated[
+    str,
+    Meta(pattern=rf"^({CURSOR}(_{CURSOR})?)?$(?!\n)", description="`next` of the page before"),
+]
 Limit = Annotated[int, Meta(ge=1, le=PAGE_MAX, description="Of a page, at most")]
 Format = Annotated[
     Literal["ndjson", "csv"], Meta(description="A JSON object on each line, or a table")
@@ -44,10 +59,10 @@ class _Asked(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What may be asked of all of them."""
 
     workflow: Annotated[Word, Meta(description="Of this workflow")] = ""
-    from_: Annotated[Moment, Meta(description="Made then or later")] | None = field(
-        default=None, name="from"
+    from_: Annotated[Moment, Meta(description="Made then or later")] = field(
+        default="", name="from"
     )
-    to: Annotated[Moment, Meta(description="Made before")] | None = None
+    to: Annotated[Moment, Meta(description="Made before")] = ""
     q: Annotated[
         Word, Meta(description="A text that is found in it, whatever its case; or an id")
     ] = ""
@@ -245,4 +260,8 @@ def _wanted(query: _Asked) -> Wanted:
     given: dict[str, Any] = msgspec.structs.asdict(query)
     names = Wanted.__struct_fields__
     same = {name: value for name, value in given.items() if name in names}
-    return Wanted(**same, since=query.from_, until=query.to)
+    return Wanted(**same, since=_moment(query.from_), until=_moment(query.to))
+
+
+def _moment(text: str) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

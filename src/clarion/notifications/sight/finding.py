@@ -3,8 +3,7 @@
 A page looks through so many rows at most (`SCAN`), so it may be short, or empty, and still have a `next`.
 """
 
-import base64
-import binascii
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
@@ -27,6 +26,8 @@ T = TypeVar("T")
 SCAN: Final = 10_000  # rows that one page looks through at most
 SAYS: Final = 200  # characters of what a message says
 PAGE_MAX: Final = 500
+CURSOR: Final = r"[mitr][0-9]{1,15}\.([0-9a-f]{2}){0,100}\.([0-9a-f]{2}){0,512}"
+"""One table's part of a cursor: which, when, and the hex of the ids behind which it goes on."""
 _LAST_MS: Final = 1 << 48
 _STORED: Final = ("queued", "sent", "delivered", "failed", "bounced", "suppressed", "cancelled")
 # The addresses of other channels are secrets: whoever has a chat's URL may write there.
@@ -189,11 +190,11 @@ class Finder:
         sources: list[_Source] = []
         if wanted.channel != INBOX:
             lead = next((each for each in sql.SENT if not each or _leads(each, given)), "")
-            _add(sources, places, _Source("sent", sql.SENT[lead], _sent, given, _top(wanted)))
+            _add(sources, places, _Source("m", sql.SENT[lead], _sent, given, _top(wanted)))
         # No channel's providers and runs are the inbox's: what asks for them means messages of channels.
         if wanted.channel in ("", INBOX) and not wanted.provider and not wanted.run:
             lead = "usr" if wanted.user else ""
-            _add(sources, places, _Source("kept", sql.KEPT[lead], _kept, given, _top(wanted)))
+            _add(sources, places, _Source("i", sql.KEPT[lead], _kept, given, _top(wanted)))
         return await self._page(sources, wanted, limit)
 
     async def triggers(
@@ -203,7 +204,7 @@ class Finder:
         given = {**_words(tenant, wanted), "state": state, "actor": actor}
         lead = "workflow" if wanted.workflow else ""
         sources: list[_Source] = []
-        source = _Source("triggers", sql.TRIGGERS[lead], _trigger, given, _top(wanted))
+        source = _Source("t", sql.TRIGGERS[lead], _trigger, given, _top(wanted))
         _add(sources, _places(cursor), source)
         return await self._page(sources, wanted, limit)
 
@@ -212,7 +213,7 @@ class Finder:
         given = _words(tenant, wanted)
         lead = "usr" if wanted.user else "failed" if wanted.status == "failed" else ""
         sources: list[_Source] = []
-        _add(sources, _places(cursor), _Source("runs", sql.RUNS[lead], _run, given, _top(wanted)))
+        _add(sources, _places(cursor), _Source("r", sql.RUNS[lead], _run, given, _top(wanted)))
         return await self._page(sources, wanted, limit)
 
     async def message(self, tenant: str, id: str, user: str = "") -> MessageStory:
@@ -338,18 +339,26 @@ def _add(sources: list[_Source], places: Mapping[str, sql.Place] | None, source:
 def _places(cursor: str) -> dict[str, sql.Place] | None:
     if not cursor:
         return None
-    try:
-        return msgspec.json.decode(
-            base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=dict[str, sql.Place]
-        )
-    except (binascii.Error, ValueError, msgspec.MsgspecError) as exc:
+    if not re.fullmatch(f"{CURSOR}(_{CURSOR})?", cursor):
         raise Invalid(
             "the cursor is not one that a page has given", faults=[Fault("?after", "unknown")]
-        ) from exc
+        )
+    places: dict[str, sql.Place] = {}
+    for part in cursor.split("_"):
+        at, id, usr = part[1:].split(".")
+        places[part[0]] = sql.Place(int(at), _text(id), _text(usr))
+    return places
 
 
 def _cursor(places: Mapping[str, sql.Place]) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode(places)).rstrip(b"=").decode()
+    return "_".join(
+        f"{name}{place.at_ms}.{place.id.encode().hex()}.{place.usr.encode().hex()}"
+        for name, place in places.items()
+    )
+
+
+def _text(hexed: str) -> str:
+    return bytes.fromhex(hexed).decode(errors="replace").replace("\0", "")
 
 
 def _place(row: Any) -> sql.Place:
