@@ -148,7 +148,7 @@ class Plan(Struct, frozen=True):
 
 INDEXES = {
     ("sent", "usr"): "outgoing_usr",
-    ("sent", "trigger"): "outgoing_of_trigger",
+    ("sent", "trigger"): "outgoing_trigger_time",
     ("sent", "stored"): "outgoing_status",
     ("sent", "provider"): "outgoing_carrier",
     ("sent", "workflow"): "outgoing_workflow",

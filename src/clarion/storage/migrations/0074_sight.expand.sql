@@ -3,10 +3,9 @@ CREATE INDEX outgoing_time ON outgoing (tenant, created_ms, id);
 CREATE INDEX outgoing_workflow ON outgoing (tenant, workflow, created_ms, id);
 CREATE INDEX outgoing_status ON outgoing (tenant, status, created_ms, id);
 CREATE INDEX outgoing_carrier ON outgoing (tenant, provider, created_ms, id);
-CREATE INDEX outgoing_of_trigger ON outgoing (tenant, trigger_id, created_ms, id);
+CREATE INDEX outgoing_trigger_time ON outgoing (tenant, trigger_id, created_ms, id);
 DROP INDEX outgoing_dead;
 DROP INDEX outgoing_provider;
-DROP INDEX outgoing_trigger;
 -- Without a user: all of a tenant. It grows at one end.
 CREATE INDEX message_time ON message (tenant, created_ms, id, usr);
 CREATE INDEX trigger_call_workflow ON trigger_call (tenant, workflow, created_ms, id);
