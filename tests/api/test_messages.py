@@ -14,12 +14,12 @@ async def test_what_is_found_can_be_exported(site: Site) -> None:
     assert (await site.http.post("/v1/notifications", json=sent, headers=boss)).status_code == 202
     listed = (await site.http.get("/v1/messages?limit=2&category=news", headers=boss)).json()
     assert (len(listed["items"]), listed["next"] is None) == (2, False)
-    lines = await site.http.get("/v1/messages/export?category=news", headers=boss)
+    lines = await site.http.get("/v1/exports/messages?category=news", headers=boss)
     assert lines.headers["content-type"] == "application/x-ndjson"
     found = [json.loads(line) for line in lines.text.splitlines()]
     assert found[:2] == listed["items"]
     assert {each["user"] for each in found} == {"ann", "ben", "eve"}
-    table = await site.http.get("/v1/messages/export?format=csv", headers=boss)
+    table = await site.http.get("/v1/exports/messages?format=csv", headers=boss)
     rows = list(csv.DictReader(table.text.splitlines()))
     assert [row["id"] for row in rows] == [each["id"] for each in found]
     assert {(row["says"], row["status"]) for row in rows} == {('Hello, "you"', "delivered")}
@@ -28,9 +28,9 @@ async def test_what_is_found_can_be_exported(site: Site) -> None:
     ).json()
     assert [each["status"] for each in story["timeline"]] == ["queued", "sent", "delivered"]
     others = bearer(site.token("ops", "messages:read", tenant="elsewhere"))
-    assert (await site.http.get("/v1/messages/export", headers=others)).text == ""
+    assert (await site.http.get("/v1/exports/messages", headers=others)).text == ""
     for kind in ("triggers", "runs"):
-        assert (await site.http.get(f"/v1/{kind}/export", headers=boss)).text == ""
+        assert (await site.http.get(f"/v1/exports/{kind}", headers=boss)).text == ""
 
 
 async def test_bad_questions_are_refused(site: Site) -> None:

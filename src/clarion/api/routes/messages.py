@@ -170,7 +170,7 @@ class RunsPage(Struct, frozen=True):
 
 def add(api: Api, finder: Finder) -> None:
     """Open the doors of what operators look for."""
-    _exports(api, finder)  # first: their names are no ids
+    _exports(api, finder)
 
     @api.route("GET", "/v1/messages", right=_READ, limit=PerCaller(), errors=READS)
     async def list_messages(caller: Principal, query: MessagesQuery) -> MessagePage:
@@ -205,7 +205,7 @@ def _exports(api: Api, finder: Finder) -> None:
     media = (NDJSON, CSV)
 
     @api.route(
-        "GET", "/v1/messages/export", right=_READ, limit=PerCaller(), errors=READS, media=media
+        "GET", "/v1/exports/messages", right=_READ, limit=PerCaller(), errors=READS, media=media
     )
     async def export_messages(caller: Principal, query: MessagesExport) -> Reply[Stream]:
         """All of these messages, newest first, as a file that is made while it is read."""
@@ -217,7 +217,7 @@ def _exports(api: Api, finder: Finder) -> None:
         )
 
     @api.route(
-        "GET", "/v1/triggers/export", right=_RUNS, limit=PerCaller(), errors=READS, media=media
+        "GET", "/v1/exports/triggers", right=_RUNS, limit=PerCaller(), errors=READS, media=media
     )
     async def export_triggers(caller: Principal, query: TriggersExport) -> Reply[Stream]:
         """All of these triggers, newest first, as a file that is made while it is read."""
@@ -228,7 +228,7 @@ def _exports(api: Api, finder: Finder) -> None:
             lambda after: finder.triggers(caller.tenant, wanted, state, actor, after, PAGE_MAX),
         )
 
-    @api.route("GET", "/v1/runs/export", right=_RUNS, limit=PerCaller(), errors=READS, media=media)
+    @api.route("GET", "/v1/exports/runs", right=_RUNS, limit=PerCaller(), errors=READS, media=media)
     async def export_runs(caller: Principal, query: RunsExport) -> Reply[Stream]:
         """All of these runs, newest first, as a file that is made while it is read."""
         wanted = _wanted(query)
