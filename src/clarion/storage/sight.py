@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from clarion.storage.store import R, Sql
+from clarion.storage.store import Sql
 
 
 class SentRow(Struct, frozen=True):
@@ -133,7 +133,7 @@ class Search(Struct, frozen=True):
 def _search(
     table: str,
     columns: str,
-    result: type[R],
+    result: type[Struct],
     leads: str,
     order: tuple[str, ...],
     which: str,
