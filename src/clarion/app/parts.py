@@ -425,6 +425,9 @@ class Parts:
         self.workflows.install(self.worker)
         self._kept(Progress(self.topics, self.workflows.sends, clock=self.clock))
         self.worker.handle(ALERT_JOB, self.dashboards.alert)
+        people, leaving = self.workflows.people, self.activity.leaving
+        people.also_erase += [leaving.erase, self.search.saved.erase, self.dashboards.erase]
+        people.also_tell.append(leaving.tell)
 
         self.purger = purger = Purger(self.clock)
         purger.add("logins", self.accounts.purge)

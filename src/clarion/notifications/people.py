@@ -1,6 +1,6 @@
 """Subscribers as they are kept: put, changed, listed, told whole, and erased with everything of theirs."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -88,6 +88,12 @@ class Page(Struct, frozen=True):
     next: str | None
 
 
+Erases = Callable[[str, str, int], Awaitable[None]]
+"""Takes away what somebody has outside of notifications: tenant, id, and as of when (ms since 1970)."""
+Tells = Callable[[str, str], AsyncIterator[dict[str, Any]]]
+"""Tells what somebody has there, one thing at a time: `{kind, …}`."""
+
+
 class People:
     """The subscribers of tenants.
 
@@ -97,6 +103,10 @@ class People:
         addresses: Where they can be reached.
         queue: Does what takes longer.
         clock: Time of changes.
+
+    Attributes:
+        also_erase: Called for whoever is erased.
+        also_tell: Called for whoever is told everything.
     """
 
     def __init__(
@@ -104,6 +114,8 @@ class People:
     ) -> None:
         self._store, self._targets, self._addresses = store, targets, addresses
         self._queue, self._clock = queue, clock
+        self.also_erase: list[Erases] = []
+        self.also_tell: list[Tells] = []
 
     async def find(self, tenant: str, id: str) -> Subscriber:
         """One of them.
@@ -212,6 +224,8 @@ class People:
         for old, forget in erasure.BY_ID:
             while rows := await self._store.fetch(old, **whose, n=SLICE):
                 await self._store.apply(forget, rows)
+        for erase in self.also_erase:
+            await erase(job.tenant, whose["usr"], whose["at_ms"])
         async with self._store.transaction() as tx:
             for statement in erasure.AT_LAST:
                 given = whose if ":at_ms" in statement.text else _without(whose, "at_ms")
@@ -257,6 +271,9 @@ class People:
             for run in runs:
                 yield {"kind": "run", **msgspec.to_builtins(run)}
             after = runs[-1].id
+        for tell in self.also_tell:
+            async for told in tell(tenant, id):
+                yield told
 
 
 def subscriber_of(row: sql.Subscriber) -> Subscriber:

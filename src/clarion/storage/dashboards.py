@@ -36,6 +36,13 @@ LIST = Sql(
     DashboardRow,
 )
 
+# The pattern finds too many rather than too few: whoever asks looks at what it says.
+NAMING = Sql(
+    f"""SELECT {_ROW} FROM dashboard WHERE tenant = :tenant AND definition LIKE :pattern AND id > :after
+        ORDER BY id LIMIT :n""",
+    DashboardRow,
+)
+
 COUNT = Sql("SELECT COUNT(*) FROM dashboard WHERE tenant = :tenant", Count)
 
 ADD = Sql(

@@ -64,6 +64,9 @@ UNFOLLOWED = Sql(
     """UPDATE activity_stream SET followers = followers - 1 WHERE tenant = :tenant AND stream = :stream"""
 )
 
+# Nobody any more; whoever has begun to follow something again stays.
+FORGET = Sql(f"DELETE FROM activity_follower WHERE {_OF} AND follows = 0")
+
 # ── reading ──
 
 FOLLOWS = Sql(

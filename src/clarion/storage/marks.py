@@ -44,6 +44,10 @@ SET = Sql(
         VALUES (:tenant, :stream, :usr, :seen_ms, :seen_id, :read_ms, :read_id)
         ON CONFLICT (tenant, stream, usr) DO UPDATE SET {_later("seen")}, {_later("read")}"""
 )
+FORGET = Sql(
+    """DELETE FROM activity_mark WHERE (tenant, stream, usr) IN
+         (SELECT tenant, stream, usr FROM activity_mark WHERE tenant = :tenant AND usr = :usr LIMIT :n)"""
+)
 READERS = Sql(
     """SELECT s.readers, CASE WHEN EXISTS (SELECT 1 FROM activity_follow f
           WHERE f.tenant = s.tenant AND f.stream = s.stream AND f.usr = :usr) THEN 1 ELSE 0 END

@@ -5,6 +5,15 @@ from msgspec import Struct
 from clarion.storage.store import Sql
 
 
+class OwnRow(Struct, frozen=True):
+    """One of a user's reactions."""
+
+    stream: str
+    id: str
+    kind: str
+    at_ms: int
+
+
 class ReactionRow(Struct, frozen=True):
     """A user's reaction; `at_ms` since 1970."""
 
@@ -25,6 +34,12 @@ OF_KIND = Sql(
     f"""SELECT usr, at_ms FROM activity_reaction WHERE {_ONE} AND kind = :kind AND usr > :after
         ORDER BY usr LIMIT :n""",
     ReactionRow,
+)
+OF_USER = Sql(
+    """SELECT stream, id, kind, at_ms FROM activity_reaction
+       WHERE tenant = :tenant AND usr = :usr AND at_ms <= :at_ms AND (stream, id, kind) > (:stream, :id, :kind)
+       ORDER BY stream, id, kind LIMIT :n""",
+    OwnRow,
 )
 FORGET = Sql(
     f"""DELETE FROM activity_reaction WHERE (tenant, stream, id, kind, usr) IN

@@ -16,6 +16,14 @@ class SavedRow(Struct, frozen=True):
     created_ms: int
 
 
+class NamingRow(Struct, frozen=True):
+    """A saved search that may name somebody."""
+
+    collection: int
+    collection_name: str
+    name: str
+
+
 class WatchedRow(Struct, frozen=True):
     """A collection that has saved searches."""
 
@@ -52,6 +60,15 @@ PAGE = Sql(
     f"SELECT {_COLUMNS} FROM search_saved WHERE {_WHERE} AND name > :after ORDER BY name LIMIT :n",
     SavedRow,
 )
+# The pattern finds too many rather than too few: whoever asks looks at what it says.
+NAMING = Sql(
+    """SELECT s.collection, c.name, s.name FROM search_saved s
+       JOIN search_collection c ON c.tenant = s.tenant AND c.collection = s.collection AND c.deleted_ms IS NULL
+       WHERE s.tenant = :tenant AND s.hands LIKE :pattern AND (s.collection, s.name) > (:collection, :name)
+       ORDER BY s.collection, s.name LIMIT :n""",
+    NamingRow,
+)
+ASK = Sql(f"UPDATE search_saved SET hands = :hands WHERE {_WHERE} AND name = :name")
 COUNT = Sql(f"SELECT COUNT(*) FROM search_saved WHERE {_WHERE}", Count)
 BEGIN = Sql(
     """INSERT INTO search_saved_head (tenant, collection, off, revision) VALUES (:tenant, :collection, :off, 1)

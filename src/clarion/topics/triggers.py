@@ -27,6 +27,23 @@ class Trigger(Struct, frozen=True):
     about: Mapping[str, Any]
 
 
+def without(asks: Mapping[str, Any], user: str) -> Mapping[str, Any] | None:
+    """What is asked for, without somebody who is to be forgotten; the same object if it does not name them, None if nobody is left to be told."""
+    said = {name: asks[name] for name in ("recipients", "exclude") if name in asks}
+    left = {name: [each for each in some if _id(each) != user] for name, some in said.items()}
+    if left == said and asks.get("actor") != user:
+        return asks
+    others = any(asks.get(name) for name in ("audiences", "filter", "everyone", "did"))
+    if not left.get("recipients") and not others:
+        return None
+    rest = {name: value for name, value in asks.items() if name != "actor" or value != user}
+    return {**rest, **left}
+
+
+def _id(recipient: Any) -> Any:
+    return recipient.get("id") if isinstance(recipient, dict) else recipient
+
+
 class Triggers(Protocol):
     """Takes triggers."""
 

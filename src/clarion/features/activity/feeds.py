@@ -5,6 +5,7 @@ from functools import partial
 from clarion.bus import Bus
 from clarion.clock import Clock
 from clarion.features.activity.feed import Looks, feed_kind
+from clarion.features.activity.leaving import Leaving
 from clarion.features.activity.live import Live
 from clarion.features.activity.log import activity_kind
 from clarion.features.activity.news import News
@@ -52,6 +53,7 @@ class Feeds:
         self.writer = Writer(store, self.timelines, limits, clock)
         self.live = Live(store, bus, engine, limits, clock=clock, ids=ids)
         self.reactions = Reactions(store, self.streams, limits, clock)
+        self.leaving = Leaving(store, self.timelines, self.reactions)
         self.looks = Looks(store, self.streams, news)
         may_read = MayRead(store)
         self.kinds = [

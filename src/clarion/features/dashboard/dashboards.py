@@ -209,6 +209,16 @@ class Dashboards:
         self._engine.end_of_topic(topic, CloseCode.REVOKED)
         self._pulling.look_at(topic)
 
+    async def erase(self, tenant: str, user: str, _at_ms: int) -> None:
+        """Tell somebody of no alert any more, who is to be forgotten; an alert that tells nobody else is removed.
+
+        Raises:
+            StorageFull, Unavailable, OutcomeUnknown, Conflict: Not now.
+        """
+        for now in await self.definitions.forget(tenant, user):
+            await self._boards.redefine(_topic(tenant, now.id), now)
+            self._pulling.look_at(_topic(tenant, now.id))
+
     # ── what widgets are given ──
     async def set(self, id: str, widget: str, data: Any, tenant: str = DEFAULT_TENANT) -> Published:
         """Set what a widget shows; answered when it is in the topic.

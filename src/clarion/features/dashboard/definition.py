@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from clarion.errors import Fault, Invalid
+from clarion.topics.triggers import without
 
 KIND: Final = "dashboard"
 DASHBOARD_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$(?!\n)"
@@ -172,6 +173,24 @@ def alerts_of(widget: "Widget") -> Sequence[Alert]:
     """The alerts of a widget; of one that has no numbers none."""
     given = widget.alerts if isinstance(widget, _Number) else UNSET
     return [] if given is UNSET else given
+
+
+def forgetting(definition: "Definition", user: str) -> "Definition":
+    """A dashboard whose alerts do not tell somebody; alerts that tell nobody else are not there."""
+    widgets = [_forgetting(each, user) for each in definition.widgets]
+    return msgspec.structs.replace(definition, widgets=widgets)
+
+
+def _forgetting(widget: "Widget", user: str) -> "Widget":
+    if not alerts_of(widget):
+        return widget
+    said = [(alert, without(alert.trigger, user)) for alert in alerts_of(widget)]
+    alerts = [
+        msgspec.structs.replace(alert, trigger=dict(asks))
+        for alert, asks in said
+        if asks is not None
+    ]
+    return msgspec.structs.replace(widget, alerts=alerts)
 
 
 Widget = Stat | Gauge | Series | Bar | Table | Note | Status

@@ -9,7 +9,7 @@ from msgspec import UNSET, Struct
 
 from clarion.clock import Clock, as_datetime, as_ms
 from clarion.errors import Conflict, Fault, Invalid, NotFound, TooLarge, TooMany
-from clarion.features.dashboard.definition import Definition, alerts_of, check
+from clarion.features.dashboard.definition import Definition, alerts_of, check, forgetting
 from clarion.settings import Limits
 from clarion.storage import Store, Tx
 from clarion.storage import dashboard_alerts as alerts_sql
@@ -121,6 +121,29 @@ class Definitions:
                     raise
         raise AssertionError("the last try raises")
 
+    async def forget(self, tenant: str, user: str) -> Sequence[Dashboard]:
+        """Take somebody who is to be forgotten out of all alerts; one that tells nobody else is removed. Returns the dashboards that this has changed."""
+        changed, after = [], ""
+        while rows := await self._store.fetch(
+            sql.NAMING, tenant=tenant, pattern=f'%"{user}"%', after=after, n=AT_ONCE
+        ):
+            for row in rows:
+                now = await self._forget(tenant, row.id, user)
+                if now is not None:
+                    changed.append(now)
+            after = rows[-1].id
+        return changed
+
+    async def _forget(self, tenant: str, id: str, user: str) -> Dashboard | None:
+        async with self._store.transaction() as tx:
+            for row in await tx.fetch(sql.HOLD, tenant=tenant, id=id):
+                definition = _dashboard(row).definition
+                without = forgetting(definition, user)
+                if without != definition:
+                    now, _ = await self._put(tx, tenant, id, _text(without), _whatever)
+                    return now
+        return None
+
     async def remove(self, tenant: str, id: str, matches: Matches) -> None:
         """Remove a dashboard.
 
@@ -177,6 +200,10 @@ class Definitions:
                 await tx.execute(alerts_sql.REMOVE, **where, widget=row.widget, alert=row.alert)
         for (widget, alert), pulled in alerts.items():
             await tx.execute(alerts_sql.ADD, **where, widget=widget, alert=alert, pulled=pulled)
+
+
+def _whatever(_: Dashboard | None) -> None:
+    """Expects nothing of what is there."""
 
 
 def _text(given: Definition) -> str:

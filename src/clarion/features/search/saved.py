@@ -26,7 +26,7 @@ from clarion.storage import Param, Store, Tx
 from clarion.storage import saved_searches as sql
 from clarion.storage import search as search_sql
 from clarion.telemetry import get_logger, limit_exceeded, spawn
-from clarion.topics.triggers import Trigger, Triggers
+from clarion.topics.triggers import Trigger, Triggers, without
 
 _log = get_logger(__name__)
 
@@ -193,6 +193,36 @@ class Saved:
             await tx.execute(sql.REVISE, **where)
             (head,) = await tx.fetch(sql.HEAD, **where)
         self._watch(found).removed(name, head.revision)
+
+    async def erase(self, tenant: str, user: str, _at_ms: int) -> None:
+        """Tell somebody no more, who is to be forgotten; a search that tells nobody else is removed.
+
+        Raises:
+            StorageFull, Unavailable, OutcomeUnknown: Of the store.
+        """
+        collection, name = 0, ""
+        while rows := await self._store.fetch(
+            sql.NAMING, tenant=tenant, pattern=f'%"{user}"%', collection=collection, name=name, n=AT_ONCE
+        ):  # fmt: skip
+            for row in rows:
+                await self._erase(tenant, row, user)
+            collection, name = rows[-1].collection, rows[-1].name
+
+    async def _erase(self, tenant: str, naming: sql.NamingRow, user: str) -> None:
+        where: dict[str, Param] = {"tenant": tenant, "collection": naming.collection}
+        async with self._store.transaction() as tx:
+            await tx.fetch(search_sql.LOCK, tenant=tenant, name=naming.collection_name)
+            for row in await tx.fetch(sql.FIND, **where, name=naming.name):
+                asks = _decode(row.hands)
+                left = without(asks, user)
+                if left is asks:
+                    continue
+                if left is None:
+                    await tx.execute(sql.REMOVE, **where, name=row.name)
+                else:
+                    await tx.execute(sql.ASK, **where, name=row.name, hands=_encode(left).decode())
+                # Whoever watches reads them anew before the next change is compared.
+                await tx.execute(sql.REVISE, **where)
 
     async def _look_forever(self) -> None:
         while True:
