@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from clarion.auth import system
+from clarion.client import ApiError, AsyncClient
 from clarion.notifications.preferences.document import Document, Muted
 from clarion.notifications.preferences.links import Links
 from clarion.notifications.workflows.definition import Definition
@@ -135,6 +136,28 @@ async def test_what_holds_for_all_and_what_holds_for_one(site: Site, ann: Caller
     assert ben.json()["why"] == "there is no such subscriber"
     for wrong in ("channel=fax", "channel=email&workflow=gone", "channel=email&payload=%7B", "channel=email&payload=1", "channel=email&x=1"):  # fmt: skip
         problem(await ann("GET", f"{OWN}/explain?{wrong}"), 422, "invalid")
+
+
+async def test_the_sdk_speaks_of_preferences(site: Site, ann: Caller) -> None:
+    """Of a subscriber and of the deployment, with the revision that was read."""
+    key = await site.key("subscribers:*", "workflows:*")
+    async with AsyncClient(app=site.app, key=key) as clarion:
+        defaults = await clarion.put_preference_defaults({"required": ["security"]}, revision=0)
+        assert await clarion.preference_defaults() == defaults
+        await clarion.put_preferences("ann", {"categories": {"marketing": False}}, revision=0)
+        with pytest.raises(ApiError) as stale:
+            await clarion.put_preferences("ann", {}, revision=0)
+        assert stale.value.code == "stale"
+        await clarion.mute("ann", "payload.thread", 1, until="2030-01-01T00:00:00Z")
+        found = await clarion.explain_preferences(
+            "ann", "inbox", category="x", payload={"thread": 1}
+        )
+        assert found["why"].startswith("muted: payload.thread until 2030")
+        await clarion.unmute("ann", "payload.thread", 1)
+        kept = await clarion.change_preferences("ann", {"categories": None}, revision=3)
+        assert (kept.document, await clarion.preferences("ann")) == ({}, kept)
+        assert (await clarion.preference_overview("ann"))["revision"] == 4
+        assert "/preferences/" in (await clarion.preference_link("ann", good_s=60)).url
 
 
 async def wanted(site: Site) -> Document:

@@ -105,6 +105,20 @@ def test_the_welcome_example_speaks_the_readers_language(server: Server, tmp_pat
         ]
 
 
+def test_the_preferences_example_says_why(server: Server, tmp_path: Path) -> None:
+    """It prints what becomes of three mentions, and that a change of what was not read is refused; twice is the same."""
+    script = str(_at(server, "preferences.py", tmp_path))
+    for _ in range(2):
+        key = server.key("workflows:*", "notifications:send", "subscribers:*")
+        assert _run(sys.executable, script, CLARION_KEY=key).splitlines() == [
+            "stale",
+            "skip: user:/categories/social/email: not payload.urgent",
+            "send: nothing is in its way",
+            "skip: muted: payload.thread",
+            "preferences",
+        ]
+
+
 def test_the_activity_example_tells_who_did_what(server: Server, tmp_path: Path) -> None:
     """It prints what it says; twice is the same."""
     script = str(_at(server, "activity.py", tmp_path))

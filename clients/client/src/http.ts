@@ -6,7 +6,7 @@ import { ClarionError } from "./errors.ts";
 import type { Tokens } from "./tokens.ts";
 
 export interface Call {
-  readonly method: "GET" | "POST" | "DELETE";
+  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   /** Below the server's URL, with a leading slash. */
   readonly path: string;
   readonly body?: object;

@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { watchIdle } from "../src/idle.ts";
 import { type Client, createClient, type InboxPage, type LiveTopic, type Readable } from "../src/index.ts";
+import { preferences } from "../src/preferences.ts";
 import { contacts, room } from "../src/presence.ts";
 import { markSeen } from "../src/seen.ts";
 import { signals } from "../src/signals.ts";
@@ -183,6 +184,27 @@ test("what a person did and saw is told without a connection; what is told twice
   expect(unseen).toBe(1);
   expect(await markSeen(fay, [items[0]?.id ?? ""])).toBeNull();
   expect(await inbox()).toMatchObject({ unread: 1, unseen: 0 });
+}, 30_000);
+
+test("people change what they want by their own client, and a page that knew less is refused", async () => {
+  const mine = preferences(await login("gil"));
+  expect(await mine.get()).toEqual({ document: {}, revision: 0 });
+  await mine.put({ channels: { push: false } }, 0);
+  await expect(mine.put({}, 0)).rejects.toMatchObject({ code: "stale", status: 412 });
+  await mine.patch({ categories: { social: { email: "payload.urgent" } } }, 1);
+  await mine.mute("payload.thread", 17, new Date(Date.now() + 60_000));
+  await mine.pause(new Date(Date.now() + 60_000));
+  const thread = { workflow: "", category: "social", channel: "inbox" };
+  expect(await mine.explain({ ...thread, payload: { thread: 17 } })).toMatchObject({ verdict: "skip" });
+  await mine.unmute("payload.thread", 17);
+  await mine.pause(null);
+  const { document, revision, items } = await mine.overview();
+  expect({ document, revision }).toEqual({
+    document: { channels: { push: false }, categories: { social: { email: "payload.urgent" } } },
+    revision: 6,
+  });
+  expect(items.map(({ key }) => key)).toEqual(["social"]);
+  expect((await mine.link()).url).toMatch(/^\/preferences\//);
 }, 30_000);
 
 test("a server that was killed comes back without its memory: the state begins anew, and votes go on", async () => {

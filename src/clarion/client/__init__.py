@@ -16,6 +16,7 @@ from clarion.client.dashboard_calls import Dashboard, Points
 from clarion.client.event_calls import EventLine, EventNumbers, Tracked
 from clarion.client.following import Change
 from clarion.client.http import AsyncClient, Client
+from clarion.client.preference_calls import PreferenceLink, Preferences
 from clarion.client.presence_calls import Device, Member, MemberPage, UserStatus, Visibility
 from clarion.client.push_calls import PushDevice, PushPut
 from clarion.client.search_calls import Collection, Document, FacetCount, Results, Written
@@ -63,6 +64,8 @@ __all__ = [
     "NewKey",
     "Occupancy",
     "Points",
+    "PreferenceLink",
+    "Preferences",
     "Publication",
     "Published",
     "PushDevice",

@@ -26,6 +26,8 @@ class Accepted(msgspec.Struct, frozen=True):
     recipients: int
     durability: str
     created_at: str
+    skipped: int = 0
+    """Recipients who do not want it."""
 
 
 class Key(msgspec.Struct, frozen=True):

@@ -15,6 +15,7 @@ from clarion.client.dashboards import AsyncDashboardCalls, DashboardCalls
 from clarion.client.delivery import AsyncDeliveryCalls, DeliveryCalls
 from clarion.client.events import AsyncEventCalls, EventCalls
 from clarion.client.line import Line
+from clarion.client.preferences import AsyncPreferenceCalls, PreferenceCalls
 from clarion.client.presence import AsyncPresenceCalls, PresenceCalls
 from clarion.client.push import AsyncPushCalls, PushCalls
 from clarion.client.realtime import AsyncRealtimeCalls, RealtimeCalls
@@ -95,6 +96,7 @@ class Client(
     _Base,
     RealtimeCalls,
     TopicCalls,
+    PreferenceCalls,
     PresenceCalls,
     ActivityCalls,
     DashboardCalls,
@@ -175,6 +177,7 @@ class AsyncClient(
     _Base,
     AsyncRealtimeCalls,
     AsyncTopicCalls,
+    AsyncPreferenceCalls,
     AsyncPresenceCalls,
     AsyncActivityCalls,
     AsyncDashboardCalls,

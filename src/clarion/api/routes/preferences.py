@@ -209,6 +209,28 @@ def _others(api: Api, engine: Engine, clock: Clock) -> None:
         await people.find(caller.tenant, path.id)
         return _kept(await desk.patch(caller.tenant, path.id, to_builtins(body), _matches(headers)))  # fmt: skip
 
+    @api.route(
+        "POST", f"{at}/mute", right=_WRITE, limit=PerCaller(), errors=(*_CHANGES, TooMany),
+        example=Muted("payload.thread", "t-17"),
+    )  # fmt: skip
+    async def mute_for_subscriber(
+        caller: Principal, path: SubscriberPath, body: Muted
+    ) -> Reply[Kept]:
+        """Tell a subscriber nothing more of one thread."""
+        await people.find(caller.tenant, path.id)
+        return _kept(await desk.mute(caller.tenant, path.id, body))
+
+    @api.route(
+        "POST", f"{at}/unmute", right=_WRITE, limit=PerCaller(), errors=_CHANGES,
+        example=Unmute("payload.thread", "t-17"),
+    )  # fmt: skip
+    async def unmute_for_subscriber(
+        caller: Principal, path: SubscriberPath, body: Unmute
+    ) -> Reply[Kept]:
+        """Tell a subscriber of a thread again."""
+        await people.find(caller.tenant, path.id)
+        return _kept(await desk.unmute(caller.tenant, path.id, body.path, body.value))
+
     @api.route("GET", f"{at}/overview", right=_READ, limit=PerCaller(), errors=READS)
     async def get_subscriber_preference_overview(
         caller: Principal, path: SubscriberPath
