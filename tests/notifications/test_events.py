@@ -12,8 +12,10 @@ from clarion.auth.principal import Principal
 from clarion.clock import as_datetime
 from clarion.errors import Forbidden, Invalid, TooLarge
 from clarion.jobs.purging import total
+from clarion.notifications.audiences import AudienceDefinition
 from clarion.notifications.events.events import Event
 from clarion.notifications.events.numbers import Numbers
+from clarion.notifications.rules import Did
 from clarion.storage import events as sql
 from tests.notifications.conftest import APP, House, on_one_engine, user
 from tests.notifications.office import ANN, BELL, LETTER, Office
@@ -200,6 +202,41 @@ async def test_a_trigger_tells_those_who_did_it(office: Office) -> None:
     assert await told(did=[month], filter='recipient.id == "dora"') == ["ben", "cleo", "dora"]
     with pytest.raises(Invalid) as caught:
         await office.trigger(did=[{"event": "bought", "within": "soon"}])
+    assert [fault.pointer for fault in caught.value.faults] == ["/did/0/within"]
+
+
+async def test_an_audience_is_those_who_did_it(office: Office) -> None:
+    """Since a time before their slice comes, and of them whom a filter lets through; in audiences that hold it, and where it is left out."""
+    for name in ("ann", "ben", "cleo", "dora"):
+        plan = {"plan": "pro" if name in ("ben", "dora") else "free"}
+        await office.house.send({"id": name, "attributes": plan})
+    await did(office, "bought", "ann")
+    office.clock.advance(40 * 86_400)
+    for name in ("ben", "cleo", "cleo"):
+        await did(office, "bought", name)
+    audiences, month = office.engine.audiences, {"event": "bought", "within": "30d"}
+
+    async def put(key: str, **more: Any) -> list[str]:
+        await audiences.put("default", key, msgspec.convert(more, AudienceDefinition))
+        return (await audiences.people("default", key, "", 10)).items
+
+    assert await put("buyers", did=[month]) == ["ben", "cleo"]
+    assert (await audiences.find("default", "buyers")).did == [Did("bought", "30d")]
+    pro = 'recipient.attributes.plan == "pro"'
+    assert await put("pros", did=[month], filter=pro) == ["ben"]
+    named = 'recipient.id in ["ann", "cleo"]'
+    assert await put("few", did=[{**month, "times": 2}, {**month, "event": "seen"}], filter=named) == ["cleo"]  # fmt: skip
+    assert await put("all", includes=["few", "pros"], filter='recipient.id == "dora"') == ["ben", "cleo", "dora"]  # fmt: skip
+    await office.workflow({"inbox": {"title": "hello"}})
+    for without, left in {"buyers": ["ann", "dora"], "pros": ["ann", "cleo", "dora"], "few": ["ann", "ben", "dora"]}.items():  # fmt: skip
+        before = {name: len(await office.inbox(name)) for name in ("ann", "ben", "cleo", "dora")}
+        await office.trigger(everyone=True, exclude_audiences=[without])
+        await office.run()
+        assert [name for name in before if len(await office.inbox(name)) > before[name]] == left
+    office.clock.advance(31 * 86_400)
+    assert (await audiences.people("default", "all", "", 10)).items == ["dora"]
+    with pytest.raises(Invalid) as caught:
+        await put("buyers", did=[{"event": "bought", "within": "soon"}])
     assert [fault.pointer for fault in caught.value.faults] == ["/did/0/within"]
 
 

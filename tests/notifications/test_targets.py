@@ -36,7 +36,9 @@ async def audience(
     office: Office, name: str, *ids: str, filter: str = "", inside: tuple[str, ...] = ()
 ) -> None:
     async with office.house.store.transaction() as tx:
-        await tx.execute(sql.PUT, tenant="default", audience=name, name="", filter=filter, now_ms=1)
+        await tx.execute(
+            sql.PUT, tenant="default", audience=name, name="", filter=filter, did="", now_ms=1
+        )
         for child in inside:
             await tx.execute(sql.ADD_CHILD, tenant="default", audience=name, child=child)
     if ids:

@@ -1,15 +1,17 @@
-"""Audiences: named sets of people. Whoever was put in, the people of the audiences inside, and whom its filter lets through."""
+"""Audiences: named sets of people. Whoever was put in, the people of the audiences inside, and whom its filter and what they did describe."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Final
 
+import msgspec
 from msgspec import Meta, Struct
 
 from clarion.clock import Clock, as_datetime
 from clarion.errors import Conflict, Fault, Invalid, NotFound
 from clarion.notifications.filters import read_filter
 from clarion.notifications.recipients import UserId
+from clarion.notifications.rules import DIDS, Did, doings
 from clarion.notifications.targets import Asked, Targets
 from clarion.storage import audiences as sql
 from clarion.storage.store import Store, Tx
@@ -29,6 +31,8 @@ class AudienceDefinition(Struct, frozen=True, forbid_unknown_fields=True):
         str,
         Meta(max_length=1_000, description='Whom it lets through: `recipient.locale == "de"`'),
     ] = ""
+    did: Annotated[list[Did], Meta(max_length=DIDS)] = []
+    """Subscribers who did one of these are in it; where there is a filter, those of them whom it lets through."""
     includes: Annotated[list[AudienceKey], Meta(max_length=CHILDREN)] = []
     """Audiences whose people are in it."""
 
@@ -43,6 +47,7 @@ class Audience(Struct, frozen=True):
     members: int
     created_at: datetime
     updated_at: datetime
+    did: list[Did] = []
 
 
 class AudiencePage(Struct, frozen=True):
@@ -90,11 +95,12 @@ class Audiences:
         """Make an audience, or describe it anew; who was put in stays.
 
         Raises:
-            Invalid: The filter is none, or an audience inside is not there.
+            Invalid: The filter is none, a span is none, or an audience inside is not there.
             Conflict: It would be inside itself.
         """
         if given.filter:
             read_filter(given.filter)
+        doings(given.did, 0)
         whose = {"tenant": tenant, "audience": audience}
         async with self._store.transaction() as tx:
             there = [row.audience for row in await tx.fetch(sql.LOCK, tenant=tenant)]
@@ -105,6 +111,7 @@ class Audiences:
                 **whose,
                 name=given.name,
                 filter=given.filter,
+                did=msgspec.json.encode(given.did).decode() if given.did else "",
                 now_ms=self._clock.now_ms(),
             )
             await tx.execute(sql.REMOVE_CHILDREN, **whose)
@@ -202,6 +209,7 @@ class Audiences:
             size.count,
             as_datetime(row.created_ms),
             as_datetime(row.updated_ms),
+            msgspec.json.decode(row.did, type=list[Did]) if row.did else [],
         )
 
     async def _check_child(

@@ -175,7 +175,7 @@ class Engine:
             node=node,
         )
         self.digests = Digests(store, self.runs, clock=clock, node=node)
-        self.targets = Targets(store)
+        self.targets = Targets(store, clock)
         self.people = People(store, self.targets, self.addresses, queue, clock=clock)
         self.audiences = Audiences(store, self.targets, clock=clock)
         self.bulk = Bulk(store, self.channels, renderer, inbox, clock=clock, ids=ids)

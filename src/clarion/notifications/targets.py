@@ -4,30 +4,23 @@ They are read slice by slice in the order of their ids, with a cursor. Whether s
 comes: who joins behind the cursor gets it, who leaves before it came by does not, and nobody gets anything twice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
+from clarion.clock import Clock
 from clarion.errors import Fault, Invalid, TooCostly
 from clarion.notifications.facts import recipient_facts
-from clarion.notifications.filters import narrow, read_filter
-from clarion.notifications.workflows.conditions import Condition
+from clarion.notifications.filters import read_filter
+from clarion.notifications.rules import Did, Doing, Rule, doings, narrowed
 from clarion.storage import audiences as audience_sql
+from clarion.storage import events as event_sql
 from clarion.storage import targets as sql
-from clarion.storage.events import who_did
 from clarion.storage.store import Param, Store
 
 PARTS: Final = 100  # audiences that all those a trigger names consist of
-
-
-class Doing(Struct, frozen=True, array_like=True):
-    """Those who did something since a time (ms since 1970), so often at least of all that is kept."""
-
-    event: str
-    since_ms: int
-    times: int
 
 
 class Asked(Struct, frozen=True, omit_defaults=True):
@@ -52,12 +45,12 @@ class Sliced(Struct, frozen=True):
 
 
 class _Meant(Struct, frozen=True):
-    """Where they come from, and the conditions that SQL cannot decide alone."""
+    """Where they come from, and the rules: `rules` that SQL cannot decide alone, and those by which people are left out."""
 
     sides: sql.Sides
     params: dict[str, Param]
-    filters: list[Condition]
-    out_filters: list[Condition]
+    rules: list[Rule]
+    out: list[Rule]
 
 
 class Targets:
@@ -65,10 +58,11 @@ class Targets:
 
     Args:
         store: Where they are.
+        clock: For what they did within a time.
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store, self._clock = store, clock
 
     async def slice(
         self,
@@ -91,10 +85,10 @@ class Targets:
             is_bare: Their ids are enough.
         """
         meant = await self._meant(tenant, asked, trigger)
-        sides, filters, out_filters = meant.sides, meant.filters, meant.out_filters
+        sides = meant.sides
         if sides.is_nobody:
             return Sliced([], None)
-        asks = bool(out_filters) or not all(is_exact for _, is_exact in sides.filters)
+        asks = bool(meant.rules or meant.out)
         statement = sql.slice_of(sides, is_bare=is_bare and not asks)
         found = await self._store.fetch(statement, **meant.params, after=after, n=limit)
         excluded = frozenset(asked.exclude)
@@ -104,7 +98,8 @@ class Targets:
             if each.id is not None and not each.is_out and each.usr not in excluded
         ]
         if asks:
-            people = [each for each in people if _is_in(each, filters, out_filters)]
+            done = await self._done(tenant, people, (*meant.rules, *meant.out))
+            people = [each for each in people if _is_in(each, meant, done)]
         return Sliced(people, found[-1].usr if len(found) == limit else None)
 
     async def count(self, tenant: str, asked: Asked, *, trigger: str = "") -> int | None:
@@ -139,20 +134,21 @@ class Targets:
             await self._parts(tenant, getattr(asked, member))
 
     async def _meant(self, tenant: str, asked: Asked, trigger: str) -> _Meant:
-        within, filters = await self._parts(tenant, asked.audiences)
-        without, out_filters = await self._parts(tenant, asked.exclude_audiences)
+        within, rules = await self._parts(tenant, asked.audiences)
+        without, out = await self._parts(tenant, asked.exclude_audiences)
         if asked.filter:
-            filters.append(read_filter(asked.filter))
-        narrowed = [narrow(each, f"f{i}_") for i, each in enumerate(filters)]
-        narrowed += [_who_did(each, f"d{i}") for i, each in enumerate(asked.did)]
+            rules.append(Rule(read_filter(asked.filter)))
+        if asked.did:
+            rules.append(Rule(did=asked.did))
         if asked.everyone:
-            narrowed.append(sql.Narrowed(is_exact=True))
+            rules.append(Rule())
+        sides_of = [narrowed(each, f"f{i}_") for i, each in enumerate(rules)]
         params: dict[str, Param] = {"tenant": tenant}
         if asked.users:
             params["users"] = msgspec.json.encode(asked.users).decode()
         if asked.has_rows:
             params["trigger"] = trigger
-        for each in narrowed:
+        for each in sides_of:
             params.update(each.params)
         params.update({f"audience_{i}": name for i, name in enumerate(within)})
         params.update({f"without_{i}": name for i, name in enumerate(without)})
@@ -160,36 +156,52 @@ class Targets:
             bool(asked.users),
             asked.has_rows,
             len(within),
-            tuple((each.where, each.is_exact) for each in narrowed),
+            tuple((each.where, each.is_exact) for each in sides_of),
             len(without),
         )
-        return _Meant(sides, params, filters, out_filters)
+        unsure = [rule for rule, side in zip(rules, sides_of, strict=True) if not side.is_exact]
+        return _Meant(sides, params, unsure, out)
 
-    async def _parts(
-        self, tenant: str, audiences: Sequence[str]
-    ) -> tuple[list[str], list[Condition]]:
-        """All audiences that these consist of, and the filters among them."""
-        found: dict[str, str] = {}
+    async def _done(
+        self, tenant: str, people: Sequence[sql.Candidate], rules: Sequence[Rule]
+    ) -> dict[str, set[Doing]]:
+        """What these people did of what the rules ask for."""
+        users = msgspec.json.encode([each.usr for each in people]).decode()
+        found: dict[str, set[Doing]] = {}
+        for doing in {each: None for rule in rules for each in rule.did}:
+            for row in await self._store.fetch(
+                event_sql.WHO_OF,
+                tenant=tenant,
+                users=users,
+                event=doing.event,
+                since_ms=doing.since_ms,
+                times=doing.times,
+            ):
+                found.setdefault(row.usr, set()).add(doing)
+        return found
+
+    async def _parts(self, tenant: str, audiences: Sequence[str]) -> tuple[list[str], list[Rule]]:
+        """All audiences that these consist of, and the rules among them."""
+        found: dict[str, audience_sql.Part] = {}
         for name in audiences:
             for part in await self._store.fetch(audience_sql.PARTS, tenant=tenant, audience=name):
-                found[part.audience] = part.filter
+                found[part.audience] = part
         if len(found) > PARTS:
             raise Invalid(f"the audiences consist of {len(found)}, {PARTS} are allowed")
-        return list(found), [read_filter(each) for each in found.values() if each]
+        now_ms = self._clock.now_ms()
+        return list(found), [
+            _rule_of(each, now_ms) for each in found.values() if each.filter or each.did
+        ]
 
 
-def _who_did(doing: Doing, prefix: str) -> sql.Narrowed:
-    event, since, times = (f"{prefix}_{name}" for name in ("event", "since", "times"))
-    params: dict[str, Param] = {event: doing.event, since: doing.since_ms, times: doing.times}
-    return sql.Narrowed(
-        f"s.id IN ({who_did(f':{event}', f':{since}', times=f':{times}')})", params, True
-    )
+def _rule_of(part: audience_sql.Part, now_ms: int) -> Rule:
+    did = msgspec.json.decode(part.did, type=list[Did]) if part.did else []
+    return Rule(read_filter(part.filter) if part.filter else None, doings(did, now_ms))
 
 
-def _is_in(
-    person: sql.Candidate, filters: Sequence[Condition], out_filters: Sequence[Condition]
-) -> bool:
+def _is_in(person: sql.Candidate, meant: _Meant, done: Mapping[str, set[Doing]]) -> bool:
     facts: dict[str, Any] = {"recipient": recipient_facts(person.usr, person)}
-    if not person.is_sure and not any(each(facts)[0] for each in filters):
+    theirs = done.get(person.usr, set())
+    if not person.is_sure and not any(each.holds(facts, theirs) for each in meant.rules):
         return False
-    return not any(each(facts)[0] for each in out_filters)
+    return not any(each.holds(facts, theirs) for each in meant.out)

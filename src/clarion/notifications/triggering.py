@@ -38,9 +38,9 @@ from clarion.notifications.recipients import (
     people_of,
     strangers,
 )
-from clarion.notifications.targets import Asked, Doing, Targets
-from clarion.notifications.workflows import durations
-from clarion.notifications.workflows.definition import EventName, Key, Priority, Span
+from clarion.notifications.rules import DIDS, Did, doings
+from clarion.notifications.targets import Asked, Targets
+from clarion.notifications.workflows.definition import Key, Priority
 from clarion.settings import Limits
 from clarion.storage import outgoing as sent_sql
 from clarion.storage import runs as run_sql
@@ -56,16 +56,6 @@ PLANNING: Final = 32  # triggers that are planned by who accepted them, at a tim
 PAYLOAD_BYTES: Final = 64 * 1024  # of JSON
 FAULTS: Final = 20  # of a payload that are told
 JOB: Final = sql.JOB
-
-
-class Did(Struct, frozen=True, forbid_unknown_fields=True):
-    """Those who did something, such as `{event: bought, within: 30d}`."""
-
-    event: EventName
-    within: Span
-    """Not longer ago than this."""
-    times: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
-    """So often at least, of all that is kept."""
 
 
 class CreateTrigger(Struct, frozen=True, forbid_unknown_fields=True):
@@ -86,7 +76,7 @@ class CreateTrigger(Struct, frozen=True, forbid_unknown_fields=True):
     """A condition over subscribers: `recipient.attributes.plan == "pro"`."""
     everyone: bool = False
     """All subscribers."""
-    did: Annotated[list[Did], Meta(max_length=5)] = []
+    did: Annotated[list[Did], Meta(max_length=DIDS)] = []
     """Subscribers who did one of these."""
     exclude: Annotated[list[UserId], Meta(max_length=1_000)] = []
     exclude_audiences: Annotated[list[AudienceKey], Meta(max_length=20)] = []
@@ -297,7 +287,7 @@ class Triggers:
             audiences=list(dict.fromkeys(body.audiences)),
             filter=body.filter or "",
             everyone=body.everyone,
-            did=[_doing(each, f"/did/{n}/within", now_ms) for n, each in enumerate(body.did)],
+            did=doings(body.did, now_ms),
             exclude=list(dict.fromkeys(body.exclude)),
             exclude_audiences=list(dict.fromkeys(body.exclude_audiences)),
         )
@@ -373,14 +363,6 @@ def _check_payload(read: Read, payload: dict[str, Any]) -> None:
     ]
     if faults:
         raise Invalid("the payload is not what the workflow asks for", faults=faults)
-
-
-def _doing(did: Did, at: str, now_ms: int) -> Doing:
-    try:
-        since_ms = now_ms - durations.seconds(did.within) * 1000
-    except ValueError as exc:
-        raise Invalid(faults=[Fault(at, str(exc))]) from exc
-    return Doing(did.event, since_ms, did.times)
 
 
 def _former(outcome: sql.TriggerOutcome, digest: str) -> TriggerAccepted:

@@ -6,13 +6,14 @@ from clarion.storage.store import Procedure, Sql
 
 
 class AudienceRow(Struct, frozen=True):
-    """An audience; `filter` '' for none."""
+    """An audience; `filter` '' for none, `did` a text of JSON, '' for nothing."""
 
     audience: str
     name: str
     filter: str
     created_ms: int
     updated_ms: int
+    did: str
 
 
 class Child(Struct, frozen=True):
@@ -26,6 +27,7 @@ class Part(Struct, frozen=True):
 
     audience: str
     filter: str
+    did: str
 
 
 class Membership(Struct, frozen=True, array_like=True):
@@ -56,7 +58,7 @@ class Size(Struct, frozen=True):
     count: int
 
 
-_ROW = "audience, name, filter, created_ms, updated_ms"
+_ROW = "audience, name, filter, created_ms, updated_ms, did"
 _THIS = "tenant = :tenant AND audience = :audience"
 
 FIND = Sql(f"SELECT {_ROW} FROM audience WHERE {_THIS}", AudienceRow)
@@ -70,9 +72,9 @@ LOCK = Sql(
     AudienceRow,
 )
 PUT = Sql(
-    """INSERT INTO audience (tenant, audience, name, filter, created_ms, updated_ms)
-       VALUES (:tenant, :audience, :name, :filter, :now_ms, :now_ms)
-       ON CONFLICT (tenant, audience) DO UPDATE SET name = excluded.name, filter = excluded.filter, updated_ms = excluded.updated_ms"""
+    """INSERT INTO audience (tenant, audience, name, filter, did, created_ms, updated_ms)
+       VALUES (:tenant, :audience, :name, :filter, :did, :now_ms, :now_ms)
+       ON CONFLICT (tenant, audience) DO UPDATE SET name = excluded.name, filter = excluded.filter, did = excluded.did, updated_ms = excluded.updated_ms"""
 )
 ADD_CHILD = Sql(
     "INSERT INTO audience_child (tenant, audience, child) VALUES (:tenant, :audience, :child) ON CONFLICT DO NOTHING"
@@ -86,7 +88,7 @@ PARENTS = Sql(
 PARTS = Sql(
     """WITH RECURSIVE t(audience) AS (SELECT CAST(:audience AS TEXT)
          UNION SELECT c.child FROM t JOIN audience_child c ON c.tenant = :tenant AND c.audience = t.audience)
-       SELECT a.audience, a.filter FROM t JOIN audience a ON a.tenant = :tenant AND a.audience = t.audience ORDER BY a.audience""",
+       SELECT a.audience, a.filter, a.did FROM t JOIN audience a ON a.tenant = :tenant AND a.audience = t.audience ORDER BY a.audience""",
     Part,
 )
 DELETE = Sql(f"DELETE FROM audience WHERE {_THIS}")

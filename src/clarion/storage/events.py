@@ -256,6 +256,20 @@ PURGE_PEOPLE = Sql(
 )
 
 
+class Who(Struct, frozen=True):
+    """Somebody."""
+
+    usr: str
+
+
+# Of some people, a JSON array of their ids.
+WHO_OF = Sql(
+    """SELECT p.usr FROM {texts u users} JOIN event_person p ON p.tenant = :tenant AND p.usr = u.value AND p.name = :event
+       WHERE p.last_ms >= :since_ms AND p.times >= :times""",
+    Who,
+)
+
+
 def who_did(name: str = ":event", since: str = ":since_ms", *, times: str = "1") -> str:
     """SQL for the ids of those who did something since a time, for audiences and filters: a SELECT with one column, `usr`.
 
