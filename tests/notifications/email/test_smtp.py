@@ -396,7 +396,11 @@ async def test_a_way_out_that_cannot_be_written(servers: Servers, posts: Posts) 
     """It ends the message, with the reason."""
     server = await servers()
     post = posts(plain(server))
-    post.channel.unsubscribe = lambda message: "https://c.example/\r\nBcc: x@y.z"
+
+    async def nasty(_: Outgoing) -> str:
+        return "https://c.example/\r\nBcc: x@y.z"
+
+    post.channel.unsubscribe = nasty
     refusal = await post.refused()
     assert (refusal.is_final, "List-Unsubscribe" in refusal.why, server.mails) == (True, True, [])
 
