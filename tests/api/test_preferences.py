@@ -10,7 +10,7 @@ import pytest
 from clarion.auth import system
 from clarion.client import ApiError, AsyncClient
 from clarion.notifications.preferences.document import Document, Muted
-from clarion.notifications.preferences.links import Links
+from clarion.notifications.preferences.links import PAGE_S, Links
 from clarion.notifications.workflows.definition import Definition
 from tests.api.conftest import Site, bearer, problem
 
@@ -317,6 +317,6 @@ async def test_a_page_is_one_persons_and_for_a_while(site: Site, browser: Browse
             assert (found.status_code, "This link does not work" in found.text) == (404, True)
     problem(await site.http.post(browser.url, json={"pause": "day"}), 415, "unsupported_media_type")
     problem(await site.http.post(browser.url, data={"nothing": "1"}), 422, "invalid")
-    site.clock.advance(7 * 24 * 3600)
+    site.clock.advance(PAGE_S)
     assert (await browser.press(pause="day")).status_code == 404
     assert await wanted(site) == Document()

@@ -8,9 +8,10 @@ from clarion.clock import as_datetime
 from clarion.errors import Invalid, TooMany
 from clarion.notifications.channels import NotSent
 from clarion.notifications.preferences.document import MUTED, Defaults, Document, Muted
+from clarion.notifications.preferences.links import Page, Unsubscribe
 from clarion.notifications.workflows.times import moment
 from clarion.storage.store import Sql
-from tests.notifications.conftest import on_one_engine
+from tests.notifications.conftest import on_one_engine, user
 from tests.notifications.office import ANN, Office, office
 
 __all__ = ["office"]
@@ -155,3 +156,29 @@ async def test_what_is_critical_is_sent_although_it_waited(office: Office) -> No
     await office.engine.desk.patch("default", "ann", {"channels": {"letter": False}})
     await office.run(60)
     assert len(office.letters.sent) == 1
+
+
+@on_one_engine
+async def test_messages_show_the_ways_out(office: Office) -> None:
+    """Everybody their own, by the message's channel; what cannot be turned off shows none. A condition does not know them."""
+    links = office.engine.links
+    text = "{{ links.unsubscribe }} {{ links.preferences }}"
+    await office.workflow({"inbox": {"title": "x", "body": text}}, {"letter": {"text": text}})
+    await office.trigger(ANN, {"id": "ben", "email": "ben@example.com"})
+    await office.run()
+    bodies = [(await office.house.inbox.page(user(name))).items[0].body for name in ("ann", "ben")]
+    told = {each.user: each.content["text"] for each in office.letters.sent}
+    for name, channel, said in (
+        ("ann", "inbox", bodies[0]),
+        ("ben", "inbox", bodies[1]),
+        ("ann", "letter", told["ann"]),
+    ):
+        out, page = (each.rsplit("/", 1)[1] for each in str(said).split())
+        assert links.read(out, Unsubscribe) == Unsubscribe("default", name, channel, "", "w")
+        assert links.read(page, Page).usr == name
+    await office.workflow({"letter": {"text": f"[{text}]"}}, critical=True)
+    await office.trigger(ANN)
+    await office.run()
+    assert office.letters.sent[-1].content["text"].startswith("[ /preferences/")
+    with pytest.raises(Invalid):
+        await office.workflow({"inbox": {"title": "x"}, "if": "links.unsubscribe"})

@@ -75,7 +75,7 @@ class PreferenceCalls(Calls):
         return self.call(preference_calls.explain(user, channel, workflow, category, payload))
 
     def preference_link(self, user: str, *, good_s: int | None = None) -> PreferenceLink:
-        """The address of a subscriber's page, which needs no login; good for 7 days unless asked otherwise (s)."""
+        """The address of a subscriber's page, which needs no login; good for 30 days unless asked otherwise (s)."""
         return self.call(preference_calls.link(user, good_s))
 
     def preference_defaults(self) -> Preferences:

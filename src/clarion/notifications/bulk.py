@@ -5,7 +5,7 @@ stored once, and of each slice only the people's ids pass through this process.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -18,13 +18,15 @@ from clarion.notifications.inbox import Inbox
 from clarion.notifications.prepared import nothing, prepare
 from clarion.notifications.rendering import Renderer, Unrenderable, Wish
 from clarion.notifications.workflows.advance import message_id
-from clarion.notifications.workflows.definition import Say, Workflow
+from clarion.notifications.workflows.definition import LINKS, Say, Workflow
 from clarion.notifications.writing import content_of, message_of_content
 from clarion.storage import bulk as sql
 from clarion.storage import outgoing as sent_sql
 from clarion.storage.store import Store, Tx
 from clarion.storage.triggers import TriggerRow
 from clarion.telemetry import messages
+
+_PERSONAL: Final = frozenset({"recipient", LINKS})
 
 
 class Alike(Struct, frozen=True):
@@ -87,7 +89,7 @@ class Bulk:
             if say.templates:
                 return None  # which of their languages is said depends on the reader
             prepared = prepare(say.content, nothing, 0)
-            if any("recipient" in slot.words or slot.is_formatted for slot in prepared.slots):
+            if any(_PERSONAL & slot.words or slot.is_formatted for slot in prepared.slots):
                 return None
             wishes.append(Wish(prepared, facts))
         found: list[Alike] = []

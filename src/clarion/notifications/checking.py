@@ -18,6 +18,7 @@ from clarion.notifications.sayings import Sayings
 from clarion.notifications.template import Template, chain, choose
 from clarion.notifications.workflows.definition import (
     FACTS,
+    LINKS,
     Say,
     Workflow,
     check_content,
@@ -217,7 +218,7 @@ def knows(steps: set[str], schema: Mapping[str, Any] | None) -> Known:
         if head == "payload" and rest and is_closed:
             assert isinstance(properties, Mapping)
             return rest[0] in properties
-        return head in FACTS or head in steps
+        return head in FACTS or head == LINKS or head in steps
 
     return is_known
 

@@ -20,10 +20,11 @@ from clarion.notifications.preferences.evaluate import (
     decide,
     span_ms,
 )
+from clarion.notifications.preferences.links import Links
 from clarion.notifications.rendering import Renderer, Unrenderable, Wish
 from clarion.notifications.sayings import Books, Sayings
 from clarion.notifications.workflows.advance import Advanced, Decision, Send, advance
-from clarion.notifications.workflows.definition import Say, Step
+from clarion.notifications.workflows.definition import LINKS, Say, Step
 from clarion.telemetry import get_logger
 
 _log = get_logger(__name__)
@@ -39,6 +40,7 @@ class Decider:
         channels: Whom they reach.
         sayings: What they say, in which language.
         renderer: Fills in templates.
+        links: Those that need no login, for templates that show them.
         clock: The time.
         ids: Jitter.
     """
@@ -48,12 +50,13 @@ class Decider:
         channels: Channels,
         sayings: Sayings,
         renderer: Renderer,
+        links: Links,
         *,
         clock: Clock,
         ids: Ids,
     ) -> None:
         self._channels, self._sayings, self._renderer = channels, sayings, renderer
-        self._clock, self._ids = clock, ids
+        self._links, self._clock, self._ids = links, clock, ids
 
     async def decide(self, goings: Sequence[Going]) -> list[Decided]:
         """What each run of a slice does next, with what it says rendered, all of it together. A failure of ours is tried again, then is the run's own."""
@@ -101,7 +104,10 @@ class Decider:
             locale, zone = str(recipient.get("locale", "")), str(recipient.get("time_zone", ""))
             for step, _ in each.sends:
                 prepared = self._sayings.prepared(each.going, step, books)
-                wishes.append(Wish(prepared, each.facts, locale, zone))
+                facts = each.facts
+                if any(LINKS in slot.words for slot in prepared.slots):
+                    facts = {**facts, LINKS: self._links_of(each.going, step)}
+                wishes.append(Wish(prepared, facts, locale, zone))
         try:
             contents = iter(await self._renderer.render(wishes))
         except ClarionError as exc:
@@ -114,6 +120,20 @@ class Decider:
                 self._said(each, said)
             except Exception as exc:  # noqa: BLE001  likewise
                 each.decided = self._failed(each.going, exc)
+
+    def _links_of(self, going: Going, step: Step) -> dict[str, str]:
+        assert isinstance(step.act, Say)
+        workflow = going.workflow
+        is_kept = workflow.is_critical or workflow.category in going.wishes.defaults.required
+        out = self._links.unsubscribe(
+            going.tenant,
+            going.usr,
+            step.act.channel,
+            category=workflow.category,
+            workflow=workflow.key,
+        )
+        page = self._links.page(going.tenant, going.usr)
+        return {"unsubscribe": "" if is_kept else out, "preferences": page}
 
     def _said(
         self, asking: "_Asking", said: Sequence[tuple[Step, Send, dict[str, Any] | Unrenderable]]

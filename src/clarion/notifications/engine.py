@@ -139,13 +139,13 @@ class Engine:
         renderer = Renderer(self.renders, templates, clock)
         drafts = Renderer(self.drafts, templates, clock)
         self.previews = Previews(self.channels, library, sayings, checker, drafts)
-        decider = Decider(self.channels, sayings, renderer, clock=clock, ids=ids)
+        self.links = Links(link_secret or ids.token(32), public_url, clock=clock)
+        decider = Decider(self.channels, sayings, renderer, self.links, clock=clock, ids=ids)
         writer = Writer(self.channels, inbox, clock=clock, ids=ids)
         fetcher = Fetcher(outbound, renderer)
         self.book = book
         self.addresses = Addresses(store, self.channels, clock=clock)
         self.suppressions = Suppressions(store, self.channels, clock=clock)
-        self.links = Links(link_secret or ids.token(32), public_url, clock=clock)
         suppose = Suppose(store, book, self.catalog, self.addresses, clock=clock)
         self.sender = Sender(
             store,

@@ -18,7 +18,7 @@ from clarion.notifications.preferences.document import Document, Kind, with_choi
 
 T = TypeVar("T", "Unsubscribe", "Page")
 
-PAGE_S: Final = 7 * 24 * 3600
+PAGE_S: Final = 30 * 24 * 3600
 """How long a link to a person's page is good, unless asked otherwise (s)."""
 
 

@@ -38,7 +38,9 @@ FACTS_OF_EVENTS: Final = 20
 FACTS: Final = frozenset(
     {"payload", "recipient", "actor", "workflow", "digest", "inbox", "facts", "preferences"}
 )
-"""Names of facts, which no step may have."""
+"""Names of facts."""
+LINKS: Final = "links"
+"""What templates know beside them: `links.unsubscribe` and `links.preferences`, which only the recipient may have."""
 PRESENCE: Final = frozenset(
     f"recipient.{name}"
     for name in (
@@ -373,7 +375,7 @@ def _step(
     [name] = named
     what, where = given[name], f"{at}/{name}"
     id = f"{name}_{n + 1}" if id is None else _convert(id, StepId, f"{at}/id")
-    if id in FACTS or id == "event" or id in before:
+    if id in FACTS or id in (LINKS, "event") or id in before:
         raise _wrong(
             f"{at}/id", f"{id!r} is " + ("used twice" if id in before else "the name of a fact")
         )
