@@ -92,6 +92,11 @@ ACCEPTED = {
     (
         "PUT /v1/audiences/{audience}",
         "positive_data_acceptance",
+        "is no span of time",
+    ): "a span of time is a language of its own",
+    (
+        "PUT /v1/audiences/{audience}",
+        "positive_data_acceptance",
         "there is no audience",
     ): "which there are, only the database knows",
     **{
