@@ -147,6 +147,23 @@ async def test_what_is_turned_off_while_it_waits_is_not_sent(office: Office) -> 
 
 
 @on_one_engine
+async def test_a_retry_does_not_wake_anybody(office: Office) -> None:
+    """What was made before the quiet hours and could not be sent then waits for their end; that is no attempt, and no failure."""
+    await office.workflow({"id": "mail", "letter": {"text": "x"}})
+    office.clock.advance(((moment("2027-01-10T21:49:00Z") or 0) - office.clock.now_ms()) / 1000)
+    await office.engine.desk.patch("default", "ann", {"quiet": [{"from": "22:00", "to": "07:00"}]})
+    office.clock.advance(600)
+    office.letters.fails.append(NotSent("closed", provider="post office", retry_after_s=120.0))
+    await office.trigger(ANN)
+    await office.run()
+    await office.run(121)
+    await office.run(8 * 3600)
+    assert (office.letters.fails, office.letters.sent) == ([], [])
+    await office.run(3600)
+    assert [each.attempt for each in office.letters.sent] == [2]
+
+
+@on_one_engine
 async def test_what_is_critical_is_sent_although_it_waited(office: Office) -> None:
     """Whatever was turned off meanwhile."""
     await office.workflow({"id": "mail", "letter": {"text": "x"}}, critical=True)

@@ -55,7 +55,7 @@ class Lane:
         channel: How.
         providers: Who is asked, and how many messages they may be handed.
         woken: Called when runs may have been waiting for what became of a message.
-        why_not: Says why a message is not wanted any more, '' if it is.
+        why_not: Says why a message is not wanted any more, '' if it is; raises `NotYet` where it is not to come now.
         clock: The time.
         ids: Jitter.
         node: Names this process in leases.
@@ -161,6 +161,8 @@ class Lane:
             )
         try:
             why_not = await self._why_not(row)
+        except NotYet as exc:
+            return partial(self._put_back, row, exc)
         except ClarionError as exc:
             return partial(self._put_back, row, NotYet(AGAIN_S, str(exc)))
         if why_not:

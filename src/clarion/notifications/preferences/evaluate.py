@@ -110,6 +110,13 @@ def is_for_all(asked: Asked, wishes: Wishes, now_ms: int) -> bool:
     return decide(asked, wishes, now_ms).verdict == "send"
 
 
+def has_quiet(wishes: Wishes) -> bool:
+    """Whether there are any quiet hours or holidays."""
+    own, defaults = wishes.own, wishes.defaults
+    spans = defaults.quiet if own.quiet is None else own.quiet
+    return bool(spans or own.holidays or defaults.holidays)
+
+
 def _required(asked: Asked, wishes: Wishes) -> Said:
     if asked.is_critical:
         return Said("required", "send", "the workflow is critical")
