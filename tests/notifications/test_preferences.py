@@ -63,6 +63,7 @@ async def test_a_workflow_says_where_it_is_wanted_unless_told_otherwise(office: 
     await office.trigger(ANN, payload={"n": 1})
     await all_want(office, workflows={"w": {"letter": True}})
     await office.trigger(ANN, payload={"n": 2})
+    await office.run()
     await wants(office, channels={"letter": False})
     await office.trigger(ANN, payload={"n": 3})
     await office.run()
@@ -91,6 +92,36 @@ async def test_a_muted_thread(office: Office) -> None:
         await office.trigger(ANN, payload={"n": thread, "thread": thread})
     await office.run()
     assert (await office.inbox("ann"), await letters(office)) == (["bell"], ["letter t2"])
+
+
+@on_one_engine
+async def test_a_digest_leaves_a_muted_thread_out(office: Office) -> None:
+    """Also if it was muted while the digest was open, and whichever came first; the others still come. All muted: nothing does."""
+    collected = "{{ digest.count }}: {% for each in digest['items'] %}{{ each.thread }}{% endfor %}"
+    await office.workflow({"digest": {"window": "10m"}}, {"letter": {"text": collected}})
+    first = [await office.trigger(ANN, payload={"thread": thread}) for thread in ("t1", "t2", "t1")]
+    await wants(office, muted=[{"path": "payload.thread", "value": "t1"}])
+    await office.run(601)
+    assert await letters(office) == ["1: t2"]
+    assert await office.story(first[0]) == ["digest_1 passed: muted: payload.thread"]
+    last = await office.trigger(ANN, payload={"thread": "t1"})
+    await office.run(601)
+    assert len(await letters(office)) == 1
+    assert await office.story(last) == ["digest_1 passed: muted: payload.thread"]
+
+
+@on_one_engine
+async def test_a_condition_holds_of_a_digest_if_it_does_of_any_of_it(office: Office) -> None:
+    """It is not the first that decides for those behind it."""
+    await office.workflow({"digest": {"window": "10m"}}, {"letter": {"text": "{{ digest.count }}"}})
+    await wants(office, channels={"letter": "payload.urgent"})
+    for urgent in (False, True):
+        await office.trigger(ANN, payload={"urgent": urgent})
+    await office.run(601)
+    assert await letters(office) == ["2"]
+    await office.trigger(ANN, payload={"urgent": False})
+    await office.run(601)
+    assert await letters(office) == ["2"]
 
 
 async def test_quiet_hours_hold_a_message_until_they_end(office: Office) -> None:

@@ -226,6 +226,7 @@ def asked_of(going: Going, channel: str, counted: Mapping[str, Counted] | None) 
         workflow.is_critical,
         workflow.preferences,
         going.facts(),
+        going.collected(),
         counted,
     )
 

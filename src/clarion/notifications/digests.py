@@ -6,7 +6,10 @@ from typing import Any, Final
 from clarion.clock import Clock
 from clarion.jobs.turns import Turns, first_ms, take
 from clarion.notifications.answers import digest_facts
+from clarion.notifications.deciding import asked_of
 from clarion.notifications.going import Going, held_of, merged, record_of
+from clarion.notifications.preferences.book import Book
+from clarion.notifications.preferences.evaluate import why_muted
 from clarion.notifications.runs import LEASE_S, SLICE, Runs
 from clarion.notifications.workflows.advance import Closed, Record
 from clarion.storage import batches as batch_sql
@@ -29,12 +32,14 @@ class Digests:
     Args:
         store: Where they are.
         runs: Carries on those that go on.
+        book: Knows what people want.
         clock: The time.
         node: Names this process in leases.
     """
 
-    def __init__(self, store: Store, runs: Runs, *, clock: Clock, node: str) -> None:
+    def __init__(self, store: Store, runs: Runs, book: Book, *, clock: Clock, node: str) -> None:
         self._store, self._runs, self._clock, self._node = store, runs, clock, node
+        self._book = book
         self._turns = Turns()
 
     async def due_ms(self) -> int | None:
@@ -69,7 +74,16 @@ class Digests:
     async def _close_as_read(self, batch: batch_sql.ClaimedBatch) -> None:
         items = await self._store.fetch(batch_sql.ITEMS, tenant=batch.tenant, batch=batch.id)
         goings = await self._members(batch, items)
-        kept = [each for each in goings if _is_wanted(each, batch.step, each.facts())]
+        await self._book.give(goings)
+        now_ms = self._clock.now_ms()
+        muted = {
+            each.id: why_muted(asked_of(each, "", None), each.wishes, now_ms) for each in goings
+        }
+        kept = [
+            each
+            for each in goings
+            if not muted[each.id] and _is_wanted(each, batch.step, each.facts())
+        ]
         carrier = (kept or goings)[0] if goings else None
         if carrier is not None:
             carrier.event = Closed(digest_facts([(each.payload, each.actor) for each in kept]))
@@ -87,10 +101,12 @@ class Digests:
             if not await self._is_as_read(tx, batch, goings):
                 raise _Changed
             if rest:
-                now_ms = self._clock.now_ms()
                 await tx.apply(sql.SETTLE, [merged(each) for each in rest])
-                record = Record(batch.step, "passed", into)
-                await tx.apply(sql.ADD_RECORDS, [record_of(each, record, now_ms) for each in rest])
+                records = [
+                    record_of(each, Record(batch.step, "passed", muted[each.id] or into), now_ms)
+                    for each in rest
+                ]
+                await tx.apply(sql.ADD_RECORDS, records)
             return True
 
         await self._runs.carry([] if carrier is None else [carrier], within)

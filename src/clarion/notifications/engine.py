@@ -174,7 +174,7 @@ class Engine:
             ids=ids,
             node=node,
         )
-        self.digests = Digests(store, self.runs, clock=clock, node=node)
+        self.digests = Digests(store, self.runs, book, clock=clock, node=node)
         self.targets = Targets(store, clock)
         self.people = People(store, self.targets, self.addresses, queue, clock=clock)
         self.audiences = Audiences(store, self.targets, clock=clock)

@@ -14,6 +14,7 @@ from clarion.notifications.workflows.advance import (
     Advanced,
     Await,
     AwaitEvent,
+    Closed,
     Collect,
     Count,
     Done,
@@ -78,6 +79,13 @@ class Going(Struct):
             **self._preferences(),
             **self.about,
         }
+
+    def collected(self) -> Sequence[Mapping[str, Any]]:
+        """What a digest of its has collected, the first payloads of it; nothing, if there was none."""
+        event = self.event
+        digest = event.facts if isinstance(event, Closed) else self.state.left.get("digest")
+        found: Sequence[Mapping[str, Any]] = digest["items"] if digest else ()
+        return found
 
     def _preferences(self) -> dict[str, Any]:
         wishes = self.wishes

@@ -13,6 +13,8 @@ from clarion.notifications.deciding import asked_of
 from clarion.notifications.preferences.book import Book
 from clarion.notifications.preferences.evaluate import decide, has_quiet
 from clarion.notifications.supposing import Suppose
+from clarion.notifications.workflows.advance import State
+from clarion.storage import runs as run_sql
 from clarion.storage import triggers as sql
 from clarion.storage.outgoing import ClaimedOutgoing
 from clarion.storage.store import Store
@@ -56,6 +58,9 @@ class Recheck:
             payload=msgspec.json.decode(trigger.payload),
             actor=trigger.actor,
         )
+        # Of a digest, what all have brought is asked about.
+        for run in await self._store.fetch(run_sql.FIND, tenant=row.tenant, id=row.run):
+            going.state = msgspec.json.decode(run.state, type=State)
         now_ms = self._clock.now_ms()
         said = decide(asked_of(going, row.channel, None), going.wishes, now_ms)
         if said.verdict == "defer":

@@ -16,7 +16,7 @@
 `decide` and `explain` go through the same rules; the first stops where it is decided.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, Final, Literal
 
@@ -71,6 +71,8 @@ class Asked(Struct, frozen=True):
     by_workflow: Choice | Choices | None = None
     """What the workflow's definition says where nobody else has."""
     facts: Mapping[str, Any] = {}
+    payloads: Sequence[Mapping[str, Any]] = ()
+    """Of a digest: what it has collected. It is muted if all of it is, and a condition holds if it does for any of it."""
     counted: Mapping[str, Counted] | None = None
 
 
@@ -125,15 +127,40 @@ def _required(asked: Asked, wishes: Wishes) -> Said:
     return Said("required", None)
 
 
+def why_muted(asked: Asked, wishes: Wishes, now_ms: int) -> str:
+    """Why nothing of it is to be told, since its thread is muted; '': it is not, or passes all the same."""
+    if not wishes.own.muted or _required(asked, wishes).verdict is not None:
+        return ""
+    return _muted(asked, wishes, now_ms).why
+
+
 def _muted(asked: Asked, wishes: Wishes, now_ms: int) -> Said:
+    said = Said("muted", None)
+    if wishes.own.muted:
+        for facts in _each(asked):
+            said = _muted_of(facts, wishes, now_ms)
+            if said.verdict is None:
+                break
+    return said
+
+
+def _muted_of(facts: Mapping[str, Any], wishes: Wishes, now_ms: int) -> Said:
     for muted in wishes.own.muted:
         if muted.until is not None and as_ms(muted.until) <= now_ms:
             continue
-        found = value(muted.path, asked.facts)
+        found = value(muted.path, facts)
         if type(found) is type(muted.value) and found == muted.value:
             until = "" if muted.until is None else f" until {_shown(muted.until)}"
             return Said("muted", "skip", f"muted: {muted.path}{until}", {muted.path: found})
     return Said("muted", None)
+
+
+def _each(asked: Asked) -> Iterator[Mapping[str, Any]]:
+    """The facts of all that a message tells."""
+    if not asked.payloads:
+        yield asked.facts
+    for payload in asked.payloads:
+        yield {**asked.facts, "payload": payload}
 
 
 def sources(asked: Asked, wishes: Wishes) -> Iterator[tuple[str, Choice | None]]:
@@ -168,7 +195,10 @@ def _choice(asked: Asked, wishes: Wishes) -> Said:
         read: dict[str, Any] = {}
         is_wanted, why = choice, source
         if isinstance(choice, str):
-            is_wanted, read = condition_of(choice)(asked.facts)
+            for facts in _each(asked):
+                is_wanted, read = condition_of(choice)(facts)
+                if is_wanted:
+                    break
             why = f"{source}: {'' if is_wanted else 'not '}{choice}"
         return Said("choice", None if is_wanted else "skip", why, read)
     return Said("choice", None, "nobody has said anything")
