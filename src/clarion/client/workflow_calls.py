@@ -17,13 +17,14 @@ class WorkflowPut(msgspec.Struct, frozen=True):
 
 
 class Triggered(msgspec.Struct, frozen=True):
-    """A trigger that was accepted: on disk."""
+    """A trigger that was accepted: on disk. `start_at`: when it begins, if not at once."""
 
     id: str
     workflow: str
     version: int
     durability: str
     created_at: str
+    start_at: str | None = None
 
 
 class Trigger(msgspec.Struct, frozen=True):
@@ -36,6 +37,7 @@ class Trigger(msgspec.Struct, frozen=True):
     recipients: int
     runs: dict[str, int]
     created_at: str
+    start_at: str | None = None
 
 
 class Cancelled(msgspec.Struct, frozen=True):
@@ -59,6 +61,8 @@ def trigger(
     actor: str | None,
     cancel_key: str | None,
     idempotency_key: str,
+    at: str | None = None,
+    zone: str | None = None,
 ) -> Call[Triggered]:
     """`POST /v1/triggers`."""
     if isinstance(recipients, str):
@@ -69,6 +73,8 @@ def trigger(
         "payload": dict(payload or {}),
         "actor": actor,
         "cancel_key": cancel_key,
+        "at": at,
+        "zone": zone,
     }
     body = {name: value for name, value in given.items() if value is not None}
     return Call("POST", "/v1/triggers", Triggered, body, {"Idempotency-Key": idempotency_key})

@@ -30,6 +30,8 @@ class WorkflowCalls(Calls):
         actor: str | None = None,
         cancel_key: str | None = None,
         idempotency_key: str | None = None,
+        at: str | None = None,
+        zone: str | None = None,
     ) -> Triggered:
         """Run a workflow for recipients.
 
@@ -40,10 +42,12 @@ class WorkflowCalls(Calls):
             actor: Who did what this tells of: they are not told.
             cancel_key: Names it for `cancel_triggers`, while it waits.
             idempotency_key: Makes calls from several processes one call; by default one is made for this call's retries.
+            at: Not now but then: what the clock in the zone shows, `2026-12-24T18:00`, or with an offset.
+            zone: A time zone's name, or `recipient`: each recipient's own. None: UTC.
         """
         key = self._key(idempotency_key)
         return self.call(
-            workflow_calls.trigger(workflow, recipients, payload, actor, cancel_key, key)
+            workflow_calls.trigger(workflow, recipients, payload, actor, cancel_key, key, at, zone)
         )
 
     def find_trigger(self, id: str) -> Trigger:
@@ -85,11 +89,13 @@ class AsyncWorkflowCalls(AsyncCalls):
         actor: str | None = None,
         cancel_key: str | None = None,
         idempotency_key: str | None = None,
+        at: str | None = None,
+        zone: str | None = None,
     ) -> Triggered:
         """As `WorkflowCalls.trigger`."""
         key = self._key(idempotency_key)
         return await self.call(
-            workflow_calls.trigger(workflow, recipients, payload, actor, cancel_key, key)
+            workflow_calls.trigger(workflow, recipients, payload, actor, cancel_key, key, at, zone)
         )
 
     async def find_trigger(self, id: str) -> Trigger:

@@ -147,6 +147,8 @@ class Planner:
         self, row: sql.TriggerRow, tenant: str, workflow: Workflow
     ) -> list[Alike] | None:
         """What is said alike to all who have said nothing about what they want; None: each has to be looked at."""
+        if row.local_start:
+            return None  # everybody's run waits for a clock of its own
         _, others = await self._book.of(tenant, ())
         message = Message(
             workflow.key, workflow.category, INBOX, workflow.is_critical, workflow.preferences
@@ -187,13 +189,13 @@ class Planner:
                 usr=usr,
                 workflow=workflow,
                 version=row.version,
-                state=State(),
+                state=State(starts=row.local_start),
                 event=Begin(),
                 payload=payload,
                 actor=row.actor,
                 recipient=recipient,
                 created_ms=now_ms,
-                since_ms=row.created_ms,
+                since_ms=max(row.created_ms, row.start_ms),
                 priority=_priority(row.priority, row.total),
             )
             for usr, recipient in recipients.items()

@@ -39,6 +39,8 @@ from clarion.notifications.recipients import (
     strangers,
 )
 from clarion.notifications.rules import DIDS, Did, doings
+from clarion.notifications.schedules.occurrences import is_floating, moment_of
+from clarion.notifications.schedules.when import Time, Zone, read_at
 from clarion.notifications.targets import Asked, Targets
 from clarion.notifications.workflows.definition import Key, Priority
 from clarion.settings import Limits
@@ -58,7 +60,7 @@ FAULTS: Final = 20  # of a payload that are told
 JOB: Final = sql.JOB
 
 
-class CreateTrigger(Struct, frozen=True, forbid_unknown_fields=True):
+class CreateTrigger(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Which workflow to run for whom: `recipients`, the people of `audiences`, of a `filter`, who `did` something, or `everyone`. Each person gets it once."""
 
     workflow: Key
@@ -82,16 +84,21 @@ class CreateTrigger(Struct, frozen=True, forbid_unknown_fields=True):
     exclude_audiences: Annotated[list[AudienceKey], Meta(max_length=20)] = []
     priority: Priority | None = None
     """What goes first where more is due than can be done at once; null: as the workflow says."""
+    at: Time | None = None
+    """Not now but then, with the workflow as it is now. A time that is past is now."""
+    zone: Zone | None = None
+    """Of `at`; UTC where there is none."""
 
 
 class TriggerAccepted(Struct, frozen=True):
-    """The answer to a trigger: it is on disk, and runs from here on."""
+    """The answer to a trigger: it is on disk, and runs from here on; or from `start_at`, in everybody's own zone from where that is first."""
 
     id: str
     workflow: str
     version: int
     durability: Literal["fsync"]
     created_at: datetime
+    start_at: datetime | None = None
 
 
 class Trigger(Struct, frozen=True):
@@ -104,6 +111,8 @@ class Trigger(Struct, frozen=True):
     recipients: int
     runs: dict[str, int]
     created_at: datetime
+    start_at: datetime | None = None
+    """When it was to begin, if not at once."""
 
 
 class Cancelled(Struct, frozen=True):
@@ -161,23 +170,54 @@ class Triggers:
             IdempotencyConflict: The key was used with another body.
             OutcomeUnknown: The write had begun and its end was not seen: repeat it with the same key.
         """
-        tenant = caller.tenant
+        check_key(idempotency_key)
+        row = await self.prepare(caller.tenant, f"{caller.kind}:{caller.id}", body)
+        row = keyed(row, idempotency_key, msgspec.json.encode(body, order="sorted"))
+        [outcome] = await self._store.apply(sql.ACCEPT_TRIGGER, [row])
+        return self.begin(row, outcome)
+
+    async def prepare(
+        self,
+        tenant: str,
+        caller: str,
+        body: CreateTrigger,
+        *,
+        local_start: str = "",
+        are_known: bool = False,
+    ) -> sql.NewTrigger:
+        """What is written when a trigger is accepted: for `ACCEPT_TRIGGER`, and then `begin`.
+
+        Args:
+            tenant: Whose.
+            caller: Who triggers it.
+            body: What for whom.
+            local_start: What each recipient's own clock shows when their run begins.
+            are_known: Whoever is not known meanwhile is left out, instead of refused.
+
+        Raises:
+            Conflict, Invalid: As `accept`.
+        """
         version, read = await self._current(tenant, body.workflow)
         _check_payload(read, body.payload)
-        check_key(idempotency_key)
+        now_ms = self._clock.now_ms()
+        start_ms = 0
+        if body.at is not None:
+            # One that is past is now: a call that is repeated must not fail for its delay.
+            rule = read_at(body.at, body.zone, now_ms, may_be_past=True)
+            start_ms = moment_of(rule).at_ms
+            local_start = rule.local if is_floating(rule) else ""
+        elif body.zone is not None:
+            raise Invalid("a zone is that of `at`", faults=[Fault("/zone", "there is no `at`")])
         people = self._people(body)
         asked = await self._asked(tenant, body, people)
-        await self._know(tenant, people)
-        now_ms = self._clock.now_ms()
+        if not are_known:
+            await self._know(tenant, people)
         # More than can be planned at a time is left to the worker, which takes no more than it can do.
-        is_mine = len(self._planning) < PLANNING
-        id = self._ids.ordered(now_ms)
-        answer = TriggerAccepted(id, body.workflow, version, "fsync", as_datetime(now_ms))
-        key = idempotency_key or ""
-        row = sql.NewTrigger(
+        is_mine = len(self._planning) < PLANNING and start_ms <= now_ms
+        return sql.NewTrigger(
             tenant=tenant,
-            caller=f"{caller.kind}:{caller.id}",
-            id=id,
+            caller=caller,
+            id=self._ids.ordered(now_ms),
             workflow=body.workflow,
             version=version,
             actor=body.actor or "",
@@ -187,20 +227,25 @@ class Triggers:
             at_ms=now_ms,
             lease_ms=now_ms + (int(LEASE_S * 1000) if is_mine else 0),
             max_attempts=MAX_ATTEMPTS,
-            idem_key=key,
-            digest=digest(msgspec.json.encode(body, order="sorted")) if key else "",
-            answer=_text(answer) if key else "",
             priority=PRIORITIES.index(body.priority or read.workflow.priority),
+            start_ms=start_ms,
+            local_start=local_start,
         )
-        [outcome] = await self._store.apply(sql.ACCEPT_TRIGGER, [row])
+
+    def begin(self, row: sql.NewTrigger, outcome: sql.TriggerOutcome) -> TriggerAccepted:
+        """After the commit: plan what was accepted, and answer.
+
+        Raises:
+            IdempotencyConflict: The key was used with another body.
+        """
         if not outcome.is_accepted:
             return _former(outcome, row.digest)
-        if is_mine:
+        if row.lease_ms > row.at_ms:
             # The lease is this process': the job is claimed by nobody else before it ends.
-            self._plan_soon(Job(tenant, id, JOB, b"{}", 0, 1, MAX_ATTEMPTS, now_ms))
+            self._plan_soon(Job(row.tenant, row.id, JOB, b"{}", 0, 1, MAX_ATTEMPTS, row.at_ms))
         else:
             self._queue.notify()
-        return answer
+        return accepted(row)
 
     async def check(self, tenant: str, body: CreateTrigger) -> None:
         """Refuse what could never be accepted; whether the workflow is active and those whom it names are known may be different when it is.
@@ -233,6 +278,7 @@ class Triggers:
                 row.total,
                 runs,
                 as_datetime(row.created_ms),
+                as_datetime(row.start_ms) if row.start_ms else None,
             )
         raise NotFound(f"there is no trigger {id}")
 
@@ -335,6 +381,27 @@ class Triggers:
             sent_sql.CANCEL_OF_TRIGGER, tenant=tenant, id=id, now_ms=self._clock.now_ms()
         )
         return runs, sum(each.status == "cancelled" for each in messages)
+
+
+def accepted(row: sql.NewTrigger) -> TriggerAccepted:
+    """The answer to a trigger."""
+    return TriggerAccepted(
+        row.id,
+        row.workflow,
+        row.version,
+        "fsync",
+        as_datetime(row.at_ms),
+        as_datetime(row.start_ms) if row.start_ms else None,
+    )
+
+
+def keyed(row: sql.NewTrigger, key: str | None, body: bytes) -> sql.NewTrigger:
+    """The same, safe to repeat with a key."""
+    if not key:
+        return row
+    return msgspec.structs.replace(
+        row, idem_key=key, digest=digest(body), answer=_text(accepted(row))
+    )
 
 
 def _no_workflow(exc: NotFound) -> Invalid:

@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from clarion.storage.jobs import NORMAL, claim, release, waiting
 from clarion.storage.store import Procedure, Sql
+from clarion.storage.triggers import BEGAN
 
 
 class Collected(Struct, frozen=True, array_like=True):
@@ -118,7 +119,7 @@ CLOSE = Sql(
        WHERE tenant = :tenant AND id = :id AND token = :token AND state = 'open'"""
 )
 ITEMS = Sql(
-    """SELECT run.id, i.n, run.version, run.state, run.token, run.trigger_id, t.payload, t.actor, t.created_ms, run.created_ms
+    f"""SELECT run.id, i.n, run.version, run.state, run.token, run.trigger_id, t.payload, t.actor, {BEGAN}, run.created_ms
        FROM batch_item i JOIN run ON run.tenant = i.tenant AND run.id = i.run AND run.status = 'collected'
        JOIN trigger_call t ON t.tenant = run.tenant AND t.id = run.trigger_id
        WHERE i.tenant = :tenant AND i.batch = :batch ORDER BY i.n""",

@@ -50,7 +50,7 @@ FORGET_BATCHES = Sql(
 )
 FORGET_TRIGGERS = Sql(
     """DELETE FROM trigger_call WHERE (tenant, id) IN (SELECT t.tenant, t.id FROM trigger_call t
-         WHERE t.created_ms < :before AND t.state <> 'planning'
+         WHERE t.created_ms < :before AND t.start_ms < :before AND t.state <> 'planning'
            AND NOT EXISTS (SELECT 1 FROM run WHERE run.tenant = t.tenant AND run.trigger_id = t.id)
            AND NOT EXISTS (SELECT 1 FROM outgoing o WHERE o.tenant = t.tenant AND o.trigger_id = t.id)
          ORDER BY t.created_ms LIMIT :n)"""

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from clarion.storage.jobs import NORMAL, Held, claim, release, waiting
 from clarion.storage.store import Procedure, Sql
+from clarion.storage.triggers import BEGAN
 
 
 class NewRun(Struct, frozen=True, array_like=True):
@@ -164,10 +165,10 @@ LOAD = Procedure(
     Held,
     (
         Sql(
-            """SELECT r.n, run.trigger_id, run.usr, run.workflow, run.version, run.state, run.status, run.created_ms,
-              t.payload, t.actor, t.created_ms, s.id, coalesce(s.name, ''), coalesce(s.email, ''), coalesce(s.phone, ''),
+            f"""SELECT r.n, run.trigger_id, run.usr, run.workflow, run.version, run.state, run.status, run.created_ms,
+              t.payload, t.actor, {BEGAN}, s.id, coalesce(s.name, ''), coalesce(s.email, ''), coalesce(s.phone, ''),
               coalesce(s.locale, ''), coalesce(s.time_zone, ''), coalesce(s.attributes, ''), run.priority, t.hold
-            FROM {rows r} JOIN run ON run.tenant = r.tenant AND run.id = r.id
+            FROM {{rows r}} JOIN run ON run.tenant = r.tenant AND run.id = r.id
             JOIN trigger_call t ON t.tenant = run.tenant AND t.id = run.trigger_id
             LEFT JOIN subscriber s ON s.tenant = run.tenant AND s.id = run.usr""",
             LoadedRun,

@@ -14,7 +14,7 @@ JOB = "plan_trigger"
 
 
 class NewTrigger(Struct, frozen=True):
-    """One call. `asked` is the JSON of whom it names; `lease_ms`: until when the job of planning it is that of who accepted it."""
+    """One call. `asked` is the JSON of whom it names; `lease_ms`: until when the job of planning it is that of who accepted it; `start_ms`: not before."""
 
     tenant: str
     caller: str
@@ -32,6 +32,8 @@ class NewTrigger(Struct, frozen=True):
     digest: str = ""
     answer: str = ""
     priority: int = NORMAL
+    start_ms: int = 0
+    local_start: str = ""
 
 
 class TriggerOutcome(Struct, frozen=True):
@@ -61,6 +63,8 @@ class TriggerRow(Struct, frozen=True):
     hold: str
     priority: int
     expected: int | None
+    start_ms: int
+    local_start: str
 
 
 class StatusCount(Struct, frozen=True):
@@ -70,6 +74,8 @@ class StatusCount(Struct, frozen=True):
     count: int
 
 
+BEGAN = "CASE WHEN t.start_ms > t.created_ms THEN t.start_ms ELSE t.created_ms END"
+"""When a trigger `t` came into force."""
 _KEY = f"k.tenant = r.tenant AND k.caller = r.caller AND k.route = '{ROUTE}' AND k.idem_key = r.idem_key"
 
 ACCEPT_TRIGGER = Procedure(
@@ -80,12 +86,12 @@ ACCEPT_TRIGGER = Procedure(
             SELECT r.tenant, r.caller, '{ROUTE}', r.idem_key, r.digest, r.id, r.answer, r.at_ms
             FROM {{rows r}} WHERE r.idem_key <> ''
             ORDER BY r.tenant, r.caller, r.idem_key, r.n ON CONFLICT DO NOTHING"""),
-        Sql(f"""INSERT INTO trigger_call (tenant, id, workflow, version, caller, actor, payload, asked, cancel_key, state, total, created_ms, priority)
-            SELECT r.tenant, r.id, r.workflow, r.version, r.caller, r.actor, r.payload, r.asked, r.cancel_key, 'planning', 0, r.at_ms, r.priority
+        Sql(f"""INSERT INTO trigger_call (tenant, id, workflow, version, caller, actor, payload, asked, cancel_key, state, total, created_ms, priority, start_ms, local_start)
+            SELECT r.tenant, r.id, r.workflow, r.version, r.caller, r.actor, r.payload, r.asked, r.cancel_key, 'planning', 0, r.at_ms, r.priority, r.start_ms, r.local_start
             FROM {{rows r}} LEFT JOIN idempotency k ON {_KEY}
             WHERE r.idem_key = '' OR k.subject = r.id"""),
         enqueue_from(
-            f"""SELECT r.tenant, r.id, '{JOB}', '{{}}', r.lease_ms, 12, r.at_ms, r.priority
+            f"""SELECT r.tenant, r.id, '{JOB}', '{{}}', CASE WHEN r.start_ms > r.lease_ms THEN r.start_ms ELSE r.lease_ms END, 12, r.at_ms, r.priority
                 FROM {{rows r}} JOIN trigger_call t ON t.tenant = r.tenant AND t.id = r.id WHERE true""",
             "tenant, id, kind, payload, run_ms, max_attempts, created_ms, priority",
         ),
@@ -98,12 +104,13 @@ ACCEPT_TRIGGER = Procedure(
     ),
 )
 
-# What its acceptor was about to plan, under a lease that no claim gave.
+# What its acceptor was about to plan, under a lease that no claim gave; not what waits for its time.
 RELEASE = Sql(
-    f"UPDATE job SET run_ms = :now, token = token + 1 WHERE kind = '{JOB}' AND token = 0 AND run_ms > :now"
+    f"""UPDATE job SET run_ms = :now, token = token + 1 WHERE kind = '{JOB}' AND token = 0 AND run_ms > :now
+          AND NOT EXISTS (SELECT 1 FROM trigger_call t WHERE t.tenant = job.tenant AND t.id = job.id AND t.start_ms > :now)"""
 )
 
-_ROW = """id, workflow, version, caller, actor, payload, asked, cancel_key, state, total, created_ms, upto, hold, priority, expected"""
+_ROW = """id, workflow, version, caller, actor, payload, asked, cancel_key, state, total, created_ms, upto, hold, priority, expected, start_ms, local_start"""
 _OWNER = "tenant = :tenant AND id = :id"
 FIND = Sql(f"SELECT {_ROW} FROM trigger_call WHERE {_OWNER}", TriggerRow)
 # Whoever holds it is alone in planning and cancelling it.

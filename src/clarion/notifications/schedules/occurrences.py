@@ -85,7 +85,7 @@ def next_after(rule: Rule, after_ms: int) -> Moment | None:
     """The first occurrence after a time; None: there is none."""
     match rule:
         case Once():
-            found = _once(rule)
+            found = moment_of(rule)
             return found if found.at_ms > after_ms else None
         case Cron():
             return _cron(rule, after_ms)
@@ -136,7 +136,8 @@ def text_of(clock: datetime) -> str:
 
 
 # ── the kinds ──
-def _once(rule: Once) -> Moment:
+def moment_of(rule: Once) -> Moment:
+    """When it is."""
     if rule.local:
         return _shown(rule, datetime.fromisoformat(rule.local))
     return _passed(rule, rule.at_ms)

@@ -26,6 +26,7 @@ from clarion.notifications.schedules.occurrences import (
     Rule,
     Series,
     is_floating,
+    moment_of,
     next_after,
     next_few,
     text_of,
@@ -124,7 +125,9 @@ def read_when(when: When, now_ms: int, *, shortest_s: int = 60, at: str = "/when
     return rule
 
 
-def read_at(given: str, zone: str | None, now_ms: int, at: str = "") -> Once:
+def read_at(
+    given: str, zone: str | None, now_ms: int, at: str = "", *, may_be_past: bool = False
+) -> Once:
     """A time to come.
 
     Args:
@@ -132,6 +135,7 @@ def read_at(given: str, zone: str | None, now_ms: int, at: str = "") -> Once:
         zone: Where the clock shows that; None: UTC.
         now_ms: The time.
         at: Where `at` and `zone` stand, for errors.
+        may_be_past: It need not be to come.
 
     Raises:
         Invalid: It is none, past, or more than ten years ahead.
@@ -142,8 +146,8 @@ def read_at(given: str, zone: str | None, now_ms: int, at: str = "") -> Once:
         detail = "a time with an offset is the same for everybody: leave it out"
         raise _wrong(f"{at}/at", detail)
     rule = Once(zone, at_ms=as_ms(found)) if has_offset else Once(zone, local=text_of(found))
-    moment = next_after(rule, now_ms - (SPREAD_MS if is_floating(rule) else 0))
-    if moment is None:
+    moment = moment_of(rule)
+    if not may_be_past and moment.at_ms <= now_ms - (SPREAD_MS if is_floating(rule) else 0):
         raise _wrong(f"{at}/at", f"{given} is past")
     if moment.at_ms > now_ms + LONGEST_AHEAD_MS:
         raise _wrong(f"{at}/at", f"{given} is more than ten years ahead")

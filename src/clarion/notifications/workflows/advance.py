@@ -6,12 +6,13 @@ records, so that a run can be explained, and asked again under another version.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import time
+from datetime import datetime, time
 from typing import Any, Final, Literal, assert_never
 
 import msgspec
 from msgspec import Struct
 
+from clarion.clock import as_ms
 from clarion.notifications.workflows import durations
 from clarion.notifications.workflows.conditions import value
 from clarion.notifications.workflows.definition import (
@@ -152,6 +153,8 @@ class State(Struct, frozen=True):
     left: Mapping[str, Mapping[str, Any]] = {}
     is_blocked: bool = False
     """Whether the step at `at` was begun, and what comes in is its answer."""
+    starts: str = ""
+    """What the recipient's clock shows when the run may begin; '': it has begun, or may."""
 
 
 class Advanced(Struct, frozen=True):
@@ -180,6 +183,8 @@ class Decision(Struct, frozen=True):
 
 Decide = Callable[[Step], Decision]
 SKIPPED: Final[Mapping[str, Any]] = {"skipped": True, "settled": True}
+START: Final = "(start)"
+"""In records: before the first step."""
 CAPPED: Final = "capped"
 """Key of the digest of what is over a cap."""
 FAILED: Final[Mapping[str, Any]] = {"failed": True, "settled": True}
@@ -249,7 +254,7 @@ class _Run:
     ) -> None:
         self._done_by_then, self._since_ms = done, since_ms
         self._workflow, self._run, self._now_ms, self._decide = workflow, run, now_ms, decide
-        self._at, self._is_blocked = state.at, state.is_blocked
+        self._at, self._is_blocked, self._starts = state.at, state.is_blocked, state.starts
         self._left = dict(state.left)
         self._facts: dict[str, Any] = {**state.left, **facts}
         self._asked: Mapping[str, Any] = {}
@@ -259,6 +264,8 @@ class _Run:
         self._calls_off: list[str] = []
 
     def go(self, event: Event) -> Advanced:
+        if self._starts and (waits := self._until_start()) is not None:
+            return waits
         next = self._resume(event) if self._is_blocked else None
         while next is None and self._at < len(self._workflow.steps):
             next = self._begin(self._workflow.steps[self._at])
@@ -269,6 +276,16 @@ class _Run:
             tuple(self._records),
             tuple(self._calls_off),
         )
+
+    def _until_start(self) -> Advanced | None:
+        """Wait until the recipient's clock shows the time to begin: asked again when it is there, since they may have moved."""
+        zone = value("recipient.time_zone", self._facts)
+        until_ms = as_ms(datetime.fromisoformat(self._starts).replace(tzinfo=zone_of(zone)))
+        if until_ms <= self._now_ms:
+            return None
+        read = {"recipient.time_zone": zone, "until_ms": until_ms}
+        why = Record(START, "waiting", f"until {self._starts} there", read)
+        return Advanced(State(starts=self._starts), Sleep(until_ms), (), (why,))
 
     # ── a step that was begun, and what has come for it ──
     def _resume(self, event: Event) -> Next | None:
