@@ -1,5 +1,6 @@
 """The floor as the app would put it together, on each database."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,13 +18,14 @@ from tests.support.services import Postgres
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     """An empty database."""
-    url = ""
-    if request.param == "postgresql":
-        server: Postgres = request.getfixturevalue("postgres")
-        url = await server.new_database()
-    store = await open_store(url=url, data_dir=tmp_path, clock=ManualClock())
-    yield store
-    await store.close()
+    async with contextlib.AsyncExitStack() as stack:
+        url = ""
+        if request.param == "postgresql":
+            server: Postgres = request.getfixturevalue("postgres")
+            url = await stack.enter_async_context(server.database())
+        store = await open_store(url=url, data_dir=tmp_path, clock=ManualClock())
+        yield store
+        await store.close()
 
 
 async def no_fetch(url: str) -> bytes:

@@ -21,11 +21,10 @@ async def sqlite_store(self: object, tmp_path: Path) -> AsyncIterator[Store]:
 
 @pytest.fixture(name="store")
 async def postgres_store(self: object, postgres: Postgres, tmp_path: Path) -> AsyncIterator[Store]:
-    store = await open_store(
-        url=await postgres.new_database(), data_dir=tmp_path, clock=SystemClock()
-    )
-    yield store
-    await store.close()
+    async with postgres.database() as url:
+        store = await open_store(url=url, data_dir=tmp_path, clock=SystemClock())
+        yield store
+        await store.close()
 
 
 @pytest.fixture(name="store")

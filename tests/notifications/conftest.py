@@ -1,6 +1,7 @@
 """Notifications on both engines, with the real bus and topic engine, and sockets that note what they get."""
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from clarion.topics.engine import TopicEngine
 from clarion.topics.kinds import Kind, Kinds, Topic
 from clarion.topics.stream import Position
 from tests.support.publications import Publication
+from tests.support.services import Postgres
 
 
 class Reader:
@@ -117,12 +119,14 @@ on_one_engine = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    url = ""
-    if request.param == "postgresql":
-        url = await request.getfixturevalue("postgres").new_database()
-    store = await open_store(url=url, data_dir=tmp_path, clock=ManualClock())
-    yield store
-    await store.close()
+    async with contextlib.AsyncExitStack() as stack:
+        url = ""
+        if request.param == "postgresql":
+            server: Postgres = request.getfixturevalue("postgres")
+            url = await stack.enter_async_context(server.database())
+        store = await open_store(url=url, data_dir=tmp_path, clock=ManualClock())
+        yield store
+        await store.close()
 
 
 def build(store: Store) -> House:
