@@ -246,7 +246,8 @@ class QueueConformance:
         async with store.transaction() as tx:
             await tx.apply(ENQUEUE, [queue.job("effect", id="e1")])
             await other.save_within(tx, job, {"after": "m"})
-        assert (await queue.get("default", "j")).payload == '{"after":"m"}'
+        stored = await queue.get("default", "j")
+        assert (stored.payload, stored.attempts) == ('{"after":"m"}', 0)
         async with store.transaction() as tx:
             await tx.apply(ENQUEUE, [queue.job("effect", id="e2")])
             await other.finish_within(tx, job)

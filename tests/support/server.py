@@ -67,8 +67,15 @@ def clarion(
 class Server:
     """`clarion serve` on a folder and a port that stay the same when it is started again."""
 
-    def __init__(self, folder: Path, *, python: str = sys.executable, **settings: str) -> None:
-        self._python = python
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        python: str = sys.executable,
+        module: str = "clarion",
+        **settings: str,
+    ) -> None:
+        self._python, self._module = python, module
         self.folder, self.port = folder, free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = clean_environment(
@@ -93,7 +100,7 @@ class Server:
     def start(self, *flags: str) -> "Server":
         """Start it and wait until it is ready."""
         self._process = subprocess.Popen(
-            [self._python, "-m", "clarion", "serve", *flags],
+            [self._python, "-m", self._module, "serve", *flags],
             env=self.environment,
             cwd=self.folder,
             stdout=self._log,
@@ -113,6 +120,18 @@ class Server:
                     return
             time.sleep(0.05)
         raise AssertionError(f"the server is not ready after 30 s:\n{self.log}")
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def ended(self, seconds: float) -> bool:
+        """Whether it ends by itself within so long."""
+        assert self._process is not None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+        return not self.is_running
 
     def kill(self) -> None:
         """`kill -9`."""

@@ -172,7 +172,7 @@ class Queue:
             raise _lost(job)
 
     async def save_within(self, tx: Tx, job: Job, payload: object) -> None:
-        """Change the payload (a cursor) in the transaction that holds what was done up to there.
+        """Change the payload (a cursor) in the transaction that holds what was done up to there. Its attempts begin anew.
 
         Raises:
             Conflict: The lease was lost: somebody else does this job now.

@@ -218,12 +218,12 @@ FINISH = Procedure(
     ),
 )
 FINISH_ONE = Sql("DELETE FROM job WHERE tenant = :tenant AND id = :id AND token = :token")
-# A procedure's cursor moves with what it wrote; only its holder moves it.
 SET_PRIORITY = Sql(
     "UPDATE job SET priority = :priority WHERE tenant = :tenant AND id = :id AND token = :token"
 )
+# A procedure's cursor moves with what it wrote; only its holder moves it. It has come on, so what killed its former holders was not the job: its attempts begin anew.
 SAVE_PAYLOAD = Sql(
-    "UPDATE job SET payload = :payload WHERE tenant = :tenant AND id = :id AND token = :token"
+    "UPDATE job SET payload = :payload, attempts = 0 WHERE tenant = :tenant AND id = :id AND token = :token"
 )
 
 _STORED = "tenant, id, kind, payload, run_ms, lease_by, attempts, max_attempts, error, created_ms"

@@ -1,0 +1,1 @@
+"""Bulk sends during which processes and databases die, and audits of every row afterwards."""
