@@ -169,6 +169,9 @@ template_workers = _Tallies(
 )
 events_taken = _counter("events", "Events of people: taken in, or here before", "outcome")
 jobs = _counter("jobs", "Runs of a job", "kind", "result")
+dead_letter_acts = _counter(
+    "dead_letter_acts", "Dead letters that a person has sent again or dropped", "act", "kind"
+)
 rows_purged = _counter("rows_purged", "Rows that were removed because they were too old", "table")
 # ── Socket.IO's admin page ──
 admin_logins = _Tallies("admin_logins", "Attempts to sign in to the admin page", "result")

@@ -41,6 +41,7 @@ SCOPES = {
     "viewer": "captures:read",
     "cleaner": "captures:write",
     "tracer": "messages:read",
+    "undertaker": "messages:write",
     "clerk": "subscribers:read",
     "registrar": "subscribers:write",
     "warden": "users:manage",

@@ -21,6 +21,7 @@ from clarion.api.routes import activity as activity_doors
 from clarion.api.routes import auth as auth_doors
 from clarion.api.routes import blocks as blocks_doors
 from clarion.api.routes import dashboards as dashboards_doors
+from clarion.api.routes import dead_letters as dead_letters_doors
 from clarion.api.routes import email as email_doors
 from clarion.api.routes import emit as emit_doors
 from clarion.api.routes import events as events_doors
@@ -63,6 +64,7 @@ def build_api(services: Services, web: Path = FOLDER) -> Api:
     auth_doors.add(api, services.accounts)
     notifications_doors.add(api, services.notifications)
     messages_doors.add(api, services.workflows.finder)
+    dead_letters_doors.add(api, services.workflows.letters)
     workflows_doors.add(api, services.workflows)
     events_doors.add(api, services.events, services.event_numbers)
     providers_doors.add(api, services.workflows)

@@ -37,6 +37,7 @@ from clarion.notifications.sayings import Sayings
 from clarion.notifications.sending import Sender
 from clarion.notifications.sends import Sends
 from clarion.notifications.sight.finding import Finder
+from clarion.notifications.sight.letters import DeadLetters
 from clarion.notifications.supposing import Suppose
 from clarion.notifications.suppressions import Suppressions
 from clarion.notifications.targets import Targets
@@ -49,6 +50,7 @@ from clarion.storage import batches as batch_sql
 from clarion.storage import outgoing as sent_sql
 from clarion.storage import runs as run_sql
 from clarion.storage import triggers as trigger_sql
+from clarion.storage.dead_letters import Kind
 from clarion.storage.store import Store
 from clarion.templates.pool import Pool, Renders
 
@@ -100,6 +102,7 @@ class Engine:
         sender: Hands messages to providers.
         history: Tells what became of each run.
         finder: Finds messages, triggers and runs.
+        letters: Those that could not be sent.
         retention: Removes what is too old.
     """
 
@@ -204,6 +207,7 @@ class Engine:
         self.sends.on_resumed = self._resumed
         self.history = History(store)
         self.finder = Finder(store)
+        self.letters = DeadLetters(store, self.go_on, clock=clock, ids=ids)
         self.retention = Retention(store, limits, clock)
         self._going = Loop("runs", self._go_on, ids)
         self._closing = Loop("digests", self._close_batches, ids)
@@ -248,6 +252,16 @@ class Engine:
     def _resumed(self) -> None:
         self._going.wake()
         self.sender.wake()
+
+    def go_on(self, kind: Kind) -> None:
+        """Some that had come to an end are due again."""
+        match kind:
+            case "message":
+                self.sender.wake()
+            case "run":
+                self._going.wake()
+            case "job":
+                self._queue.notify()
 
     def _look_again(self) -> None:
         self._going.wake()

@@ -248,7 +248,7 @@ class Lane:
         if earlier:
             attempts = [
                 sql.NewAttempt(
-                    row.tenant, row.id, row.attempts, part, each.provider, each.outcome, _clean(each.answer), each.at_ms, each.took_ms
+                    row.tenant, row.id, row.tried + row.attempts, part, each.provider, each.outcome, _clean(each.answer), each.at_ms, each.took_ms
                 )
                 for part, each in enumerate(earlier)
             ]  # fmt: skip
@@ -267,7 +267,7 @@ class Lane:
             result.provider_id if isinstance(result, Sent) else "",
             "sent" if isinstance(result, Sent) else status if run_ms is None else "retry",
             _clean(answer),
-            row.attempts,
+            row.tried + row.attempts,
             len(earlier),
             now_ms,
             took_ms,

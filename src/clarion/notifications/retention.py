@@ -5,6 +5,7 @@ from typing import Final
 
 from clarion.clock import Clock
 from clarion.settings import Limits
+from clarion.storage import dead_letters as letter_sql
 from clarion.storage import run_retention as sql
 from clarion.storage.store import Procedure, Sql, Store
 
@@ -37,7 +38,7 @@ class Retention:
         ):
             async for count in self._forget(old, forget, before):
                 yield count
-        for statement in (sql.FORGET_BATCHES, sql.FORGET_TRIGGERS):
+        for statement in (sql.FORGET_BATCHES, sql.FORGET_TRIGGERS, letter_sql.FORGET_ACTS):
             async for count in self._delete(statement, before):
                 yield count
 

@@ -28,11 +28,10 @@ class NewOutgoing(Struct, frozen=True, array_like=True):
 
 
 class ClaimedOutgoing(Struct, frozen=True):
-    """A message as its claimer gets it; `attempts` counts this one."""
+    """A message as its claimer gets it; `attempts` counts this one, `tried` those before it was sent again."""
 
     tenant: str
     id: str
-    run: str
     trigger_id: str
     workflow: str
     category: str
@@ -40,11 +39,10 @@ class ClaimedOutgoing(Struct, frozen=True):
     channel: str
     address: str
     content: str
-    provider: str
-    status: str
     cause: str
     token: int
     attempts: int
+    tried: int
     created_ms: int
     hold: str
     """Of its trigger."""
@@ -153,7 +151,7 @@ ADD = Procedure(
 )
 CLAIM = claim(
     "outgoing",
-    """tenant, id, run, trigger_id, workflow, category, usr, channel, address, content, provider, status, cause, token, attempts, created_ms""",
+    "tenant, id, trigger_id, workflow, category, usr, channel, address, content, cause, token, attempts, tried, created_ms",
     ClaimedOutgoing,
     lane="channel",
     more="""coalesce((SELECT t.hold FROM trigger_call t

@@ -77,7 +77,8 @@ OLD = Sql(
     """DELETE FROM address WHERE (tenant, id) IN (
          SELECT tenant, id FROM address WHERE channel = 'push' AND updated_ms < :before_ms ORDER BY updated_ms LIMIT :n)"""
 )
-# What a device says may come before the provider's answer is written down, twice, and in any order.
+# What a device says may come before the provider's answer is written down, twice, and in any order. Then it is not due again when
+# that lease ends: if nobody writes the answer any more, it has arrived all the same. Who holds the lease still may.
 REPORTED = Procedure(
     "reported_push",
     Reported,
@@ -86,7 +87,7 @@ REPORTED = Procedure(
               clicked_ms = coalesce(outgoing.clicked_ms, s.clicked_ms),
               status = CASE WHEN outgoing.rank < 20 THEN 'delivered' ELSE outgoing.status END,
               rank = CASE WHEN outgoing.rank < 20 THEN 20 ELSE outgoing.rank END,
-              run_ms = CASE WHEN outgoing.lease_by IS NULL AND outgoing.rank < 20 THEN NULL ELSE outgoing.run_ms END
+              run_ms = CASE WHEN outgoing.rank < 20 THEN NULL ELSE outgoing.run_ms END
             FROM (SELECT d.tenant, d.id, d.delivered_ms, d.clicked_ms FROM (
                     SELECT r.tenant, r.id, first_value(r.delivered_ms) OVER (PARTITION BY r.tenant, r.id ORDER BY r.n) AS delivered_ms,
                       first_value(r.clicked_ms) OVER (PARTITION BY r.tenant, r.id
