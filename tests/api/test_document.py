@@ -99,6 +99,11 @@ ACCEPTED = {
         "positive_data_acceptance",
         "there is no audience",
     ): "which there are, only the database knows",
+    (
+        "PUT /v1/audiences/{audience}",
+        "positive_data_acceptance",
+        "is no span of time",
+    ): "a span is a language of its own",
     **{
         (operation, "positive_data_acceptance", said): reason
         for operation in (
