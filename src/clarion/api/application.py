@@ -39,6 +39,7 @@ from clarion.api.routes import reach as reach_doors
 from clarion.api.routes import rooms as rooms_doors
 from clarion.api.routes import search as search_doors
 from clarion.api.routes import sockets as sockets_doors
+from clarion.api.routes import stats as stats_doors
 from clarion.api.routes import subscribers as subscribers_doors
 from clarion.api.routes import suppressions as suppressions_doors
 from clarion.api.routes import templates as templates_doors
@@ -65,6 +66,7 @@ def build_api(services: Services, web: Path = FOLDER) -> Api:
     notifications_doors.add(api, services.notifications)
     messages_doors.add(api, services.workflows.finder)
     dead_letters_doors.add(api, services.workflows.letters)
+    stats_doors.add(api, services.workflows.counts)
     workflows_doors.add(api, services.workflows)
     events_doors.add(api, services.events, services.event_numbers)
     providers_doors.add(api, services.workflows)

@@ -423,6 +423,7 @@ class Parts:
         self.email.on_woken = self.workflows.wake
         self.workflows.channels.add(self.email.channel)
         self.workflows.install(self.worker)
+        self.dashboards.source("messages")(self.workflows.counts.asked)
         self._kept(Progress(self.topics, self.workflows.sends, clock=self.clock))
         self.worker.handle(ALERT_JOB, self.dashboards.alert)
         people, leaving = self.workflows.people, self.activity.leaving
@@ -445,6 +446,7 @@ class Parts:
         purger.add("events", self.events.purge)
         purger.add("captures", self.workflows.delivery.purge)
         purger.add("workflows", self.workflows.retention.purge)
+        purger.add("stats", self.workflows.counts.purge)
 
         self.worker.every(EVERY_S, "purge", lambda _: purger.run(), timeout_s=LONGEST_S)
 

@@ -17,11 +17,13 @@ from clarion.notifications.channels.inbox import NAME as INBOX
 from clarion.notifications.inbox import Inbox
 from clarion.notifications.prepared import nothing, prepare
 from clarion.notifications.rendering import Renderer, Unrenderable, Wish
+from clarion.notifications.sight.stats import change
 from clarion.notifications.workflows.advance import message_id
 from clarion.notifications.workflows.definition import LINKS, Say, Workflow
 from clarion.notifications.writing import content_of, message_of_content
 from clarion.storage import bulk as sql
 from clarion.storage import outgoing as sent_sql
+from clarion.storage import stats as stat_sql
 from clarion.storage.store import Store, Tx
 from clarion.storage.triggers import TriggerRow
 from clarion.telemetry import messages
@@ -119,6 +121,21 @@ class Bulk:
             what: dict[str, Any] = {"message": each.message, "now_ms": now_ms}
             await tx.execute(sql.ADD_MESSAGES, **whom, **what, notification=each.content.id)
             await tx.execute(sql.ADD_CHANGES, **whom, **what, mark=mark)
+        counted = [
+            change(
+                tenant,
+                now_ms,
+                each.content.workflow,
+                INBOX,
+                each.content.category,
+                status,
+                len(users),
+                now_ms - each.content.created_ms,
+            )
+            for each in alike
+            for status in ("sent", "delivered")
+        ]
+        await tx.apply(stat_sql.ADD, counted)
 
     async def written(self, tenant: str, alike: Sequence[Alike], users: Sequence[str]) -> None:
         """After the commit: tell those of them who are here."""

@@ -38,6 +38,7 @@ from clarion.notifications.sending import Sender
 from clarion.notifications.sends import Sends
 from clarion.notifications.sight.finding import Finder
 from clarion.notifications.sight.letters import DeadLetters
+from clarion.notifications.sight.stats import Counts
 from clarion.notifications.supposing import Suppose
 from clarion.notifications.suppressions import Suppressions
 from clarion.notifications.targets import Targets
@@ -103,6 +104,7 @@ class Engine:
         history: Tells what became of each run.
         finder: Finds messages, triggers and runs.
         letters: Those that could not be sent.
+        counts: How many of them there are.
         retention: Removes what is too old.
     """
 
@@ -207,6 +209,7 @@ class Engine:
         self.sends.on_resumed = self._resumed
         self.history = History(store)
         self.finder = Finder(store)
+        self.counts = Counts(store, limits.stats_days, clock=clock, ids=ids)
         self.letters = DeadLetters(store, self.go_on, clock=clock, ids=ids)
         self.retention = Retention(store, limits, clock)
         self._going = Loop("runs", self._go_on, ids)
@@ -234,6 +237,7 @@ class Engine:
         self._going.start()
         self._closing.start()
         self.sender.start()
+        self.counts.loop.start()
 
     async def close(self) -> None:
         """Begin nothing more, and wait for what is in hand."""
@@ -242,6 +246,7 @@ class Engine:
         await self._closing.close()
         await self.runs.fetched()
         await self.sender.close()
+        await self.counts.loop.close()
         await self.renders.close()
         await self.drafts.close()
 

@@ -24,10 +24,12 @@ from clarion.notifications.going import (
 from clarion.notifications.inbox import Inbox
 from clarion.notifications.messages import Message
 from clarion.notifications.rendering import fingerprint
+from clarion.notifications.sight.counting import counts
 from clarion.notifications.workflows.advance import Send
 from clarion.notifications.workflows.definition import Say, Step, Workflow
 from clarion.storage import outgoing as sent_sql
 from clarion.storage import runs as sql
+from clarion.storage import stats as stat_sql
 from clarion.storage.store import Tx
 from clarion.telemetry import messages
 
@@ -86,6 +88,8 @@ class Writer:
             await tx.apply(sent_sql.CALL_OFF, calls_off)
         if outgoing:
             await tx.apply(sent_sql.ADD, outgoing)
+        if counted := counts(mine, outgoing, now_ms):
+            await tx.apply(stat_sql.ADD, counted)
         if not deliveries:
             return Written([], bool(outgoing))
         await tx.apply(sent_sql.ADD_CONTENT, list(contents.values()))

@@ -191,6 +191,10 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
             le=36_600,
         ),
     ] = 90
+    stats_days: Annotated[
+        int,
+        about("Numbers of messages are kept for so long (days; 0: for ever)", ge=0, le=36_600),
+    ] = 366
     # Preferences
     preference_bytes: Annotated[
         int, about("One person's preferences, or a deployment's (bytes of JSON): 413", ge=256)

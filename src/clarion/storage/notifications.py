@@ -128,6 +128,11 @@ ACCEPT = Procedure(
               AND (k.subject = r.notification OR (r.idem_key = '' AND r.notification NOT IN ({_UNKNOWN})))"""),
         describe(f"{_ACCEPTED} WHERE r.is_described = 1"),
         *inbox_steps(_WANTED),
+        # Of each call one row, or the calls of a run would not leave what they leave one by one.
+        Sql(f"""INSERT INTO stat_change (tenant, hour_ms, what, workflow, channel, provider, category, status, bucket, count)
+            SELECT r.tenant, min(r.at_ms) - min(r.at_ms) % 3600000, 'message', '', 'inbox', '', a.category, x.status, 0, count(*)
+            FROM {_WANTED} CROSS JOIN (SELECT 'sent' AS status UNION ALL SELECT 'delivered') AS x
+            GROUP BY r.tenant, r.notification, a.category, x.status ORDER BY min(r.n), x.status"""),
         Sql(
             f"""SELECT r.n, CASE WHEN a.id IS NULL THEN 0 ELSE 1 END, CASE WHEN r.is_described = 0 AND s.id IS NULL THEN 0 ELSE 1 END,
               k.digest, k.answer, c.off, h.epoch, c.mark, c.prior, c.unread, c.unseen

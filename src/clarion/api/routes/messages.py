@@ -260,8 +260,9 @@ def _wanted(query: _Asked) -> Wanted:
     given: dict[str, Any] = msgspec.structs.asdict(query)
     names = Wanted.__struct_fields__
     same = {name: value for name, value in given.items() if name in names}
-    return Wanted(**same, since=_moment(query.from_), until=_moment(query.to))
+    return Wanted(**same, since=moment(query.from_), until=moment(query.to))
 
 
-def _moment(text: str) -> datetime | None:
+def moment(text: str) -> datetime | None:
+    """A time as it is read; None: none was given."""
     return datetime.fromisoformat(text) if text else None
