@@ -119,6 +119,18 @@ def test_the_preferences_example_says_why(server: Server, tmp_path: Path) -> Non
         ]
 
 
+def test_the_operators_example_finds_what_failed(server: Server, tmp_path: Path) -> None:
+    """It prints why a text was not sent, sends it again, and counts."""
+    script = str(_at(server, "operators.py", tmp_path))
+    key = server.key("workflows:*", "notifications:send", "messages:*")
+    assert _run(sys.executable, script, CLARION_KEY=key).splitlines() == [
+        "ann queued step sms_1 failed there is no sms provider",
+        "1: there is no sms provider",
+        "1 sent again",
+        "1 queued",
+    ]
+
+
 def test_the_activity_example_tells_who_did_what(server: Server, tmp_path: Path) -> None:
     """It prints what it says; twice is the same."""
     script = str(_at(server, "activity.py", tmp_path))

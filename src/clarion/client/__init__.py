@@ -16,6 +16,12 @@ from clarion.client.dashboard_calls import Dashboard, Points
 from clarion.client.event_calls import EventLine, EventNumbers, Tracked
 from clarion.client.following import Change
 from clarion.client.http import AsyncClient, Client
+from clarion.client.message_calls import (
+    DeadLetterGroup,
+    DeadLettersDone,
+    MessageStory,
+    Stats,
+)
 from clarion.client.preference_calls import PreferenceLink, Preferences
 from clarion.client.presence_calls import Device, Member, MemberPage, UserStatus, Visibility
 from clarion.client.push_calls import PushDevice, PushPut
@@ -48,6 +54,8 @@ __all__ = [
     "Client",
     "Collection",
     "Dashboard",
+    "DeadLetterGroup",
+    "DeadLettersDone",
     "Device",
     "Document",
     "Emitted",
@@ -61,6 +69,7 @@ __all__ = [
     "LostPublications",
     "Member",
     "MemberPage",
+    "MessageStory",
     "NewKey",
     "Occupancy",
     "Points",
@@ -76,6 +85,7 @@ __all__ = [
     "Room",
     "Socket",
     "State",
+    "Stats",
     "Suppression",
     "SuppressionPage",
     "Topic",

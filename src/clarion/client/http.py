@@ -15,6 +15,7 @@ from clarion.client.dashboards import AsyncDashboardCalls, DashboardCalls
 from clarion.client.delivery import AsyncDeliveryCalls, DeliveryCalls
 from clarion.client.events import AsyncEventCalls, EventCalls
 from clarion.client.line import Line
+from clarion.client.messages import AsyncMessageCalls, MessageCalls
 from clarion.client.preferences import AsyncPreferenceCalls, PreferenceCalls
 from clarion.client.presence import AsyncPresenceCalls, PresenceCalls
 from clarion.client.push import AsyncPushCalls, PushCalls
@@ -101,6 +102,7 @@ class Client(
     ActivityCalls,
     DashboardCalls,
     EventCalls,
+    MessageCalls,
     SearchCalls,
     SuppressionCalls,
     TemplateCalls,
@@ -182,6 +184,7 @@ class AsyncClient(
     AsyncActivityCalls,
     AsyncDashboardCalls,
     AsyncEventCalls,
+    AsyncMessageCalls,
     AsyncSearchCalls,
     AsyncSuppressionCalls,
     AsyncTemplateCalls,
