@@ -32,6 +32,7 @@ class ClaimedOutgoing(Struct, frozen=True):
 
     tenant: str
     id: str
+    run: str
     trigger_id: str
     workflow: str
     category: str
@@ -151,7 +152,7 @@ ADD = Procedure(
 )
 CLAIM = claim(
     "outgoing",
-    "tenant, id, trigger_id, workflow, category, usr, channel, address, content, cause, token, attempts, tried, created_ms",
+    "tenant, id, run, trigger_id, workflow, category, usr, channel, address, content, cause, token, attempts, tried, created_ms",
     ClaimedOutgoing,
     lane="channel",
     more="""coalesce((SELECT t.hold FROM trigger_call t
