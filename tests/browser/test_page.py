@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.support.server import Server, running
+from tests.support.server import Server, running, until
 
 PASSWORD = "correct horse battery"
 
@@ -168,3 +168,46 @@ def test_the_page_fits_a_narrow_screen(
     _unread(page, 1)
     width = page.evaluate("document.documentElement.scrollWidth")
     assert width <= 360
+
+
+def test_what_is_on_the_screen_is_seen_and_a_page_that_nobody_is_at_is_idle(
+    chromium: Browser, server: Server, trouble: list[str]
+) -> None:
+    """The browser itself says what is on the screen; in the background nothing is seen, and who has no other page is idle, so that they get a push."""
+    key = server.key("notifications:send", "presence:read")
+    token = server.post(
+        "/v1/auth/login", {"username": "ann", "password": PASSWORD}
+    ).json()["access_token"]  # fmt: skip
+
+    def unseen() -> int:
+        return server.get("/v1/inbox", token=token).json()["unseen"]
+
+    def status() -> str:
+        answer = server.post("/v1/presence/status", {"users": ["ann"]}, token=key)
+        return answer.json()["items"][0]["status"]
+
+    page = _sign_in(chromium.new_context(), server, "ann", trouble)
+    until(lambda: status() == "online")
+    _notify(server, key, "Look", "ann")
+    expect(_item(page, "Look")).to_have_count(1)
+    until(lambda: unseen() == 0)
+    _turn(page, "hidden")
+    until(lambda: status() == "idle")
+    _notify(server, key, "Behind", "ann")
+    expect(_item(page, "Behind")).to_have_count(1)
+    page.wait_for_timeout(1_500)  # it is seen after 0.8 s, if it is
+    assert unseen() == 1
+    _turn(page, "visible")
+    until(lambda: status() == "online" and unseen() == 0)
+    assert trouble == []
+
+
+def _turn(page: Page, state: str) -> None:
+    """The page goes to the background, or comes to the front: a browser without a screen shows every page at once."""
+    page.evaluate(
+        """state => {
+          Object.defineProperty(document, "visibilityState", { configurable: true, get: () => state });
+          document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        state,
+    )

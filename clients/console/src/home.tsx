@@ -1,6 +1,8 @@
 /** The page of somebody who is signed in: their client, and the places where it shows. */
 
 import { type Client, createClient, createStore, type Session, type User } from "@clarion/client";
+import { watchIdle } from "@clarion/client/idle";
+import { contacts } from "@clarion/client/presence";
 import { useCallback, useEffect, useRef, useState } from "react";
 import { Announcer } from "./announcer.tsx";
 import { Bell } from "./bell.tsx";
@@ -22,6 +24,7 @@ export function Home({ session, user }: { session: Session; user: User }) {
     client.connection.connect();
     return () => client.close();
   }, [client]);
+  useEffect(() => watchIdle(contacts(client, user.id)), [client, user.id]);
   // Beside the rest where there is room; where it would cover the page, it waits to be asked for.
   const [isOpen, setOpen] = useState(() => matchMedia(ROOM).matches);
   const hasCaptures = useCaptures(client, user);
