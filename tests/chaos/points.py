@@ -1,6 +1,6 @@
 """Named points at which a server dies, or stands still: run in its place as `python -m tests.chaos.points serve`.
 
-`CLARION_CRASH_AT=handed:57` says where, and at the how-manieth pass; `CLARION_CRASH_BY=STOP` stops it instead of killing it;
+`CLARION_CRASH_AT=handed:57` says where, and at the how-manieth pass; `CHAOS_BY=STOP` stops it instead of killing it;
 `CHAOS_LEASE_S=1` makes leases short, so that a test need not wait for them.
 """
 
@@ -76,7 +76,7 @@ def shorten(lease_s: float) -> None:
 
 if __name__ == "__main__":
     if at := os.environ.get("CLARION_CRASH_AT"):
-        plant(at, signal.Signals["SIG" + os.environ.get("CLARION_CRASH_BY", "KILL")])
+        plant(at, signal.Signals["SIG" + os.environ.get("CHAOS_BY", "KILL")])
     if lease := os.environ.get("CHAOS_LEASE_S"):
         shorten(float(lease))
     main()
