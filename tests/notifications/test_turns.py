@@ -1,5 +1,7 @@
 """A bulk send keeps nobody waiting: counted in what goes before what, whatever the machine is doing."""
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -7,6 +9,7 @@ from clarion.auth.principal import Principal
 from clarion.notifications import lanes, planning
 from clarion.notifications.triggering import CreateTrigger
 from clarion.notifications.workflows.definition import Definition
+from clarion.outbound import Answer
 from tests.notifications.conftest import APP, on_one_engine
 from tests.notifications.office import LETTER, Office, office
 
@@ -124,3 +127,43 @@ async def test_planning_a_bulk_send_keeps_no_other_trigger_waiting(
     second = await office.trigger(person("reset"))
     [job] = await office.queue.claim(1)
     assert job.id == second != first
+
+
+@on_one_engine
+async def test_a_slow_endpoint_of_a_workflow_keeps_no_other_run_waiting_and_is_not_flooded(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many calls at a time as `limits.fetches`; those who find no room come again, without losing an attempt; others go on."""
+    office.runs._limits = msgspec.structs.replace(office.house.limits, fetches=3)
+    asked, most = 0, 0
+    answer = asyncio.Event()
+
+    async def request(*_: object, **__: object) -> Answer:
+        nonlocal asked, most
+        asked += 1
+        most = max(most, asked)
+        await answer.wait()
+        asked -= 1
+        return Answer(200, (), b'{"n": 1}')
+
+    monkeypatch.setattr(office.outbound, "request", request)
+    bell = {"inbox": {"title": "{{ recipient.id }} {{ ask.body.n }}"}}
+    await office.workflow({"id": "ask", "http": {"url": "https://example.com/"}}, bell)
+    await office.trigger(*CROWD)
+    await ask(office, APP, "reset", {"wait": "1s"}, {"inbox": {"title": "now"}})
+    for _ in range(8):
+        office.clock.advance(4)
+        await office.runs.go_on()
+        for _ in range(5):
+            await asyncio.sleep(0)
+    assert most == asked == 3
+    assert await office.inbox("reset") == ["now"]
+    answer.set()
+    while await office.runs.due_ms() is not None:
+        await office.runs.fetched()
+        office.clock.advance(4)
+        await office.runs.go_on()
+        await office.runs.fetched()
+    for each in CROWD:
+        assert await office.inbox(each["id"]) == [f"{each['id']} 1"]
+    assert most == 3

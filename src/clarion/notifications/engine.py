@@ -175,6 +175,7 @@ class Engine:
             Knowing(store, presence, clock),
             book,
             self.suppressions,
+            limits,
             clock=clock,
             ids=ids,
             node=node,

@@ -27,17 +27,19 @@ from clarion.notifications.suppressions import Suppressions
 from clarion.notifications.workflows.advance import Await, AwaitEvent
 from clarion.notifications.workflows.definition import Wait, Workflow
 from clarion.notifications.writing import Writer
+from clarion.settings import Limits
 from clarion.storage import events as event_sql
 from clarion.storage import runs as sql
 from clarion.storage.jobs import Held
 from clarion.storage.sends import PARK_RUN
 from clarion.storage.store import Store, Tx
-from clarion.telemetry import get_logger, spawn
+from clarion.telemetry import get_logger, limit_exceeded, spawn
 
 _log = get_logger(__name__)
 
 SLICE: Final = 200  # runs that are carried on together
 LEASE_S: Final = 30.0
+FULL_S: Final = 3.0  # until a run that found no room to fetch comes again, at most
 DEATHS: Final = (
     10  # claims of a run of which nobody has heard again: it takes its processes with it
 )
@@ -56,6 +58,7 @@ class Runs:
         knowing: Finds out what workflows ask about, at the moment of the decision.
         book: Knows what their recipients want.
         suppressions: Those that are not written to.
+        limits: `fetches`.
         clock: The time.
         ids: Jitter.
         node: Names this process in leases.
@@ -72,6 +75,7 @@ class Runs:
         knowing: Knowing,
         book: Book,
         suppressions: Suppressions,
+        limits: Limits,
         *,
         clock: Clock,
         ids: Ids,
@@ -83,6 +87,7 @@ class Runs:
         self._knowing = knowing
         self._book = book
         self._suppressions = suppressions
+        self._limits = limits
         self._fetching: dict[asyncio.Task[None], None] = {}
         self._turns = Turns()
         self._clock, self._ids, self._node = clock, ids, node
@@ -101,11 +106,9 @@ class Runs:
         goings = [each for each in claimed if not each.is_held]
         await self._park([each for each in claimed if each.is_held])
         now = [each for each in goings if not wants_data(each.workflow, each.state)]
-        for going in goings:
-            if wants_data(going.workflow, going.state):
-                task = spawn(self._fetch(going), name="workflow-fetch")
-                self._fetching[task] = None
-                task.add_done_callback(self._fetching.pop)
+        await self._begin_fetching(
+            [each for each in goings if wants_data(each.workflow, each.state)]
+        )
         # While nobody can say who is there, the runs that ask for it stay as they are; the others go on.
         for some in (
             [each for each in now if "presence" not in each.workflow.asks],
@@ -251,6 +254,23 @@ class Runs:
         await self._store.apply(sql.SETTLE, [failed])
 
     # ── what takes time ──
+    async def _begin_fetching(self, goings: Sequence[Going]) -> None:
+        free = max(0, self._limits.fetches - len(self._fetching))
+        for going in goings[:free]:
+            task = spawn(self._fetch(going), name="workflow-fetch")
+            self._fetching[task] = None
+            task.add_done_callback(self._fetching.pop)
+        if late := goings[free:]:
+            limit_exceeded.labels("fetches").inc(len(late))
+            await self._store.apply(sql.SETTLE, [self._put_back(each) for each in late])
+
+    def _put_back(self, going: Going) -> sql.RunSettlement:
+        """Nobody was asked, so this was no attempt; spread, so that those who were put back together do not return together."""
+        run_ms = self._clock.now_ms() + int(self._ids.uniform(0.5, FULL_S) * 1000)
+        back = unchanged(going, run_ms, f"limits.fetches = {self._limits.fetches}")
+        back.attempts = going.attempts - 1
+        return settlement(back)
+
     async def _fetch(self, going: Going) -> None:
         step = going.workflow.steps[going.state.at]
         facts = {**going.state.left, **going.facts()}

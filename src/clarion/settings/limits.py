@@ -183,6 +183,13 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 1_000
     topic_log_age_s: Annotated[int, about("For how long (s) it keeps them; likewise", ge=1)] = 3_600
     # Workflows
+    fetches: Annotated[
+        int,
+        about(
+            "`http` steps of workflows that are under way at a time, in each process; the others wait",
+            ge=1,
+        ),
+    ] = 64
     run_days: Annotated[
         int,
         about(
