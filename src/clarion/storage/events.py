@@ -106,6 +106,13 @@ class EventRow(Struct, frozen=True):
     received_ms: int
 
 
+class Name(Struct, frozen=True):
+    """A name of events that are counted."""
+
+    tenant: str
+    name: str
+
+
 class Tenant(Struct, frozen=True):
     """A tenant; None: there are no more."""
 
@@ -246,13 +253,18 @@ PURGE_EVENTS = Sql(
     """DELETE FROM event WHERE (tenant, id) IN (SELECT tenant, id FROM event
          WHERE tenant = :tenant AND received_ms < :before ORDER BY received_ms LIMIT :n)"""
 )
-PURGE_MINUTES = Sql(
-    """DELETE FROM event_minute WHERE (tenant, name, minute_ms) IN
-       (SELECT tenant, name, minute_ms FROM event_minute WHERE minute_ms < :before LIMIT :n)"""
+# Names that are counted, one after the other: of each what is old is one range of an index. Neither has an index by age alone.
+NEXT_NAME = Sql(
+    """SELECT tenant, name FROM event_minute WHERE (tenant, name) > (:tenant, :name) ORDER BY tenant, name LIMIT 1""",
+    Name,
 )
 PURGE_PEOPLE = Sql(
-    """DELETE FROM event_person WHERE (tenant, usr, name) IN
-       (SELECT tenant, usr, name FROM event_person WHERE last_ms < :before LIMIT :n)"""
+    """DELETE FROM event_person WHERE (tenant, usr, name) IN (SELECT tenant, usr, name FROM event_person
+         WHERE tenant = :tenant AND name = :name AND last_ms < :before ORDER BY last_ms LIMIT :n)"""
+)
+PURGE_MINUTES = Sql(
+    """DELETE FROM event_minute WHERE (tenant, name, minute_ms) IN (SELECT tenant, name, minute_ms FROM event_minute
+         WHERE tenant = :tenant AND name = :name AND minute_ms < :before ORDER BY minute_ms LIMIT :n)"""
 )
 
 

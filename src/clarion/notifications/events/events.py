@@ -182,8 +182,17 @@ class Events:
             async for count in self._delete(sql.PURGE_EVENTS, tenant=next.tenant, before=before):
                 yield count
             [next] = await self._store.fetch(sql.NEXT_TENANT, after=next.tenant)
-        for statement in (sql.PURGE_MINUTES, sql.PURGE_PEOPLE):
-            async for count in self._delete(statement, before=before):
+        tenant = name = ""
+        while found := await self._store.fetch(sql.NEXT_NAME, tenant=tenant, name=name):
+            tenant, name = found[0].tenant, found[0].name
+            async for count in self._delete(
+                sql.PURGE_PEOPLE, tenant=tenant, name=name, before=before
+            ):
+                yield count
+            # The minute in which somebody did it last stays as long as that is known: by it the name is found.
+            async for count in self._delete(
+                sql.PURGE_MINUTES, tenant=tenant, name=name, before=before - sql.MINUTE_MS
+            ):
                 yield count
 
     async def _delete(self, statement: Sql[None], **params: Param) -> AsyncIterator[int]:
