@@ -487,7 +487,16 @@ async def test_demo_accounts_have_new_passwords_at_each_start(floor: Floor) -> N
     assert list(first) == ["ann", "ben"]
     answer = await floor.accounts.login(Credentials("ben", first["ben"]))
     assert answer.user == User(
-        "ben", "Ben", ["notifications:send", "captures:read", "captures:write"], "default"
+        "ben",
+        "Ben",
+        [
+            "notifications:send",
+            "captures:read",
+            "captures:write",
+            "messages:read",
+            "messages:write",
+        ],
+        "default",
     )
     second = dict(await floor.accounts.ensure_demo())
     with pytest.raises(Unauthenticated):

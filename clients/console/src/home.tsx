@@ -11,11 +11,13 @@ import { ConnectionCard } from "./connection-card.tsx";
 import { ConnectionBanner, ConnectionPill } from "./connection-state.tsx";
 import { Mark } from "./icons.tsx";
 import { InboxPanel } from "./inbox-panel.tsx";
+import { Overview } from "./overview.tsx";
 import { SendForm } from "./send-form.tsx";
 import { Toasts } from "./toasts.tsx";
 import { useStore } from "./use-store.ts";
 
 const CAPTURES = "#captures";
+const OVERVIEW = "#messages";
 const ROOM = "(min-width: 52rem)";
 
 export function Home({ session, user }: { session: Session; user: User }) {
@@ -28,7 +30,10 @@ export function Home({ session, user }: { session: Session; user: User }) {
   // Beside the rest where there is room; where it would cover the page, it waits to be asked for.
   const [isOpen, setOpen] = useState(() => matchMedia(ROOM).matches);
   const hasCaptures = useCaptures(client, user);
-  const isCaptures = useHash() === CAPTURES;
+  const hash = useHash();
+  const isCaptures = hash === CAPTURES;
+  const isOverview = hash === OVERVIEW;
+  const isElsewhere = isCaptures || isOverview;
   const [said] = useState(() => createStore(""));
   const bell = useRef<HTMLButtonElement>(null);
   // The inbox is beside the page's own cards.
@@ -50,6 +55,11 @@ export function Home({ session, user }: { session: Session; user: User }) {
         </h1>
         <ConnectionPill connection={client.connection} />
         <div className="bar-end">
+          {(may(user, "messages", "read") || isOverview) && (
+            <a className="button" data-testid="to-overview" href={isOverview ? "#" : OVERVIEW}>
+              {isOverview ? "Home" : "Messages"}
+            </a>
+          )}
           {(hasCaptures || isCaptures) && (
             <a className="button" data-testid="to-captures" href={isCaptures ? "#" : CAPTURES}>
               {isCaptures ? "Home" : "Captured"}
@@ -57,9 +67,9 @@ export function Home({ session, user }: { session: Session; user: User }) {
           )}
           <Bell
             inbox={client.inbox}
-            isOpen={isOpen && !isCaptures}
+            isOpen={isOpen && !isElsewhere}
             ref={bell}
-            onToggle={() => (isCaptures ? open() : setOpen(!isOpen))}
+            onToggle={() => (isElsewhere ? open() : setOpen(!isOpen))}
           />
           <span className="who" data-testid="who">
             {user.name || user.id}
@@ -77,6 +87,8 @@ export function Home({ session, user }: { session: Session; user: User }) {
       </header>
       {isCaptures ? (
         <Captures client={client} />
+      ) : isOverview ? (
+        <Overview client={client} mayReplay={may(user, "messages", "write")} />
       ) : (
         <main className="page" data-inbox={isOpen ? "open" : "closed"}>
           <ConnectionBanner connection={client.connection} />
@@ -101,9 +113,9 @@ function Title({ client }: { client: Client }) {
 /** Whether there is something to see that was kept instead of sent, for somebody who may. */
 function useCaptures(client: Client, user: User): boolean {
   const [has, setHas] = useState(false);
-  const may = (user.scopes ?? []).some((scope) => scope === "*" || scope === "captures:*" || scope === "captures:read");
+  const mayLook = may(user, "captures", "read");
   useEffect(() => {
-    if (!may) return;
+    if (!mayLook) return;
     let isWanted = true;
     lookAtCaptures(client, 1)
       .then((page) => isWanted && setHas(page !== null && (page.mode !== "live" || page.items.length > 0)))
@@ -111,8 +123,13 @@ function useCaptures(client: Client, user: User): boolean {
     return () => {
       isWanted = false;
     };
-  }, [client, may]);
+  }, [client, mayLook]);
   return has;
+}
+
+/** Whether a user has a scope: what is shown depends on it, what may be done the server decides. */
+function may({ scopes = [] }: User, of: string, what: "read" | "write"): boolean {
+  return scopes.some((scope) => ["*", `${of}:*`, `*:${what}`, `${of}:${what}`].includes(scope));
 }
 
 function useHash(): string {

@@ -11,6 +11,7 @@ import "./styles/layout.css";
 import "./styles/inbox.css";
 import "./styles/toasts.css";
 import "./styles/captures.css";
+import "./styles/overview.css";
 
 const root = document.getElementById("root");
 if (!root) throw new Error("index.html has no #root");

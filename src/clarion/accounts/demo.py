@@ -7,7 +7,13 @@ from clarion.storage import subscribers
 from clarion.storage.store import Store
 
 USERS = ("ann", "ben")
-SCOPES = ("notifications:send", "captures:read", "captures:write")
+SCOPES = (
+    "notifications:send",
+    "captures:read",
+    "captures:write",
+    "messages:read",
+    "messages:write",
+)
 
 
 async def put(store: Store, username: str, hashed: str, now_ms: int) -> None:
