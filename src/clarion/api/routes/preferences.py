@@ -104,11 +104,9 @@ class Link(Struct, frozen=True):
 
 
 EXAMPLE = Document(
-    channels={"email": False},
     categories={"social": {"push": "payload.urgent"}},
     muted=[Muted("payload.thread", "t-17")],
     quiet=[Quiet("22:00", "07:00")],
-    time_zone="Europe/Berlin",
 )
 PATCH = Patch(categories={"social": {"push": None, "email": False}}, paused_until=None)
 DEFAULTS = Defaults(
@@ -292,10 +290,10 @@ def _matches(headers: IfMatch) -> Matches | None:
 async def _explained(engine: Engine, tenant: str, usr: str, query: Supposed) -> Explained:
     try:
         payload = parse_json(query.payload.encode())
-    except Malformed as exc:
-        raise Invalid(exc.message, faults=[Fault("?payload", "not JSON")]) from exc
+    except Malformed:
+        payload = None
     if not isinstance(payload, dict):
-        raise Invalid("?payload: not an object", faults=[Fault("?payload", "not an object")])
+        raise Invalid("?payload: not a JSON object", faults=[Fault("?payload", "not an object")])
     return await engine.explainer.explain(
         tenant, usr, query.channel, workflow=query.workflow, category=query.category, payload=payload
     )  # fmt: skip
