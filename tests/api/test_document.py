@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 import schemathesis
@@ -193,6 +194,10 @@ CONFIG = {
 }
 
 
+# All operations take a minute of processor time: too long for one test on a busy machine.
+PARTS = 4
+
+
 class Door:
     """Opens the site in the loop in which schemathesis calls it."""
 
@@ -231,12 +236,14 @@ def door(tmp_path: Path) -> Iterator[Door]:
     shutdown_lifespans()
 
 
-def test_every_operation_keeps_to_the_document(door: Door) -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_every_operation_keeps_to_the_document(door: Door, part: int) -> None:
     """Statuses, types, headers and schemas of answers; what the document allows is taken, what it forbids is refused."""
     config = SchemathesisConfig.from_dict(
         {**CONFIG, "auth": {"openapi": {"bearer": {"bearer": door.token}}}}
     )
     schema = schemathesis.openapi.from_asgi("/openapi.json", door, config=config)
+    schema = schema.include(lambda of: crc32(of.operation.path.encode()) % PARTS == part)
     unexpected: list[str] = []
     called = 0
     for event in engine.from_schema(schema).execute():
