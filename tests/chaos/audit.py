@@ -46,6 +46,20 @@ RULES = {
            (SELECT 1 FROM attempt a WHERE a.tenant = o.tenant AND a.message = o.id AND a.outcome = 'sent')""",
         Row,
     ),
+    "is not counted as often as it was": Sql(
+        """SELECT c.what, c.n - coalesce(x.n, 0)
+           FROM (SELECT 'inbox sent' AS what, count(*) AS n FROM message
+             UNION ALL SELECT 'inbox delivered', count(*) FROM message
+             UNION ALL SELECT 'queued', count(*) FROM outgoing
+             UNION ALL SELECT 'sent', count(*) FROM outgoing WHERE sent_ms IS NOT NULL
+             UNION ALL SELECT 'attempt', count(*) FROM attempt) AS c
+           LEFT JOIN (SELECT CASE WHEN s.what = 'attempt' THEN s.what WHEN s.channel = 'inbox' THEN 'inbox ' || s.status
+               ELSE s.status END AS what, CAST(sum(s.count) AS BIGINT) AS n
+             FROM (SELECT what, channel, status, count FROM stat_hour
+               UNION ALL SELECT what, channel, status, count FROM stat_change) AS s GROUP BY 1) AS x ON x.what = c.what
+           WHERE c.n <> coalesce(x.n, 0)""",
+        Row,
+    ),
     "is a job of planning that is left": Sql(
         "SELECT id, attempts FROM job WHERE kind = 'plan_trigger'", Row
     ),
