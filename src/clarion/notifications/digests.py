@@ -94,7 +94,11 @@ class Digests:
 
         async def within(tx: Tx) -> bool:
             closed = await tx.execute(
-                batch_sql.CLOSE, tenant=batch.tenant, id=batch.id, token=batch.token
+                batch_sql.CLOSE,
+                tenant=batch.tenant,
+                id=batch.id,
+                token=batch.token,
+                carrier="" if carrier is None else carrier.id,
             )
             if not closed:
                 return False

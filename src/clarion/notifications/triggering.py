@@ -376,10 +376,12 @@ class Triggers:
 
     async def _cancel(self, tx: Tx, tenant: str, id: str) -> tuple[int, int]:
         await tx.execute(sql.CANCEL, tenant=tenant, id=id)
-        runs = await tx.execute(run_sql.CANCEL_OF_TRIGGER, tenant=tenant, id=id)
-        messages = await tx.fetch(
-            sent_sql.CANCEL_OF_TRIGGER, tenant=tenant, id=id, now_ms=self._clock.now_ms()
-        )
+        which = {"tenant": tenant, "id": id}
+        runs = await tx.execute(run_sql.CANCEL_OF_TRIGGER, **which)
+        runs += await tx.execute(run_sql.CANCEL_CARRIERS, **which)
+        now_ms = self._clock.now_ms()
+        messages = await tx.fetch(sent_sql.CANCEL_OF_TRIGGER, **which, now_ms=now_ms)
+        messages += await tx.fetch(sent_sql.CANCEL_OF_CARRIERS, **which, now_ms=now_ms)
         return runs, sum(each.status == "cancelled" for each in messages)
 
 
