@@ -26,7 +26,7 @@ STEPS: Final = [
 ]
 IN_HAND: Final = 64  # messages at a time; the server is told so
 POINT_S: Final = 5.0  # a point that is not passed by then is not passed any more
-END_S: Final = 900.0  # for what is left after the last crash
+END_S: Final = 240.0  # for what is left after the last crash
 BATCH: Final = 1_000
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.notifications.conftest import user
-from tests.notifications.office import ANN, LETTER, Office, office
+from tests.notifications.office import ANN, Office, office
 from tests.support.http_target import HttpTarget
 
 __all__ = ["office"]
@@ -138,24 +138,6 @@ async def test_what_is_called_off_is_not_in_the_digest(office: Office) -> None:
     await office.triggers.cancel("default", only)
     await office.run(600)
     assert await office.inbox("ann") == ["1: 2"]
-
-
-async def test_who_goes_on_for_all_is_called_off_when_all_are(office: Office) -> None:
-    """After it has closed: the trigger whose run it is, or another, ends nothing of what the rest brought; the last one ends it."""
-    wait_and_tell = ({"digest": {"window": "10m"}}, LETTER, {"wait": "1h"}, TOLD)
-    await office.workflow(*wait_and_tell)
-    for before in ([0, 1], [1, 2], [0, 1, 2]):
-        triggers = await trigger(office, *payloads(1, 2, 3))
-        office.clock.advance(600)
-        assert await office.digests.close() == 1
-        told, sent = await office.inbox("ann"), len(office.letters.sent)
-        for n in before:
-            assert (await office.triggers.cancel("default", triggers[n])).triggers == 1
-        await office.run()
-        await office.run(3600)
-        is_over = len(before) == 3
-        assert await office.inbox("ann") == ([] if is_over else ["3: 123"]) + told
-        assert len(office.letters.sent) == sent + (not is_over)
 
 
 @pytest.mark.parametrize("what", ["joins", "is called off"])

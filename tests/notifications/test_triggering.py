@@ -1,5 +1,7 @@
 """What can be triggered, once, and what is refused."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from clarion.errors import (
@@ -7,6 +9,8 @@ from clarion.errors import (
     IdempotencyConflict,
     Invalid,
 )
+from clarion.notifications.triggering import CreateTrigger
+from clarion.storage.triggers import ACCEPT_TRIGGER, NewTrigger
 from tests.notifications.office import ANN, BELL, Office, office
 
 __all__ = ["office"]
@@ -78,3 +82,39 @@ async def test_more_triggers_than_can_be_planned_at_once_are_planned_by_the_work
     [job] = await office.queue.claim(1)
     await office.engine.planner.plan(job)
     assert await office.inbox("ann") == ["Hello Ann"]
+
+
+async def test_what_is_called_off_of_many_triggers_keeps_nothing_of_the_others(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Small ones of a workflow are planned together; if one of them may not be, each of the others is planned once all the same."""
+    together, planned = office.engine.planner.together, []
+
+    async def noted(rows: Sequence[NewTrigger]) -> bool:
+        planned.append((len(rows), done := await together(rows)))
+        return done
+
+    monkeypatch.setattr(office.engine.planner, "together", noted)
+    await office.workflow(BELL)
+    await office.trigger(ANN, {"id": "ben"}, payload={"n": 0})
+    bodies = [
+        CreateTrigger("w", recipients=[who], payload={"n": n}, exclude=exclude)
+        for n, (who, exclude) in enumerate([("ann", []), ("ben", []), ("ann", ["ann"]), ("ann", [])])
+    ]  # fmt: skip
+    for called_off in (None, 1):
+        rows = [await office.triggers.prepare("default", "key:app", each) for each in bodies]
+        outcomes = [(await office.house.store.apply(ACCEPT_TRIGGER, [row]))[0] for row in rows]
+        if called_off is not None:
+            await office.triggers.cancel("default", rows[called_off].id)
+        for row, outcome in zip(rows, outcomes, strict=True):
+            office.triggers.begin(row, outcome)
+        await office.triggers.settled()
+        found = [await office.triggers.find("default", row.id) for row in rows]
+        states = ["cancelled" if n == called_off else "planned" for n in range(4)]
+        assert [(each.state, each.recipients) for each in found] == [
+            (state, 0 if n == 2 or n == called_off else 1) for n, state in enumerate(states)
+        ]
+    assert planned == [(1, True), (4, True), (4, False)]
+    assert len(await office.inbox("ann")) == 1 + 2 + 2
+    assert len(await office.inbox("ben")) == 1 + 1 + 0
+    assert await office.count("job") == 0

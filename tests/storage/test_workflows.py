@@ -85,6 +85,25 @@ def test_accepting_triggers(given: list[tuple[str, str, str]]) -> None:
     assert_law(triggers.ACCEPT_TRIGGER, rows)
 
 
+ACCEPTED = [
+    (
+        triggers.ACCEPT_TRIGGER,
+        [
+            triggers.NewTrigger(t, "app", i, "w", 1, "", "{}", "{}", "", 1, 9, 3)
+            for t in "tu"
+            for i in "ab"
+        ],
+    )
+]
+
+
+@settings(max_examples=40, deadline=None)
+@given(calls(st.builds(triggers.Planned, _tenants, _ids, st.just(2))))
+def test_planning_triggers_whole(rows: list[list[object]]) -> None:
+    """Each answers by itself, those that nobody has triggered too."""
+    assert_law(triggers.PLAN_WHOLE, rows, given=ACCEPTED)
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     calls(

@@ -94,11 +94,7 @@ class Digests:
 
         async def within(tx: Tx) -> bool:
             closed = await tx.execute(
-                batch_sql.CLOSE,
-                tenant=batch.tenant,
-                id=batch.id,
-                token=batch.token,
-                carrier="" if carrier is None else carrier.id,
+                batch_sql.CLOSE, tenant=batch.tenant, id=batch.id, token=batch.token
             )
             if not closed:
                 return False

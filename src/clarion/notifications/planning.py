@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from clarion.clock import Clock
+from clarion.errors import ClarionError, Conflict
 from clarion.ids import Ids
 from clarion.jobs.queue import Job, Queue
 from clarion.notifications.bulk import Alike, Bulk
@@ -25,9 +26,12 @@ from clarion.notifications.workflows.advance import Begin, State
 from clarion.notifications.workflows.definition import Workflow
 from clarion.storage import subscribers as people_sql
 from clarion.storage import triggers as sql
-from clarion.storage.jobs import LOW, NORMAL
+from clarion.storage.jobs import FINISH, LOW, NORMAL, Held
 from clarion.storage.store import Store, Tx
 from clarion.storage.targets import Candidate
+from clarion.telemetry import get_logger
+
+_log = get_logger(__name__)
 
 SLICE: Final = 500  # recipients that are planned in one transaction
 ALIKE_SLICE: Final = 1_000  # … where all are told the same
@@ -135,6 +139,43 @@ class Planner:
         if is_more and row.expected is None and not row.upto:
             await self._expect(job.tenant, job.id, asked)
         return is_more
+
+    async def together(self, rows: Sequence[sql.NewTrigger]) -> bool:
+        """Plan triggers of one tenant's workflow that name all their people, as they were accepted, in one transaction.
+
+        Returns:
+            Whether it was done; if not, nothing of it was: each is to be planned by itself.
+        """
+        asked = [msgspec.json.decode(row.asked, type=Asked) for row in rows]
+        named = [
+            people_sql.Named(row.tenant, usr)
+            for row, each in zip(rows, asked, strict=True)
+            for usr in each.users
+        ]
+        found: list[people_sql.Known] = await self._store.apply(people_sql.KNOWN, named)
+        known = {each.id: recipient_facts(each.id, each) for each in found}
+        goings: list[Going] = []
+        planned: list[sql.Planned] = []
+        for row, each in zip(rows, asked, strict=True):
+            read = await self._catalog.version(row.tenant, row.workflow, row.version)
+            excluded = frozenset(each.exclude)
+            whom = {u: known[u] for u in each.users if u in known and u not in excluded}
+            goings += self._goings(row.tenant, sql.row_of(row), read.workflow, whom)
+            planned.append(sql.Planned(row.tenant, row.id, len(whom)))
+
+        async def within(tx: Tx) -> bool:
+            mine: list[sql.PlannedHere] = await tx.apply(sql.PLAN_WHOLE, planned)
+            if len(mine) < len(planned):
+                raise Conflict("some were called off, or are planned by somebody else")
+            await tx.apply(FINISH, [Held(row.tenant, row.id, 0) for row in rows])
+            return True
+
+        try:
+            await self._runs.carry(goings, within)
+        except ClarionError as exc:
+            _log.info("triggers are planned one by one", count=len(rows), code=exc.code)
+            return False
+        return True
 
     async def _expect(self, tenant: str, id: str, asked: Asked) -> None:
         """Say how many there are about, once, of a send that takes longer than a slice."""

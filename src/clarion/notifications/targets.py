@@ -36,6 +36,12 @@ class Asked(Struct, frozen=True, omit_defaults=True):
     exclude: Sequence[str] = ()
     exclude_audiences: Sequence[str] = ()
 
+    @property
+    def is_named(self) -> bool:
+        """Whether it says by name for whom it is, and for whom it is not."""
+        by_others = self.audiences or self.filter or self.did or self.exclude_audiences
+        return not (by_others or self.has_rows or self.everyone)
+
 
 class Sliced(Struct, frozen=True):
     """Some of them, and behind whom the next slice begins; None: there are no more."""

@@ -6,7 +6,7 @@ that was committed. A slice's runs and messages are written together with the cu
 
 import asyncio
 import itertools
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
@@ -54,7 +54,12 @@ from clarion.telemetry import get_logger, spawn
 
 _log = get_logger(__name__)
 
-PLANNING: Final = 32  # triggers that are planned by who accepted them, at a time
+PLANNING: Final = (
+    32  # triggers, or lines of small ones, that are planned by who accepted them, at a time
+)
+TOGETHER: Final = 100  # small ones of a workflow that are planned in one transaction
+IN_LINE: Final = 1_000  # small ones that wait for those before them
+SMALL: Final = 200  # bytes of JSON that say whom a small one is for
 PAYLOAD_BYTES: Final = 64 * 1024  # of JSON
 FAULTS: Final = 20  # of a payload that are told
 JOB: Final = sql.JOB
@@ -153,6 +158,7 @@ class Triggers:
         self._planner, self._targets = planner, targets
         self._limits, self._clock, self._ids = limits, clock, ids
         self._planning: dict[asyncio.Task[None], None] = {}
+        self._lines: dict[tuple[str, str], list[sql.NewTrigger]] = {}
 
     async def accept(
         self, caller: Principal, body: CreateTrigger, idempotency_key: str | None = None
@@ -212,9 +218,7 @@ class Triggers:
         asked = await self._asked(tenant, body, people)
         if not are_known:
             await self._know(tenant, people)
-        # More than can be planned at a time is left to the worker, which takes no more than it can do.
-        is_mine = len(self._planning) < PLANNING and start_ms <= now_ms
-        return sql.NewTrigger(
+        row = sql.NewTrigger(
             tenant=tenant,
             caller=caller,
             id=self._ids.ordered(now_ms),
@@ -225,12 +229,20 @@ class Triggers:
             asked=_text(asked),
             cancel_key=body.cancel_key or "",
             at_ms=now_ms,
-            lease_ms=now_ms + (int(LEASE_S * 1000) if is_mine else 0),
+            lease_ms=now_ms,
             max_attempts=MAX_ATTEMPTS,
             priority=PRIORITIES.index(body.priority or read.workflow.priority),
             start_ms=start_ms,
             local_start=local_start,
         )
+        if start_ms <= now_ms and self._has_time_for(row):
+            return msgspec.structs.replace(row, lease_ms=now_ms + int(LEASE_S * 1000))
+        return row
+
+    def _has_time_for(self, row: sql.NewTrigger) -> bool:
+        """More than can be planned at a time is left to the worker, which takes no more than it can do."""
+        line = self._lines.get((row.tenant, row.workflow)) if _is_small(row) else None
+        return len(self._planning) < PLANNING if line is None else len(line) < IN_LINE
 
     def begin(self, row: sql.NewTrigger, outcome: sql.TriggerOutcome) -> TriggerAccepted:
         """After the commit: plan what was accepted, and answer.
@@ -242,7 +254,7 @@ class Triggers:
             return _former(outcome, row.digest)
         if row.lease_ms > row.at_ms:
             # The lease is this process': the job is claimed by nobody else before it ends.
-            self._plan_soon(Job(row.tenant, row.id, JOB, b"{}", 0, 1, MAX_ATTEMPTS, row.at_ms))
+            self._plan_soon(row)
         else:
             self._queue.notify()
         return accepted(row)
@@ -359,12 +371,40 @@ class Triggers:
             raise strangers(unknown)
 
     # ── planning ──
-    def _plan_soon(self, job: Job) -> None:
-        task = spawn(self._plan_first(job), name="plan-trigger")
+    def _plan_soon(self, row: sql.NewTrigger) -> None:
+        if not _is_small(row):
+            self._spawn(self._plan_first(row))
+            return
+        # Those of a workflow that come while one is planned are planned together after it: what slows one workflow down slows no other.
+        name = (row.tenant, row.workflow)
+        if (line := self._lines.get(name)) is not None:
+            line.append(row)
+            return
+        self._lines[name] = [row]
+        self._spawn(self._plan_line(name))
+
+    def _spawn(self, planning: Coroutine[Any, Any, None]) -> None:
+        task = spawn(planning, name="plan-trigger")
         self._planning[task] = None
         task.add_done_callback(self._planning.pop)
 
-    async def _plan_first(self, job: Job) -> None:
+    async def _plan_line(self, name: tuple[str, str]) -> None:
+        line = self._lines[name]
+        try:
+            while line:
+                rows = line[:TOGETHER]
+                del line[: len(rows)]
+                if not await self._planner.together(rows):
+                    for row in rows:
+                        await self._plan_first(row)
+        except ClarionError as exc:
+            # Nothing is lost: the leases end, and a worker plans them.
+            _log.warning("triggers could not be planned yet", workflow=name[1], code=exc.code)
+        finally:
+            del self._lines[name]
+
+    async def _plan_first(self, row: sql.NewTrigger) -> None:
+        job = Job(row.tenant, row.id, JOB, b"{}", 0, 1, MAX_ATTEMPTS, row.at_ms)
         try:
             if await self._planner.slice(job):
                 # The rest is a worker's, who holds the lease for as long as it takes.
@@ -376,12 +416,10 @@ class Triggers:
 
     async def _cancel(self, tx: Tx, tenant: str, id: str) -> tuple[int, int]:
         await tx.execute(sql.CANCEL, tenant=tenant, id=id)
-        which = {"tenant": tenant, "id": id}
-        runs = await tx.execute(run_sql.CANCEL_OF_TRIGGER, **which)
-        runs += await tx.execute(run_sql.CANCEL_CARRIERS, **which)
-        now_ms = self._clock.now_ms()
-        messages = await tx.fetch(sent_sql.CANCEL_OF_TRIGGER, **which, now_ms=now_ms)
-        messages += await tx.fetch(sent_sql.CANCEL_OF_CARRIERS, **which, now_ms=now_ms)
+        runs = await tx.execute(run_sql.CANCEL_OF_TRIGGER, tenant=tenant, id=id)
+        messages = await tx.fetch(
+            sent_sql.CANCEL_OF_TRIGGER, tenant=tenant, id=id, now_ms=self._clock.now_ms()
+        )
         return runs, sum(each.status == "cancelled" for each in messages)
 
 
@@ -404,6 +442,13 @@ def keyed(row: sql.NewTrigger, key: str | None, body: bytes) -> sql.NewTrigger:
     return msgspec.structs.replace(
         row, idem_key=key, digest=digest(body), answer=_text(accepted(row))
     )
+
+
+def _is_small(row: sql.NewTrigger) -> bool:
+    """Whether it names all it is for, and they are few."""
+    if len(row.asked) > SMALL or row.local_start:
+        return False
+    return msgspec.json.decode(row.asked, type=Asked).is_named
 
 
 def _no_workflow(exc: NotFound) -> Invalid:

@@ -113,27 +113,9 @@ COLLECT = Procedure(
 CLAIM = claim("batch", "tenant, id, workflow, step, usr, token, attempts", ClaimedBatch)
 WAITING = waiting("batch")
 RELEASE = release("batch")
-
-
-def goes_on_for_others(run: str) -> str:
-    """SQL: whether a run carries what others have brought to a digest whose triggers nobody has called off."""
-    return f"""EXISTS (SELECT 1 FROM batch b JOIN batch_item i ON i.tenant = b.tenant AND i.batch = b.id
-      JOIN run member ON member.tenant = i.tenant AND member.id = i.run
-      JOIN trigger_call t ON t.tenant = member.tenant AND t.id = member.trigger_id AND t.state <> 'cancelled'
-      WHERE b.tenant = :tenant AND b.carrier <> '' AND b.carrier = {run})"""
-
-
-# Runs that carried on what came of a trigger, and whose own was called off before.
-_CARRIERS = """FROM run member JOIN batch_item i ON i.tenant = member.tenant AND i.run = member.id
-      JOIN batch b ON b.tenant = i.tenant AND b.id = i.batch AND b.carrier <> ''
-      JOIN run c ON c.tenant = b.tenant AND c.id = b.carrier
-      JOIN trigger_call t ON t.tenant = c.tenant AND t.id = c.trigger_id AND t.state = 'cancelled'
-      WHERE member.tenant = :tenant AND member.trigger_id = :id"""
-CARRIERS = f"SELECT b.carrier {_CARRIERS}"
-TRIGGERS_OF_CARRIERS = f"SELECT c.trigger_id {_CARRIERS}"
 # In the transaction that lets one run go on for all.
 CLOSE = Sql(
-    """UPDATE batch SET state = 'closed', carrier = :carrier, run_ms = NULL, lease_by = NULL, token = token + 1
+    """UPDATE batch SET state = 'closed', run_ms = NULL, lease_by = NULL, token = token + 1
        WHERE tenant = :tenant AND id = :id AND token = :token AND state = 'open'"""
 )
 ITEMS = Sql(

@@ -2,7 +2,6 @@
 
 from msgspec import Struct
 
-from clarion.storage.batches import CARRIERS, TRIGGERS_OF_CARRIERS, goes_on_for_others
 from clarion.storage.jobs import NORMAL, claim, release, settle, waiting
 from clarion.storage.notifications import inbox_steps
 from clarion.storage.store import Procedure, Sql
@@ -218,11 +217,9 @@ CALL_OFF = Procedure(
     ),
 )
 # In one statement, so that none that is claimed or put back at this moment is missed.
-_CANCEL = f"""UPDATE outgoing SET {_called_off("cancelled", ":now_ms")}
-       WHERE tenant = :tenant AND status = 'queued' AND NOT {goes_on_for_others("outgoing.run")}"""
-CANCEL_OF_TRIGGER = Sql(f"{_CANCEL} AND trigger_id = :id RETURNING status", Status)
-CANCEL_OF_CARRIERS = Sql(
-    f"{_CANCEL} AND trigger_id IN ({TRIGGERS_OF_CARRIERS}) AND run IN ({CARRIERS}) RETURNING status",
+CANCEL_OF_TRIGGER = Sql(
+    f"""UPDATE outgoing SET {_called_off("cancelled", ":now_ms")}
+       WHERE tenant = :tenant AND trigger_id = :id AND status = 'queued' RETURNING status""",
     Status,
 )
 # Of one that was called off while a former holder had it in hand, of whom nobody has heard again.

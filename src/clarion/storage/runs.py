@@ -6,7 +6,6 @@ the transaction asks first which of its runs are still its own.
 
 from msgspec import Struct
 
-from clarion.storage import batches
 from clarion.storage.jobs import NORMAL, Held, claim, release, waiting
 from clarion.storage.store import Procedure, Sql
 from clarion.storage.triggers import BEGAN
@@ -242,15 +241,9 @@ WAKE_USER = Sql(
     """UPDATE run SET run_ms = :now_ms WHERE tenant = :tenant AND usr = :usr AND wait_key <> ''
        AND status = 'running' AND run_ms > :now_ms AND lease_by IS NULL"""
 )
-_CANCEL = """UPDATE run SET status = 'cancelled', run_ms = NULL, wait_key = '', lease_by = NULL, token = token + 1
-       WHERE tenant = :tenant AND status IN ('running', 'collected')"""
-# Of a trigger that was just called off: but who goes on for others, too, does that.
 CANCEL_OF_TRIGGER = Sql(
-    f"{_CANCEL} AND trigger_id = :id AND NOT {batches.goes_on_for_others('run.id')}"
-)
-# … and those who went on only for it.
-CANCEL_CARRIERS = Sql(
-    f"{_CANCEL} AND id IN ({batches.CARRIERS}) AND NOT {batches.goes_on_for_others('run.id')}"
+    """UPDATE run SET status = 'cancelled', run_ms = NULL, wait_key = '', lease_by = NULL, token = token + 1
+       WHERE tenant = :tenant AND trigger_id = :id AND status IN ('running', 'collected')"""
 )
 
 _ROW = "id, trigger_id, usr, workflow, version, state, status, run_ms, error, created_ms"

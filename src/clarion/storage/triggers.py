@@ -67,11 +67,48 @@ class TriggerRow(Struct, frozen=True):
     local_start: str
 
 
+class Planned(Struct, frozen=True, array_like=True):
+    """A trigger that was planned whole, and for how many."""
+
+    tenant: str
+    id: str
+    total: int
+
+
+class PlannedHere(Struct, frozen=True):
+    """The caller's n-th trigger is planned by it, and by nobody else."""
+
+    n: int
+
+
 class StatusCount(Struct, frozen=True):
     """How many runs of a trigger stand so."""
 
     status: str
     count: int
+
+
+def row_of(new: NewTrigger) -> TriggerRow:
+    """A trigger as it stands when it has just been accepted."""
+    return TriggerRow(
+        id=new.id,
+        workflow=new.workflow,
+        version=new.version,
+        caller=new.caller,
+        actor=new.actor,
+        payload=new.payload,
+        asked=new.asked,
+        cancel_key=new.cancel_key,
+        state="planning",
+        total=0,
+        created_ms=new.at_ms,
+        upto="",
+        hold="",
+        priority=new.priority,
+        expected=None,
+        start_ms=new.start_ms,
+        local_start=new.local_start,
+    )
 
 
 BEGAN = "CASE WHEN t.start_ms > t.created_ms THEN t.start_ms ELSE t.created_ms END"
@@ -119,6 +156,22 @@ BY_CANCEL_KEY = Sql(
     f"""SELECT {_ROW} FROM trigger_call WHERE tenant = :tenant AND cancel_key = :cancel_key AND cancel_key <> ''
         AND state <> 'cancelled' ORDER BY id LIMIT :n""",
     TriggerRow,
+)
+# Of triggers that their acceptor plans under the lease that no claim gave; whoever holds or cancels one has it left alone.
+_UNCLAIMED = f"j.tenant = r.tenant AND j.id = r.id AND j.kind = '{JOB}' AND j.token = 0"
+PLAN_WHOLE = Procedure(
+    "plan_whole_trigger",
+    Planned,
+    (
+        Sql(f"""UPDATE trigger_call SET total = r.total, state = 'planned' FROM {{rows r}}
+            WHERE trigger_call.tenant = r.tenant AND trigger_call.id = r.id AND trigger_call.state = 'planning'
+              AND trigger_call.hold = '' AND trigger_call.upto = '' AND EXISTS (SELECT 1 FROM job j WHERE {_UNCLAIMED})"""),
+        Sql(
+            f"""SELECT r.n FROM {{rows r}} JOIN job j ON {_UNCLAIMED}
+                JOIN trigger_call t ON t.tenant = r.tenant AND t.id = r.id AND t.state = 'planned' ORDER BY r.n""",
+            PlannedHere,
+        ),
+    ),
 )
 GO_ON = Sql(
     f"UPDATE trigger_call SET total = total + :count, state = :state, upto = :upto WHERE {_OWNER}"
