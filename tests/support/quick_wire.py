@@ -152,17 +152,21 @@ class HttpLine(Line):
         super().__init__()
         self._answer: asyncio.Future[tuple[int, bytes]] | None = None
 
-    async def ask(self, method: str, target: str, body: bytes = b"") -> tuple[int, bytes]:
-        """Status and body of the answer.
+    async def ask(
+        self, method: str, target: str, body: bytes = b"", *, headers: str = ""
+    ) -> tuple[int, bytes]:
+        """Status and body of the answer; more headers end with a line's end each.
 
         Raises:
             ConnectionResetError: The connection ended instead.
         """
-        length = f"Content-Length: {len(body)}\r\n" if method == "POST" else ""
+        length = f"Content-Length: {len(body)}\r\n" if method in {"POST", "PUT"} else ""
         self._answer = asyncio.get_running_loop().create_future()
         if self.gone.done():
             raise ConnectionResetError("before the request")
-        self.write(f"{method} {target} HTTP/1.1\r\nHost: x\r\n{length}\r\n".encode() + body)
+        self.write(
+            f"{method} {target} HTTP/1.1\r\nHost: x\r\n{length}{headers}\r\n".encode() + body
+        )
         return await self._answer
 
     def connection_lost(self, exc: Exception | None) -> None:
