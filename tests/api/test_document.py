@@ -88,7 +88,28 @@ ACCEPTED = {
     ): "what is too early, or older than events are kept, the clock says",
     **{
         (operation, "positive_data_acceptance", "/filter"): "a condition is a language of its own"
-        for operation in ("GET /v1/subscribers", "PUT /v1/audiences/{audience}")
+        for operation in (
+            "GET /v1/subscribers",
+            "PUT /v1/audiences/{audience}",
+            "GET /v1/exports/subscribers",
+        )
+    },
+    **{
+        (operation, "positive_data_acceptance", said): reason
+        for operation in (
+            "GET /v1/exports/subscribers",
+            "POST /v1/imports",
+            "POST /v1/workflows/{workflow}/triggers",
+        )
+        for said, reason in {
+            "a filter or an audience, not both": "both are optional, and only one may be there",
+            "there is no audience": "which there are, only the database knows",
+            "there is no workflow": "as above",
+            "line": "what is on a line is no matter of a schema of texts",
+            "the head": "likewise",
+            "there is no head": "likewise",
+            "there are no lines": "likewise",
+        }.items()
     },
     (
         "PUT /v1/audiences/{audience}",
@@ -180,6 +201,12 @@ ACCEPTED = {
         }.items()
     },
 }
+
+
+@schemathesis.serializer("application/x-ndjson")
+def _as_it_is(_: Any, value: Any) -> bytes:
+    return str(value).encode()
+
 
 CONFIG = {
     "seed": 1,

@@ -27,6 +27,7 @@ from clarion.api.routes import emit as emit_doors
 from clarion.api.routes import events as events_doors
 from clarion.api.routes import feeds as feeds_doors
 from clarion.api.routes import health as health_doors
+from clarion.api.routes import imports as imports_doors
 from clarion.api.routes import inbox as inbox_doors
 from clarion.api.routes import keys as keys_doors
 from clarion.api.routes import messages as messages_doors
@@ -75,6 +76,7 @@ def build_api(services: Services, web: Path = FOLDER) -> Api:
     suppressions_doors.add(api, services.workflows.suppressions)
     templates_doors.add(api, services.workflows)
     subscribers_doors.add(api, services.workflows)
+    imports_doors.add(api, services.workflows)
     preferences_doors.add(api, services.workflows, services.clock)
     unsubscribe_doors.add(api, services.workflows.unsubscribing, services.email)
     inbox_doors.add(api, services.inbox)

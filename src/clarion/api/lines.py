@@ -5,13 +5,13 @@ names the line. What is on a line is for the handler to say, which also decides 
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Sequence
-from typing import Final
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from typing import Any, Final
 
 from starlette.requests import Request
 
 from clarion.api import reading
-from clarion.errors import Fault, Malformed, TooLarge
+from clarion.errors import Fault, Invalid, Malformed, TooLarge
 from clarion.settings import Limits
 from clarion.telemetry import limit_exceeded
 
@@ -21,8 +21,13 @@ CSV: Final = "text/csv"
 _BOM: Final = b"\xef\xbb\xbf"
 
 
+def fault_of_line(number: int, fault: Fault) -> Fault:
+    """What is wrong with a line: its number stands first in the pointer."""
+    return Fault(f"/{number}{fault.pointer}", fault.detail)
+
+
 class Lines:
-    """The lines of a body, to be iterated over once: their texts, without their ends. Empty lines are left out, and counted.
+    """The lines of a body, to be iterated over once: their texts, without their ends.
 
     Args:
         request: Whose head was judged, and whose body has not been read.
@@ -69,13 +74,32 @@ class Lines:
             self._digest.update(part)
             *whole, rest = (rest + part).split(b"\n")
             for line in whole:
-                if (text := self._text(line)).strip():
-                    yield text
+                yield self._text(line)
             if len(rest) > self._limits.line_bytes:
                 self._text(rest)
         self.is_read = True
-        if (text := self._text(rest)).strip():
-            yield text
+        if rest:
+            yield self._text(rest)
+
+    async def values(self) -> AsyncGenerator[tuple[int, Any], None]:
+        """Read it as NDJSON: the number of each line, and its value. Empty lines are counted, and left out.
+
+        Raises:
+            Malformed, Invalid: A line is no JSON as `/v1` takes it; the others are those of reading lines.
+        """
+        async for text in self:
+            if not text.strip():
+                continue
+            try:
+                value = reading.parse_json(text)
+            except Malformed as exc:
+                raise Malformed(f"line {self.number}: {exc}", line=self.number) from exc
+            except Invalid as exc:
+                raise Invalid(
+                    f"line {self.number}: {exc}",
+                    faults=[fault_of_line(self.number, each) for each in exc.faults],
+                ) from exc
+            yield self.number, value
 
     def _text(self, line: bytes) -> str:
         self.number += 1

@@ -115,7 +115,7 @@ def parse_form(body: bytes) -> dict[str, str]:
     return form
 
 
-def parse_json(body: bytes) -> Any:
+def parse_json(body: bytes | str) -> Any:
     """The value of a JSON text.
 
     Raises:
@@ -123,7 +123,7 @@ def parse_json(body: bytes) -> Any:
         Invalid: An integer beyond 2^53 - 1, U+0000 or a lone surrogate in a text; the pointer says where.
     """
     try:
-        text = body.decode()
+        text = body if isinstance(body, str) else body.decode()
         value = jsontext.read(text, depth=MAX_DEPTH, members=MAX_MEMBERS)
     except UnicodeDecodeError as exc:
         raise Malformed("the body is not UTF-8") from exc

@@ -424,7 +424,9 @@ class Parts:
         self.workflows.channels.add(self.email.channel)
         self.workflows.install(self.worker)
         self.dashboards.source("messages")(self.workflows.counts.asked)
-        self._kept(Progress(self.topics, self.workflows.sends, clock=self.clock))
+        self._kept(
+            Progress(self.topics, self.workflows.sends, self.workflows.imports, clock=self.clock)
+        )
         self.worker.handle(ALERT_JOB, self.dashboards.alert)
         people, leaving = self.workflows.people, self.activity.leaving
         people.also_erase += [leaving.erase, self.search.saved.erase, self.dashboards.erase]
@@ -447,6 +449,7 @@ class Parts:
         purger.add("captures", self.workflows.delivery.purge)
         purger.add("workflows", self.workflows.retention.purge)
         purger.add("stats", self.workflows.counts.purge)
+        purger.add("imports", self.workflows.imports.purge)
 
         self.worker.every(EVERY_S, "purge", lambda _: purger.run(), timeout_s=LONGEST_S)
 

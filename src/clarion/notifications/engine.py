@@ -21,6 +21,7 @@ from clarion.notifications.editing import Editor
 from clarion.notifications.events.events import Events
 from clarion.notifications.explaining import Explainer
 from clarion.notifications.history import History
+from clarion.notifications.imports import IMPORT, Imports
 from clarion.notifications.inbox import Inbox
 from clarion.notifications.knowing import Knowing, Presence
 from clarion.notifications.library import Library
@@ -29,6 +30,7 @@ from clarion.notifications.planning import Planner
 from clarion.notifications.preferences.book import Book
 from clarion.notifications.preferences.links import Links
 from clarion.notifications.previewing import Previews
+from clarion.notifications.receiving import DROP, Receiver
 from clarion.notifications.rechecking import Recheck
 from clarion.notifications.rendering import Renderer
 from clarion.notifications.retention import Retention
@@ -96,6 +98,8 @@ class Engine:
         links: Those that need no login.
         unsubscribing: Where one kind of them leads.
         triggers: Accepts triggers, and calls them off.
+        imports: Takes in people line by line.
+        receiver: Accepts those whose recipients come in line by line.
         sends: Tells how far they are, pauses and resumes them.
         runs: Carries runs on.
         digests: Closes digests.
@@ -206,6 +210,8 @@ class Engine:
             clock=clock,
             ids=ids,
         )
+        self.imports = Imports(store, queue, limits, clock=clock, ids=ids)
+        self.receiver = Receiver(store, self.triggers, queue, limits, clock=clock, ids=ids)
         self.sends = Sends(store, queue, clock=clock)
         self.sends.on_resumed = self._resumed
         self.history = History(store)
@@ -232,6 +238,8 @@ class Engine:
         """Let a worker plan what was accepted and not planned."""
         worker.handle(JOB, self.planner.plan)
         worker.handle(ERASE, self.people.erase_all)
+        worker.handle(DROP, self.receiver.drop)
+        worker.handle(IMPORT, self.imports.carry_out)
 
     def start(self) -> None:
         """Begin to carry runs on, and to send."""

@@ -193,6 +193,34 @@ class People:
         items = [await self.find(tenant, each.usr) for each in found.people]
         return Page(items, found.after)
 
+    async def all(
+        self, tenant: str, filter: str = "", audience: str = ""
+    ) -> AsyncGenerator[Recipient, None]:
+        """All subscribers, or those whom a filter lets through, or an audience's people; in the order of their ids, in a form to be imported.
+
+        Raises:
+            Invalid: The filter is none, there is no such audience, or both are given.
+        """
+        if filter and audience:
+            raise Invalid("a filter or an audience, not both")
+        audiences = [audience] if audience else []
+        asked = Asked(filter=filter, audiences=audiences, everyone=not (filter or audience))
+        await self._targets.check(tenant, asked)
+        after: str | None = ""
+        while after is not None:
+            found = await self._targets.slice(tenant, asked, after, SLICE)
+            for each in found.people:
+                yield Recipient(
+                    each.usr,
+                    each.name or None,
+                    each.email or None,
+                    each.phone or None,
+                    each.locale or None,
+                    each.time_zone or None,
+                    msgspec.json.decode(each.attributes) if each.attributes else None,
+                )
+            after = found.after
+
     async def erase(self, tenant: str, id: str) -> str:
         """Forget somebody, at once, and what is theirs soon after; returns the id of the job that does it.
 

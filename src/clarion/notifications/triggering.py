@@ -49,6 +49,7 @@ from clarion.storage import runs as run_sql
 from clarion.storage import subscribers as people_sql
 from clarion.storage import triggers as sql
 from clarion.storage.jobs import PRIORITIES
+from clarion.storage.receiving import Key as KeptKey
 from clarion.storage.store import Store, Tx
 from clarion.telemetry import get_logger, spawn
 
@@ -93,6 +94,13 @@ class CreateTrigger(Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     """Not now but then, with the workflow as it is now. A time that is past is now."""
     zone: Zone | None = None
     """Of `at`; UTC where there is none."""
+
+
+class Received(Struct, frozen=True):
+    """Recipients that are in rows of their own, under the id that the trigger shall have; `digest` of how they came in."""
+
+    id: str
+    digest: str
 
 
 class TriggerAccepted(Struct, frozen=True):
@@ -161,7 +169,11 @@ class Triggers:
         self._lines: dict[tuple[str, str], list[sql.NewTrigger]] = {}
 
     async def accept(
-        self, caller: Principal, body: CreateTrigger, idempotency_key: str | None = None
+        self,
+        caller: Principal,
+        body: CreateTrigger,
+        idempotency_key: str | None = None,
+        received: Received | None = None,
     ) -> TriggerAccepted:
         """Run a workflow for recipients.
 
@@ -169,6 +181,7 @@ class Triggers:
             caller: Whose tenant the recipients belong to, and who owns the key.
             body: What to run for whom. A recipient that is only named must be known; one that is described becomes known.
             idempotency_key: Makes the call safe to repeat for 24 hours.
+            received: Recipients who have come in already, beside those of the body; None: none.
 
         Raises:
             Conflict: The workflow is not active.
@@ -177,8 +190,9 @@ class Triggers:
             OutcomeUnknown: The write had begun and its end was not seen: repeat it with the same key.
         """
         check_key(idempotency_key)
-        row = await self.prepare(caller.tenant, f"{caller.kind}:{caller.id}", body)
-        row = keyed(row, idempotency_key, msgspec.json.encode(body, order="sorted"))
+        who = f"{caller.kind}:{caller.id}"
+        row = await self.prepare(caller.tenant, who, body, received=received)
+        row = keyed(row, idempotency_key, text_of(body, received))
         [outcome] = await self._store.apply(sql.ACCEPT_TRIGGER, [row])
         return self.begin(row, outcome)
 
@@ -190,6 +204,7 @@ class Triggers:
         *,
         local_start: str = "",
         are_known: bool = False,
+        received: Received | None = None,
     ) -> sql.NewTrigger:
         """What is written when a trigger is accepted: for `ACCEPT_TRIGGER`, and then `begin`.
 
@@ -199,6 +214,7 @@ class Triggers:
             body: What for whom.
             local_start: What each recipient's own clock shows when their run begins.
             are_known: Whoever is not known meanwhile is left out, instead of refused.
+            received: Recipients who have come in already; None: none.
 
         Raises:
             Conflict, Invalid: As `accept`.
@@ -215,13 +231,13 @@ class Triggers:
         elif body.zone is not None:
             raise Invalid("a zone is that of `at`", faults=[Fault("/zone", "there is no `at`")])
         people = self._people(body)
-        asked = await self._asked(tenant, body, people)
+        asked = await self._asked(tenant, body, people, has_rows=received is not None)
         if not are_known:
             await self._know(tenant, people)
         row = sql.NewTrigger(
             tenant=tenant,
             caller=caller,
-            id=self._ids.ordered(now_ms),
+            id=self._ids.ordered(now_ms) if received is None else received.id,
             workflow=body.workflow,
             version=version,
             actor=body.actor or "",
@@ -251,7 +267,7 @@ class Triggers:
             IdempotencyConflict: The key was used with another body.
         """
         if not outcome.is_accepted:
-            return _former(outcome, row.digest)
+            return former(outcome, row.digest)
         if row.lease_ms > row.at_ms:
             # The lease is this process': the job is claimed by nobody else before it ends.
             self._plan_soon(row)
@@ -259,7 +275,7 @@ class Triggers:
             self._queue.notify()
         return accepted(row)
 
-    async def check(self, tenant: str, body: CreateTrigger) -> None:
+    async def check(self, tenant: str, body: CreateTrigger, *, has_rows: bool = False) -> None:
         """Refuse what could never be accepted; whether the workflow is active and those whom it names are known may be different when it is.
 
         Raises:
@@ -271,7 +287,7 @@ class Triggers:
             raise _no_workflow(exc) from exc
         read = await self._catalog.version(tenant, body.workflow, kept.version)
         _check_payload(read, body.payload)
-        await self._asked(tenant, body, self._people(body))
+        await self._asked(tenant, body, self._people(body), has_rows=has_rows)
 
     async def find(self, tenant: str, id: str) -> Trigger:
         """A trigger as it stands.
@@ -333,8 +349,17 @@ class Triggers:
         found = people_of(body.recipients, self._limits.recipients)
         return [each for each in found if each.id != body.actor]
 
-    async def _asked(self, tenant: str, body: CreateTrigger, people: Sequence[Named]) -> Asked:
-        if not (body.recipients or body.audiences or body.filter or body.everyone or body.did):
+    async def _asked(
+        self, tenant: str, body: CreateTrigger, people: Sequence[Named], *, has_rows: bool
+    ) -> Asked:
+        if not (
+            has_rows
+            or body.recipients
+            or body.audiences
+            or body.filter
+            or body.everyone
+            or body.did
+        ):
             raise Invalid(
                 "nobody is named: give recipients, audiences, a filter, did, or everyone",
                 faults=[Fault("/recipients", "nobody is named")],
@@ -342,6 +367,7 @@ class Triggers:
         now_ms = self._clock.now_ms()
         asked = Asked(
             users=[each.id for each in people],
+            has_rows=has_rows,
             audiences=list(dict.fromkeys(body.audiences)),
             filter=body.filter or "",
             everyone=body.everyone,
@@ -479,7 +505,18 @@ def _check_payload(read: Read, payload: dict[str, Any]) -> None:
         raise Invalid("the payload is not what the workflow asks for", faults=faults)
 
 
-def _former(outcome: sql.TriggerOutcome, digest: str) -> TriggerAccepted:
+def text_of(body: CreateTrigger, received: Received | None) -> bytes:
+    """What tells a call apart from others."""
+    text = msgspec.json.encode(body, order="sorted")
+    return text if received is None else text + received.digest.encode()
+
+
+def former(outcome: sql.TriggerOutcome | KeptKey, digest: str) -> TriggerAccepted:
+    """The answer to the call that has used a key before.
+
+    Raises:
+        IdempotencyConflict: It had another body.
+    """
     if outcome.digest != digest:
         raise IdempotencyConflict(
             "this Idempotency-Key was used with another body: take a new key for a new trigger"

@@ -43,6 +43,13 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 5
     hashes_queued: Annotated[int, about("Passwords that may wait to be hashed: 503", ge=1)] = 16
     recipients: Annotated[int, about("Recipients named in one notification: 422", ge=1)] = 1_000
+    stream_recipients: Annotated[
+        int, about("Recipients of one trigger that come in line by line: 422", ge=1)
+    ] = 100_000
+    import_lines: Annotated[int, about("Lines of one import: 422", ge=1)] = 1_000_000
+    import_faults: Annotated[
+        int, about("Lines of one import that were not taken and are told one by one", ge=0)
+    ] = 10_000
     captures: Annotated[
         int,
         about("Messages of a tenant that are kept instead of sent; the oldest are forgotten", ge=1),

@@ -16,6 +16,7 @@ _THEIRS = "tenant = :tenant AND usr = :usr"
 AT_ONCE: Final = (
     Sql(f"DELETE FROM address WHERE {_THEIRS}"),
     Sql(f"DELETE FROM audience_member WHERE {_THEIRS}"),
+    Sql(f"DELETE FROM trigger_recipient WHERE {_THEIRS}"),
     Sql(f"DELETE FROM preference WHERE {_THEIRS}"),
     Sql(f"DELETE FROM event_person WHERE {_THEIRS}"),
     Sql("DELETE FROM presence_contact WHERE tenant = :tenant AND (id = :usr OR contact = :usr)"),

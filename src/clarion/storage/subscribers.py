@@ -98,17 +98,18 @@ KNOWN = Procedure(
 )
 
 
-def _latest(column: str) -> str:
-    """The newest value that says something, of all rows that describe one subscriber."""
-    return f"""first_value(r.{column}) OVER (PARTITION BY r.tenant, r.usr
+def latest_of(column: str, about: str = "r.tenant, r.usr") -> str:
+    """The newest value that says something, of all rows that are about one thing."""
+    return f"""first_value(r.{column}) OVER (PARTITION BY {about}
         ORDER BY CASE r.{column} WHEN '' THEN 1 ELSE 0 END, r.n DESC) AS {column}"""
 
 
-def _keep(column: str) -> str:
-    return f"{column} = CASE excluded.{column} WHEN '' THEN subscriber.{column} ELSE excluded.{column} END"
+def keep_of(column: str, table: str) -> str:
+    """For an upsert: what says nothing leaves what is there."""
+    return f"{column} = CASE excluded.{column} WHEN '' THEN {table}.{column} ELSE excluded.{column} END"
 
 
-_DESCRIBED = ("name", "email", "phone", "locale", "time_zone", "attributes")
+DESCRIBED = ("name", "email", "phone", "locale", "time_zone", "attributes")
 
 
 def describe(source: str) -> Sql[None]:
@@ -117,14 +118,14 @@ def describe(source: str) -> Sql[None]:
     Args:
         source: The FROM clause and its WHERE, with the rows as `r`.
     """
-    return Sql(f"""INSERT INTO subscriber (tenant, id, {", ".join(_DESCRIBED)}, created_ms, updated_ms)
-        SELECT d.tenant, d.usr, {", ".join(f"d.{column}" for column in _DESCRIBED)}, d.created_ms, d.at_ms
-        FROM (SELECT r.tenant, r.usr, {", ".join(map(_latest, _DESCRIBED))}, r.at_ms,
+    return Sql(f"""INSERT INTO subscriber (tenant, id, {", ".join(DESCRIBED)}, created_ms, updated_ms)
+        SELECT d.tenant, d.usr, {", ".join(f"d.{column}" for column in DESCRIBED)}, d.created_ms, d.at_ms
+        FROM (SELECT r.tenant, r.usr, {", ".join(map(latest_of, DESCRIBED))}, r.at_ms,
                 first_value(r.at_ms) OVER (PARTITION BY r.tenant, r.usr ORDER BY r.n) AS created_ms,
                 row_number() OVER (PARTITION BY r.tenant, r.usr ORDER BY r.n DESC) AS nth
               FROM {source}) AS d
         WHERE d.nth = 1 ORDER BY d.tenant, d.usr
-        ON CONFLICT (tenant, id) DO UPDATE SET {", ".join(map(_keep, _DESCRIBED))}, updated_ms = excluded.updated_ms""")
+        ON CONFLICT (tenant, id) DO UPDATE SET {", ".join(keep_of(c, "subscriber") for c in DESCRIBED)}, updated_ms = excluded.updated_ms""")
 
 
 DESCRIBE = Procedure("describe_subscriber", Described, (describe("{rows r} WHERE true"),))

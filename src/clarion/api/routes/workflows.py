@@ -6,7 +6,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from clarion.api.layer import READS, WRITES, Api, Reply
 from clarion.api.limits import PerCaller
-from clarion.api.lines import CSV, NDJSON
+from clarion.api.lines import CSV, NDJSON, Lines
 from clarion.api.listing import FormatQuery, streamed
 from clarion.api.routes.notifications import Idempotency
 from clarion.api.streaming import Stream
@@ -179,6 +179,29 @@ def _triggers(api: Api, engine: Engine) -> None:
         """
         given = headers.idempotency_key
         return await triggers.accept(caller, body, None if given is UNSET else given)
+
+    @api.route(
+        "POST",
+        "/v1/workflows/{workflow}/triggers",
+        right=_SEND,
+        limit=PerCaller(),
+        status=202,
+        errors=(*WRITES, Conflict, IdempotencyConflict, InProgress),
+        example={
+            NDJSON: '{"payload": {"n": 1}}\n"ann"\n{"id": "ben", "email": "ben@example.org"}\n'
+        },
+    )
+    async def create_trigger_of_lines(
+        caller: Principal, path: WorkflowPath, lines: Lines, headers: Idempotency
+    ) -> TriggerAccepted:
+        """Run a workflow for up to `limits.stream_recipients` recipients, who are read line by line.
+
+        The first line is the trigger without `workflow` and `recipients` (`{}` is one), each further line a recipient. All of them are
+        accepted, or nothing; whoever stands on several lines gets it once.
+        """
+        given = headers.idempotency_key
+        key = None if given is UNSET else given
+        return await engine.receiver.accept(caller, path.workflow, lines, key)
 
     @api.route("DELETE", "/v1/triggers", right=_SEND, limit=PerCaller(), errors=WRITES)
     async def cancel_triggers(caller: Principal, query: CancelByKey) -> Cancelled:

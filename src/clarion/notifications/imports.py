@@ -1,0 +1,384 @@
+"""Imports: people who come in line by line, as subscribers or into an audience; a job takes them, and tells of each line that it did not.
+
+The body is stored part by part while it comes in, and becomes an import when its end was seen: a caller that breaks off has imported
+nothing. The job takes a part in one transaction with how far it is, so that it goes on where it was after a crash, and can be called off
+between two parts.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Final, Protocol
+
+import msgspec
+
+from clarion.auth.principal import Principal
+from clarion.clock import Clock, as_datetime
+from clarion.errors import ClarionError, Conflict, Fault, IdempotencyConflict, Invalid, NotFound
+from clarion.ids import Ids, digest
+from clarion.jobs.queue import Job as Work
+from clarion.jobs.queue import Queue
+from clarion.notifications.content import wrong_json
+from clarion.notifications.notifications import check_key
+from clarion.notifications.progress import Job, Rates, State
+from clarion.notifications.recipients import (
+    ATTRIBUTES_BYTES,
+    Recipient,
+    UserId,
+    columns_of,
+    distinct,
+)
+from clarion.notifications.tables import Line, rows
+from clarion.settings import Limits
+from clarion.storage import audiences as audience_sql
+from clarion.storage import receiving as sql
+from clarion.storage import subscribers as people_sql
+from clarion.storage.jobs import JOB
+from clarion.storage.store import Param, Store, Tx
+from clarion.telemetry import get_logger, limit_exceeded
+
+_log = get_logger(__name__)
+
+IMPORT: Final = "import"  # the job, and the scope of its idempotency keys
+CSV: Final = "text/csv"
+PART_LINES: Final = 500
+PART_CHARS: Final = 128 * 1024
+TURN_S: Final = 20.0  # of one import, before the others' jobs get theirs
+SLICE: Final = 500  # faults that are read at a time, parts that are removed
+KEPT_MS: Final = 24 * 3_600_000
+REASON_CHARS: Final = 300
+_DAY_MS: Final = 86_400_000
+
+
+class Texts(Protocol):
+    """Lines as they come in."""
+
+    media: str
+    number: int
+
+    @property
+    def digest(self) -> str:
+        """Of what was read so far."""
+        ...
+
+    def __aiter__(self) -> AsyncIterator[str]:
+        """Their texts; `number` is that of the last one. Raises what the sender is to be told."""
+        ...
+
+
+class NotTaken(msgspec.Struct, frozen=True):
+    """A line that was not taken, and why."""
+
+    line: int
+    reason: str
+
+
+class Imports:
+    """The imports of tenants.
+
+    Args:
+        store: Where they are.
+        queue: Carries them out.
+        limits: `import_lines`, `import_faults`, `run_days`.
+        clock: The time.
+        ids: Of imports.
+    """
+
+    scope = "subscribers:read"
+
+    def __init__(
+        self, store: Store, queue: Queue, limits: Limits, *, clock: Clock, ids: Ids
+    ) -> None:
+        self._store, self._queue, self._limits = store, queue, limits
+        self._clock, self._ids = clock, ids
+        self._rates = Rates(clock)
+
+    async def accept(
+        self, caller: Principal, lines: Texts, *, audience: str = "", key: str | None = None
+    ) -> Job:
+        """Take in lines; returns when all are on disk, before anybody is imported.
+
+        Args:
+            caller: Whose tenant it is, and who owns the key.
+            lines: A subscriber on each: JSON (an id, or what should be known of them), or CSV.
+            audience: Into which they are put; '': none.
+            key: Makes the call safe to repeat for 24 hours.
+
+        Raises:
+            Invalid: There is no such audience, no line, or more than `limits.import_lines`; CSV without a head.
+            Malformed, TooLarge: A line cannot be read.
+            IdempotencyConflict: The key was used with another body.
+        """
+        check_key(key)
+        tenant, now_ms = caller.tenant, self._clock.now_ms()
+        if audience and not await self._store.fetch(
+            audience_sql.FIND, tenant=tenant, audience=audience
+        ):
+            why = f"there is no audience {audience!r}"
+            raise Invalid(why, faults=[Fault("?audience", "there is no such audience")])
+        id = self._ids.ordered(now_ms)
+        work = self._queue.job(IMPORT, {}, tenant=tenant, id=id, run_ms=now_ms + KEPT_MS)
+        await self._queue.enqueue(work)
+        is_kept = False
+        try:
+            total = await self._store_lines(tenant, id, lines)
+            is_kept = True  # from here on it may be accepted, whatever is heard of it
+            found = await self._begin(caller, id, lines, audience, total, key)
+            is_kept = found == id
+        except (Invalid, IdempotencyConflict):
+            is_kept = False
+            raise
+        finally:
+            if not is_kept:
+                await self._drop(tenant, id)
+        self._queue.notify()
+        return await self.find(tenant, found)
+
+    async def find(self, tenant: str, id: str) -> Job:
+        """How far an import is.
+
+        Raises:
+            NotFound: There is none.
+        """
+        for row in await self._store.fetch(sql.FIND, tenant=tenant, id=id):
+            job = Job(
+                row.id,
+                "import",
+                await self._state(tenant, row),
+                row.total,
+                row.done,
+                row.failed,
+                0.0,
+                None,
+                as_datetime(row.created_ms),
+            )
+            return self._rates.told(job, (self._clock.now_ms() - row.created_ms) / 1000)
+        raise _missing(id)
+
+    async def cancel(self, tenant: str, id: str) -> Job:
+        """Take no more lines; who was taken stays.
+
+        Raises:
+            NotFound: There is none.
+            Conflict: It is done.
+        """
+        async with self._store.transaction() as tx:
+            held = await tx.fetch(sql.HOLD, tenant=tenant, id=id)
+            if not held:
+                raise _missing(id)
+            if held[0].state == "done":
+                raise Conflict(f"import {id} is done")
+            await self._end(tx, tenant, id, "cancelled")
+        return await self.find(tenant, id)
+
+    async def faults(self, tenant: str, id: str) -> AsyncGenerator[NotTaken, None]:
+        """Lines that were not taken, in their order; of more than `limits.import_faults` the first.
+
+        Raises:
+            NotFound: There is no such import.
+        """
+        if not await self._store.fetch(sql.FIND, tenant=tenant, id=id):
+            raise _missing(id)
+        after = 0
+        while found := await self._store.fetch(
+            sql.FAULTS, tenant=tenant, id=id, after=after, n=SLICE
+        ):
+            for each in found:
+                yield NotTaken(each.line, each.reason)
+            after = found[-1].line
+
+    async def carry_out(self, work: Work) -> None:
+        """Take the parts that are left, or remove them, if it was called off or never came: the handler of the job."""
+        began = self._clock.monotonic()
+        while await self._take_part(work.tenant, work.id):
+            if self._clock.monotonic() - began > TURN_S:
+                await self._queue.put_off(work, 0.0, attempts=0)
+                return
+        await self._drop(work.tenant, work.id)
+
+    async def purge(self) -> AsyncIterator[int]:
+        """Remove what is older than `limits.run_days`; see `jobs.purging.Slices`."""
+        if not self._limits.run_days:
+            return
+        before = self._clock.now_ms() - self._limits.run_days * _DAY_MS
+        for statement in (sql.OLD_FAULTS, sql.OLD_IMPORTS):
+            count = SLICE
+            while count == SLICE:
+                async with self._store.transaction() as tx:
+                    count = await tx.execute(statement, before=before, n=SLICE)
+                yield count
+
+    async def _state(self, tenant: str, row: sql.Import) -> State:
+        if row.state == "running":
+            # Who carries it out has died too often: a person has to look.
+            jobs = await self._store.fetch(JOB, tenant=tenant, id=row.id)
+            return "failed" if jobs and jobs[0].run_ms is None else "running"
+        return "done" if row.state == "done" else "cancelled"
+
+    # ── taking in ──
+    async def _store_lines(self, tenant: str, id: str, lines: Texts) -> int:
+        total, size, n = 0, 0, 0
+        part: list[Line] = []
+
+        async def write() -> None:
+            nonlocal n
+            text = msgspec.json.encode(part).decode()
+            async with self._store.transaction() as tx:
+                await tx.execute(sql.ADD_PART, tenant=tenant, id=id, n=n, lines=text)
+            n += 1
+            part.clear()
+
+        async for line in _lines_of(lines):
+            total += 1
+            if total > self._limits.import_lines:
+                raise self._too_many()
+            part.append(line)
+            size += len(line.text)
+            if len(part) >= PART_LINES or size >= PART_CHARS:
+                await write()
+                size = 0
+        if part:
+            await write()
+        if not total:
+            raise Invalid("there are no lines", faults=[Fault("", "at least one line")])
+        return total
+
+    async def _begin(
+        self, caller: Principal, id: str, lines: Texts, audience: str, total: int, key: str | None
+    ) -> str:
+        """Make an import of what is stored; returns its id, or that of the one that the same call has begun before."""
+        of: dict[str, Param] = {"tenant": caller.tenant, "id": id, "now_ms": self._clock.now_ms()}
+        whose = {"tenant": caller.tenant, "caller": f"{caller.kind}:{caller.id}", "route": IMPORT}
+        mark = digest(f"{audience}\n{lines.media}\n{lines.digest}")
+        async with self._store.transaction() as tx:
+            if key is not None and not await tx.execute(
+                sql.TAKE_KEY, **whose, key=key, digest=mark, answer=id, id=id, now_ms=of["now_ms"]
+            ):
+                [kept] = await tx.fetch(sql.KEY, **whose, key=key)
+                if kept.digest != mark:
+                    raise IdempotencyConflict(
+                        "this Idempotency-Key was used with another body: take a new key for a new import"
+                    )
+                return kept.answer
+            await tx.execute(
+                sql.ADD_IMPORT, **of, audience=audience, media=lines.media, total=total
+            )
+            await tx.execute(sql.DUE_NOW, **of)
+        return id
+
+    async def _drop(self, tenant: str, id: str) -> None:
+        try:
+            count = SLICE
+            while count == SLICE:
+                async with self._store.transaction() as tx:
+                    count = await tx.execute(sql.DROP_PARTS, tenant=tenant, id=id, n=SLICE)
+        except ClarionError as exc:
+            _log.warning("lines that nobody imports stay for a day", job=id, code=exc.code)
+
+    def _too_many(self) -> Invalid:
+        limit = self._limits.import_lines
+        limit_exceeded.labels("import_lines").inc()
+        why = f"more lines than limits.import_lines = {limit}"
+        return Invalid(why, faults=[Fault("", f"at most {limit} lines")], limit=limit)
+
+    # ── carrying out ──
+    async def _take_part(self, tenant: str, id: str) -> bool:
+        """Take the next lines; returns whether there may be more."""
+        of = {"tenant": tenant, "id": id}
+        parts = await self._store.fetch(sql.PART, **of)
+        people: list[tuple[int, str | Recipient]] = []
+        wrong: list[NotTaken] = []
+        found = msgspec.json.decode(parts[0].lines, type=list[Line]) if parts else []
+        for line in found:
+            try:
+                people.append((line.number, _read(line)))
+            except ValueError as exc:
+                wrong.append(NotTaken(line.number, str(exc)))
+        async with self._store.transaction() as tx:
+            held = await tx.fetch(sql.HOLD, **of)
+            if not held or held[0].state != "running":
+                return False
+            if not parts:
+                await self._end(tx, tenant, id, "done")
+                return False
+            if not await tx.execute(sql.DROP_PART, **of, n=parts[0].n):
+                return True  # somebody else has taken it
+            wrong += await self._take(tx, tenant, held[0].audience, people)
+            wrong.sort(key=lambda each: each.line)
+            room = max(0, self._limits.import_faults - held[0].failed)
+            told = [
+                sql.NewFault(tenant, id, each.line, each.reason[:REASON_CHARS])
+                for each in wrong[:room]
+            ]
+            if told:
+                await tx.apply(sql.ADD_FAULTS, told)
+            await tx.execute(sql.GO_ON, **of, done=len(found), failed=len(wrong))
+        return True
+
+    async def _take(
+        self, tx: Tx, tenant: str, audience: str, people: list[tuple[int, str | Recipient]]
+    ) -> list[NotTaken]:
+        once, now_ms = distinct([each for _, each in people]), self._clock.now_ms()
+        if not once:
+            return []
+        described = [
+            people_sql.Described(
+                tenant, each.id, **columns_of(each.described or Recipient(each.id)), at_ms=now_ms
+            )
+            for each in once
+        ]
+        await tx.apply(people_sql.DESCRIBE, described)
+        if not audience:
+            return []
+        members = [audience_sql.Membership(tenant, audience, each.id, now_ms) for each in once]
+        taken = {each.n for each in await tx.apply(audience_sql.ADD_MEMBERS, members)}
+        lost = {each.id for n, each in enumerate(once, 1) if n not in taken}
+        why = f"there is no audience {audience!r} any more"
+        return [NotTaken(number, why) for number, each in people if _id(each) in lost]
+
+    async def _end(self, tx: Tx, tenant: str, id: str, state: str) -> None:
+        now_ms = self._clock.now_ms()
+        await tx.execute(sql.END, tenant=tenant, id=id, state=state, now_ms=now_ms)
+
+
+async def _numbered(lines: Texts) -> AsyncGenerator[tuple[int, str], None]:
+    async for text in lines:
+        yield lines.number, text
+
+
+async def _lines_of(lines: Texts) -> AsyncGenerator[Line, None]:
+    if lines.media == CSV:
+        async for line in rows(_numbered(lines)):
+            yield line
+        return
+    async for text in lines:
+        if text.strip():
+            yield Line(lines.number, text)
+
+
+def _read(line: Line) -> str | Recipient:
+    """Whom a line describes; raises ValueError with what is wrong."""
+    if line.wrong:
+        raise ValueError(line.wrong)
+    try:
+        found: str | Recipient = _decode(line.text)
+    except msgspec.ValidationError as exc:
+        fault = Fault.of(exc)
+        raise ValueError(f"{fault.pointer}: {fault.detail}".removeprefix(": ")) from exc
+    except msgspec.DecodeError as exc:
+        raise ValueError(f"no JSON: {exc}") from exc
+    if not isinstance(found, str):
+        if "\\u0000" in line.text:
+            raise ValueError("U+0000 is not allowed")
+        if (wrong := wrong_json(found.attributes, ATTRIBUTES_BYTES)) is not None:
+            raise ValueError(f"/attributes: {wrong}")
+    return found
+
+
+_decode: Final = msgspec.json.Decoder(UserId | Recipient, float_hook=float).decode
+
+
+def _id(each: str | Recipient) -> str:
+    return each if isinstance(each, str) else each.id
+
+
+def _missing(id: str) -> NotFound:
+    return NotFound(f"there is no import {id}")
