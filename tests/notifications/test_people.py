@@ -77,6 +77,21 @@ async def test_subscribers_are_listed_in_pages_and_by_filters(office: Office) ->
         await people.know("default", [Recipient(f"u{n}") for n in range(1_001)])
 
 
+async def test_what_was_written_for_one_alone_is_erased_with_them(office: Office) -> None:
+    """What others were told in the same words stays theirs, whichever way it came to them."""
+    await office.workflow({"inbox": {"title": "{{ payload.to or recipient.id }}"}})
+    await office.trigger({"id": "ann"}, {"id": "ben"}, payload={"to": ""})
+    await office.trigger("ann", "ben", payload={"to": "both"})
+    await office.workflow({"inbox": {"title": "all"}})
+    await office.trigger("ann", "ben")
+    await office.house.send("=ann", title="hers")
+    await office.engine.people.erase("default", "ann")
+    [job] = await office.queue.claim(1)
+    await office.engine.people.erase_all(job)
+    assert await office.inbox("ben") == ["all", "both", "ben"]
+    assert await office.count("notification") == 3
+
+
 async def test_a_subscriber_deleted_between_steps(office: Office) -> None:
     """Their run ends at once and sends nothing more, others' runs go on; then everything of theirs is gone."""
     await office.workflow(

@@ -2,12 +2,13 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from clarion.errors import Invalid
 from clarion.storage import audiences as sql
 from clarion.storage import subscribers as people_sql
-from tests.notifications.conftest import House, on_one_engine
+from tests.notifications.conftest import House, build, on_one_engine
 from tests.notifications.office import Office
 
 BELL = {"inbox": {"title": "Hello {{ payload.n }}"}}
@@ -210,6 +211,23 @@ async def test_who_looks_at_their_inbox_sees_what_is_told_in_bulk(office: Office
     await office.house.engine.check_positions()
     await office.house.caught_up()
     assert len(reader.publications) == 2
+
+
+async def test_who_looks_at_their_inbox_on_another_process_sees_it_as_well(office: Office) -> None:
+    """At once, by what the processes tell each other; nobody else there is told, and no other tenant's."""
+    await people(office, "ann", "ben", "cat")
+    await office.workflow(BELL)
+    other = build(office.house.store)
+    there = Office(other).engine.bulk
+    readers = [await other.subscribe(name) for name in ("ann", "ben", "cat")]
+    office.engine.bulk.tell_others = lambda told: there.hear(
+        msgspec.json.decode(msgspec.json.encode(told))
+    )
+    await office.trigger("ann", "cat", payload={"n": 1})
+    await there._tasks.finish()
+    seen = [[each.data["message"]["title"] for each in reader.publications] for reader in readers]
+    assert seen == [["Hello 1"], [], ["Hello 1"]]
+    await other.engine.close()
 
 
 async def test_several_messages_told_alike(office: Office) -> None:

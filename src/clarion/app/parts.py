@@ -38,6 +38,7 @@ from clarion.ids import Ids
 from clarion.jobs import Queue, Worker
 from clarion.jobs.purging import EVERY_S, LONGEST_S, Purger
 from clarion.notifications import HandedOn, Inbox, Notifications, inbox_kind
+from clarion.notifications.bulk import TOLD
 from clarion.notifications.channels.email.channel import NAME as EMAIL
 from clarion.notifications.channels.push.parts import PushParts, push_keys
 from clarion.notifications.delivery import Delivery, Mode
@@ -423,6 +424,8 @@ class Parts:
         self.email.on_woken = self.workflows.wake
         self.workflows.channels.add(self.email.channel)
         self.workflows.install(self.worker)
+        self.nodes.on(TOLD, self.workflows.bulk.hear)
+        self.workflows.bulk.tell_others = lambda told: self.nodes.tell(TOLD, told)
         self.dashboards.source("messages")(self.workflows.counts.asked)
         self._kept(
             Progress(self.topics, self.workflows.sends, self.workflows.imports, clock=self.clock)

@@ -4,13 +4,14 @@ That is so if each step is an unconditional message of the inbox and no template
 stored once, and of each slice only the people's ids pass through this process.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
 from clarion.clock import Clock
+from clarion.errors import ClarionError
 from clarion.ids import Ids
 from clarion.notifications.channels import Channels
 from clarion.notifications.channels.inbox import NAME as INBOX
@@ -26,7 +27,12 @@ from clarion.storage import outgoing as sent_sql
 from clarion.storage import stats as stat_sql
 from clarion.storage.store import Store, Tx
 from clarion.storage.triggers import TriggerRow
-from clarion.telemetry import messages
+from clarion.telemetry import Tasks, get_logger, messages
+
+_log = get_logger(__name__)
+
+TOLD: Final = "told in bulk"
+"""What processes tell each other, a `Slice`."""
 
 _PERSONAL: Final = frozenset({"recipient", LINKS})
 
@@ -39,11 +45,12 @@ class Alike(Struct, frozen=True):
 
 
 class Slice(Struct, frozen=True):
-    """People who were told, in the order of their ids: what other processes are to tell their own sockets of."""
+    """A message that some people were told, the ids of all of whom lie between two: each process tells those who are there."""
 
     tenant: str
     message: str
-    users: Sequence[str]
+    first: str
+    last: str
     content: sent_sql.NewContent
 
 
@@ -71,8 +78,9 @@ class Bulk:
     ) -> None:
         self._store, self._channels, self._renderer, self._inbox = store, channels, renderer, inbox
         self._clock, self._ids = clock, ids
-        self.tell_others: Callable[[Slice], Awaitable[None]] | None = None
-        """Lets other processes call `tell`."""
+        self._tasks = Tasks()
+        self.tell_others: Callable[[Any], None] = _nobody
+        """Takes what the other processes are to `hear`."""
 
     async def alike(self, row: TriggerRow, tenant: str, workflow: Workflow) -> list[Alike] | None:
         """What everybody is told by a trigger; None: that depends on who it is, or there is more to do."""
@@ -103,9 +111,9 @@ class Bulk:
             except msgspec.ValidationError:
                 return None
             message = message_id(row.id, n)
-            found.append(
-                Alike(message, content_of(tenant, message, workflow, row.id, said, row.created_ms))
-            )
+            content = content_of(tenant, message, workflow, row.id, said, row.created_ms)
+            # Nobody's own, however few there are: erasing one of them leaves it to the others.
+            found.append(Alike(message, msgspec.structs.replace(content, recipients=0)))
         return found
 
     async def write(
@@ -141,14 +149,27 @@ class Bulk:
         """After the commit: tell those of them who are here."""
         messages.labels(INBOX).inc(len(users) * len(alike))
         for each in alike:
-            told = Slice(tenant, each.message, users, each.content)
-            await self.tell(told)
-            if self.tell_others is not None:
-                await self.tell_others(told)
+            told = Slice(tenant, each.message, users[0], users[-1], each.content)
+            self.tell_others(msgspec.to_builtins(told))
+            await self._tell(told, self._inbox.present(tenant, users))
 
-    async def tell(self, told: Slice) -> None:
-        """Tell the sockets of this process. A notice that is lost is found by the position check of its topic."""
-        here = self._inbox.present(told.tenant, told.users)
+    def hear(self, told: Any) -> None:
+        """Another process has told people something: tell the sockets of this one."""
+        self._tasks.spawn(self._heard(msgspec.convert(told, Slice)), name="told in bulk")
+
+    async def close(self) -> None:
+        """Tell nobody any more."""
+        await self._tasks.close()
+
+    async def _heard(self, told: Slice) -> None:
+        try:
+            here = self._inbox.present_between(told.tenant, told.first, told.last)
+            await self._tell(told, here)
+        except ClarionError as exc:
+            # The position check of their topics finds what they have not heard.
+            _log.warning("people here not told in bulk", code=exc.code)
+
+    async def _tell(self, told: Slice, here: Sequence[str]) -> None:
         if not here:
             return
         rows = [sql.Told(told.tenant, user, told.message) for user in here]
@@ -156,3 +177,7 @@ class Bulk:
         for row in found:
             message = message_of_content(told.message, told.content, row.offset)
             await self._inbox.announce_added_here(told.tenant, row.usr, message, row)
+
+
+def _nobody(_told: Any) -> None:
+    """There is no other process."""

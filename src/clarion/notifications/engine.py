@@ -251,6 +251,7 @@ class Engine:
     async def close(self) -> None:
         """Begin nothing more, and wait for what is in hand."""
         await self.triggers.settled()
+        await self.bulk.close()
         await self._going.close()
         await self._closing.close()
         await self.runs.fetched()

@@ -246,6 +246,14 @@ class Inbox:
         feeds = self._engine.feeds
         return [user for user in users if topic_of(tenant, user) in feeds] if feeds else []
 
+    def present_between(self, tenant: str, first: str, last: str) -> list[str]:
+        """Those who look at their inbox on this process, with ids from one to another."""
+        return [
+            topic.name
+            for topic in self._engine.feeds
+            if topic.tenant == tenant and topic.kind == "inbox" and first <= topic.name <= last
+        ]
+
     async def announce_added_here(
         self, tenant: str, user: str, message: Message, at: Added
     ) -> None:

@@ -1,5 +1,6 @@
 """Writing: what comes of a slice of runs, in one transaction."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -92,7 +93,11 @@ class Writer:
             await tx.apply(stat_sql.ADD, counted)
         if not deliveries:
             return Written([], bool(outgoing))
-        await tx.apply(sent_sql.ADD_CONTENT, list(contents.values()))
+        uses = Counter(each.notification for each in deliveries)
+        await tx.apply(
+            sent_sql.ADD_CONTENT,
+            [msgspec.structs.replace(each, recipients=uses[each.id]) for each in contents.values()],
+        )
         delivered: list[sent_sql.Delivered] = await tx.apply(sent_sql.DELIVER, deliveries)
         messages.labels(INBOX).inc(len(delivered))
         by_id = {content.id: content for content in contents.values()}

@@ -40,6 +40,12 @@ def _slice(table: str, key: str, time: str) -> Sql[None]:
 
 
 SLICES: Final = (
+    # What was written for them alone; what others were told as well is theirs, too.
+    Sql(
+        """DELETE FROM notification WHERE (tenant, id) IN
+            (SELECT n.tenant, n.id FROM message m JOIN notification n ON n.tenant = m.tenant AND n.id = m.notification
+             WHERE m.tenant = :tenant AND m.usr = :usr AND m.created_ms <= :at_ms AND n.recipients = 1 LIMIT :n)"""
+    ),
     _slice("message", "seq", "created_ms"),
     _slice("inbox_change", "off", "at_ms"),
 )
