@@ -75,6 +75,17 @@ def test_the_mention_example_runs_a_workflow(server: Server, tmp_path: Path) -> 
         assert _run(sys.executable, script, CLARION_KEY=key).split() == ["mention", "1", "fsync"]
 
 
+def test_the_newsletter_reaches_its_readers(server: Server, tmp_path: Path) -> None:
+    """It prints what was not taken of an import, and how far the send is; twice is the same, and one send."""
+    script = str(_at(server, "newsletter.py", tmp_path))
+    key = server.key("workflows:*", "notifications:send", "subscribers:*")
+    for _ in range(2):
+        out = _run(sys.executable, script, CLARION_KEY=key).splitlines()
+        assert out[0] == "2 lines, 1 not taken:"
+        assert out[1].startswith("  3 /email: ")
+        assert out[2:] == ["done 2000 of 2000"]
+
+
 def test_the_events_example_counts_once(server: Server, tmp_path: Path) -> None:
     """What is told twice is counted once; and again when the script runs again."""
     key = server.key("workflows:write", "notifications:send", "events:write", "events:read")
