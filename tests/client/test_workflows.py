@@ -43,7 +43,11 @@ async def test_a_workflow_is_put_triggered_explained_and_called_off(clarion: Bac
     assert (put.version, put.is_new) == (1, True)
     assert not (await clarion.put_workflow(MENTION)).is_new
     sent = await clarion.trigger(
-        "mention", [{"id": "ann"}, {"id": "ben"}], {"who": "Cleo"}, cancel_key="k"
+        "mention",
+        [{"id": "ann"}, {"id": "ben"}],
+        {"who": "Cleo"},
+        cancel_key="k",
+        priority="high",
     )
     assert (sent.version, sent.durability) == (1, "fsync")
     await clarion.planned()
@@ -72,6 +76,9 @@ async def test_what_is_wrong_is_pointed_at(clarion: BackEnd) -> None:
     with pytest.raises(ApiError) as caught:
         await clarion.trigger("mention", [{"id": "ann"}])
     assert caught.value.problem["errors"][0]["pointer"] == "/payload"
+    with pytest.raises(ApiError) as caught:
+        await clarion.trigger("mention", ["ann"], {"who": "Cleo"}, priority="at once")
+    assert caught.value.problem["errors"][0]["pointer"] == "/priority"
     with pytest.raises(TypeError):
         await clarion.trigger("mention", "ann")
 

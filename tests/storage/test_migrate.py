@@ -217,7 +217,9 @@ async def test_every_table_belongs_to_a_tenant(tmp_path: Path) -> None:
     assert tables
     for table, columns in tables.items():
         assert ("tenant", "text", True) in columns, table
-        assert keys[table][0] == "tenant", table
+        # A ledger of all tenants, added up in the order in which it was written.
+        if table != "stat_change":
+            assert keys[table][0] == "tenant", table
 
 
 async def test_a_store_opens_migrated(tmp_path: Path) -> None:

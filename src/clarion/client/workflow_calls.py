@@ -63,6 +63,7 @@ def trigger(
     idempotency_key: str,
     at: str | None = None,
     zone: str | None = None,
+    priority: str | None = None,
 ) -> Call[Triggered]:
     """`POST /v1/triggers`."""
     if isinstance(recipients, str):
@@ -75,6 +76,7 @@ def trigger(
         "cancel_key": cancel_key,
         "at": at,
         "zone": zone,
+        "priority": priority,
     }
     body = {name: value for name, value in given.items() if value is not None}
     return Call("POST", "/v1/triggers", Triggered, body, {"Idempotency-Key": idempotency_key})

@@ -32,6 +32,7 @@ class WorkflowCalls(Calls):
         idempotency_key: str | None = None,
         at: str | None = None,
         zone: str | None = None,
+        priority: str | None = None,
     ) -> Triggered:
         """Run a workflow for recipients.
 
@@ -44,10 +45,13 @@ class WorkflowCalls(Calls):
             idempotency_key: Makes calls from several processes one call; by default one is made for this call's retries.
             at: Not now but then: what the clock in the zone shows, `2026-12-24T18:00`, or with an offset.
             zone: A time zone's name, or `recipient`: each recipient's own. None: UTC.
+            priority: `critical`, `high`, `normal` or `low`. None: as the workflow says.
         """
         key = self._key(idempotency_key)
         return self.call(
-            workflow_calls.trigger(workflow, recipients, payload, actor, cancel_key, key, at, zone)
+            workflow_calls.trigger(
+                workflow, recipients, payload, actor, cancel_key, key, at, zone, priority
+            )
         )
 
     def find_trigger(self, id: str) -> Trigger:
@@ -91,11 +95,14 @@ class AsyncWorkflowCalls(AsyncCalls):
         idempotency_key: str | None = None,
         at: str | None = None,
         zone: str | None = None,
+        priority: str | None = None,
     ) -> Triggered:
         """As `WorkflowCalls.trigger`."""
         key = self._key(idempotency_key)
         return await self.call(
-            workflow_calls.trigger(workflow, recipients, payload, actor, cancel_key, key, at, zone)
+            workflow_calls.trigger(
+                workflow, recipients, payload, actor, cancel_key, key, at, zone, priority
+            )
         )
 
     async def find_trigger(self, id: str) -> Trigger:

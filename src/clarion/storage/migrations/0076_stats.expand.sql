@@ -18,7 +18,7 @@ CREATE INDEX stat_hour_age ON stat_hour (hour_ms);
 
 -- only: sqlite
 CREATE TABLE stat_change (
-  id INTEGER PRIMARY KEY,
+  id INTEGER NOT NULL PRIMARY KEY,
 -- only: postgresql
 CREATE TABLE stat_change (
   id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
