@@ -146,6 +146,14 @@ redis_links_lost = _Tallies(
 )
 # ── notifications and jobs ──
 messages = _counter("messages", "Messages written, by channel", "channel")
+schedule_occurrences = _counter(
+    "schedule_occurrences",
+    "Occurrences of schedules that came: triggered, skipped (missed), refused (the schedule is paused)",
+    "outcome",
+)
+schedule_late_seconds = _histogram(
+    "schedule_late_seconds", "From an occurrence's time until it was triggered"
+)
 provider_messages = _counter(
     "provider_messages",
     "Messages that providers were handed: sent, failed (the provider's failure), refused (the message's)",

@@ -59,7 +59,7 @@ CREATE TRIGGER cancelled AFTER UPDATE OF state ON trigger_call
   WHEN NEW.state = 'cancelled' AND OLD.state <> NEW.state BEGIN
   INSERT INTO story (kind, id) VALUES ('cancelled', NEW.id); END;
 """
-for _table in ("run", "outgoing", "batch", "job"):
+for _table in ("run", "outgoing", "batch", "job", "schedule"):
     _AUDIT += f"""
 CREATE TRIGGER token_{_table} BEFORE UPDATE ON {_table} WHEN NEW.token < OLD.token BEGIN
   INSERT INTO audit VALUES (format('{_table} %s: token %d after %d', OLD.id, NEW.token, OLD.token)); END;
@@ -72,6 +72,7 @@ _LEFT = (
     "SELECT 'letter', * FROM outgoing WHERE status = 'queued'",
     "SELECT 'batch', * FROM batch WHERE state = 'open'",
     "SELECT 'job', * FROM job",
+    "SELECT 'schedule', * FROM schedule WHERE state = 'active'",
 )
 
 
@@ -173,6 +174,10 @@ class Office:
     def blame(self, text: str) -> None:
         """Note that a promise was broken."""
         self.blamed.append(f"{self.loop.time():.3f} s: {text}")
+
+    def latest_ms(self) -> int:
+        """What the clock shows that is ahead of all."""
+        return max(clock.now_ms() for clock in self.clocks.values())
 
     # ── nodes ──
     def start(self, name: str) -> None:

@@ -1,6 +1,6 @@
 """What must be true of workflows when everything has come to an end, whatever happened. Each oracle compares counts, exactly.
 
-- accepted ⊆ rows, each call once; nothing is left: no run that is not at its end, no letter without one, no open batch, no job
+- accepted ⊆ rows, each call once, each occurrence of a schedule once; nothing is left: no run that is not at its end, no letter without one, no open batch, no job
 - each recipient has of each step exactly the messages that follow from what the run has recorded; of what was not called off,
   those that the workflow promises, by a small model of each kind
 - every run that came to a digest is in one batch, and what it brought is told once
@@ -35,6 +35,7 @@ class Rows:
         self.runs = {row["id"]: row for row in self._all("run")}
         self.letters = self._all("outgoing")
         self.batches = self._all("batch")
+        self.occurrences = {row["schedule"]: row for row in self._all("occurrence")}
         self.items = self._all("batch_item")
         self.messages = self._read(
             """SELECT m.id, m.usr, m.read_ms, n.trigger_id, n.title, n.workflow
@@ -80,6 +81,10 @@ def check_all(office: "Office", calls: "Sequence[Call]") -> None:
 def _check_accepted(rows: Rows, calls: "Sequence[Call]") -> None:
     assert len(rows.triggers) == len(calls), f"{len(calls)} calls, {len(rows.triggers)} triggers"
     for call in calls:
+        if call.schedule:
+            occurrence = rows.occurrences.get(call.schedule)
+            assert occurrence is not None, f"{call} never came"
+            call.id = occurrence["trigger_id"]
         row = rows.triggers.get(call.id)
         assert row is not None, f"call {call.n} was accepted as {call.id}, which is not stored"
         state = "cancelled" if call.is_cancelled else "planned"

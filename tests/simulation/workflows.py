@@ -1,7 +1,7 @@
 """Scenario `workflows`: everybody gets exactly what the workflows say, whatever dies, stalls, jumps or lies meanwhile.
 
 Two nodes with the whole engine over one store that is elsewhere, or one that is alone. Back ends trigger workflows of every kind,
-repeat each call until it is answered, and call some off; people read. Nodes die at random, at any request to the store, and when
+repeat each call until it is answered, and call some off; schedules come due; people read. Nodes die at random, at any request to the store, and when
 a provider has a letter that they do not know of; lines stall for longer than a lease, refuse, and lose answers; processes are
 stopped and go on; clocks are set forwards and back; the provider is cut, hangs, babbles, and takes letters without saying so.
 What must be true then is in `workflow_oracles`.
@@ -19,8 +19,11 @@ import msgspec
 from msgspec import Struct
 
 from clarion.auth.principal import Principal
+from clarion.clock import as_datetime
 from clarion.errors import Closed, NotFound, OutcomeUnknown, Unavailable
 from clarion.notifications import digests, lanes, planning, runs, triggering
+from clarion.notifications.schedules import firing
+from clarion.notifications.schedules.schedules import ScheduleDefinition
 from clarion.notifications.triggering import CreateTrigger
 from clarion.notifications.workflows.definition import Definition
 from tests.simulation.office import APP, LEASE_S, SENDING_LEASE_S, Life, Office
@@ -29,6 +32,8 @@ from tests.support.simulation import SimLoop
 
 USERS = ("ann", "bob", "cid", "dan", "eve")
 CALLERS = 3
+SCHEDULES = 3  # that come due once
+SOON_S = 2, 20  # when, from their beginning
 CALLS = 4  # of each caller
 KINDS = 3  # of workflows in one run, and one that sends letters: so few that their runs meet
 READERS = ("ann", "bob")
@@ -82,6 +87,8 @@ class Call(Struct):
     id: str = ""
     is_cancelled: bool = False
     """Whether calling it off was answered."""
+    schedule: str = ""
+    """Which schedule it is that calls."""
 
 
 class Caller:
@@ -126,6 +133,27 @@ class Caller:
                 await asyncio.sleep(self._rng.random())
 
 
+async def _schedule(office: Office, number: int, kind: str) -> Call:
+    """Keep a schedule that comes due once, until that is answered; the call that it will make."""
+    rng = office.rng
+    call = Call(900 + number, kind, rng.sample(USERS, rng.choice([1, 2, 4])))
+    call.schedule = f"s{number}"
+    soon = as_datetime(office.latest_ms() + rng.randint(*SOON_S) * 1000)
+    trigger = {"workflow": kind, "recipients": [{"id": each} for each in call.users], "payload": {"n": call.n, "thread": "a"}}  # fmt: skip
+    given = msgspec.convert(
+        {"trigger": trigger, "when": {"at": soon.isoformat(timespec="seconds")}}, ScheduleDefinition
+    )
+    while True:
+        try:
+            await office.call(
+                lambda life: life.engine.schedules.put(APP, call.schedule, given, lambda _: None)
+            )
+        except FORGIVEN:
+            await asyncio.sleep(rng.random())
+        else:
+            return call
+
+
 async def _read(office: Office, name: str) -> None:
     """Somebody who looks at their inbox now and then, and reads some of it."""
     user = Principal(id=name)
@@ -158,6 +186,7 @@ async def workflows(loop: SimLoop) -> None:
         for key in dict.fromkeys(kinds):
             definition = Definition(key, WORKFLOWS[key])
             await office.call(lambda life: life.engine.catalog.put(APP, definition))  # noqa: B023  done at once
+        calls = [await _schedule(office, n, rng.choice(kinds)) for n in range(SCHEDULES)]
         callers = [Caller(office, number, kinds) for number in range(CALLERS)]
         tasks = [loop.create_task(caller.main()) for caller in callers]
         tasks += [loop.create_task(_read(office, name)) for name in READERS]
@@ -166,14 +195,14 @@ async def workflows(loop: SimLoop) -> None:
         await asyncio.gather(*tasks)
         office.post.is_healed = True
         await office.settled(PATIENCE_S)
-        check_all(office, [call for caller in callers for call in caller.calls])
+        check_all(office, calls + [call for caller in callers for call in caller.calls])
 
 
 @contextlib.contextmanager
 def _short() -> Iterator[None]:
     """With leases and slices that a few seconds and recipients outlast."""
     with contextlib.ExitStack() as stack:
-        for module in (runs, digests, triggering):
+        for module in (runs, digests, triggering, firing):
             stack.enter_context(patch.object(module, "LEASE_S", LEASE_S))
         stack.enter_context(patch.object(lanes, "LEASE_S", SENDING_LEASE_S))
         for slices in ("SLICE", "ALIKE_SLICE"):

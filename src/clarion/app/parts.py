@@ -453,6 +453,7 @@ class Parts:
         purger.add("workflows", self.workflows.retention.purge)
         purger.add("stats", self.workflows.counts.purge)
         purger.add("imports", self.workflows.imports.purge)
+        purger.add("schedules", self.workflows.schedules.purge)
 
         self.worker.every(EVERY_S, "purge", lambda _: purger.run(), timeout_s=LONGEST_S)
 

@@ -36,6 +36,8 @@ from clarion.notifications.rendering import Renderer
 from clarion.notifications.retention import Retention
 from clarion.notifications.runs import SLICE, Runs
 from clarion.notifications.sayings import Sayings
+from clarion.notifications.schedules.firing import Firing
+from clarion.notifications.schedules.schedules import Schedules
 from clarion.notifications.sending import Sender
 from clarion.notifications.sends import Sends
 from clarion.notifications.sight.finding import Finder
@@ -52,6 +54,7 @@ from clarion.settings import Limits, Sending, Templates
 from clarion.storage import batches as batch_sql
 from clarion.storage import outgoing as sent_sql
 from clarion.storage import runs as run_sql
+from clarion.storage import schedules as schedule_sql
 from clarion.storage import triggers as trigger_sql
 from clarion.storage.dead_letters import Kind
 from clarion.storage.store import Store
@@ -100,6 +103,8 @@ class Engine:
         triggers: Accepts triggers, and calls them off.
         imports: Takes in people line by line.
         receiver: Accepts those whose recipients come in line by line.
+        schedules: Keeps what is triggered at a time.
+        firing: Triggers it then.
         sends: Tells how far they are, pauses and resumes them.
         runs: Carries runs on.
         digests: Closes digests.
@@ -214,6 +219,8 @@ class Engine:
         self.receiver = Receiver(store, self.triggers, queue, limits, clock=clock, ids=ids)
         self.sends = Sends(store, queue, clock=clock)
         self.sends.on_resumed = self._resumed
+        self.schedules = Schedules(store, self.triggers, limits, clock=clock, ids=ids)
+        self.firing = Firing(store, self.triggers, clock=clock, ids=ids, node=node)
         self.history = History(store)
         self.finder = Finder(store)
         self.counts = Counts(store, limits.stats_days, clock=clock, ids=ids)
@@ -221,6 +228,8 @@ class Engine:
         self.retention = Retention(store, limits, clock)
         self._going = Loop("runs", self._go_on, ids)
         self._closing = Loop("digests", self._close_batches, ids)
+        self._firing = Loop("schedules", self._fire, ids)
+        self.schedules.on_changed = self._firing.wake
         self.runs.on_sent = self.sender.wake
         self.runs.on_waiting = self._look_again
         inbox.on_marked = self.runs.wake
@@ -231,7 +240,11 @@ class Engine:
     async def release(self) -> None:
         """Go on at once with what a former process had in its hands; see `Queue.release`."""
         await self._queue.release(
-            trigger_sql.RELEASE, run_sql.RELEASE, batch_sql.RELEASE, sent_sql.RELEASE
+            trigger_sql.RELEASE,
+            run_sql.RELEASE,
+            batch_sql.RELEASE,
+            sent_sql.RELEASE,
+            schedule_sql.RELEASE,
         )
 
     def install(self, worker: Worker) -> None:
@@ -245,11 +258,13 @@ class Engine:
         """Begin to carry runs on, and to send."""
         self._going.start()
         self._closing.start()
+        self._firing.start()
         self.sender.start()
         self.counts.loop.start()
 
     async def close(self) -> None:
         """Begin nothing more, and wait for what is in hand."""
+        await self._firing.close()
         await self.triggers.settled()
         await self.bulk.close()
         await self._going.close()
@@ -284,6 +299,9 @@ class Engine:
 
     async def _go_on(self) -> float:
         return await self._take(await self.runs.due_ms(), self.runs.go_on)
+
+    async def _fire(self) -> float:
+        return await self._take(await self.firing.due_ms(), self.firing.fire)
 
     async def _close_batches(self) -> float:
         return await self._take(await self.digests.due_ms(), self.digests.close)

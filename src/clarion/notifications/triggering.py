@@ -39,10 +39,10 @@ from clarion.notifications.recipients import (
     strangers,
 )
 from clarion.notifications.rules import DIDS, Did, doings
-from clarion.notifications.schedules.occurrences import is_floating, moment_of
-from clarion.notifications.schedules.when import Time, Zone, read_at
 from clarion.notifications.targets import Asked, Targets
 from clarion.notifications.workflows.definition import Key, Priority
+from clarion.notifications.workflows.occurrences import is_floating, moment_of
+from clarion.notifications.workflows.when import Time, Zone, read_at
 from clarion.settings import Limits
 from clarion.storage import outgoing as sent_sql
 from clarion.storage import runs as run_sql

@@ -209,6 +209,12 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
         int,
         about("Numbers of messages are kept for so long (days; 0: for ever)", ge=0, le=36_600),
     ] = 366
+    schedules: Annotated[
+        int, about("Schedules of one tenant that are active or paused: 429 too_many", ge=1)
+    ] = 10_000
+    schedule_interval_s: Annotated[
+        int, about("Between two occurrences of a schedule at least (s): 422", ge=60)
+    ] = 60
     # Preferences
     preference_bytes: Annotated[
         int, about("One person's preferences, or a deployment's (bytes of JSON): 413", ge=256)

@@ -17,7 +17,7 @@ from msgspec import Meta, Struct
 
 from clarion.clock import as_datetime, as_ms
 from clarion.errors import Fault, Invalid
-from clarion.notifications.schedules.occurrences import (
+from clarion.notifications.workflows.occurrences import (
     RECIPIENT,
     SPREAD_MS,
     Cron,

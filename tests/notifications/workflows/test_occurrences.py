@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clarion.clock import as_ms
-from clarion.notifications.schedules.occurrences import (
+from clarion.notifications.workflows.occurrences import (
     EARLIEST,
     RECIPIENT,
     Cron,

@@ -1,0 +1,463 @@
+"""Schedules: what is triggered, and when; kept, changed, paused, called off, run by hand.
+
+A schedule has a name that its owner gives it, so that it can be put whenever an application is deployed: the same again changes nothing.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from clarion.auth.principal import Principal
+from clarion.clock import Clock, as_datetime
+from clarion.errors import Conflict, Fault, Invalid, NotFound, TooMany
+from clarion.ids import Ids
+from clarion.notifications.notifications import check_key
+from clarion.notifications.schedules.turns import Missed
+from clarion.notifications.triggering import CreateTrigger, TriggerAccepted, Triggers, keyed
+from clarion.notifications.workflows import durations
+from clarion.notifications.workflows.definition import Span
+from clarion.notifications.workflows.occurrences import (
+    SPREAD_MS,
+    Moment,
+    Once,
+    Rule,
+    is_floating,
+    next_after,
+    next_few,
+)
+from clarion.notifications.workflows.when import When, read_when
+from clarion.notifications.workflows.zones import zone_data
+from clarion.settings import Limits
+from clarion.storage import schedules as sql
+from clarion.storage import triggers as trigger_sql
+from clarion.storage.store import Store
+from clarion.telemetry import limit_exceeded
+
+AT_ONCE: Final = 500  # rows of a slice that is removed
+SHOWN: Final = 5  # occurrences to come, where nobody says how many
+_DAY_MS: Final = 86_400_000
+
+State = Literal["active", "paused", "ended", "cancelled"]
+Matches = Callable[["Schedule | None"], None]
+
+
+class ScheduleDefinition(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a schedule triggers, and when."""
+
+    trigger: CreateTrigger
+    """As `POST /v1/triggers` takes it, without `at` and `zone`."""
+    when: When
+    name: Annotated[str, Meta(max_length=200)] = ""
+    """For people."""
+    missed: Missed = "run_once"
+    """Occurrences that nobody was there for: made up for by one trigger, or left out."""
+    grace: Span = "10m"
+    """So late an occurrence is not missed."""
+
+
+class Upcoming(Struct, frozen=True):
+    """An occurrence to come. `at`: null in everybody's own zone; `local`: what the clock shows then."""
+
+    at: datetime | None
+    local: str
+
+
+class Schedule(Struct, frozen=True):
+    """A schedule as it stands. `why`: why it is paused, null if somebody wished it. `next`: its next occurrences. `etag` is for If-Match."""
+
+    schedule: str
+    state: State
+    why: str | None
+    next: list[Upcoming]
+    etag: str
+    definition: ScheduleDefinition
+    author: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class SchedulePage(Struct, frozen=True):
+    """Schedules in the order of their names; `next` is the cursor of the page that follows, null on the last one."""
+
+    items: list[Schedule]
+    next: str | None
+
+
+class Occurrence(Struct, frozen=True):
+    """What became of an occurrence: `triggered`, `skipped` (it was missed), `refused` (with why; the schedule is paused then).
+
+    `due_at`: when it was due, `missed_since`: the first that was missed, which it stands for; `by_hand`: somebody ran it.
+    """
+
+    id: str
+    due_at: datetime
+    missed_since: datetime | None
+    by_hand: bool
+    outcome: str
+    trigger: str | None
+    why: str | None
+    created_at: datetime
+
+
+class OccurrencePage(Struct, frozen=True):
+    """Occurrences, the newest first; `next` is the cursor of the page that follows, null on the last one."""
+
+    items: list[Occurrence]
+    next: str | None
+
+
+class Schedules:
+    """Keeps schedules.
+
+    Args:
+        store: Where they are.
+        triggers: Says whether something can be triggered, and triggers it.
+        limits: `schedules`, `schedule_interval_s`, `run_days`.
+        clock: The time.
+        ids: Of occurrences.
+    """
+
+    def __init__(
+        self, store: Store, triggers: Triggers, limits: Limits, *, clock: Clock, ids: Ids
+    ) -> None:
+        self._store, self._triggers, self._limits = store, triggers, limits
+        self._clock, self._ids = clock, ids
+        self.on_changed: Callable[[], None] = _nobody
+        """Called when something may be due earlier than was known."""
+
+    async def put(
+        self, caller: Principal, id: str, given: ScheduleDefinition, matches: Matches
+    ) -> Schedule:
+        """Keep a schedule. One that is there is changed: with the same `when` it goes on where it is.
+
+        Args:
+            caller: Whose, and its author.
+            id: Its name.
+            given: What, and when.
+            matches: Refuses what is there (None: nothing is) if it is not what the caller has read.
+
+        Raises:
+            Conflict: The workflow is not active.
+            Invalid: It can't be triggered, or never comes; each fault points at its place.
+            Stale: Of `matches`.
+            TooMany: The tenant has `limits.schedules`.
+        """
+        tenant = caller.tenant
+        await self._check(tenant, given)
+        definition = _kept(given)
+        text = _text(definition)
+        now_ms = self._clock.now_ms()
+        async with self._store.transaction() as tx:
+            row = next(iter(await tx.fetch(sql.HOLD, tenant=tenant, id=id)), None)
+            matches(None if row is None or row.state == "cancelled" else self._told(row, 0))
+            is_there = row is not None and row.state != "cancelled"
+            if row is not None and is_there and row.definition == text:
+                return self._told(row, SHOWN)
+            if not is_there:
+                [found] = await tx.fetch(sql.COUNT, tenant=tenant)
+                if found.count >= self._limits.schedules:
+                    raise self._too_many()
+            since_ms = now_ms if row is None else max(now_ms, row.since_ms)
+            last_key = "" if row is None else row.last_key
+            if row is not None and is_there and _definition(row).when == definition.when:
+                rule, state, next_ms, since_ms = _rule(row), row.state, row.next_ms, row.since_ms
+            else:
+                rule = self._read(definition.when, now_ms)
+                following = next_after(rule, _earliest(rule, since_ms))
+                state = "paused" if row is not None and row.state == "paused" else "active"
+                next_ms = following.at_ms if following and state == "active" else None
+            await tx.execute(
+                sql.PUT,
+                tenant=tenant,
+                id=id,
+                workflow=definition.trigger.workflow,
+                definition=text,
+                rule=_text(rule),
+                state=state,
+                revision=1 if row is None else row.revision + 1,
+                author=f"{caller.kind}:{caller.id}",
+                next_ms=next_ms,
+                run_ms=next_ms,
+                since_ms=since_ms,
+                last_key=last_key,
+                zone_data=zone_data(),
+                now_ms=now_ms,
+            )
+        self.on_changed()
+        return await self.find(tenant, id)
+
+    async def find(self, tenant: str, id: str, count: int = SHOWN) -> Schedule:
+        """A schedule, with so many of its next occurrences.
+
+        Raises:
+            NotFound: There is none.
+        """
+        for row in await self._store.fetch(sql.FIND, tenant=tenant, id=id):
+            return self._told(row, count)
+        raise _none(id)
+
+    async def page(
+        self, tenant: str, after: str, limit: int, *, workflow: str = "", state: str = ""
+    ) -> SchedulePage:
+        """Schedules behind a name, of a workflow, in a state."""
+        statement = sql.page(of_workflow=bool(workflow), of_state=bool(state))
+        asked = {"workflow": workflow, "state": state}
+        found = await self._store.fetch(
+            statement, tenant=tenant, after=after, n=limit + 1,
+            **{name: text for name, text in asked.items() if text},
+        )  # fmt: skip
+        items = [self._told(row, 1) for row in found[:limit]]
+        return SchedulePage(items, items[-1].schedule if len(found) > limit else None)
+
+    def preview(self, when: When, count: int) -> list[Upcoming]:
+        """The next occurrences of what is not kept yet.
+
+        Raises:
+            Invalid: As `put`.
+        """
+        now_ms = self._clock.now_ms()
+        rule = self._read(when, now_ms)
+        return _upcoming(rule, next_few(rule, _earliest(rule, now_ms), count))
+
+    async def pause(self, tenant: str, id: str, matches: Matches) -> Schedule:
+        """Trigger nothing until it is resumed. What comes meanwhile is left out.
+
+        Raises:
+            NotFound, Stale: There is none, or it is not what was read.
+            Conflict: It is over.
+        """
+        return await self._set(tenant, id, matches, is_paused=True)
+
+    async def resume(self, tenant: str, id: str, matches: Matches) -> Schedule:
+        """Go on with the next occurrence from now on.
+
+        Raises:
+            NotFound, Stale, Conflict: As `pause`; or its workflow is not active.
+            Invalid: It could not be triggered.
+        """
+        await self._check(tenant, (await self.find(tenant, id, 0)).definition)
+        return await self._set(tenant, id, matches, is_paused=False)
+
+    async def cancel(self, tenant: str, id: str, matches: Matches) -> None:
+        """Trigger nothing any more: when this returns, no further occurrence is triggered. What was triggered goes on.
+
+        Raises:
+            NotFound, Stale: There is none, or it is not what was read.
+        """
+        async with self._store.transaction() as tx:
+            row = next(iter(await tx.fetch(sql.HOLD, tenant=tenant, id=id)), None)
+            if row is None:
+                raise _none(id)
+            if row.state == "cancelled":
+                return
+            matches(self._told(row, 0))
+            await tx.execute(
+                sql.SET_STATE,
+                tenant=tenant,
+                id=id,
+                state="cancelled",
+                next_ms=None,
+                since_ms=row.since_ms,
+                zone_data=zone_data(),
+                now_ms=self._clock.now_ms(),
+            )
+
+    async def run(self, caller: Principal, id: str, key: str | None) -> TriggerAccepted:
+        """Trigger it now, once, beside its occurrences; also one that is paused or has ended.
+
+        Args:
+            caller: Whose, and who triggers.
+            id: Its name.
+            key: Makes the call safe to repeat for 24 hours.
+
+        Raises:
+            NotFound: There is none, or it was cancelled.
+            Conflict, Invalid, IdempotencyConflict: As `Triggers.accept`.
+        """
+        check_key(key)
+        tenant, now_ms = caller.tenant, self._clock.now_ms()
+        found = await self.find(tenant, id, 0)
+        if found.state == "cancelled":
+            raise _none(id)
+        row = await self._triggers.prepare(
+            tenant, f"{caller.kind}:{caller.id}", found.definition.trigger, are_known=True
+        )
+        row = keyed(row, key, f"run schedule {id}".encode())
+        async with self._store.transaction() as tx:
+            [outcome] = await tx.apply(trigger_sql.ACCEPT_TRIGGER, [row])
+            if outcome.is_accepted:
+                await tx.execute(
+                    sql.ADD_OCCURRENCE,
+                    tenant=tenant,
+                    schedule=id,
+                    id=self._ids.ordered(now_ms),
+                    key="",
+                    due_ms=now_ms,
+                    missed_ms=0,
+                    outcome="triggered",
+                    trigger_id=row.id,
+                    why="",
+                    now_ms=now_ms,
+                )
+        return self._triggers.begin(row, outcome)
+
+    async def occurrences(self, tenant: str, id: str, before: str, limit: int) -> OccurrencePage:
+        """What became of its occurrences, the newest first.
+
+        Raises:
+            NotFound: There is no such schedule.
+        """
+        await self.find(tenant, id, 0)
+        rows = await self._store.fetch(
+            sql.OCCURRENCES, tenant=tenant, schedule=id, before=before or "g", n=limit + 1
+        )
+        items = [_occurrence(row) for row in rows[:limit]]
+        return OccurrencePage(items, items[-1].id if len(rows) > limit else None)
+
+    async def purge(self) -> AsyncIterator[int]:
+        """Remove occurrences older than `limits.run_days`, and then the schedules that are over for so long."""
+        if not self._limits.run_days:
+            return
+        before = self._clock.now_ms() - self._limits.run_days * _DAY_MS
+        for statement in (sql.FORGET_OCCURRENCES, sql.FORGET_SCHEDULES):
+            count = AT_ONCE
+            while count == AT_ONCE:
+                async with self._store.transaction() as tx:
+                    count = await tx.execute(statement, before=before, n=AT_ONCE)
+                yield count
+
+    # ── parts ──
+    async def _check(self, tenant: str, given: ScheduleDefinition) -> None:
+        for name in ("at", "zone"):
+            if getattr(given.trigger, name) is not None:
+                at = f"/trigger/{name}"
+                raise Invalid("`when` says when", faults=[Fault(at, "`when` says when")])
+        _span(given.grace)
+        try:
+            await self._triggers.prepare(tenant, "", given.trigger)
+        except Invalid as exc:
+            moved = [Fault(f"/trigger{each.pointer}", each.detail) for each in exc.faults]
+            raise Invalid(exc.message, faults=moved, **exc.facts) from exc
+
+    def _read(self, when: When, now_ms: int) -> Rule:
+        try:
+            return read_when(when, now_ms, shortest_s=self._limits.schedule_interval_s)
+        except Invalid as exc:
+            if "limit" in exc.facts:
+                limit_exceeded.labels("schedule_interval_s").inc()
+            raise
+
+    def _too_many(self) -> TooMany:
+        limit_exceeded.labels("schedules").inc()
+        most = self._limits.schedules
+        return TooMany(f"a tenant has at most limits.schedules = {most}", limit=most)
+
+    async def _set(self, tenant: str, id: str, matches: Matches, *, is_paused: bool) -> Schedule:
+        now_ms = self._clock.now_ms()
+        async with self._store.transaction() as tx:
+            row = next(iter(await tx.fetch(sql.HOLD, tenant=tenant, id=id)), None)
+            if row is None:
+                raise _none(id)
+            matches(self._told(row, 0))
+            if row.state in ("ended", "cancelled"):
+                raise Conflict(f"the schedule {id!r} is {row.state}")
+            if (row.state == "paused") == is_paused:
+                return self._told(row, SHOWN)
+            since_ms, moment = max(now_ms, row.since_ms), None
+            if not is_paused:
+                moment = next_after(_rule(row), _earliest(_rule(row), since_ms))
+            state = "paused" if is_paused else "active" if moment else "ended"
+            await tx.execute(
+                sql.SET_STATE,
+                tenant=tenant,
+                id=id,
+                state=state,
+                next_ms=None if moment is None else moment.at_ms,
+                since_ms=since_ms,
+                zone_data=zone_data(),
+                now_ms=now_ms,
+            )
+        self.on_changed()
+        return await self.find(tenant, id)
+
+    def _told(self, row: sql.ScheduleRow, count: int) -> Schedule:
+        rule = _rule(row)
+        is_open = row.state == "active" and row.next_ms is not None and count
+        moments = next_few(rule, (row.next_ms or 0) - 1, count) if is_open else []
+        return Schedule(
+            row.id,
+            row.state,  # type: ignore[arg-type]  # the table's own check
+            row.why or None,
+            _upcoming(rule, moments),
+            f'"{row.revision}"',
+            _definition(row),
+            row.author,
+            as_datetime(row.created_ms),
+            as_datetime(row.updated_ms),
+        )
+
+
+def rule_of(text: str) -> Rule:
+    """A rule as it is kept."""
+    rule: Rule = msgspec.json.decode(text, type=Rule)
+    return rule
+
+
+def _rule(row: sql.ScheduleRow) -> Rule:
+    return rule_of(row.rule)
+
+
+def _definition(row: sql.ScheduleRow) -> ScheduleDefinition:
+    return msgspec.json.decode(row.definition, type=ScheduleDefinition)
+
+
+def _kept(given: ScheduleDefinition) -> ScheduleDefinition:
+    """What is kept of it: who was described is known by now, and is named."""
+    named = [each if isinstance(each, str) else each.id for each in given.trigger.recipients]
+    trigger = msgspec.structs.replace(given.trigger, recipients=list(dict.fromkeys(named)))
+    return msgspec.structs.replace(given, trigger=trigger)
+
+
+def _earliest(rule: Rule, now_ms: int) -> int:
+    """Behind which time its first occurrence is: that of one time in everybody's own zone may be past where days begin first."""
+    return now_ms - SPREAD_MS if isinstance(rule, Once) and is_floating(rule) else now_ms
+
+
+def _upcoming(rule: Rule, moments: list[Moment]) -> list[Upcoming]:
+    is_own = is_floating(rule)
+    return [Upcoming(None if is_own else as_datetime(each.at_ms), each.local) for each in moments]
+
+
+def _occurrence(row: sql.OccurrenceRow) -> Occurrence:
+    return Occurrence(
+        row.id,
+        as_datetime(row.due_ms),
+        as_datetime(row.missed_ms) if row.missed_ms else None,
+        not row.key,
+        row.outcome,
+        row.trigger_id or None,
+        row.why or None,
+        as_datetime(row.at_ms),
+    )
+
+
+def _span(text: str) -> int:
+    try:
+        return durations.seconds(text)
+    except ValueError as exc:
+        raise Invalid(str(exc), faults=[Fault("/grace", str(exc))]) from exc
+
+
+def _none(id: str) -> NotFound:
+    return NotFound(f"there is no schedule {id!r}")
+
+
+def _text(value: object) -> str:
+    return msgspec.json.encode(value, order="sorted").decode()
+
+
+def _nobody() -> None:
+    """Nobody listens."""
