@@ -39,7 +39,7 @@ stress: setup-dev ## Clients that do everything wrong, and counts that must come
 soak: setup-dev ## Churn for MINUTES (60 before a release); fails if memory, tasks, timers, files or rooms grow (ARGS=--draw draws it)
 	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),3) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-chaos: setup-dev ## Kill a server 20 times, and the database, during a bulk send to 10,000 on SQLite and PostgreSQL, then count every row: minutes (SEED=7 replays; ARGS=--help)
+chaos: setup-dev ## Kill a server 10 times, and the database, during a bulk send to 10,000 on SQLite and PostgreSQL, then count every row: minutes (SEED=7 replays; ARGS=--help)
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 docs: setup-dev ## Write the generated reference pages
