@@ -157,6 +157,14 @@ BUDGETS = (
     Budget("publish-ratio", None, 1.2),
     Budget("recovery-missed", None, 0),
     Budget("search-ratio", None, 1.3),
+    Budget("live-500-p99-sqlite", None, 20),
+    Budget("live-500-p99-postgresql", None, 20),
+    Budget("live-2000-p99-sqlite", None, 20),
+    Budget("live-2000-p99-postgresql", None, 20),
+    Budget("bulk-alike-sqlite", None, 50_000),
+    Budget("bulk-alike-postgresql", None, 20_000),
+    Budget("events-sqlite", None, 10_000),
+    Budget("events-postgresql", None, 10_000),
 )
 
 

@@ -8,6 +8,7 @@ import resource
 import shutil
 import signal
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -180,6 +181,20 @@ async def loading(server: Server, dialect: str = "", **environment: str) -> Asyn
         if process.returncode is None:
             process.kill()
         await process.wait()
+
+
+async def in_a_process(name: str, *arguments: object) -> list[dict[str, float]]:
+    """What another measurement of this folder says with `--json`."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", f"benchmarks.{name}", *map(str, arguments), "--json"),
+        cwd=HERE.parent,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await process.communicate()
+    if process.returncode:
+        raise Failed(f"benchmarks.{name} {' '.join(map(str, arguments))} failed")
+    found = json.loads(out)
+    return found if isinstance(found, list) else [found]
 
 
 def _on(processor: int) -> list[str]:

@@ -3,7 +3,7 @@
 import asyncio
 import tempfile
 
-from benchmarks import topics
+from benchmarks import notifications, topics
 from benchmarks.measures import (
     MANY,
     PACE,
@@ -73,6 +73,7 @@ METRICS = {
         for clients in (5_000, MANY)
     },
     **topics.METRICS,
+    **notifications.METRICS,
 }
 
 
@@ -189,6 +190,7 @@ SCENARIOS = {
         Scenario(whole, 9, rounds=1, peers=(OURS,)),
         Scenario(heartbeat, 27, rounds=1),
         *topics.SCENARIOS,
+        *notifications.SCENARIOS,
     )
 }
 

@@ -5,15 +5,14 @@ sockets, and the ratio of both is a row of its own.
 """
 
 import asyncio
-import json
 import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from benchmarks.measures import MANY, PACE, Figures, Metric, Scenario, token, whole_product
-from benchmarks.peers import HERE, OURS
-from benchmarks.running import Failed, Server, loading, started
+from benchmarks.peers import OURS
+from benchmarks.running import Failed, Server, in_a_process, loading, started
 from clarion.client import AsyncClient
 
 STATES = (0, 100, 1_000)
@@ -191,7 +190,7 @@ async def presence(_peer: str, _brief: bool) -> Figures:
 async def crowd(_peer: str, _brief: bool) -> Figures:
     """In one process, without a network: what the server does itself."""
     members = MEMBERS // SMALLER
-    [found] = await _in_a_process("presence_crowd", "--members", members, "--joins", JOINS)
+    [found] = await in_a_process("presence_crowd", "--members", members, "--joins", JOINS)
     yield "crowd", found["all_in_s"]
     yield "crowd-cpu", found["cpu_us"]
 
@@ -199,7 +198,7 @@ async def crowd(_peer: str, _brief: bool) -> Figures:
 async def dashboard(_peer: str, brief: bool) -> Figures:
     """Updates by HTTP, viewers on WebSockets; ten of them read and check what they get."""
     viewers, seconds = VIEWERS // SMALLER, 1 if SMALLER > 1 else 4 if brief else 10
-    [found] = await _in_a_process(
+    [found] = await in_a_process(
         "topics_dashboard", "--updates", UPDATES, "--viewers", viewers, "--seconds", seconds
     )
     yield "dashboard-age-p50", found["age_p50_ms"]
@@ -212,25 +211,11 @@ async def search(_peer: str, brief: bool) -> Figures:
     """In a process by itself, the fewest first."""
     queries = ",".join(str(count // SMALLER) for count in STANDING)
     changes = 40 if brief else 400
-    found = await _in_a_process("search_standing", "--standing", queries, "--changes", changes)
+    found = await in_a_process("search_standing", "--standing", queries, "--changes", changes)
     took = [each["p50_us"] for each in found]
     for count, us in zip(STANDING, took, strict=True):
         yield f"search-{count}", us
     yield "search-ratio", took[-1] / took[0]
-
-
-async def _in_a_process(name: str, *arguments: object) -> list[dict[str, float]]:
-    """What another measurement of this folder says with `--json`."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", f"benchmarks.{name}", *map(str, arguments), "--json"),
-        cwd=HERE.parent,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    out, _ = await process.communicate()
-    if process.returncode:
-        raise Failed(f"benchmarks.{name} {' '.join(map(str, arguments))} failed")
-    found = json.loads(out)
-    return found if isinstance(found, list) else [found]
 
 
 @asynccontextmanager

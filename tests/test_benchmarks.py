@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks import picture, topics
+from benchmarks import notifications, notified, picture, topics
 from benchmarks.__main__ import plan
 from benchmarks.peers import NULL, OURS, PEERS
 from benchmarks.results import BUDGETS, FIGURES, PAGE, Results, budgets, load, write_page
@@ -85,6 +85,21 @@ async def test_each_scenario_of_topics_yields_its_rows(
     assert sorted(row for row, _ in figures) == sorted(topics.METRICS)
     assert dict(figures)["recovery-missed"] == 0
     assert min(figure for _, figure in figures) >= 0
+
+
+async def test_each_measurement_of_notifications_yields_its_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With few people: every row once. In it every message is counted: none is missed or doubled."""
+    few = {"ONLINE": 5, "RATES": (50,), "CALLERS": 4, "MAILS": 20, "DIGESTS": 5, "WINDOW_S": 1}
+    for name, value in few.items():
+        monkeypatch.setattr(notified, name, value)
+    monkeypatch.setitem(notified.WORKFLOWS["digest"][0], "digest", {"window": "1s"})
+    found = await notified.measure("sqlite", 50, 0.2, [])
+    wanted = {f"{name}-sqlite" for name in found}
+    others = {name for name in notifications.METRICS if "sqlite" in name and "live-" not in name}
+    assert wanted == others | {"live-50-p50-sqlite", "live-50-p99-sqlite"}
+    assert min(figure for name, figure in found.items() if "late" not in name) > 0
 
 
 class Teller:
