@@ -111,6 +111,21 @@ ACCEPTED = {
             "there are no lines": "likewise",
         }.items()
     },
+    **{
+        (operation, "positive_data_acceptance", f'"pointer":"/{pointer}'): reason
+        for operation, pointer, reason in (
+            ("POST /v1/triggers", "at", "which days there are to come, the calendar knows"),
+            ("POST /v1/triggers", "zone", "which zones there are, their data says"),
+            ("POST /v1/schedule-previews", "when", "when something comes is a language of its own"),
+            ("PUT /v1/schedules/{schedule}", "when", "likewise"),
+            ("PUT /v1/schedules/{schedule}", "grace", "a span of time is a language of its own"),
+            (
+                "PUT /v1/schedules/{schedule}",
+                "trigger",
+                "what can be triggered, the database knows",
+            ),
+        )
+    },
     (
         "PUT /v1/audiences/{audience}",
         "positive_data_acceptance",

@@ -86,6 +86,20 @@ def test_the_newsletter_reaches_its_readers(server: Server, tmp_path: Path) -> N
         assert out[2:] == ["done 2000 of 2000"]
 
 
+def test_the_schedules_example_plans_ahead(server: Server, tmp_path: Path) -> None:
+    """It prints what is to come, what was called off, and that what it has kept is paused; twice is the same."""
+    script = str(_at(server, "schedules.py", tmp_path))
+    for state in ("active", "paused"):
+        key = server.key("workflows:*", "notifications:send")
+        assert _run(sys.executable, script, CLARION_KEY=key).splitlines() == [
+            "the first Monday and the last day of a month, at 09:00",
+            f"weekly-report {state} {'09:00' if state == 'active' else '-'}",
+            "to come at 2030-12-31T17:00:00Z",
+            "called off: 1",
+            "paused",
+        ]
+
+
 def test_the_events_example_counts_once(server: Server, tmp_path: Path) -> None:
     """What is told twice is counted once; and again when the script runs again."""
     key = server.key("workflows:write", "notifications:send", "events:write", "events:read")

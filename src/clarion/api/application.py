@@ -38,6 +38,7 @@ from clarion.api.routes import providers as providers_doors
 from clarion.api.routes import push as push_doors
 from clarion.api.routes import reach as reach_doors
 from clarion.api.routes import rooms as rooms_doors
+from clarion.api.routes import schedules as schedules_doors
 from clarion.api.routes import search as search_doors
 from clarion.api.routes import sockets as sockets_doors
 from clarion.api.routes import stats as stats_doors
@@ -69,6 +70,7 @@ def build_api(services: Services, web: Path = FOLDER) -> Api:
     dead_letters_doors.add(api, services.workflows.letters)
     stats_doors.add(api, services.workflows.counts)
     workflows_doors.add(api, services.workflows)
+    schedules_doors.add(api, services.workflows)
     events_doors.add(api, services.events, services.event_numbers)
     providers_doors.add(api, services.workflows)
     reach_doors.add(api, services.reach)

@@ -20,6 +20,7 @@ from clarion.client.preferences import AsyncPreferenceCalls, PreferenceCalls
 from clarion.client.presence import AsyncPresenceCalls, PresenceCalls
 from clarion.client.push import AsyncPushCalls, PushCalls
 from clarion.client.realtime import AsyncRealtimeCalls, RealtimeCalls
+from clarion.client.schedules import AsyncScheduleCalls, ScheduleCalls
 from clarion.client.search import AsyncSearchCalls, SearchCalls
 from clarion.client.subscription import Topic
 from clarion.client.suppressions import AsyncSuppressionCalls, SuppressionCalls
@@ -105,6 +106,7 @@ class Client(
     MessageCalls,
     SearchCalls,
     SuppressionCalls,
+    ScheduleCalls,
     TemplateCalls,
     WorkflowCalls,
     DeliveryCalls,
@@ -187,6 +189,7 @@ class AsyncClient(
     AsyncMessageCalls,
     AsyncSearchCalls,
     AsyncSuppressionCalls,
+    AsyncScheduleCalls,
     AsyncTemplateCalls,
     AsyncWorkflowCalls,
     AsyncDeliveryCalls,
