@@ -223,7 +223,7 @@ async def test_who_looks_at_their_inbox_on_another_process_sees_it_as_well(offic
     office.engine.bulk.tell_others = lambda told: there.hear(
         msgspec.json.decode(msgspec.json.encode(told))
     )
-    await office.trigger("ann", "cat", payload={"n": 1})
+    await office.trigger(everyone=True, exclude=["ben"], payload={"n": 1})
     await there._tasks.finish()
     seen = [[each.data["message"]["title"] for each in reader.publications] for reader in readers]
     assert seen == [["Hello 1"], [], ["Hello 1"]]

@@ -25,6 +25,7 @@ from clarion.errors import (
 )
 from clarion.ids import Ids, digest
 from clarion.jobs.queue import LEASE_S, MAX_ATTEMPTS, Job, Queue
+from clarion.notifications import planning
 from clarion.notifications.audiences import AudienceKey
 from clarion.notifications.catalog import Catalog, Read
 from clarion.notifications.content import check_json
@@ -471,10 +472,11 @@ def keyed(row: sql.NewTrigger, key: str | None, body: bytes) -> sql.NewTrigger:
 
 
 def _is_small(row: sql.NewTrigger) -> bool:
-    """Whether it names all it is for, and they are few."""
+    """Whether it names all it is for, and they are few: not more than a slice."""
     if len(row.asked) > SMALL or row.local_start:
         return False
-    return msgspec.json.decode(row.asked, type=Asked).is_named
+    asked = msgspec.json.decode(row.asked, type=Asked)
+    return asked.is_named and len(asked.users) <= planning.SLICE
 
 
 def _no_workflow(exc: NotFound) -> Invalid:
