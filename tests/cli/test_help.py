@@ -4,6 +4,7 @@ import inspect
 
 import pytest
 
+from clarion.cli import apply as apply_command
 from clarion.cli import keys, serve
 from clarion.cli import settings as settings_command
 from tests.support.server import clarion
@@ -12,7 +13,9 @@ IMPORTS = {"PYTHONPROFILEIMPORTTIME": "1"}  # told on stderr
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["settings"], ["keys", "--help"]], ids=" ".join
+    "arguments",
+    [["--help"], ["--version"], ["settings"], ["keys", "--help"], ["apply", "--help"]],
+    ids=" ".join,
 )
 def test_what_needs_no_server_loads_none(arguments: list[str]) -> None:
     """It is half a second of CPU, which whoever types this would wait for."""
@@ -26,6 +29,11 @@ def test_what_needs_no_server_loads_none(arguments: list[str]) -> None:
 def test_the_help_says_of_each_command_what_its_own_says() -> None:
     """In the words of the command itself, which is not imported for it."""
     told = " ".join(clarion("--help").stdout.replace("│", " ").split())
-    for says in (serve.serve.__doc__, settings_command.settings.__doc__, keys.app.help):
+    for says in (
+        serve.serve.__doc__,
+        settings_command.settings.__doc__,
+        keys.app.help,
+        apply_command.apply.__doc__,
+    ):
         assert says is not None
         assert inspect.cleandoc(says).splitlines()[0] in told

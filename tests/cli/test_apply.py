@@ -1,0 +1,146 @@
+"""`clarion apply`: files of YAML become the server's workflows, and every fault is told by file and line."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from tests.support.server import Server, clarion, free_port, running
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "workflows"
+
+
+class Repository:
+    """A folder of workflows, and a server to apply it to."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self.key = server.key("workflows:*")
+        self.reader = server.key("workflows:read")
+
+    def apply(
+        self, *arguments: str | Path, key: str = "", url: str = ""
+    ) -> "CompletedProcess[str]":
+        env = {"CLARION_URL": url or self._server.url, "CLARION_KEY": key or self.key}
+        return clarion("apply", *map(str, arguments), env=env)
+
+    def version(self, workflow: str) -> int:
+        answer = self._server.get(f"/v1/workflows/{workflow}", token=self.key)
+        return int(answer.json()["version"]) if answer.status_code == 200 else 0
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]:
+    """One server for all: each test has names of its own."""
+    with running(tmp_path_factory.mktemp("server")) as server:
+        yield Repository(server)
+
+
+def test_what_differs_is_shown_then_applied_once(repository: Repository, tmp_path: Path) -> None:
+    """A dry run changes nothing and says so by its status; a second run makes no versions."""
+    folder = tmp_path / "workflows"
+    shutil.copytree(EXAMPLES, folder)
+    dry = repository.apply(folder, "--dry-run")
+    assert dry.returncode == 1, dry.stderr
+    assert "+ mention  new" in dry.stdout
+    assert repository.version("mention") == 0
+
+    done = repository.apply(folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [repository.version(name) for name in ("welcome", "mention", "comments")] == [1, 1, 1]
+    again = repository.apply(folder, "--dry-run")
+    assert again.returncode == 0
+    assert "nothing to change" in again.stdout
+
+    mention = folder / "mention.yaml"
+    mention.write_text(mention.read_text().replace("5m", "10m"))
+    (folder / "welcome.yaml").unlink()
+    done = repository.apply(folder)
+    assert done.returncode == 0
+    told = [line.strip() for line in done.stdout.splitlines()]
+    assert {"-- wait: 5m", "+- wait: 10m", "= comments  unchanged"} <= set(told)
+    assert "? welcome  only on the server" in told
+    assert [repository.version(name) for name in ("welcome", "mention", "comments")] == [1, 2, 1]
+
+
+GOOD = "workflow: good\nsteps:\n  - inbox: {title: hello}\n"
+BAD = {
+    "tab": ("workflow: bad\nsteps:\n\t- wait: 5m\n", 3, "not YAML"),
+    "open": ("workflow: bad\nsteps: [\n", 3, "not YAML"),
+    "control": ("workflow: bad\nname: \x01\n", 2, "not YAML"),
+    "alias": ("workflow: &a bad\nname: *a\n", 1, "aliases"),
+    "tag": ("workflow: bad\nname: !!python/name:os.system x\n", 2, "tags"),
+    "deep": ("workflow: bad\nsteps: " + "[" * 5_000, 2, "deeper"),
+    "twice": ("workflow: bad\nname: a\nname: b\n", 3, "twice, first on line 2"),
+    "documents": ("workflow: bad\n---\nworkflow: worse\n", 2, "one workflow a file"),
+    "nameless": ("name: bad\n", 1, "name is expected"),
+    "list": ("- bad\n", 1, "a workflow is expected"),
+    "empty": ("", 1, "a workflow is expected"),
+    "huge": ("#" * 300_000, 1, "bytes"),
+    "surrogate": ('workflow: bad\nname: "\\ud800"\n', 2, "surrogate"),
+    "unquoted": ("workflow: bad\nname: {{ payload.x }}\n", 2, ""),
+    "infinite": ("workflow: bad\nname: 1e999\n", 2, "too large"),
+    "same": (GOOD, 1, "stands in"),
+}
+
+
+def test_files_that_cannot_be_read_are_told_all_at_once(
+    repository: Repository, tmp_path: Path
+) -> None:
+    """By file and line; nothing of the good one is applied."""
+    (tmp_path / "a.yaml").write_text(GOOD)
+    for name, (text, _, _) in BAD.items():
+        (tmp_path / f"bad-{name}.yml").write_text(text)
+    (tmp_path / "latin.yaml").write_bytes(b"workflow: bad\nname: \xe9\n")
+    done = repository.apply(tmp_path)
+    assert done.returncode == 2
+    told = done.stderr.splitlines()
+    for name, (_, line, says) in BAD.items():
+        [found] = [each for each in told if f"bad-{name}.yml:" in each.partition(" ")[0]]
+        assert f"bad-{name}.yml:{line}: " in found
+        assert says in found
+    assert any("latin.yaml:2: not UTF-8" in each for each in told)
+    assert told[-1] == f"clarion: nothing was applied: {len(BAD) + 1} faults"
+    assert repository.version("good") == 0
+
+
+def test_what_the_server_refuses_is_told_by_line(repository: Repository, tmp_path: Path) -> None:
+    """Unknown members, missing ones, conditions: the server's rule, where it is broken in the file."""
+    (tmp_path / "good.yaml").write_text(GOOD)
+    (tmp_path / "unknown.yaml").write_text("workflow: unknown\nsteps:\n  - wait: 5m\ncolour: red\n")
+    (tmp_path / "missing.yaml").write_text("workflow: missing\n")
+    (tmp_path / "steps.yaml").write_text(
+        "workflow: steps\nsteps:\n  - wait: soon\n  - stop: nothing.read\n  - dance: now\n"
+    )
+    done = repository.apply(tmp_path)
+    assert done.returncode == 2
+    for place in (
+        "unknown.yaml:4",
+        "missing.yaml:1",
+        "steps.yaml:3",
+        "steps.yaml:4",
+        "steps.yaml:5",
+    ):
+        assert f"{place}: " in done.stderr
+    assert "is not known here (/colour)" in done.stderr
+    assert repository.version("good") == 0
+
+
+def test_a_refusal_or_no_answer_is_one_line(repository: Repository, tmp_path: Path) -> None:
+    """No right, no key, no server, no address, no file: what is missing is said, without a trace."""
+    (tmp_path / "good.yaml").write_text(GOOD)
+    away = f"http://127.0.0.1:{free_port()}"
+    for done, status, says in (
+        (repository.apply(tmp_path, key=repository.reader), 1, "workflows:write"),
+        (repository.apply(tmp_path, key="clk_nobody"), 1, ""),
+        (repository.apply(tmp_path, url=away), 1, away),
+        (repository.apply(tmp_path, url="nowhere"), 2, "--url"),
+        (repository.apply(tmp_path / "nothing"), 2, "there is no file"),
+        (clarion("apply", str(tmp_path)), 2, "--key"),
+    ):
+        assert done.returncode == status
+        [line] = done.stderr.splitlines()
+        assert line.startswith("clarion: ")
+        assert says in line
