@@ -1,6 +1,8 @@
 """`clarion apply`: files of YAML become the server's workflows, and every fault is told by file and line."""
 
 import shutil
+import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -57,7 +59,7 @@ def test_what_differs_is_shown_then_applied_once(repository: Repository, tmp_pat
     mention = folder / "mention.yaml"
     mention.write_text(mention.read_text().replace("5m", "10m"))
     (folder / "welcome.yaml").unlink()
-    done = repository.apply(folder)
+    done = repository.apply(folder, folder / ".." / "workflows" / "mention.yaml")
     assert done.returncode == 0
     told = [line.strip() for line in done.stdout.splitlines()]
     assert {"-- wait: 5m", "+- wait: 10m", "= comments  unchanged"} <= set(told)
@@ -76,6 +78,7 @@ BAD = {
     "twice": ("workflow: bad\nname: a\nname: b\n", 3, "twice, first on line 2"),
     "documents": ("workflow: bad\n---\nworkflow: worse\n", 2, "one workflow a file"),
     "nameless": ("name: bad\n", 1, "name is expected"),
+    "named": ("name: x\nworkflow: ../Bad\n", 2, "a name has at most"),
     "list": ("- bad\n", 1, "a workflow is expected"),
     "empty": ("", 1, "a workflow is expected"),
     "huge": ("#" * 300_000, 1, "bytes"),
@@ -137,10 +140,31 @@ def test_a_refusal_or_no_answer_is_one_line(repository: Repository, tmp_path: Pa
         (repository.apply(tmp_path, key="clk_nobody"), 1, ""),
         (repository.apply(tmp_path, url=away), 1, away),
         (repository.apply(tmp_path, url="nowhere"), 2, "--url"),
+        (repository.apply(tmp_path, url="http://a..b"), 2, "--url"),
         (repository.apply(tmp_path / "nothing"), 2, "there is no file"),
+        (repository.apply("x" * 5_000), 2, "cannot be read"),
         (clarion("apply", str(tmp_path)), 2, "--key"),
     ):
         assert done.returncode == status
         [line] = done.stderr.splitlines()
         assert line.startswith("clarion: ")
         assert says in line
+
+
+def test_another_server_is_told_apart(tmp_path: Path) -> None:
+    """Whatever answers there with something else is named, not taken for an empty Clarion."""
+    (tmp_path / "good.yaml").write_text(GOOD)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+
+        def answer() -> None:
+            connection, _ = other.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n<p>!")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        url = f"http://127.0.0.1:{other.getsockname()[1]}"
+        done = clarion("apply", str(tmp_path), env={"CLARION_URL": url, "CLARION_KEY": "clk_x"})
+        thread.join()
+    assert (done.returncode, done.stderr) == (1, f"clarion: what answers on {url} is not Clarion\n")

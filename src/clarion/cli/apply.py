@@ -6,6 +6,7 @@ no versions. What is only on the server is named and left alone.
 
 import difflib
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 
 import yaml
 from cyclopts import Parameter
-from msgspec import Struct
+from msgspec import DecodeError, Struct
 from rich.console import Console
 from rich.text import Text
 
@@ -22,6 +23,8 @@ from clarion.cli.written import Flaw, Written, files, read
 from clarion.client import ApiError, Client, calls
 from clarion.errors import ServerError, UsageError
 
+_URL_CHARS = 2_000
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")  # what else cannot stand in the address of a call
 _JUDGED = (400, 413, 422)  # of what was sent; any other refusal is of the caller or the server
 
 _SIGNS = {
@@ -30,6 +33,20 @@ _SIGNS = {
     "unchanged": ("=", "dim"),
     "only on the server": ("?", "cyan"),
 }
+
+
+class Kept(Struct, frozen=True):
+    """A workflow of the server."""
+
+    workflow: str
+    definition: dict[str, Any]
+
+
+class Page(Struct, frozen=True):
+    """Some of them; `next`: the cursor of those behind."""
+
+    items: list[Kept]
+    next: str | None
 
 
 class Plan(Struct, frozen=True):
@@ -83,16 +100,19 @@ def apply(
             _do(console, client, plans, is_dry=dry_run)
         except ApiError as exc:
             raise ServerError(exc.message) from exc
+        except DecodeError as exc:
+            raise ServerError(f"what answers on {url} is not Clarion") from exc
 
 
 def _check(url: str, key: str | None) -> None:
     try:
         parts = urlsplit(url)
-        is_url = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        host = (parts.hostname or "").encode("idna")  # refuses labels that are empty or too long
+        is_url = parts.scheme in ("http", "https") and host and parts.port != 0
     except ValueError:
         is_url = False
-    if not is_url:
-        raise UsageError(f"--url: {url!r} is not an http:// or https:// address")
+    if not (is_url and url.isascii() and url.isprintable() and len(url) <= _URL_CHARS):
+        raise UsageError(f"--url: {url[:200]!r} is not an http:// or https:// address")
     if key is None:
         raise UsageError("no API key: give --key or $CLARION_KEY (`clarion keys create` makes one)")
     if not (key.isascii() and key.isprintable()):
@@ -109,8 +129,13 @@ def _read(paths: list[Path]) -> tuple[list[Written], list[Flaw]]:
             flaws.append(flaw)
             continue
         name = found.data.get("workflow")
-        if not isinstance(name, str) or not name:
+        if not isinstance(name, str):
             flaws.append(found.flaw("/workflow", "the workflow's name is expected, as text"))
+        elif _NAME.fullmatch(name) is None:
+            detail = (
+                "a name has at most 64 of a-z, 0-9 and . _ -, and begins with one of the first two"
+            )
+            flaws.append(found.flaw("/workflow", detail))
         elif name in written:
             flaws.append(found.flaw("/workflow", f"{name!r} stands in {written[name].path}, too"))
         else:
@@ -123,9 +148,9 @@ def _there(client: Client) -> dict[str, dict[str, Any]]:
     after: str | None = ""
     while after is not None:
         path = f"/v1/workflows{calls.query(after=after, limit=100)}"
-        page = client.call(calls.Call("GET", path, dict[str, Any]))
-        found |= {each["workflow"]: each["definition"] for each in page["items"]}
-        after = page["next"]
+        page = client.call(calls.Call("GET", path, Page))
+        found |= {each.workflow: each.definition for each in page.items}
+        after = page.next
     return found
 
 

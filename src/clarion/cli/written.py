@@ -59,20 +59,26 @@ def files(named: list[Path]) -> list[Path]:
     Raises:
         UsageError: One is not there, or there are none, or too many.
     """
-    found: dict[Path, None] = {}
+    found: dict[Path, Path] = {}  # where it really is → as it was named
     for path in named:
-        if path.is_dir():
-            inside = (each for each in path.rglob("*") if each.suffix in (".yaml", ".yml"))
-            found |= dict.fromkeys(sorted(each for each in inside if each.is_file()))
-        elif path.is_file():
-            found[path] = None
-        else:
-            raise UsageError(f"there is no file or folder {path}")
+        try:
+            found = {each.resolve(): each for each in _inside(path)} | found
+        except OSError as exc:
+            raise UsageError(f"{str(path)[:200]} cannot be read: {exc.strerror}") from exc
     if not found:
         raise UsageError(f"no .yaml or .yml file is in {', '.join(map(str, named))}")
     if len(found) > FILES:
         raise UsageError(f"{len(found)} files, {FILES} are allowed")
-    return list(found)
+    return sorted(found.values())
+
+
+def _inside(path: Path) -> list[Path]:
+    if path.is_dir():
+        found = (each for each in path.rglob("*") if each.suffix in (".yaml", ".yml"))
+        return [each for each in found if each.is_file()]
+    if path.is_file():
+        return [path]
+    raise UsageError(f"there is no file or folder {path}")
 
 
 def read(path: Path) -> Written:
