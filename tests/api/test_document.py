@@ -25,6 +25,7 @@ ACCEPTED = {
         for said, reason in {
             "an integer beyond 2^53 - 1": "a schema can't say it of every number in an object of any shape",
             "Expected `int`, got `float`": "1.0 is an integer to a schema, and a mistake to us",
+            '"code":"stale"': "which version there is, only the database knows",
         }.items()
     },
     (
