@@ -17,6 +17,7 @@ from clarion.api.layer import TEMPLATE, Api
 from clarion.api.limits import RateLimits
 from clarion.api.openapi import document
 from clarion.api.pages.front_end import FOLDER
+from clarion.api.repeats import Repeats
 from clarion.api.routes import activity as activity_doors
 from clarion.api.routes import auth as auth_doors
 from clarion.api.routes import blocks as blocks_doors
@@ -132,6 +133,7 @@ def build_http(
         clock=services.clock,
         ids=services.ids,
         mounts=mounts,
+        repeats=Repeats(services.store, services.clock),
     )
 
 
@@ -143,10 +145,11 @@ def surround(
     clock: Clock,
     ids: Ids,
     mounts: Mapping[str, ASGIApp] | None = None,
+    repeats: Repeats | None = None,
 ) -> ASGIApp:
-    """Doors with everything around them; as `build_http`, for any doors."""
+    """Doors with everything around them; as `build_http`, for any doors. Without `repeats` no idempotency keys are heeded."""
     guard = Guard(authenticator, RateLimits(settings.limits, clock))
-    routes = api.routes(guard, settings.limits)
+    routes = api.routes(guard, settings.limits, repeats)
     # No redirects to a path with or without a last slash: they would turn a POST into a GET.
     app: ASGIApp = Doors(Router(routes, redirect_slashes=False, default=nothing_here))
     if origins := [*map(_origin, filter(None, [*settings.allowed_origins, settings.public_url]))]:

@@ -25,9 +25,11 @@ from clarion.api.guards import Guard
 from clarion.api.limits import Limit
 from clarion.api.lines import NDJSON, Lines
 from clarion.api.problem import problem_response
+from clarion.api.repeats import Call, Idempotency, Repeats
 from clarion.api.streaming import Streamed
 from clarion.auth import rights
-from clarion.auth.rights import Declared
+from clarion.auth.principal import Principal
+from clarion.auth.rights import Declared, Public
 from clarion.errors import (
     ClarionError,
     MethodNotAllowed,
@@ -36,6 +38,7 @@ from clarion.errors import (
     Unavailable,
     UsageError,
 )
+from clarion.ids import digest
 from clarion.settings import Limits
 
 T = TypeVar("T")
@@ -106,6 +109,7 @@ class Door:
     media: tuple[str, ...] = (JSON,)
     takes: str = JSON
     lines: tuple[str, ...] = (NDJSON,)
+    takes_key: bool = True
     is_listed: bool = True
     # From the handler's signature
     parts: Mapping[str, type[msgspec.Struct]] = field(default_factory=dict)
@@ -117,6 +121,13 @@ class Door:
     def name(self) -> str:
         """As a person would say it: `POST /v1/keys`."""
         return f"{self.method} {self.template}"
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether the layer answers a call that is repeated with its key: a POST of somebody, unless the door sees to it itself."""
+        if self.method != "POST" or not self.takes_key or isinstance(self.right, Public):
+            return False
+        return not self.wants_lines and self.parts.get("headers") is not Idempotency
 
     @property
     def template(self) -> str:
@@ -143,6 +154,7 @@ class Api:
         media: tuple[str, ...] = (JSON,),
         takes: str = JSON,
         lines: tuple[str, ...] = (NDJSON,),
+        takes_key: bool = True,
         is_listed: bool = True,
     ) -> Callable[[H], H]:
         """Open a door to a handler.
@@ -158,6 +170,7 @@ class Api:
             media: Types of the answer.
             takes: Type of the body; of a form the handler gets a `dict[str, str]`.
             lines: Types of a body that the handler takes as `lines`.
+            takes_key: Whether a POST can be repeated with an `Idempotency-Key`; not where the answer holds a secret, or there is no effect.
             is_listed: Whether the OpenAPI document has it; pages for people are not in it.
 
         Raises:
@@ -182,6 +195,7 @@ class Api:
                 media=media,
                 takes=takes,
                 lines=lines,
+                takes_key=takes_key,
                 is_listed=is_listed,
                 parts={part: hints[part] for part in PARTS if part in hints},
                 wants_caller="caller" in hints,
@@ -193,19 +207,22 @@ class Api:
 
         return add
 
-    def routes(self, guard: Guard, limits: Limits) -> list[Route]:
-        """The doors as Starlette's routes, one a path: so that `Allow` tells all methods."""
+    def routes(self, guard: Guard, limits: Limits, repeats: Repeats | None = None) -> list[Route]:
+        """The doors as Starlette's routes, one a path: so that `Allow` tells all methods. Without `repeats` no keys are heeded."""
         by_path: dict[str, dict[str, _Endpoint]] = {}
         for door in self.doors:
-            by_path.setdefault(door.path, {})[door.method] = _Endpoint(door, guard, limits)
+            by_path.setdefault(door.path, {})[door.method] = _Endpoint(
+                door, guard, limits, repeats if door.is_repeatable else None
+            )
         return [_Route(path, _Resource(path, methods)) for path, methods in by_path.items()]
 
 
 class _Endpoint:
     """Serves one door: reads what the signature asks for, calls the handler, writes what it returns."""
 
-    def __init__(self, door: Door, guard: Guard, limits: Limits) -> None:
+    def __init__(self, door: Door, guard: Guard, limits: Limits, repeats: Repeats | None) -> None:
         self._door = door
+        self._repeats = repeats
         self._guard = guard
         self._limits = limits
 
@@ -237,13 +254,35 @@ class _Endpoint:
         if door.wants_lines:
             headers["connection"] = "close"  # as above, unless it is read to its end
             given["lines"] = Lines(request, self._limits, door.lines)
+        call = await self._begin(request, caller, given)
+        if isinstance(call, Response):
+            call.headers.update(headers)
+            return call
         try:
             result = await door.handler(**given)
+        except ClarionError as exc:
+            if call is not None and not isinstance(exc, OutcomeUnknown):
+                await call.refused()
+            raise
         finally:
             if door.wants_lines and given["lines"].is_read:
                 del headers["connection"]
         reply = result if isinstance(result, Reply) else Reply(result)
-        return await self._answer(request, reply, headers)
+        response = await self._answer(request, reply, headers)
+        if call is not None:
+            await call.answered(response)
+        return response
+
+    async def _begin(
+        self, request: Request, caller: Principal | None, given: Mapping[str, Any]
+    ) -> Call | Response | None:
+        """Take the key of a call that has one, or give the answer that it has had."""
+        if self._repeats is None or caller is None or _KEY not in request.headers:
+            return None
+        key = reading.from_headers(request, Idempotency).idempotency_key
+        asked = [given.get(part) for part in ("path", "query", "body")]
+        mark = digest(msgspec.json.encode(asked, order="sorted"))
+        return await self._repeats.begin(caller, self._door.name, str(key), mark)
 
     async def _read(self, request: Request, part: str, kind: type[msgspec.Struct]) -> Any:
         match part:
@@ -278,6 +317,7 @@ class _Endpoint:
         return Response(body, status, out, reply.media_type)
 
 
+_KEY: Final = "idempotency-key"
 _SAFE: Final = frozenset({"GET", "HEAD"})
 
 

@@ -15,6 +15,7 @@ from clarion import errors as tree
 from clarion.api.layer import JSON, Api, Door
 from clarion.api.limits import PerAccount, PerCaller, PerItem, Unlimited
 from clarion.api.problem import MEDIA_TYPE, Problem, problem_of
+from clarion.api.repeats import Idempotency
 from clarion.api.streaming import Stream
 from clarion.auth.rights import AllOf, ByItem, Declared, Public, Right, Self
 from clarion.errors import ClarionError
@@ -91,6 +92,8 @@ def errors_of(door: Door) -> list[_Error]:
     """Every error that a caller of the door can meet, by status."""
     found: list[_Error] = [tree.Internal, *door.errors]
     found += _errors_of_right(door.right)
+    if door.is_repeatable:
+        found += (tree.IdempotencyConflict, tree.InProgress, tree.Unavailable)
     if not isinstance(door.limit, Unlimited):
         found.append(tree.RateLimited)
     if "body" in door.parts or door.wants_lines:
@@ -117,10 +120,7 @@ def _operation(door: Door, of: dict[Any, Any], used: dict[str, _Error]) -> dict[
         "summary": summary,
         "description": "\n\n".join(filter(None, [rest.strip(), _who(door.right), _often(door)])),
         "parameters": [
-            parameter
-            for place, kind in door.parts.items()
-            if place != "body"
-            for parameter in _parameters(place, kind)
+            parameter for place, kind in _places(door) for parameter in _parameters(place, kind)
         ],
         "responses": _responses(door, of, used),
     }
@@ -139,6 +139,11 @@ def _operation(door: Door, of: dict[Any, Any], used: dict[str, _Error]) -> dict[
         content = {media: {**text, **examples.get(media, {})} for media in door.lines}
         operation["requestBody"] = {"required": True, "content": content}
     return operation
+
+
+def _places(door: Door) -> Iterable[tuple[str, type[msgspec.Struct]]]:
+    places = [(place, kind) for place, kind in door.parts.items() if place != "body"]
+    return [*places, ("headers", Idempotency)] if door.is_repeatable else places
 
 
 def _responses(door: Door, of: dict[Any, Any], used: dict[str, _Error]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from clarion.notifications.events.numbers import Numbers
 from clarion.notifications.reach import Reach
 from clarion.realtime import Server
 from clarion.settings import Settings
+from clarion.storage import Store
 from clarion.topics import Subscriptions, Topics
 
 
@@ -30,6 +31,7 @@ class Services(Protocol):
 
     Attributes:
         settings: Origins, limits, the public URL.
+        store: Has the keys of calls that may be repeated.
         clock: For limits and metrics.
         ids: For ids of requests.
         authenticator: Checks credentials.
@@ -54,6 +56,7 @@ class Services(Protocol):
     """
 
     settings: Settings
+    store: Store
     clock: Clock
     ids: Ids
     authenticator: Authenticator

@@ -6,7 +6,7 @@ from msgspec import UNSET, Meta, Struct
 
 from clarion.api.layer import READS, WRITES, Api
 from clarion.api.limits import PerCaller
-from clarion.api.routes.notifications import Idempotency
+from clarion.api.repeats import Idempotency
 from clarion.auth.principal import Principal
 from clarion.auth.rights import Right
 from clarion.errors import IdempotencyConflict, TooCostly

@@ -8,7 +8,7 @@ from clarion.api.layer import READS, WRITES, Api, Reply
 from clarion.api.limits import PerCaller
 from clarion.api.lines import CSV, NDJSON, Lines
 from clarion.api.listing import Format, FormatQuery, streamed
-from clarion.api.routes.notifications import Idempotency
+from clarion.api.repeats import Idempotency
 from clarion.api.streaming import Stream
 from clarion.auth.principal import Principal
 from clarion.auth.rights import Right

@@ -34,6 +34,7 @@ def add(api: Api, keys: Keys) -> None:
         "POST",
         "/v1/keys",
         right=_MANAGE,
+        takes_key=False,
         limit=PerCaller(),
         status=201,
         errors=(*WRITES, Forbidden),

@@ -1,31 +1,14 @@
 """`/v1/notifications`: tell people something."""
 
-from typing import Annotated
-
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET
 
 from clarion.api.layer import WRITES, Api
 from clarion.api.limits import PerCaller
+from clarion.api.repeats import Idempotency
 from clarion.auth.principal import Principal
 from clarion.auth.rights import Right
 from clarion.errors import IdempotencyConflict, InProgress
 from clarion.notifications import Accepted, CreateNotification, Notifications, Recipient
-
-
-class Idempotency(Struct, frozen=True, rename="kebab"):
-    """Makes a call safe to repeat."""
-
-    idempotency_key: (
-        Annotated[
-            str,
-            Meta(
-                pattern=r"^[\x21-\x7e]{1,255}$(?!\n)",
-                description="1 to 255 printable ASCII characters. For 24 hours the same key and body get the same answer, "
-                "and there is one effect",
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
 
 
 def add(api: Api, notifications: Notifications) -> None:

@@ -172,7 +172,7 @@ def _own(api: Api, engine: Engine, clock: Clock) -> None:
         return await _explained(engine, caller.tenant, caller.id, query)
 
     @api.route(
-        "POST", "/v1/preferences/link", right=Self(), limit=PerCaller(), errors=(*READS, NotFound),
+        "POST", "/v1/preferences/link", right=Self(), takes_key=False, limit=PerCaller(), errors=(*READS, NotFound),
         example=PageLink(),
     )  # fmt: skip
     async def link_preferences(caller: Principal, body: PageLink) -> Link:
@@ -245,7 +245,13 @@ def _others(api: Api, engine: Engine, clock: Clock) -> None:
         return await _explained(engine, caller.tenant, path.id, query)
 
     @api.route(
-        "POST", f"{at}/link", right=_WRITE, limit=PerCaller(), errors=READS, example=PageLink()
+        "POST",
+        f"{at}/link",
+        right=_WRITE,
+        takes_key=False,
+        limit=PerCaller(),
+        errors=READS,
+        example=PageLink(),
     )
     async def link_subscriber_preferences(
         caller: Principal, path: SubscriberPath, body: PageLink

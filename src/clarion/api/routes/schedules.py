@@ -7,7 +7,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from clarion.api.etags import require_match
 from clarion.api.layer import READS, WRITES, Api, Reply
 from clarion.api.limits import PerCaller
-from clarion.api.routes.notifications import Idempotency
+from clarion.api.repeats import Idempotency
 from clarion.auth.principal import Principal
 from clarion.auth.rights import Right
 from clarion.errors import Conflict, IdempotencyConflict, InProgress, NotFound, Stale, TooMany

@@ -305,6 +305,7 @@ def add(api: Api, search: Search, limits: Limits) -> None:
         "POST",
         "/v1/search/collections/{collection}/query",
         right=_ASK,
+        takes_key=False,
         limit=PerCaller(),
         errors=(*READS, NotFound, TooCostly),
         example=Ask(

@@ -150,6 +150,7 @@ def add(api: Api, engine: Engine) -> None:
         "POST",
         "/v1/template-previews",
         right=_READ,
+        takes_key=False,
         limit=PerCaller(),
         errors=(*READS, NotFound),
         example=PreviewTemplate(
