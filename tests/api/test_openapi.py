@@ -109,6 +109,7 @@ def test_every_header_and_parameter_is_named_as_it_is_sent(described: dict[str, 
     assert [(p["name"], p["in"], p["required"]) for p in mark] == [
         ("id", "path", True),
         ("action", "path", True),
+        ("Idempotency-Key", "header", False),
     ]
 
 

@@ -93,7 +93,7 @@ def errors_of(door: Door) -> list[_Error]:
     found: list[_Error] = [tree.Internal, *door.errors]
     found += _errors_of_right(door.right)
     if door.is_repeatable:
-        found += (tree.IdempotencyConflict, tree.InProgress, tree.Unavailable)
+        found += (tree.Invalid, tree.IdempotencyConflict, tree.InProgress, tree.Unavailable)
     if not isinstance(door.limit, Unlimited):
         found.append(tree.RateLimited)
     if "body" in door.parts or door.wants_lines:

@@ -110,7 +110,10 @@ class Repeats:
         async with self._store.transaction() as tx:
             if await tx.execute(sql.TAKE, **of, digest=digest, now_ms=now_ms):
                 return Call(self._store, of)
-            [taken] = await tx.fetch(sql.FIND, **of)
+            found = await tx.fetch(sql.FIND, **of)
+            if not found:  # refused between the two statements: its key is free again
+                raise InProgress("the same call has just been refused: repeat it")
+            [taken] = found
             if taken.digest != digest:
                 raise IdempotencyConflict(
                     "this Idempotency-Key was used for another call: take a new key for a new one"

@@ -147,6 +147,7 @@ def add(api: Api, presence: Presence, topics: Topics, limits: Limits) -> None:
         "POST",
         "/v1/presence/status",
         right=ByItem(READ),
+        takes_key=False,
         limit=PerCaller(),
         errors=READS,
         example=StatusQuestion(users=["ann", "ben"]),

@@ -210,6 +210,7 @@ def _reads(api: Api, engine: Engine) -> None:
         "POST",
         "/v1/schedule-previews",
         right=_READ,
+        takes_key=False,
         limit=PerCaller(),
         errors=READS,
         example=PreviewSchedule(WEEKLY),
