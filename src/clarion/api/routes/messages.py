@@ -9,8 +9,9 @@ from msgspec import Meta, Struct, field
 
 from clarion.api.layer import READS, Api, Reply
 from clarion.api.limits import PerCaller
-from clarion.api.lines import NDJSON
-from clarion.api.streaming import Stream, as_csv, ndjson
+from clarion.api.lines import CSV, NDJSON
+from clarion.api.listing import Format, streamed
+from clarion.api.streaming import Stream
 from clarion.auth.principal import Principal
 from clarion.auth.rights import Right
 from clarion.errors import NotFound
@@ -25,10 +26,10 @@ from clarion.notifications.sight.finding import (
     TriggerFound,
     Wanted,
 )
+from clarion.notifications.sight.letters import Word
 
 _READ: Final = Right("messages:read")
 _RUNS: Final = Right("workflows:read")
-Word = Annotated[str, Meta(max_length=200, pattern=r"^[^\u0000]*$")]
 _DAY: Final = (
     r"(20[0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))"
     r"|20([02468][048]|[13579][26])-02-29)"
@@ -41,15 +42,11 @@ Moment = Annotated[
     ),
 ]
 """A time with its zone (RFC 3339), of this century."""
-CSV: Final = "text/csv"
 After = Annotated[
     str,
     Meta(pattern=rf"^({CURSOR}(_{CURSOR})?)?$(?!\n)", description="`next` of the page before"),
 ]
 Limit = Annotated[int, Meta(ge=1, le=PAGE_MAX, description="Of a page, at most")]
-Format = Annotated[
-    Literal["ndjson", "csv"], Meta(description="A JSON object on each line, or a table")
-]
 Status = Literal[
     "", "queued", "sent", "delivered", "seen", "read", "clicked", "archived", "bounced", "failed", "suppressed", "cancelled"
 ]  # fmt: skip
@@ -210,11 +207,8 @@ def _exports(api: Api, finder: Finder) -> None:
     async def export_messages(caller: Principal, query: MessagesExport) -> Reply[Stream]:
         """All of these messages, newest first, as a file that is made while it is read."""
         wanted = _wanted(query)
-        return _file(
-            query.format,
-            MessageFound.__struct_fields__,
-            lambda after: finder.messages(caller.tenant, wanted, after, PAGE_MAX),
-        )
+        found = _all(lambda after: finder.messages(caller.tenant, wanted, after, PAGE_MAX))
+        return streamed(found, MessageFound, query.format)
 
     @api.route(
         "GET", "/v1/exports/triggers", right=_RUNS, limit=PerCaller(), errors=READS, media=media
@@ -222,29 +216,17 @@ def _exports(api: Api, finder: Finder) -> None:
     async def export_triggers(caller: Principal, query: TriggersExport) -> Reply[Stream]:
         """All of these triggers, newest first, as a file that is made while it is read."""
         wanted, state, actor = _wanted(query), query.state, query.actor
-        return _file(
-            query.format,
-            TriggerFound.__struct_fields__,
-            lambda after: finder.triggers(caller.tenant, wanted, state, actor, after, PAGE_MAX),
+        found = _all(
+            lambda after: finder.triggers(caller.tenant, wanted, state, actor, after, PAGE_MAX)
         )
+        return streamed(found, TriggerFound, query.format)
 
     @api.route("GET", "/v1/exports/runs", right=_RUNS, limit=PerCaller(), errors=READS, media=media)
     async def export_runs(caller: Principal, query: RunsExport) -> Reply[Stream]:
         """All of these runs, newest first, as a file that is made while it is read."""
         wanted = _wanted(query)
-        return _file(
-            query.format,
-            RunFound.__struct_fields__,
-            lambda after: finder.runs(caller.tenant, wanted, after, PAGE_MAX),
-        )
-
-
-def _file(
-    format: str, columns: tuple[str, ...], find: Callable[[str], Awaitable[Page[Any]]]
-) -> Reply[Stream]:
-    if format == "csv":
-        return Reply(as_csv(_all(find), columns), media_type=CSV)
-    return Reply(ndjson(_all(find)), media_type=NDJSON)
+        found = _all(lambda after: finder.runs(caller.tenant, wanted, after, PAGE_MAX))
+        return streamed(found, RunFound, query.format)
 
 
 async def _all(find: Callable[[str], Awaitable[Page[Any]]]) -> AsyncGenerator[Any, None]:
