@@ -277,12 +277,14 @@ class _Endpoint:
         self, request: Request, caller: Principal | None, given: Mapping[str, Any]
     ) -> Call | Response | None:
         """Take the key of a call that has one, or give the answer that it has had."""
-        if self._repeats is None or caller is None or _KEY not in request.headers:
+        if self._repeats is None or caller is None:
             return None
-        key = reading.from_headers(request, Idempotency).idempotency_key
+        key = reading.from_headers(request, Idempotency).key
+        if key is None:
+            return None
         asked = [given.get(part) for part in ("path", "query", "body")]
         mark = digest(msgspec.json.encode(asked, order="sorted"))
-        return await self._repeats.begin(caller, self._door.name, str(key), mark)
+        return await self._repeats.begin(caller, self._door.name, key, mark)
 
     async def _read(self, request: Request, part: str, kind: type[msgspec.Struct]) -> Any:
         match part:
@@ -317,7 +319,6 @@ class _Endpoint:
         return Response(body, status, out, reply.media_type)
 
 
-_KEY: Final = "idempotency-key"
 _SAFE: Final = frozenset({"GET", "HEAD"})
 
 

@@ -41,6 +41,11 @@ class Idempotency(Struct, frozen=True, rename="kebab"):
         | UnsetType
     ) = UNSET
 
+    @property
+    def key(self) -> str | None:
+        """The key; None: none was given."""
+        return None if self.idempotency_key is UNSET else self.idempotency_key
+
 
 class _Answer(Struct, frozen=True, array_like=True):
     status: int
@@ -108,7 +113,9 @@ class Repeats:
         of = {"tenant": caller.tenant, "caller": who, "route": route, "key": key}
         now_ms = self._clock.now_ms()
         async with self._store.transaction() as tx:
-            if await tx.execute(sql.TAKE, **of, digest=digest, now_ms=now_ms):
+            if await tx.execute(
+                sql.TAKE, **of, digest=digest, subject="", answer="", now_ms=now_ms
+            ):
                 return Call(self._store, of)
             found = await tx.fetch(sql.FIND, **of)
             if not found:  # refused between the two statements: its key is free again

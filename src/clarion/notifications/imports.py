@@ -30,6 +30,7 @@ from clarion.notifications.tables import Line, rows
 from clarion.settings import Limits
 from clarion.storage import audiences as audience_sql
 from clarion.storage import receiving as sql
+from clarion.storage import repeats as key_sql
 from clarion.storage import subscribers as people_sql
 from clarion.storage.jobs import JOB
 from clarion.storage.store import Param, Store, Tx
@@ -250,9 +251,15 @@ class Imports:
         mark = digest(f"{audience}\n{lines.media}\n{lines.digest}")
         async with self._store.transaction() as tx:
             if key is not None and not await tx.execute(
-                sql.TAKE_KEY, **whose, key=key, digest=mark, answer=id, id=id, now_ms=of["now_ms"]
+                key_sql.TAKE,
+                **whose,
+                key=key,
+                digest=mark,
+                subject=id,
+                answer=id,
+                now_ms=of["now_ms"],
             ):
-                [kept] = await tx.fetch(sql.KEY, **whose, key=key)
+                [kept] = await tx.fetch(key_sql.FIND, **whose, key=key)
                 if kept.digest != mark:
                     raise IdempotencyConflict(
                         "this Idempotency-Key was used with another body: take a new key for a new import"

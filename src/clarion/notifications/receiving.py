@@ -29,6 +29,7 @@ from clarion.notifications.triggering import (
 )
 from clarion.settings import Limits
 from clarion.storage import receiving as sql
+from clarion.storage import repeats as key_sql
 from clarion.storage import triggers as trigger_sql
 from clarion.storage.store import Store
 from clarion.telemetry import get_logger, limit_exceeded
@@ -198,7 +199,7 @@ class Receiver:
         if key is None:
             return None
         of = {"tenant": caller.tenant, "caller": f"{caller.kind}:{caller.id}", "key": key}
-        for kept in await self._store.fetch(sql.KEY, **of, route=trigger_sql.ROUTE):
+        for kept in await self._store.fetch(key_sql.FIND, **of, route=trigger_sql.ROUTE):
             return former(kept, digest(text_of(body, received)))
         return None
 

@@ -50,7 +50,7 @@ from clarion.storage import runs as run_sql
 from clarion.storage import subscribers as people_sql
 from clarion.storage import triggers as sql
 from clarion.storage.jobs import PRIORITIES
-from clarion.storage.receiving import Key as KeptKey
+from clarion.storage.repeats import Taken
 from clarion.storage.store import Store, Tx
 from clarion.telemetry import get_logger, spawn
 
@@ -513,7 +513,7 @@ def text_of(body: CreateTrigger, received: Received | None) -> bytes:
     return text if received is None else text + received.digest.encode()
 
 
-def former(outcome: sql.TriggerOutcome | KeptKey, digest: str) -> TriggerAccepted:
+def former(outcome: sql.TriggerOutcome | Taken, digest: str) -> TriggerAccepted:
     """The answer to the call that has used a key before.
 
     Raises:

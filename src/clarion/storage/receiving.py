@@ -45,13 +45,6 @@ class Last(Struct, frozen=True):
     usr: str | None
 
 
-class Key(Struct, frozen=True):
-    """What is kept of an idempotency key."""
-
-    digest: str
-    answer: str
-
-
 class Import(Struct, frozen=True):
     """An import as it stands."""
 
@@ -126,13 +119,6 @@ DESCRIBE: Final = Sql(
 DROP_RECIPIENTS: Final = Sql(
     f"""DELETE FROM trigger_recipient WHERE {_OF} AND usr IN
         (SELECT usr FROM trigger_recipient WHERE {_OF} ORDER BY usr LIMIT :n)"""
-)
-
-_KEY = "tenant = :tenant AND caller = :caller AND route = :route AND idem_key = :key"
-KEY: Final = Sql(f"SELECT digest, answer FROM idempotency WHERE {_KEY}", Key)
-TAKE_KEY: Final = Sql(
-    """INSERT INTO idempotency (tenant, caller, route, idem_key, digest, subject, answer, created_ms)
-       VALUES (:tenant, :caller, :route, :key, :digest, :id, :answer, :now_ms) ON CONFLICT DO NOTHING"""
 )
 
 ADD_PART: Final = Sql(

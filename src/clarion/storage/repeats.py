@@ -1,6 +1,6 @@
-"""Idempotency keys of calls whose effect knows nothing of them: taken before, answered after. `answer` '': the call still runs.
+"""Idempotency keys. `answer` '': the call that has taken it still runs.
 
-A door that writes its key with its effect, in one transaction, has a scope of its own in the same table and does not come here.
+Imports take theirs with their effect, in one transaction; triggers and notifications do so set by set (`triggers`, `notifications`).
 """
 
 from typing import Final
@@ -22,7 +22,7 @@ class Taken(Struct, frozen=True):
 
 TAKE: Final = Sql(
     """INSERT INTO idempotency (tenant, caller, route, idem_key, digest, subject, answer, created_ms)
-       VALUES (:tenant, :caller, :route, :key, :digest, '', '', :now_ms) ON CONFLICT DO NOTHING"""
+       VALUES (:tenant, :caller, :route, :key, :digest, :subject, :answer, :now_ms) ON CONFLICT DO NOTHING"""
 )
 FIND: Final = Sql(
     f"SELECT digest, answer, created_ms FROM idempotency WHERE {_THIS} {{for_update}}", Taken

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Final
 
-from msgspec import UNSET, Meta, Struct
+from msgspec import Meta, Struct
 
 from clarion.api.layer import READS, WRITES, Api
 from clarion.api.limits import PerCaller
@@ -114,7 +114,7 @@ def add(api: Api, letters: DeadLetters) -> None:
 
         `more` says that the call has taken its time and some are left: repeat it, with the same key.
         """
-        return await letters.do(caller, "replay", body, _key(headers))
+        return await letters.do(caller, "replay", body, headers.key)
 
     @api.route(
         "POST",
@@ -126,8 +126,4 @@ def add(api: Api, letters: DeadLetters) -> None:
     )
     async def drop_dead_letters(caller: Principal, body: Letters, headers: Idempotency) -> Done:
         """Give dead letters up: messages and runs end as `cancelled`, jobs are forgotten."""
-        return await letters.do(caller, "drop", body, _key(headers))
-
-
-def _key(headers: Idempotency) -> str | None:
-    return None if headers.idempotency_key is UNSET else headers.idempotency_key
+        return await letters.do(caller, "drop", body, headers.key)

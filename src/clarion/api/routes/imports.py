@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from msgspec import UNSET, Meta, Struct
+from msgspec import Meta, Struct
 
 from clarion.api.layer import READS, WRITES, Api, Reply
 from clarion.api.limits import PerCaller
@@ -65,8 +65,7 @@ def add(api: Api, engine: Engine) -> None:
         What is absent of one stays as it is stored. When the answer is there all lines are on disk, and a job takes them; of each
         that it cannot take it tells why. A body that breaks off imports nobody.
         """
-        key = None if headers.idempotency_key is UNSET else headers.idempotency_key
-        return await imports.accept(caller, lines, audience=query.audience, key=key)
+        return await imports.accept(caller, lines, audience=query.audience, key=headers.key)
 
     @api.route("GET", "/v1/imports/{id}", right=_READ, limit=PerCaller(), errors=READS)
     async def get_import(caller: Principal, path: ImportPath) -> Job:

@@ -1,7 +1,5 @@
 """`/v1/notifications`: tell people something."""
 
-from msgspec import UNSET
-
 from clarion.api.layer import WRITES, Api
 from clarion.api.limits import PerCaller
 from clarion.api.repeats import Idempotency
@@ -37,5 +35,4 @@ def add(api: Api, notifications: Notifications) -> None:
         with `fsync` it survives a crash of the server and of the machine. After an error with `outcome: unknown` repeat the
         call with the same Idempotency-Key.
         """
-        given = headers.idempotency_key
-        return await notifications.send(caller, body, None if given is UNSET else given)
+        return await notifications.send(caller, body, headers.key)

@@ -167,8 +167,7 @@ def _changes(api: Api, engine: Engine) -> None:
         caller: Principal, path: SchedulePath, headers: Idempotency
     ) -> TriggerAccepted:
         """Trigger it now, once, beside its occurrences; also one that is paused."""
-        given = headers.idempotency_key
-        return await schedules.run(caller, path.schedule, None if given is UNSET else given)
+        return await schedules.run(caller, path.schedule, headers.key)
 
 
 def _reads(api: Api, engine: Engine) -> None:

@@ -177,8 +177,7 @@ def _triggers(api: Api, engine: Engine) -> None:
 
         A recipient that is only named must be known; one that is described becomes known. Who did it (`actor`) is not told.
         """
-        given = headers.idempotency_key
-        return await triggers.accept(caller, body, None if given is UNSET else given)
+        return await triggers.accept(caller, body, headers.key)
 
     @api.route(
         "POST",
@@ -199,9 +198,7 @@ def _triggers(api: Api, engine: Engine) -> None:
         The first line is the trigger without `workflow` and `recipients` (`{}` is one), each further line a recipient. All of them are
         accepted, or nothing; whoever stands on several lines gets it once.
         """
-        given = headers.idempotency_key
-        key = None if given is UNSET else given
-        return await engine.receiver.accept(caller, path.workflow, lines, key)
+        return await engine.receiver.accept(caller, path.workflow, lines, headers.key)
 
     @api.route("DELETE", "/v1/triggers", right=_SEND, limit=PerCaller(), errors=WRITES)
     async def cancel_triggers(caller: Principal, query: CancelByKey) -> Cancelled:
