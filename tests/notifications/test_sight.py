@@ -9,8 +9,9 @@ from msgspec import Struct
 from clarion.clock import as_datetime
 from clarion.errors import Invalid, NotFound
 from clarion.notifications.channels import NotSent
-from clarion.notifications.sight import finding
-from clarion.notifications.sight.finding import MessageStory, Wanted
+from clarion.notifications.sight import pages
+from clarion.notifications.sight.finding import Wanted
+from clarion.notifications.sight.shown import MessageStory
 from clarion.storage import message_events as told_sql
 from clarion.storage import sight as sql
 from clarion.storage.store import Sql, Store
@@ -89,7 +90,7 @@ async def test_messages_are_found_by_anything_that_is_known_of_them(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of inboxes and channels together, newest first, each once, however small the pages are and however little one looks through."""
-    monkeypatch.setattr(finding, "SCAN", 3)
+    monkeypatch.setattr(pages, "SCAN", 3)
     await office.workflow(BELL, LETTER)
     began = as_datetime(office.clock.now_ms())
     for n, name in enumerate(["ann", "ben", "eve"]):

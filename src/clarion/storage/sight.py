@@ -120,6 +120,14 @@ class Versions(Struct, frozen=True):
     version: int
 
 
+def containing(text: str) -> str:
+    """The pattern of `LIKE … ESCAPE '!'`, of lowered text, for what contains a text."""
+    quoted = text.lower()
+    for special in "!%_":
+        quoted = quoted.replace(special, f"!{special}")
+    return f"%{quoted}%"
+
+
 _PLACE: Final = {"created_ms": ":at", "id": ":id", "usr": ":usr_after"}
 
 

@@ -15,18 +15,10 @@ from clarion.api.streaming import Stream
 from clarion.auth.principal import Principal
 from clarion.auth.rights import Right
 from clarion.errors import NotFound
-from clarion.notifications.sight.finding import (
-    CURSOR,
-    PAGE_MAX,
-    Finder,
-    MessageFound,
-    MessageStory,
-    Page,
-    RunFound,
-    TriggerFound,
-    Wanted,
-)
+from clarion.notifications.sight.finding import PAGE_MAX, Finder, Wanted
 from clarion.notifications.sight.letters import Word
+from clarion.notifications.sight.pages import CURSOR, Page
+from clarion.notifications.sight.shown import MessageFound, MessageStory, RunFound, TriggerFound
 
 _READ: Final = Right("messages:read")
 _RUNS: Final = Right("workflows:read")

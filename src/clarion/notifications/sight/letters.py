@@ -16,6 +16,7 @@ from clarion.errors import IdempotencyConflict
 from clarion.ids import Ids
 from clarion.storage import dead_letters as sql
 from clarion.storage.dead_letters import Kind
+from clarion.storage.sight import containing
 from clarion.storage.store import Param, Store
 from clarion.telemetry import dead_letter_acts, get_logger
 
@@ -218,9 +219,6 @@ class DeadLetters:
 
 
 def _which(tenant: str, asked: Letters, until_ms: int) -> dict[str, Param]:
-    quoted = asked.reason.lower()
-    for special in "!%_":
-        quoted = quoted.replace(special, f"!{special}")
     return {
         "tenant": tenant,
         "until": until_ms,
@@ -228,7 +226,7 @@ def _which(tenant: str, asked: Letters, until_ms: int) -> dict[str, Param]:
         "provider": asked.provider,
         "workflow": asked.workflow,
         "reason": asked.reason,
-        "like": f"%{quoted}%",
+        "like": containing(asked.reason),
     }
 
 
