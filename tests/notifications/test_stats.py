@@ -119,6 +119,27 @@ async def test_how_long_it_took(office: Office) -> None:
             await office.engine.counts.find("default", Asked(**wrong))
 
 
+async def test_what_share_has_failed(office: Office) -> None:
+    """Also where a bounce is told in an hour in which nothing was sent, or a server refuses all at once: never more than all."""
+
+    async def share(**counts: int) -> dict[str, float]:
+        hour_ms = office.clock.now_ms() // sql.HOUR_MS * sql.HOUR_MS
+        rows = [
+            sql.Change("default", hour_ms, "message", "w", "email", "", "", status, 0, count)
+            for status, count in counts.items()
+        ]
+        await office.house.store.apply(sql.ADD, rows)
+        [found] = (await office.engine.counts.find("default", Asked(interval="hour"))).items[-1:]
+        office.clock.advance(3_600)
+        return found.rates
+
+    assert await share(bounced=3) == {"failed": 1.0}
+    assert await share(sent=10, bounced=30) == {"failed": 0.75}
+    assert await share(sent=6, failed=1, bounced=1, read=3) == {"failed": 0.25, "read": 0.5}
+    assert await share(sent=4) == {"failed": 0.0}
+    assert await share(queued=4) == {}
+
+
 @dataclass
 class Widget:
     """What a widget asks for."""

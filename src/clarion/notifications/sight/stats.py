@@ -72,8 +72,8 @@ class Took(Struct, frozen=True):
 class Numbers(Struct, frozen=True):
     """Of one interval and name.
 
-    `counts`: how many came to each status then. `rates`: of those that were sent how many were delivered, seen, read, clicked; and
-    of those that came to an end how many failed. `took_ms`: from being made to each status, or of an attempt until the answer.
+    `counts`: how many came to each status then. `rates`: of those that were sent how many were delivered, seen, read, clicked;
+    `failed`: what failed or bounced, of all that was sent, failed or bounced. `took_ms`: from being made to each status, or of an attempt until the answer.
     """
 
     at: datetime
@@ -269,7 +269,8 @@ def _numbers(at_ms: int, name: str, of_status: Mapping[str, list[sql.Number]]) -
             rates[status] = round(counts[status] / sent, 4)
     failed = counts.get("failed", 0) + counts.get("bounced", 0)
     if sent or failed:
-        rates["failed"] = round(failed / (sent + counts.get("failed", 0)), 4) if failed else 0.0
+        # Whether what bounced was sent before, and in which hour, counts do not tell.
+        rates["failed"] = round(failed / (sent + failed), 4)
     took = {
         status: _took(rows) for status, rows in of_status.items() if any(row.bucket for row in rows)
     }
