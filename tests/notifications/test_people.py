@@ -1,5 +1,7 @@
 """Subscribers and audiences: kept, changed, found, and erased with everything of theirs."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from msgspec import Struct
@@ -75,6 +77,24 @@ async def test_subscribers_are_listed_in_pages_and_by_filters(office: Office) ->
         await people.page("default", "recipient.locale ==", "", 10)
     with pytest.raises(Invalid):
         await people.know("default", [Recipient(f"u{n}") for n in range(1_001)])
+
+
+async def test_who_is_deleted_while_a_page_is_read(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are not on it; the others are."""
+    people = office.engine.people
+    await people.know("default", [Recipient(id) for id in ("a", "b", "c")])
+    find = people._targets.slice
+
+    async def find_and_delete(*asked: Any) -> Any:
+        found = await find(*asked)
+        await people.erase("default", "b")
+        return found
+
+    monkeypatch.setattr(people._targets, "slice", find_and_delete)
+    page = await people.page("default", "", "", 10)
+    assert [each.id for each in page.items] == ["a", "c"]
 
 
 async def test_what_was_written_for_one_alone_is_erased_with_them(office: Office) -> None:

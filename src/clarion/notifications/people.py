@@ -190,8 +190,9 @@ class People:
         """
         asked = Asked(filter=filter, everyone=not filter)
         found = await self._targets.slice(tenant, asked, after, limit)
-        items = [await self.find(tenant, each.usr) for each in found.people]
-        return Page(items, found.after)
+        ids = msgspec.json.encode([each.usr for each in found.people]).decode()
+        rows = await self._store.fetch(sql.FIND_ALL, tenant=tenant, ids=ids)
+        return Page([subscriber_of(row) for row in rows], found.after)
 
     async def all(
         self, tenant: str, filter: str = "", audience: str = ""

@@ -23,9 +23,12 @@ class Subscriber(Struct, frozen=True):
     updated_ms: int
 
 
-FIND = Sql(
-    """SELECT id, name, email, phone, locale, time_zone, attributes, created_ms, updated_ms
-       FROM subscriber WHERE tenant = :tenant AND id = :id""",
+_COLUMNS = ", ".join(Subscriber.__struct_fields__)
+FIND = Sql(f"SELECT {_COLUMNS} FROM subscriber WHERE tenant = :tenant AND id = :id", Subscriber)
+# `ids`: a JSON array.
+FIND_ALL = Sql(
+    f"""SELECT {_COLUMNS} FROM subscriber
+        WHERE tenant = :tenant AND id IN (SELECT u.value FROM {{texts u ids}} WHERE true) ORDER BY id""",
     Subscriber,
 )
 
@@ -37,8 +40,7 @@ ADD = Sql(
 
 # Inside a transaction: whoever changes one holds it.
 HOLD = Sql(
-    """SELECT id, name, email, phone, locale, time_zone, attributes, created_ms, updated_ms
-       FROM subscriber WHERE tenant = :tenant AND id = :id {for_update}""",
+    f"SELECT {_COLUMNS} FROM subscriber WHERE tenant = :tenant AND id = :id {{for_update}}",
     Subscriber,
 )
 # As it is said here: what is '' is not known any longer.
