@@ -1,5 +1,6 @@
 """Dead letters: found by what they died of, sent again once, or given up; who did it is known."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -101,6 +102,24 @@ async def test_a_call_that_broke_off_goes_on(
     assert (done.letters, done.more) == (3, False)
     await office.run(1)
     assert len(office.letters.sent) == 3
+
+
+async def test_the_same_call_twice_at_once_is_one(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each letter is sent again by one of them, and all of them are told by whoever ends last."""
+    monkeypatch.setattr(letters, "SLICE", 1)
+    await office.workflow(LETTER)
+    office.letters.fails = [_no("full")] * 4
+    for name in ("ann", "ben", "cleo", "dan"):
+        await office.trigger({"id": name, "email": "x@y"}, payload={"n": 1})
+    await office.run(1)
+    dead = office.engine.letters
+    async with asyncio.TaskGroup() as group:
+        calls = [group.create_task(dead.do(APP, "replay", Letters(), "k")) for _ in range(3)]
+    assert max(call.result().letters for call in calls) == 4
+    await office.run(1)
+    assert len(office.letters.sent) == 4
 
 
 async def test_runs_and_jobs_die_too(office: Office) -> None:

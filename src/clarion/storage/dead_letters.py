@@ -49,6 +49,12 @@ class Act(Struct, frozen=True):
     is_done: int
 
 
+class Counted(Struct, frozen=True):
+    """How many letters an act has had so far, whoever carries it on."""
+
+    count: int
+
+
 _LIKE = "(:reason = '' OR lower({0}) LIKE :like ESCAPE '!')"
 _IDS = "(:ids = '' OR id IN (SELECT u.value FROM {texts u listed} WHERE true))"
 _DEAD: Final[Mapping[Kind, str]] = {
@@ -125,7 +131,9 @@ OF_KEY = Sql(
     Act,
 )
 GO_ON = Sql(
-    "UPDATE dead_letter_act SET count = count + :count, is_done = :is_done WHERE tenant = :tenant AND id = :id"
+    """UPDATE dead_letter_act SET count = count + :count, is_done = :is_done
+       WHERE tenant = :tenant AND id = :id RETURNING count""",
+    Counted,
 )
 ACTS = Sql(
     f"SELECT {_ACT} FROM dead_letter_act WHERE tenant = :tenant AND id < :before ORDER BY id DESC LIMIT :n",

@@ -195,23 +195,25 @@ class DeadLetters:
         if row.is_done:
             return Done(row.id, row.count, False)
         count, more = await self._slices(tenant, row, asked)
-        _log.info("dead letters", act=act, who=who, kind=asked.kind, letters=count)
-        return Done(row.id, row.count + count, more)
+        _log.info("dead letters", act=act, who=who, kind=asked.kind, letters=count - row.count)
+        return Done(row.id, count, more)
 
     async def _slices(self, tenant: str, row: sql.Act, asked: Letters) -> tuple[int, bool]:
+        """Go on; returns how many letters the act has had, and whether some may be left."""
         statement = (sql.REPLAY if row.act == "replay" else sql.DROP)[asked.kind]
         which = {**_which(tenant, asked, row.until_ms), **_listed(asked)}
-        began, total, count = self._clock.monotonic(), 0, SLICE
+        began, total, count = self._clock.monotonic(), row.count, SLICE
         while count == SLICE:
             if self._clock.monotonic() - began > TURN_S:
                 return total, True
             more: dict[str, Param] = {"now_ms": self._clock.now_ms()} if row.act == "replay" else {}
             async with self._store.transaction() as tx:
                 count = await tx.execute(statement, **which, **more, n=SLICE)
-                await tx.execute(
+                # The same call may run twice at once: what the other has taken counts as well.
+                [act] = await tx.fetch(
                     sql.GO_ON, tenant=tenant, id=row.id, count=count, is_done=int(count < SLICE)
                 )
-            total += count
+            total = act.count
             dead_letter_acts.labels(row.act, asked.kind).inc(count)
             if row.act == "replay":
                 self._go_on(asked.kind)
