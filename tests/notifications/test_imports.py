@@ -8,7 +8,8 @@ import pytest
 from clarion.auth.principal import Principal
 from clarion.errors import Conflict, IdempotencyConflict, Invalid, NotFound
 from clarion.notifications.audiences import AudienceDefinition
-from clarion.notifications.imports import CSV, Imports
+from clarion.notifications.importing import Importer
+from clarion.notifications.imports import CSV
 from clarion.notifications.progress import Job
 from tests.notifications.conftest import APP, on_one_engine
 from tests.notifications.office import Office, office
@@ -34,7 +35,7 @@ async def accept(
 
 async def work(office: Office) -> None:
     for job in await office.queue.claim(9):
-        await office.engine.imports.carry_out(job)
+        await office.engine.importer.carry_out(job)
         await office.queue.finish(job)
 
 
@@ -153,9 +154,9 @@ async def test_an_import_goes_on_where_a_process_died(
 ) -> None:
     """Each line is taken once: how far it is stands in the same commit. A job that never succeeds makes it a failed one."""
     job = await accept(office, *[f'"u{n}"' for n in range(5)], "bad")
-    take, left = Imports._take, 2
+    take, left = Importer._take, 2
 
-    async def dies(self: Imports, *given: Any) -> Any:
+    async def dies(self: Importer, *given: Any) -> Any:
         nonlocal left
         left -= 1
         found = await take(self, *given)
@@ -164,7 +165,7 @@ async def test_an_import_goes_on_where_a_process_died(
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(Imports, "_take", dies)
+        patch.setattr(Importer, "_take", dies)
         with pytest.raises(RuntimeError):
             await work(office)
     assert (await office.engine.imports.find("default", job.id)).done == 2
@@ -184,9 +185,9 @@ async def test_an_import_can_be_called_off(office: Office, monkeypatch: pytest.M
     job = await accept(office, *[f'"u{n}"' for n in range(6)])
     imports = office.engine.imports
     [work_] = await office.queue.claim(1)
-    assert await imports._take_part("default", job.id)
+    assert await office.engine.importer._take_part("default", job.id)
     assert (await imports.cancel("default", job.id)).state == "cancelled"
-    await imports.carry_out(work_)
+    await office.engine.importer.carry_out(work_)
     assert await told(office) == ["u0", "u1"]
     assert await office.count("import_part") == 0
     done = await accept(office, '"x"')
@@ -228,7 +229,8 @@ async def test_an_audience_that_is_deleted_meanwhile(office: Office) -> None:
 async def test_old_imports_are_forgotten(office: Office) -> None:
     """After `limits.run_days`, with what they have told; of many faults the first are told, and all are counted."""
     imports = office.engine.imports
-    imports._limits = msgspec.structs.replace(office.house.limits, import_faults=3, run_days=1)
+    limits = msgspec.structs.replace(office.house.limits, import_faults=3, run_days=1)
+    imports._limits = office.engine.importer._limits = limits
     job = await accept(office, *["bad"] * 8)
     await work(office)
     assert [line for line, _ in await faults(office, job.id)] == [1, 2, 3]

@@ -21,7 +21,8 @@ from clarion.notifications.editing import Editor
 from clarion.notifications.events.events import Events
 from clarion.notifications.explaining import Explainer
 from clarion.notifications.history import History
-from clarion.notifications.imports import IMPORT, Imports
+from clarion.notifications.importing import IMPORT, Importer
+from clarion.notifications.imports import Imports
 from clarion.notifications.inbox import Inbox
 from clarion.notifications.knowing import Knowing, Presence
 from clarion.notifications.library import Library
@@ -102,6 +103,7 @@ class Engine:
         unsubscribing: Where one kind of them leads.
         triggers: Accepts triggers, and calls them off.
         imports: Takes in people line by line.
+        importer: Carries imports out.
         receiver: Accepts those whose recipients come in line by line.
         schedules: Keeps what is triggered at a time.
         firing: Triggers it then.
@@ -216,6 +218,7 @@ class Engine:
             ids=ids,
         )
         self.imports = Imports(store, queue, limits, clock=clock, ids=ids)
+        self.importer = Importer(store, queue, limits, clock=clock)
         self.receiver = Receiver(store, self.triggers, queue, limits, clock=clock, ids=ids)
         self.sends = Sends(store, queue, clock=clock)
         self.sends.on_resumed = self._resumed
@@ -252,7 +255,7 @@ class Engine:
         worker.handle(JOB, self.planner.plan)
         worker.handle(ERASE, self.people.erase_all)
         worker.handle(DROP, self.receiver.drop)
-        worker.handle(IMPORT, self.imports.carry_out)
+        worker.handle(IMPORT, self.importer.carry_out)
 
     def start(self) -> None:
         """Begin to carry runs on, and to send."""

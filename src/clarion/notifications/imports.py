@@ -1,8 +1,7 @@
-"""Imports: people who come in line by line, as subscribers or into an audience; a job takes them, and tells of each line that it did not.
+"""Imports: people who come in line by line, as subscribers or into an audience; accepted here, followed, called off and forgotten.
 
 The body is stored part by part while it comes in, and becomes an import when its end was seen: a caller that breaks off has imported
-nothing. The job takes a part in one transaction with how far it is, so that it goes on where it was after a crash, and can be called off
-between two parts.
+nothing. A job takes the parts then: `importing`.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -12,40 +11,28 @@ import msgspec
 
 from clarion.auth.principal import Principal
 from clarion.clock import Clock, as_datetime
-from clarion.errors import ClarionError, Conflict, Fault, IdempotencyConflict, Invalid, NotFound
+from clarion.errors import Conflict, Fault, IdempotencyConflict, Invalid, NotFound
 from clarion.ids import Ids, digest
-from clarion.jobs.queue import Job as Work
 from clarion.jobs.queue import Queue
-from clarion.notifications.content import wrong_json
+from clarion.notifications.importing import IMPORT, drop_parts
 from clarion.notifications.notifications import check_key
 from clarion.notifications.progress import Job, Rates, State
-from clarion.notifications.recipients import (
-    ATTRIBUTES_BYTES,
-    Recipient,
-    UserId,
-    columns_of,
-    distinct,
-)
 from clarion.notifications.tables import Line, rows
 from clarion.settings import Limits
 from clarion.storage import audiences as audience_sql
 from clarion.storage import receiving as sql
 from clarion.storage import repeats as key_sql
-from clarion.storage import subscribers as people_sql
 from clarion.storage.jobs import JOB
-from clarion.storage.store import Param, Store, Tx
+from clarion.storage.store import Param, Store
 from clarion.telemetry import get_logger, limit_exceeded
 
 _log = get_logger(__name__)
 
-IMPORT: Final = "import"  # the job, and the scope of its idempotency keys
 CSV: Final = "text/csv"
 PART_LINES: Final = 500
 PART_CHARS: Final = 128 * 1024
-TURN_S: Final = 20.0  # of one import, before the others' jobs get theirs
-SLICE: Final = 500  # faults that are read at a time, parts that are removed
+SLICE: Final = 500  # faults that are read at a time, or removed
 KEPT_MS: Final = 24 * 3_600_000
-REASON_CHARS: Final = 300
 _DAY_MS: Final = 86_400_000
 
 
@@ -78,7 +65,7 @@ class Imports:
     Args:
         store: Where they are.
         queue: Carries them out.
-        limits: `import_lines`, `import_faults`, `run_days`.
+        limits: `import_lines`, `run_days`.
         clock: The time.
         ids: Of imports.
     """
@@ -129,7 +116,7 @@ class Imports:
             raise
         finally:
             if not is_kept:
-                await self._drop(tenant, id)
+                await drop_parts(self._store, tenant, id)
         self._queue.notify()
         return await self.find(tenant, found)
 
@@ -167,7 +154,9 @@ class Imports:
                 raise _missing(id)
             if held[0].state == "done":
                 raise Conflict(f"import {id} is done")
-            await self._end(tx, tenant, id, "cancelled")
+            await tx.execute(
+                sql.END, tenant=tenant, id=id, state="cancelled", now_ms=self._clock.now_ms()
+            )
         return await self.find(tenant, id)
 
     async def faults(self, tenant: str, id: str) -> AsyncGenerator[NotTaken, None]:
@@ -185,15 +174,6 @@ class Imports:
             for each in found:
                 yield NotTaken(each.line, each.reason)
             after = found[-1].line
-
-    async def carry_out(self, work: Work) -> None:
-        """Take the parts that are left, or remove them, if it was called off or never came: the handler of the job."""
-        began = self._clock.monotonic()
-        while await self._take_part(work.tenant, work.id):
-            if self._clock.monotonic() - began > TURN_S:
-                await self._queue.put_off(work, 0.0, attempts=0)
-                return
-        await self._drop(work.tenant, work.id)
 
     async def purge(self) -> AsyncIterator[int]:
         """Remove what is older than `limits.run_days`; see `jobs.purging.Slices`."""
@@ -271,79 +251,11 @@ class Imports:
             await tx.execute(sql.DUE_NOW, **of)
         return id
 
-    async def _drop(self, tenant: str, id: str) -> None:
-        try:
-            count = SLICE
-            while count == SLICE:
-                async with self._store.transaction() as tx:
-                    count = await tx.execute(sql.DROP_PARTS, tenant=tenant, id=id, n=SLICE)
-        except ClarionError as exc:
-            _log.warning("lines that nobody imports stay for a day", job=id, code=exc.code)
-
     def _too_many(self) -> Invalid:
         limit = self._limits.import_lines
         limit_exceeded.labels("import_lines").inc()
         why = f"more lines than limits.import_lines = {limit}"
         return Invalid(why, faults=[Fault("", f"at most {limit} lines")], limit=limit)
-
-    # ── carrying out ──
-    async def _take_part(self, tenant: str, id: str) -> bool:
-        """Take the next lines; returns whether there may be more."""
-        of = {"tenant": tenant, "id": id}
-        parts = await self._store.fetch(sql.PART, **of)
-        people: list[tuple[int, str | Recipient]] = []
-        wrong: list[NotTaken] = []
-        found = msgspec.json.decode(parts[0].lines, type=list[Line]) if parts else []
-        for line in found:
-            try:
-                people.append((line.number, _read(line)))
-            except ValueError as exc:
-                wrong.append(NotTaken(line.number, str(exc)))
-        async with self._store.transaction() as tx:
-            held = await tx.fetch(sql.HOLD, **of)
-            if not held or held[0].state != "running":
-                return False
-            if not parts:
-                await self._end(tx, tenant, id, "done")
-                return False
-            if not await tx.execute(sql.DROP_PART, **of, n=parts[0].n):
-                return True  # somebody else has taken it
-            wrong += await self._take(tx, tenant, held[0].audience, people)
-            wrong.sort(key=lambda each: each.line)
-            room = max(0, self._limits.import_faults - held[0].failed)
-            told = [
-                sql.NewFault(tenant, id, each.line, each.reason[:REASON_CHARS])
-                for each in wrong[:room]
-            ]
-            if told:
-                await tx.apply(sql.ADD_FAULTS, told)
-            await tx.execute(sql.GO_ON, **of, done=len(found), failed=len(wrong))
-        return True
-
-    async def _take(
-        self, tx: Tx, tenant: str, audience: str, people: list[tuple[int, str | Recipient]]
-    ) -> list[NotTaken]:
-        once, now_ms = distinct([each for _, each in people]), self._clock.now_ms()
-        if not once:
-            return []
-        described = [
-            people_sql.Described(
-                tenant, each.id, **columns_of(each.described or Recipient(each.id)), at_ms=now_ms
-            )
-            for each in once
-        ]
-        await tx.apply(people_sql.DESCRIBE, described)
-        if not audience:
-            return []
-        members = [audience_sql.Membership(tenant, audience, each.id, now_ms) for each in once]
-        taken = {each.n for each in await tx.apply(audience_sql.ADD_MEMBERS, members)}
-        lost = {each.id for n, each in enumerate(once, 1) if n not in taken}
-        why = f"there is no audience {audience!r} any more"
-        return [NotTaken(number, why) for number, each in people if _id(each) in lost]
-
-    async def _end(self, tx: Tx, tenant: str, id: str, state: str) -> None:
-        now_ms = self._clock.now_ms()
-        await tx.execute(sql.END, tenant=tenant, id=id, state=state, now_ms=now_ms)
 
 
 async def _numbered(lines: Texts) -> AsyncGenerator[tuple[int, str], None]:
@@ -359,32 +271,6 @@ async def _lines_of(lines: Texts) -> AsyncGenerator[Line, None]:
     async for text in lines:
         if text.strip():
             yield Line(lines.number, text)
-
-
-def _read(line: Line) -> str | Recipient:
-    """Whom a line describes; raises ValueError with what is wrong."""
-    if line.wrong:
-        raise ValueError(line.wrong)
-    try:
-        found: str | Recipient = _decode(line.text)
-    except msgspec.ValidationError as exc:
-        fault = Fault.of(exc)
-        raise ValueError(f"{fault.pointer}: {fault.detail}".removeprefix(": ")) from exc
-    except msgspec.DecodeError as exc:
-        raise ValueError(f"no JSON: {exc}") from exc
-    if not isinstance(found, str):
-        if "\\u0000" in line.text:
-            raise ValueError("U+0000 is not allowed")
-        if (wrong := wrong_json(found.attributes, ATTRIBUTES_BYTES)) is not None:
-            raise ValueError(f"/attributes: {wrong}")
-    return found
-
-
-_decode: Final = msgspec.json.Decoder(UserId | Recipient, float_hook=float).decode
-
-
-def _id(each: str | Recipient) -> str:
-    return each if isinstance(each, str) else each.id
 
 
 def _missing(id: str) -> NotFound:
