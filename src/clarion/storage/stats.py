@@ -27,21 +27,6 @@ class Change(Struct, frozen=True, array_like=True):
     count: int
 
 
-class Taken(Struct, frozen=True):
-    """A change that was taken out, to be added up."""
-
-    tenant: str
-    hour_ms: int
-    what: str
-    workflow: str
-    channel: str
-    provider: str
-    category: str
-    status: str
-    bucket: int
-    count: int
-
-
 class Number(Struct, frozen=True):
     """How many, in an interval that began at `at_ms`, that took so long."""
 
@@ -73,7 +58,7 @@ PENDING = Sql("SELECT id FROM stat_change ORDER BY id LIMIT 1", Pending)
 TAKE = Sql(
     f"""WITH old AS (SELECT id FROM stat_change ORDER BY id LIMIT :n {{skip_locked}})
         DELETE FROM stat_change WHERE id IN (SELECT old.id FROM old) RETURNING {_COLUMNS}""",
-    Taken,
+    Change,
 )
 RAISE = Procedure(
     "raise_stats",
@@ -102,7 +87,7 @@ NUMBERS = Sql(
     within_s=5.0,
 )
 FORGET = Sql(
-    """DELETE FROM stat_hour WHERE (tenant, hour_ms, what, workflow, channel, provider, category, status, bucket) IN
-       (SELECT tenant, hour_ms, what, workflow, channel, provider, category, status, bucket FROM stat_hour
+    f"""DELETE FROM stat_hour WHERE ({_KEY}) IN
+       (SELECT {_KEY} FROM stat_hour
          WHERE hour_ms < :before ORDER BY hour_ms LIMIT :n)"""
 )

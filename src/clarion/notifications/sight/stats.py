@@ -197,7 +197,7 @@ class Counts:
             taken = await tx.fetch(sql.TAKE, n=AT_ONCE)
             sums: Counter[Change] = Counter()
             for row in taken:
-                sums[_key(row)] += row.count
+                sums[msgspec.structs.replace(row, count=0)] += row.count
             if sums:
                 await tx.apply(
                     sql.RAISE,
@@ -213,22 +213,6 @@ class Counts:
             async with self._store.transaction() as tx:
                 count = await tx.execute(sql.FORGET, before=before, n=PURGE)
             yield count
-
-
-def _key(row: sql.Taken) -> Change:
-    """What its count is added to."""
-    return Change(
-        row.tenant,
-        row.hour_ms,
-        row.what,
-        row.workflow,
-        row.channel,
-        row.provider,
-        row.category,
-        row.status,
-        row.bucket,
-        0,
-    )
 
 
 class _Params(Struct, frozen=True, forbid_unknown_fields=True):
