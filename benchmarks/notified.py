@@ -63,15 +63,18 @@ WORKFLOWS: dict[str, list[dict[str, Any]]] = {
 class Calls:
     """Callers with a connection each; whoever is free takes the next call."""
 
-    def __init__(self, lines: list[HttpLine], key: str) -> None:
-        self._free: asyncio.LifoQueue[HttpLine] = asyncio.LifoQueue()
-        for line in lines:
-            self._free.put_nowait(line)
+    def __init__(self, port: int, key: str) -> None:
+        self._port = port
+        self._free: asyncio.LifoQueue[HttpLine | None] = asyncio.LifoQueue()
+        for _ in range(CALLERS):
+            self._free.put_nowait(None)
         self._head = f"Authorization: Bearer {key}\r\nContent-Type: application/json\r\n"
 
     async def ask(self, method: str, path: str, body: Any = None) -> Any:
         """The decoded answer."""
         line = await self._free.get()
+        if line is None or line.gone.done():  # the server hangs up on who is silent for long
+            line = await http(self._port)
         content = b"" if body is None else msgspec.json.encode(body)
         status, answer = await line.ask(method, path, content, headers=self._head)
         self._free.put_nowait(line)
@@ -289,7 +292,7 @@ async def benched(database: str, *, wants_parting: bool) -> AsyncIterator[Bench]
         if wants_parting:
             _part(server.pid)
         crowd = Crowd()
-        calls = Calls([await http(server.port) for _ in range(CALLERS)], server.key(*SCOPES))
+        calls = Calls(server.port, server.key(*SCOPES))
         await crowd.come(server.port)
         try:
             yield Bench(server, calls, crowd, mail)

@@ -99,8 +99,8 @@ REMOVE = Procedure(
     "remove_address",
     Removed,
     (
-        Sql("""DELETE FROM address WHERE (tenant, id) IN (SELECT r.tenant, r.id FROM {rows r}
-              WHERE r.usr = '' OR r.usr = address.usr)"""),
+        Sql("""DELETE FROM address WHERE (tenant, id) IN (SELECT a.tenant, a.id FROM {rows r}
+              JOIN address a ON a.tenant = r.tenant AND a.id = r.id WHERE r.usr = '' OR r.usr = a.usr)"""),
     ),
 )
 WORKED = Procedure(

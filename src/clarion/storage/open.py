@@ -13,6 +13,7 @@ import apsw
 
 from clarion.clock import Clock
 from clarion.errors import SettingsError
+from clarion.storage.estimates import tell_planner
 from clarion.storage.migrate import MIGRATIONS, migrate_sqlite
 from clarion.storage.sqlite import SqliteStore, connect
 from clarion.storage.store import Store
@@ -86,6 +87,7 @@ def _prepare(
     try:
         with contextlib.closing(connect(str(path))) as db:
             migrate_sqlite(db, migrations, clock, contract=contract)
+            tell_planner(db)
     except (apsw.NotADBError, apsw.CorruptError, apsw.CantOpenError) as exc:
         raise SettingsError(f"{path} cannot be used as a database: {exc}") from exc
     return path

@@ -55,16 +55,16 @@ REMOVE_STALE = Procedure(
     "remove_stale_device",
     Stale,
     (
-        Sql("""DELETE FROM address WHERE channel = 'push' AND EXISTS (SELECT 1 FROM {rows r}
-              WHERE r.tenant = address.tenant AND r.id = address.id AND address.updated_ms <= r.since_ms)"""),
+        Sql("""DELETE FROM address WHERE (tenant, id) IN (SELECT a.tenant, a.id FROM {rows r}
+              JOIN address a ON a.tenant = r.tenant AND a.id = r.id WHERE a.channel = 'push' AND a.updated_ms <= r.since_ms)"""),
     ),
 )
 REMOVE_REFUSED = Procedure(
     "remove_refused_device",
     Refused,
     (
-        Sql("""DELETE FROM address WHERE channel = 'push' AND EXISTS (SELECT 1 FROM {rows r}
-              WHERE r.tenant = address.tenant AND r.id = address.id AND address.failures >= r.most)"""),
+        Sql("""DELETE FROM address WHERE (tenant, id) IN (SELECT a.tenant, a.id FROM {rows r}
+              JOIN address a ON a.tenant = r.tenant AND a.id = r.id WHERE a.channel = 'push' AND a.failures >= r.most)"""),
     ),
 )
 # Inside a transaction, behind the one that was just put.
