@@ -9,6 +9,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from clarion.cli.written import read
 from tests.support.server import Server, clarion, free_port, running
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "workflows"
@@ -85,8 +86,37 @@ BAD = {
     "surrogate": ('workflow: bad\nname: "\\ud800"\n', 2, "surrogate"),
     "unquoted": ("workflow: bad\nname: {{ payload.x }}\n", 2, ""),
     "infinite": ("workflow: bad\nname: 1e999\n", 2, "too large"),
+    "long": (f"workflow: bad\nname: {2**64}\n", 2, "too large"),
+    "longer": (f"workflow: bad\nname: {'9' * 5_000}\n", 2, "too large"),
+    "escape": ('workflow: bad\nname: "\\UFFFFFFFF"\n', 2, "too large"),
+    "beyond": ('workflow: bad\nname: "\\U00110000"\n', 2, "too large"),
+    "version": (f"%YAML 1.{'9' * 5_000}\n---\nworkflow: bad\n", 1, "too large"),
     "same": (GOOD, 1, "stands in"),
 }
+
+
+def test_plain_values_are_those_of_yaml_1_2(tmp_path: Path) -> None:
+    """Whole numbers of 64 bits keep every digit; what only looks like a number, a time or a yes is text."""
+    given: dict[str, object] = {
+        "1234567890123456789": 1_234_567_890_123_456_789,
+        str(-(2**63)): -(2**63),
+        str(2**64 - 1): 2**64 - 1,
+        "1.5e3": 1_500.0,
+        "True": True,
+        "FALSE": False,
+        "Null": None,
+        "~": None,
+        "tRUE": "tRUE",
+        "on": "on",
+        "10:30": "10:30",
+        "2026-05-01": "2026-05-01",
+        "1_000": "1_000",
+        "'12'": "12",
+    }
+    file = tmp_path / "plain.yaml"
+    file.write_text("values:\n" + "".join(f"  - {each}\n" for each in given))
+    found = read(file).data["values"]
+    assert [(type(each), each) for each in found] == [(type(each), each) for each in given.values()]
 
 
 def test_files_that_cannot_be_read_are_told_all_at_once(

@@ -1,7 +1,7 @@
 """Files of YAML as data, with the line of each member: what a fault found anywhere is told by.
 
 Read are YAML 1.2's plain values: `true` and `false`, null, numbers, and text; `10:30`, `on` and `2026-05-01` are text. Not read are
-anchors, tags, names given twice, and whatever is larger than a workflow may be.
+anchors, tags, names given twice, numbers of more than 64 bits, and whatever is larger than a workflow may be.
 """
 
 import math
@@ -18,9 +18,16 @@ from clarion.errors import UsageError, pointer_step
 FILE_BYTES: Final = 256 * 1024
 DEPTH: Final = 40
 FILES: Final = 1_000
-_INT = re.compile(r"[-+]?[0-9]{1,18}")
+_INT = re.compile(r"[-+]?[0-9]+")
+_INT_CHARS: Final = 20  # of any in 64 bits, as ids of chats are
+_INTS: Final = range(-(2**63), 2**64)
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_PLAIN: Final = {"": None, "~": None, "null": None, "true": True, "false": False}
+_WORDS: Final = {"null": None, "true": True, "false": False}
+_PLAIN: Final = {"": None, "~": None} | {
+    written: value
+    for word, value in _WORDS.items()
+    for written in (word, word.capitalize(), word.upper())
+}
 
 
 class Flaw(Exception):
@@ -89,7 +96,7 @@ def read(path: Path) -> Written:
     """
     text = _text(path)
     try:
-        _check(path, text)
+        _check(path, yaml.SafeLoader(text))
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
@@ -120,10 +127,10 @@ def _text(path: Path) -> str:
         raise Flaw(path, line, "not UTF-8") from exc
 
 
-def _check(path: Path, text: str) -> None:
+def _check(path: Path, loader: yaml.SafeLoader) -> None:
     """Refuses what would grow, or nest without end, before anything is made of it."""
     depth = documents = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+    for event in _events(path, loader):
         line = event.start_mark.line + 1
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise Flaw(path, line, "anchors and aliases (& and *) are not read: write it out")
@@ -136,6 +143,14 @@ def _check(path: Path, text: str) -> None:
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > DEPTH:
             raise Flaw(path, line, f"nested deeper than {DEPTH}")
+
+
+def _events(path: Path, loader: yaml.SafeLoader) -> Iterator[Any]:
+    try:
+        while loader.check_event():
+            yield loader.get_event()
+    except (ValueError, OverflowError) as exc:  # PyYAML's own, of `\UFFFFFFFF` or `%YAML 1.99…`
+        raise Flaw(path, loader.line + 1, "not YAML: an escape or a version too large") from exc
 
 
 def _value(path: Path, node: Any, at: str, lines: dict[str, int]) -> Any:
@@ -170,11 +185,13 @@ def _scalar(path: Path, node: Any) -> Any:
     if text in _PLAIN:
         return _PLAIN[text]
     if _INT.fullmatch(text):
+        if len(text) > _INT_CHARS or int(text) not in _INTS:
+            raise Flaw(path, node.start_mark.line + 1, "a number too large: quote it to be text")
         return int(text)
     if _FLOAT.fullmatch(text):
         number = float(text)
         if not math.isfinite(number):
-            raise Flaw(path, node.start_mark.line + 1, "a number too large")
+            raise Flaw(path, node.start_mark.line + 1, "a number too large: quote it to be text")
         return number
     return text
 
