@@ -289,6 +289,24 @@ async def test_a_lost_lease_stops_the_handler(queue: Queue, store: Store, worker
     assert (await queue.get("default", "j")).lease_by == "n2"
 
 
+async def test_a_handler_that_has_finished_its_job_itself_is_left_alone(
+    queue: Queue, store: Store, workers: Workers
+) -> None:
+    """What it does after its transaction, such as telling others, is not cut off where leases are extended meanwhile."""
+    worker, ended = workers.make(lease_s=0.1, poll_s=60), asyncio.Event()
+
+    async def work(job: Job) -> None:
+        async with store.transaction() as tx:
+            await queue.finish_within(tx, job)
+        await asyncio.sleep(0.3)
+        ended.set()
+
+    worker.handle("own", work)
+    await worker.start()
+    await queue.enqueue(queue.job("own", id="j"))
+    await asyncio.wait_for(ended.wait(), 10)
+
+
 class _Ahead(LoopClock):
     def now_ms(self) -> int:
         return super().now_ms() + 60_000

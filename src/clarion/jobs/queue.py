@@ -151,12 +151,16 @@ class Queue:
         return [_job(row) for row in sorted(found, key=lambda row: (row.created_ms, row.id))]
 
     async def extend(self, jobs: Sequence[Job], *, lease_s: float = LEASE_S) -> list[Job]:
-        """Hold jobs longer; returns those that are no longer held: their work must stop."""
+        """Hold jobs longer; returns those whose lease was lost: their work must stop.
+
+        One that is there no longer is done. Its handler, which may have finished it within its own transaction, is coming to its end.
+        """
         until_ms = self._clock.now_ms() + int(lease_s * 1000)
         rows = [Held(job.tenant, job.id, job.token, until_ms) for job in jobs]
         held: list[StillHeld] = await self._store.apply(EXTEND, rows)
         mine = {row.n for row in held}
-        return [job for n, job in enumerate(jobs, 1) if n not in mine]
+        lost = [job for n, job in enumerate(jobs, 1) if n not in mine]
+        return [job for job in lost if await self._store.fetch(JOB, tenant=job.tenant, id=job.id)]
 
     async def finish(self, job: Job) -> None:
         """It is done: forget it. Nothing happens if the lease was lost meanwhile."""
