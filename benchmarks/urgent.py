@@ -41,12 +41,6 @@ NEWS: Final[list[dict[str, Any]]] = [
     {"post": {"text": "News for {{ recipient.id }}"}},
 ]
 RESET: Final[list[dict[str, Any]]] = [{"post": {"text": "reset {{ payload.n }}"}}]
-NUMBERS = "WITH RECURSIVE n(i) AS (SELECT CAST(:first AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i < :last)"
-PEOPLE = f"""INSERT INTO subscriber (tenant, id, name, email, locale, time_zone, attributes, created_ms, updated_ms)
-    {NUMBERS} SELECT 'default', 'user' || i, 'Somebody', '', 'en', '', '{{"plan": "pro"}}', 1, 1 FROM n"""
-MEMBERS = f"""INSERT INTO audience_member (tenant, audience, usr, added_ms)
-    {NUMBERS} SELECT 'default', 'all', 'user' || i, 1 FROM n"""
-AUDIENCE = "INSERT INTO audience (tenant, audience, name, filter, created_ms, updated_ms) VALUES ('default', 'all', '', '', 1, 1)"
 
 NUMBERS = "WITH RECURSIVE n(i) AS (SELECT CAST(:first AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i < :last)"
 PEOPLE = f"""INSERT INTO subscriber (tenant, id, name, email, locale, time_zone, attributes, created_ms, updated_ms)
