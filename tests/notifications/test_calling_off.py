@@ -83,7 +83,7 @@ async def test_what_is_cancelled_while_a_process_has_it_in_hand_is_not_written(
     await office.workflow({"wait": "5m"}, BELL)
     trigger = await office.trigger(ANN, payload={"n": 1})
     office.clock.advance(300)
-    [in_hand] = await office.runs._claim(10)
+    [in_hand] = await office.runs.load(await office.runs._claim(10))
     assert (await office.triggers.cancel("default", trigger)).runs == 1
     await office.runs.carry([in_hand])
     assert await office.inbox("ann") == []

@@ -90,6 +90,7 @@ class Runs:
         self._limits = limits
         self._fetching: dict[asyncio.Task[None], None] = {}
         self._turns = Turns()
+        self._is_careful = False  # the next run is carried alone
         self._clock, self._ids, self._node = clock, ids, node
         self.on_sent: Callable[[], None] = nothing
         """Called when there are messages for other channels to be sent."""
@@ -102,9 +103,17 @@ class Runs:
 
     async def go_on(self, limit: int = SLICE) -> int:
         """Carry on runs that are due; returns how many there were."""
-        claimed = await self._claim(limit)
-        goings = [each for each in claimed if not each.is_held]
-        await self._park([each for each in claimed if each.is_held])
+        is_alone = self._is_careful
+        claimed = await self._claim(1 if is_alone else limit)
+        suspects = [row for row in claimed if row.attempts >= sql.SUSPECT]
+        self._is_careful = bool(suspects)
+        mine = claimed
+        if suspects and not is_alone:
+            await self._part(suspects)
+            mine = [row for row in claimed if row.attempts < sql.SUSPECT]
+        loaded = await self.load(mine)
+        goings = [each for each in loaded if not each.is_held]
+        await self._park([each for each in loaded if each.is_held])
         now = [each for each in goings if not wants_data(each.workflow, each.state)]
         await self._begin_fetching(
             [each for each in goings if wants_data(each.workflow, each.state)]
@@ -117,6 +126,15 @@ class Runs:
             if some:
                 await self._carry_all(some)
         return len(claimed)
+
+    async def _part(self, suspects: Sequence[sql.ClaimedRun]) -> None:
+        """Give those back that many processes have died with, before anything is done: each is to be carried alone."""
+        now_ms = self._clock.now_ms()
+        async with self._store.transaction() as tx:
+            for row in suspects:
+                await tx.execute(
+                    sql.PUT_BACK, tenant=row.tenant, id=row.id, token=row.token, now_ms=now_ms
+                )
 
     async def _park(self, goings: Sequence[Going]) -> None:
         """Leave alone what is paused, until it is resumed."""
@@ -210,18 +228,17 @@ class Runs:
                 await self.wake(going.tenant, going.usr)
 
     # ── what there is to know ──
-    async def _claim(self, limit: int) -> list[Going]:
-        claimed = await take(
+    async def _claim(self, limit: int) -> list[sql.ClaimedRun]:
+        return await take(
             self._store,
             self._turns,
             await self._store.fetch(sql.WAITING_RUNS),
-            sql.CLAIM,
+            sql.CLAIM_ALONE if self._is_careful else sql.CLAIM,
             now_ms=self._clock.now_ms(),
             lease_s=LEASE_S,
             node=self._node,
             limit=limit,
         )
-        return await self.load(claimed)
 
     async def load(self, claimed: Sequence[sql.ClaimedRun]) -> list[Going]:
         """Take runs in hand, in their order, with all that their workflows may ask about."""

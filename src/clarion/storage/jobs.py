@@ -94,20 +94,30 @@ class Waiting(msgspec.Struct, frozen=True):
 
 
 # ── any table that takes part in leasing; `table` and `columns` are names from our own code, never input (S608) ──
-def claim(table: str, columns: str, result: type[R], *, lane: str = "", more: str = "") -> Sql[R]:
+def claim(
+    table: str,
+    columns: str,
+    result: type[R],
+    *,
+    lane: str = "",
+    more: str = "",
+    counted: int | None = None,
+) -> Sql[R]:
     """Take due rows of `:tenant` and `:priority`, oldest first: parameters `:now`, `:until` (end of the lease), `:node`, `:limit`; with a column as `lane`, of `:lane`.
 
     Run it in a transaction; concurrent claims never get the same row. `jobs.turns.take` says whose. `more` is told beside the columns.
+    With `counted`, this claim is no attempt of a row that has had so many.
     """
     returning = ", ".join(f"{table}.{name.strip()}" for name in columns.split(","))
     returning += f", {more}" if more else ""
     of_lane = f"{lane} = :lane AND " if lane else ""
+    one = "1" if counted is None else f"CASE WHEN attempts < {counted} THEN 1 ELSE 0 END"
     # A CTE, because PostgreSQL may run an IN (… LIMIT n) more than once, and would lock more than n.
     return Sql(
         f"""WITH due AS (SELECT tenant, id FROM {table}
               WHERE {of_lane}priority = :priority AND tenant = :tenant AND run_ms <= :now
               ORDER BY run_ms, id LIMIT :limit {{skip_locked}})
-            UPDATE {table} SET run_ms = :until, lease_by = :node, token = token + 1, attempts = attempts + 1
+            UPDATE {table} SET run_ms = :until, lease_by = :node, token = token + 1, attempts = attempts + {one}
             FROM due WHERE {table}.tenant = due.tenant AND {table}.id = due.id
             RETURNING {returning}""",
         result,

@@ -4,11 +4,16 @@ Whoever settles a run must show the newest token: what a worker writes that was 
 the transaction asks first which of its runs are still its own.
 """
 
+from typing import Final
+
 from msgspec import Struct
 
 from clarion.storage.jobs import NORMAL, Held, claim, release, waiting
 from clarion.storage.store import Procedure, Sql
 from clarion.storage.triggers import BEGAN
+
+SUSPECT: Final = 6
+"""Attempts of a run, more than any failure takes, from which on it is carried alone."""
 
 
 class NewRun(Struct, frozen=True, array_like=True):
@@ -157,7 +162,12 @@ ADD_RUNS = Procedure(
             FROM {rows r} WHERE true ON CONFLICT DO NOTHING"""),
     ),
 )
-CLAIM = claim("run", "tenant, id, token, attempts", ClaimedRun)
+# Of those that are claimed together nobody can say which has taken the process with it, so from some number on only claims of one count.
+CLAIM = claim("run", "tenant, id, token, attempts", ClaimedRun, counted=SUSPECT)
+CLAIM_ALONE = claim("run", "tenant, id, token, attempts", ClaimedRun)
+PUT_BACK = Sql(
+    "UPDATE run SET run_ms = :now_ms, lease_by = NULL, token = token + 1 WHERE tenant = :tenant AND id = :id AND token = :token"
+)
 WAITING_RUNS = waiting("run")
 RELEASE = release("run")
 LOAD = Procedure(
