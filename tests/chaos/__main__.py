@@ -26,7 +26,7 @@ def main(given: Sequence[str] | None = None) -> int:
     cli = argparse.ArgumentParser(prog="python -m tests.chaos")
     cli.add_argument("--database", choices=DATABASES, action="append", help="only this one")
     cli.add_argument("--people", type=int, default=10_000)
-    cli.add_argument("--kills", type=int, default=10, help="more in a row are taken for poison")
+    cli.add_argument("--kills", type=int, default=10, help="at each point, then any time")
     cli.add_argument("--seed", type=int, default=1)
     cli.add_argument("--fault", action="append", help="instead of what the seed chooses")
     args = cli.parse_args(given)
