@@ -300,6 +300,14 @@ async def test_what_the_page_does_not_offer(
     assert await wanted(site) == Document()
 
 
+async def test_the_page_shows_a_word_on_all_channels(ann: Caller, browser: Browser) -> None:
+    """As it is obeyed: nothing is on but what is named."""
+    await ann("PUT", OWN, {"channels": {"*": False}})
+    assert (await browser.open()).buttons() == []
+    await browser.press(set="channel|email|on|")
+    assert "channel|email|off|" in browser.buttons()
+
+
 async def test_a_page_is_one_persons_and_for_a_while(site: Site, browser: Browser) -> None:
     """Forged, of another tenant, a link to unsubscribe, too old, of somebody who was erased: a page says so, and nothing changes."""
     links = site.workflows.links

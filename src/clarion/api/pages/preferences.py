@@ -21,7 +21,7 @@ from clarion.errors import Invalid, NotFound, TooLarge
 from clarion.notifications.desk import Overview, Row
 from clarion.notifications.engine import Engine
 from clarion.notifications.preferences.choosing import Pressed, change_of
-from clarion.notifications.preferences.document import Document
+from clarion.notifications.preferences.document import ALL, Document
 from clarion.notifications.preferences.links import Page
 from clarion.notifications.workflows.times import zone_of
 
@@ -127,10 +127,14 @@ def _matrix(overview: Overview) -> Iterator[str]:
 
 def _all(given: Document, channels: Sequence[str]) -> Iterator[str]:
     buttons = (
-        _button("channel", name, "", "everything", given.channels.get(name) is not False)
+        _button("channel", name, "", "everything", _of_all(given, name))
         for name in channels
     )
     yield f'<div class="row whole"><span class="name">Everything</span><span class="cells">{"".join(buttons)}</span></div>'
+
+
+def _of_all(given: Document, channel: str) -> bool:
+    return given.channels.get(channel, given.channels.get(ALL)) is not False
 
 
 def _row(row: Row, look: str) -> str:

@@ -168,11 +168,11 @@ def sources(asked: Asked, wishes: Wishes) -> Iterator[tuple[str, Choice | None]]
     own, defaults = wishes.own, wishes.defaults
     yield from _named("user:/workflows", own.workflows, asked.workflow, asked.channel)
     yield from _named("user:/categories", own.categories, asked.category, asked.channel)
-    yield f"user:/channels/{asked.channel}", own.channels.get(asked.channel)
+    yield from _on("user:/channels", own.channels, asked.channel)
     yield from _named("deployment:/workflows", defaults.workflows, asked.workflow, asked.channel)
     yield from _named("workflow:", {"preferences": asked.by_workflow}, "preferences", asked.channel)
     yield from _named("deployment:/categories", defaults.categories, asked.category, asked.channel)
-    yield f"deployment:/channels/{asked.channel}", defaults.channels.get(asked.channel)
+    yield from _on("deployment:/channels", defaults.channels, asked.channel)
 
 
 def _named(
@@ -182,10 +182,14 @@ def _named(
         return
     found = given.get(name)
     if isinstance(found, Mapping):
-        yield f"{at}/{name}/{channel}", found.get(channel)
-        yield f"{at}/{name}/{ALL}", found.get(ALL)
+        yield from _on(f"{at}/{name}", found, channel)
     else:
         yield f"{at}/{name}", found
+
+
+def _on(at: str, given: Choices, channel: str) -> Iterator[tuple[str, Choice | None]]:
+    yield f"{at}/{channel}", given.get(channel)
+    yield f"{at}/{ALL}", given.get(ALL)
 
 
 def _choice(asked: Asked, wishes: Wishes) -> Said:
