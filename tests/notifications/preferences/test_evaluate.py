@@ -235,6 +235,17 @@ def test_there_is_one_answer_and_it_is_the_first_rule_that_decides(
         ({"workflows": {"a/b": {"email": "secret.x"}}}, "/workflows/a~1b/email"),
         ({"categories": {"c": "digest.count > 1"}}, "/categories/c"),
         ({"time_zone": "Mars/Olympus"}, "/time_zone"),
+        ({"time_zone": "localtime"}, "/time_zone"),
+        ({"paused_until": "9999-12-31T23:59:59Z"}, "/paused_until"),
+        (
+            {
+                "muted": [
+                    {"path": "payload.a", "value": 1, "until": "8999-12-31T23:59:59-14:00"},
+                    {"path": "payload.b", "value": 1, "until": "9999-12-31T23:59:59-14:00"},
+                ]
+            },
+            "/muted/1/until",
+        ),
         ({"quiet": [{"from": "00:00", "to": "00:00"}]}, "/quiet"),
     ],
 )

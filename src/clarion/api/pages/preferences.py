@@ -127,8 +127,7 @@ def _matrix(overview: Overview) -> Iterator[str]:
 
 def _all(given: Document, channels: Sequence[str]) -> Iterator[str]:
     buttons = (
-        _button("channel", name, "", "everything", _of_all(given, name))
-        for name in channels
+        _button("channel", name, "", "everything", _of_all(given, name)) for name in channels
     )
     yield f'<div class="row whole"><span class="name">Everything</span><span class="cells">{"".join(buttons)}</span></div>'
 

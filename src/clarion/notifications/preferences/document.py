@@ -10,10 +10,10 @@ paused_until: 2026-12-01T00:00:00Z
 digests: {at: ["09:00", "17:00"], days: [mon, tue, wed, thu, fri]}
 """
 
+from collections.abc import Iterator
 from datetime import date, datetime
 from functools import lru_cache
 from typing import Annotated, Final, Literal
-from zoneinfo import available_timezones
 
 import msgspec
 from msgspec import Meta, Struct
@@ -31,6 +31,8 @@ from clarion.notifications.workflows.definition import (
     Span,
     wrong_choices,
 )
+from clarion.notifications.workflows.when import YEARS
+from clarion.notifications.workflows.zones import check_zone
 from clarion.telemetry import limit_exceeded
 
 Kind = Literal["category", "workflow", "channel"]
@@ -119,7 +121,7 @@ def check(given: Document | Defaults, limit: int) -> None:
         limit: `limits.preference_bytes`.
 
     Raises:
-        Invalid: A condition, a zone or a span is wrong, or quiet hours never end; each fault points at it.
+        Invalid: A condition, a zone, a time or a span is wrong, or quiet hours never end; each fault points at it.
         TooLarge: It exceeds the limit.
     """
     text = msgspec.json.encode(given)
@@ -137,8 +139,13 @@ def check(given: Document | Defaults, limit: int) -> None:
     faults: list[Fault] = []
     for member in ("channels", "categories", "workflows"):
         faults += wrong_choices(getattr(given, member), f"/{member}")
-    if given.time_zone is not None and given.time_zone not in available_timezones():
-        faults.append(Fault("/time_zone", f"{given.time_zone!r} is no time zone"))
+    if given.time_zone is not None:
+        try:
+            check_zone(given.time_zone)
+        except ValueError as exc:
+            faults.append(Fault("/time_zone", str(exc)))
+    if isinstance(given, Document):
+        faults += _unshowable(given)
     if given.quiet and is_always_quiet(given.quiet):
         faults.append(Fault("/quiet", "there is no time left that is not quiet: use channels"))
     if isinstance(given, Defaults):
@@ -149,6 +156,15 @@ def check(given: Document | Defaults, limit: int) -> None:
                 faults.append(Fault(f"/caps/{n}/per", str(exc)))
     if faults:
         raise Invalid("these preferences are not right", faults=faults)
+
+
+def _unshowable(given: Document) -> Iterator[Fault]:
+    """Times that no clock shows somewhere: the calendar ends with the year 9999, in UTC or in the person's zone."""
+    ends = [("/paused_until", given.paused_until)]
+    ends += [(f"/muted/{n}/until", each.until) for n, each in enumerate(given.muted)]
+    for at, end in ends:
+        if end is not None and end.year >= YEARS[1]:
+            yield Fault(at, f"the year {end.year} is too late: {YEARS[1] - 1} is the last one")
 
 
 def with_choice(given: Document, kind: Kind, name: str, channel: str, is_wanted: bool) -> Document:
