@@ -223,6 +223,8 @@ async def test_a_subscriber_who_is_gone_is_left_out(desk: Desk) -> None:
     await desk.office.engine.people.erase("default", "ann")
     await desk.live("2026-10-24T12:00")
     assert (await desk.count("ben"), await desk.count("ann")) == (1, 0)
+    await desk.schedules.pause("default", "s", anything)
+    assert (await desk.schedules.resume("default", "s", anything)).state == "active"
 
 
 @on_one_engine

@@ -238,7 +238,8 @@ class Schedules:
             NotFound, Stale, Conflict: As `pause`; or its workflow is not active.
             Invalid: It could not be triggered.
         """
-        await self._check(tenant, (await self.find(tenant, id, 0)).definition)
+        definition = (await self.find(tenant, id, 0)).definition
+        await self._check(tenant, definition, are_known=True)
         return await self._set(tenant, id, matches, is_paused=False)
 
     async def cancel(self, tenant: str, id: str, matches: Matches) -> None:
@@ -330,14 +331,16 @@ class Schedules:
                 yield count
 
     # ── parts ──
-    async def _check(self, tenant: str, given: ScheduleDefinition) -> None:
+    async def _check(
+        self, tenant: str, given: ScheduleDefinition, *, are_known: bool = False
+    ) -> None:
         for name in ("at", "zone"):
             if getattr(given.trigger, name) is not None:
                 at = f"/trigger/{name}"
                 raise Invalid("`when` says when", faults=[Fault(at, "`when` says when")])
         _span(given.grace)
         try:
-            await self._triggers.prepare(tenant, "", given.trigger)
+            await self._triggers.prepare(tenant, "", given.trigger, are_known=are_known)
         except Invalid as exc:
             moved = [Fault(f"/trigger{each.pointer}", each.detail) for each in exc.faults]
             raise Invalid(exc.message, faults=moved, **exc.facts) from exc
