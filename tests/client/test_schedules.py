@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from clarion.client import ApiError, AsyncClient
+from clarion.client import ApiError, AsyncClient, Client
 from clarion.clock import SystemClock, as_datetime
 from tests.api.live import lively
 
@@ -63,3 +64,23 @@ async def test_a_schedule_is_put_changed_run_and_called_off(
             with pytest.raises(ApiError) as wrong:
                 await clarion.put_schedule("bad", WHAT, {"at": "2026", "zone": "Berlin"})
             assert [fault["pointer"] for fault in wrong.value.problem["errors"]] == ["/when/zone"]
+
+
+def test_a_change_of_what_was_read_is_not_made_twice_where_no_answer_came() -> None:
+    """If it has happened, the repetition would say that somebody else had changed it. Calling off may be repeated."""
+    tries: list[str] = []
+
+    def hang_up(request: httpx.Request) -> httpx.Response:
+        tries.append(request.method)
+        raise httpx.ReadError("")
+
+    with Client("http://x", key="x", retries=1) as clarion:
+        clarion._http = httpx.Client(transport=httpx.MockTransport(hang_up), base_url="http://x")
+        for change in (
+            lambda: clarion.put_schedule("s", WHAT, NOON, if_match='"1"'),
+            lambda: clarion.pause_schedule("s", if_match='"1"'),
+            lambda: clarion.cancel_schedule("s", if_match='"1"'),
+        ):
+            with pytest.raises(ApiError, match="no answer"):
+                change()
+    assert tries == ["PUT", "PATCH", "DELETE", "DELETE"]

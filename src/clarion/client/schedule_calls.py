@@ -46,7 +46,7 @@ def put(
     """`PUT /v1/schedules/{schedule}`."""
     given = {name: value for name, value in more.items() if value is not None}
     body = {"trigger": dict(trigger), "when": dict(when), **given}
-    return Call("PUT", _at(schedule), Schedule, body, _headers(if_match))
+    return _change("PUT", schedule, body, if_match)
 
 
 def find(schedule: str, count: int) -> Call[Schedule]:
@@ -62,7 +62,7 @@ def page(workflow: str, state: str | None, after: str, limit: int) -> Call[dict[
 
 def pause(schedule: str, is_paused: bool, if_match: str | None) -> Call[Schedule]:
     """`PATCH /v1/schedules/{schedule}`."""
-    return Call("PATCH", _at(schedule), Schedule, {"paused": is_paused}, _headers(if_match))
+    return _change("PATCH", schedule, {"paused": is_paused}, if_match)
 
 
 def cancel(schedule: str, if_match: str | None) -> Call[dict[str, Any]]:
@@ -90,6 +90,14 @@ def preview(when: Mapping[str, Any], count: int) -> Call[Preview]:
 
 def _at(schedule: str) -> str:
     return f"/v1/{place('schedules', schedule)}"
+
+
+def _change(
+    method: str, schedule: str, body: Mapping[str, Any], if_match: str | None
+) -> Call[Schedule]:
+    headers = _headers(if_match)
+    # Once it has happened, a repetition would be refused: the etag is another one. To call off twice is as once.
+    return Call(method, _at(schedule), Schedule, body, headers, is_repeatable=if_match is None)
 
 
 def _headers(if_match: str | None) -> dict[str, str]:
