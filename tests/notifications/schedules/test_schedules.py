@@ -393,4 +393,7 @@ async def test_previews_keep_nothing(desk: Desk) -> None:
     at = When(at="2026-10-25T02:30", zone="Europe/Berlin")
     [only] = desk.schedules.preview(at, 5)
     assert (str(only.at), only.local) == ("2026-10-25 00:30:00+00:00", "2026-10-25T02:30")
+    # Clocks go forward: what is asked for is not what they show.
+    [gap] = desk.schedules.preview(When(at="2027-03-28T02:30", zone="Europe/Berlin"), 5)
+    assert (str(gap.at), gap.local) == ("2027-03-28 01:30:00+00:00", "2027-03-28T03:30")
     assert (await desk.schedules.page("default", "", 5)).items == []

@@ -27,7 +27,9 @@ from clarion.notifications.workflows.occurrences import (
     is_floating,
     next_after,
     next_few,
+    text_of,
 )
+from clarion.notifications.workflows.times import local, zone_of
 from clarion.notifications.workflows.when import When, read_when
 from clarion.notifications.workflows.zones import zone_data
 from clarion.settings import Limits
@@ -430,8 +432,14 @@ def _earliest(rule: Rule, now_ms: int) -> int:
 
 
 def _upcoming(rule: Rule, moments: list[Moment]) -> list[Upcoming]:
-    is_own = is_floating(rule)
-    return [Upcoming(None if is_own else as_datetime(each.at_ms), each.local) for each in moments]
+    if is_floating(rule):
+        return [Upcoming(None, each.local) for each in moments]
+    # Not what is written: on the day that clocks go forward 02:30 comes as 03:30.
+    zone = zone_of(rule.zone)
+    shown = (text_of(local(each.at_ms, zone).replace(tzinfo=None)) for each in moments)
+    return [
+        Upcoming(as_datetime(each.at_ms), text) for each, text in zip(moments, shown, strict=True)
+    ]
 
 
 def _occurrence(row: sql.OccurrenceRow) -> Occurrence:
