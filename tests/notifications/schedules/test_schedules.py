@@ -11,7 +11,7 @@ from clarion.clock import as_datetime, as_ms
 from clarion.errors import Conflict, IdempotencyConflict, Invalid, NotFound, Stale, TooMany
 from clarion.ids import Ids
 from clarion.notifications.schedules.firing import Firing
-from clarion.notifications.schedules.schedules import Schedule, ScheduleDefinition
+from clarion.notifications.schedules.shapes import Schedule, ScheduleDefinition
 from clarion.notifications.workflows.when import When
 from clarion.settings import Limits
 from tests.notifications.conftest import APP, on_one_engine

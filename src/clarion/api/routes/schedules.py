@@ -12,9 +12,8 @@ from clarion.auth.principal import Principal
 from clarion.auth.rights import Right
 from clarion.errors import Conflict, IdempotencyConflict, InProgress, NotFound, Stale, TooMany
 from clarion.notifications.engine import Engine
-from clarion.notifications.schedules.schedules import (
-    SHOWN,
-    Matches,
+from clarion.notifications.schedules.schedules import SHOWN, Matches
+from clarion.notifications.schedules.shapes import (
     OccurrencePage,
     Schedule,
     ScheduleDefinition,

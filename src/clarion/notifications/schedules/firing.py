@@ -7,13 +7,11 @@ processes die or stand still in the middle, and though clocks are set back.
 import asyncio
 from typing import Final
 
-import msgspec
-
 from clarion.clock import Clock
 from clarion.errors import ClarionError, Conflict, PeerError
 from clarion.ids import Ids
 from clarion.jobs.turns import Turns, first_ms, take
-from clarion.notifications.schedules.schedules import ScheduleDefinition, rule_of
+from clarion.notifications.schedules.shapes import definition_of, rule_of
 from clarion.notifications.schedules.turns import Turn, turn_of
 from clarion.notifications.triggering import Triggers
 from clarion.notifications.workflows import durations
@@ -130,7 +128,7 @@ class Firing:
             )
 
     async def _fire(self, claimed: sql.ClaimedSchedule) -> None:
-        definition = msgspec.json.decode(claimed.definition, type=ScheduleDefinition)
+        definition = definition_of(claimed.definition)
         rule = rule_of(claimed.rule)
         now_ms = self._clock.now_ms()
         turn = turn_of(

@@ -4,111 +4,51 @@ A schedule has a name that its owner gives it, so that it can be put whenever an
 """
 
 from collections.abc import AsyncIterator, Callable
-from datetime import datetime
-from typing import Annotated, Final, Literal
+from typing import Final
 
 import msgspec
-from msgspec import Meta, Struct
 
 from clarion.auth.principal import Principal
-from clarion.clock import Clock, as_datetime
+from clarion.clock import Clock
 from clarion.errors import Conflict, Fault, Invalid, NotFound, TooMany
 from clarion.ids import Ids
 from clarion.notifications.notifications import check_key
-from clarion.notifications.schedules.turns import Missed
-from clarion.notifications.triggering import CreateTrigger, TriggerAccepted, Triggers, keyed
+from clarion.notifications.schedules.shapes import (
+    OccurrencePage,
+    Schedule,
+    ScheduleDefinition,
+    SchedulePage,
+    Upcoming,
+    definition_of,
+    occurrence_of,
+    rule_of,
+    schedule_of,
+    to_keep,
+    upcoming,
+)
+from clarion.notifications.triggering import TriggerAccepted, Triggers, keyed
 from clarion.notifications.workflows import durations
-from clarion.notifications.workflows.definition import Span
 from clarion.notifications.workflows.occurrences import (
     SPREAD_MS,
-    Moment,
     Once,
     Rule,
     is_floating,
     next_after,
     next_few,
-    text_of,
 )
-from clarion.notifications.workflows.times import local, zone_of
 from clarion.notifications.workflows.when import When, read_when
 from clarion.notifications.workflows.zones import zone_data
 from clarion.settings import Limits
 from clarion.storage import schedules as sql
 from clarion.storage import triggers as trigger_sql
-from clarion.storage.store import Store
+from clarion.storage.store import Store, Tx
 from clarion.telemetry import limit_exceeded
 
 AT_ONCE: Final = 500  # rows of a slice that is removed
 SHOWN: Final = 5  # occurrences to come, where nobody says how many
 _DAY_MS: Final = 86_400_000
 
-State = Literal["active", "paused", "ended", "cancelled"]
-Matches = Callable[["Schedule | None"], None]
-
-
-class ScheduleDefinition(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a schedule triggers, and when."""
-
-    trigger: CreateTrigger
-    """As `POST /v1/triggers` takes it, without `at` and `zone`."""
-    when: When
-    name: Annotated[str, Meta(max_length=200)] = ""
-    """For people."""
-    missed: Missed = "run_once"
-    """Occurrences that nobody was there for: made up for by one trigger, or left out."""
-    grace: Span = "10m"
-    """So late an occurrence is not missed."""
-
-
-class Upcoming(Struct, frozen=True):
-    """An occurrence to come. `at`: null in everybody's own zone; `local`: what the clock shows then."""
-
-    at: datetime | None
-    local: str
-
-
-class Schedule(Struct, frozen=True):
-    """A schedule as it stands. `why`: why it is paused, null if somebody wished it. `next`: its next occurrences. `etag` is for If-Match."""
-
-    schedule: str
-    state: State
-    why: str | None
-    next: list[Upcoming]
-    etag: str
-    definition: ScheduleDefinition
-    author: str
-    created_at: datetime
-    updated_at: datetime
-
-
-class SchedulePage(Struct, frozen=True):
-    """Schedules in the order of their names; `next` is the cursor of the page that follows, null on the last one."""
-
-    items: list[Schedule]
-    next: str | None
-
-
-class Occurrence(Struct, frozen=True):
-    """What became of an occurrence: `triggered`, `skipped` (it was missed), `refused` (with why; the schedule is paused then).
-
-    `due_at`: when it was due, `missed_since`: the first that was missed, which it stands for; `by_hand`: somebody ran it.
-    """
-
-    id: str
-    due_at: datetime
-    missed_since: datetime | None
-    by_hand: bool
-    outcome: str
-    trigger: str | None
-    why: str | None
-    created_at: datetime
-
-
-class OccurrencePage(Struct, frozen=True):
-    """Occurrences, the newest first; `next` is the cursor of the page that follows, null on the last one."""
-
-    items: list[Occurrence]
-    next: str | None
+Matches = Callable[[Schedule | None], None]
 
 
 class Schedules:
@@ -149,25 +89,23 @@ class Schedules:
         """
         tenant = caller.tenant
         await self._check(tenant, given)
-        definition = _kept(given)
+        definition = to_keep(given)
         text = _text(definition)
         now_ms = self._clock.now_ms()
         async with self._store.transaction() as tx:
             row = next(iter(await tx.fetch(sql.HOLD, tenant=tenant, id=id)), None)
-            matches(None if row is None or row.state == "cancelled" else self._told(row, 0))
-            is_there = row is not None and row.state != "cancelled"
-            if row is not None and is_there and row.definition == text:
-                return self._told(row, SHOWN)
-            if not is_there:
-                [found] = await tx.fetch(sql.COUNT, tenant=tenant)
-                if found.count >= self._limits.schedules:
-                    raise self._too_many()
-            since_ms = now_ms if row is None else max(now_ms, row.since_ms)
-            last_key = "" if row is None else row.last_key
-            if row is not None and is_there and _definition(row).when == definition.when:
-                rule, state, next_ms, since_ms = _rule(row), row.state, row.next_ms, row.since_ms
+            there = None if row is None or row.state == "cancelled" else row
+            matches(None if there is None else schedule_of(there, 0))
+            if there is not None and there.definition == text:
+                return schedule_of(there, SHOWN)
+            if there is None:
+                await self._check_room(tx, tenant)
+            if there is not None and definition_of(there.definition).when == definition.when:
+                rule, state, next_ms = rule_of(there.rule), there.state, there.next_ms
+                since_ms = there.since_ms
             else:
                 rule = self._read(definition.when, now_ms)
+                since_ms = now_ms if row is None else max(now_ms, row.since_ms)
                 following = next_after(rule, _earliest(rule, since_ms))
                 state = "paused" if row is not None and row.state == "paused" else "active"
                 next_ms = following.at_ms if following and state == "active" else None
@@ -184,7 +122,7 @@ class Schedules:
                 next_ms=next_ms,
                 run_ms=next_ms,
                 since_ms=since_ms,
-                last_key=last_key,
+                last_key="" if row is None else row.last_key,
                 zone_data=zone_data(),
                 now_ms=now_ms,
             )
@@ -198,7 +136,7 @@ class Schedules:
             NotFound: There is none.
         """
         for row in await self._store.fetch(sql.FIND, tenant=tenant, id=id):
-            return self._told(row, count)
+            return schedule_of(row, count)
         raise _none(id)
 
     async def page(
@@ -211,7 +149,7 @@ class Schedules:
             statement, tenant=tenant, after=after, n=limit + 1,
             **{name: text for name, text in asked.items() if text},
         )  # fmt: skip
-        items = [self._told(row, 1) for row in found[:limit]]
+        items = [schedule_of(row, 1) for row in found[:limit]]
         return SchedulePage(items, items[-1].schedule if len(found) > limit else None)
 
     def preview(self, when: When, count: int) -> list[Upcoming]:
@@ -222,7 +160,7 @@ class Schedules:
         """
         now_ms = self._clock.now_ms()
         rule = self._read(when, now_ms)
-        return _upcoming(rule, next_few(rule, _earliest(rule, now_ms), count))
+        return upcoming(rule, next_few(rule, _earliest(rule, now_ms), count))
 
     async def pause(self, tenant: str, id: str, matches: Matches) -> Schedule:
         """Trigger nothing until it is resumed. What comes meanwhile is left out.
@@ -251,12 +189,10 @@ class Schedules:
             NotFound, Stale: There is none, or it is not what was read.
         """
         async with self._store.transaction() as tx:
-            row = next(iter(await tx.fetch(sql.HOLD, tenant=tenant, id=id)), None)
-            if row is None:
-                raise _none(id)
+            row = await self._held(tx, tenant, id)
             if row.state == "cancelled":
                 return
-            matches(self._told(row, 0))
+            matches(schedule_of(row, 0))
             await tx.execute(
                 sql.SET_STATE,
                 tenant=tenant,
@@ -317,7 +253,7 @@ class Schedules:
         rows = await self._store.fetch(
             sql.OCCURRENCES, tenant=tenant, schedule=id, before=before or "g", n=limit + 1
         )
-        items = [_occurrence(row) for row in rows[:limit]]
+        items = [occurrence_of(row) for row in rows[:limit]]
         return OccurrencePage(items, items[-1].id if len(rows) > limit else None)
 
     async def purge(self) -> AsyncIterator[int]:
@@ -355,25 +291,31 @@ class Schedules:
                 limit_exceeded.labels("schedule_interval_s").inc()
             raise
 
-    def _too_many(self) -> TooMany:
-        limit_exceeded.labels("schedules").inc()
+    async def _check_room(self, tx: Tx, tenant: str) -> None:
         most = self._limits.schedules
-        return TooMany(f"a tenant has at most limits.schedules = {most}", limit=most)
+        [found] = await tx.fetch(sql.COUNT, tenant=tenant)
+        if found.count >= most:
+            limit_exceeded.labels("schedules").inc()
+            raise TooMany(f"a tenant has at most limits.schedules = {most}", limit=most)
+
+    async def _held(self, tx: Tx, tenant: str, id: str) -> sql.ScheduleRow:
+        for row in await tx.fetch(sql.HOLD, tenant=tenant, id=id):
+            return row
+        raise _none(id)
 
     async def _set(self, tenant: str, id: str, matches: Matches, *, is_paused: bool) -> Schedule:
         now_ms = self._clock.now_ms()
         async with self._store.transaction() as tx:
-            row = next(iter(await tx.fetch(sql.HOLD, tenant=tenant, id=id)), None)
-            if row is None:
-                raise _none(id)
-            matches(self._told(row, 0))
+            row = await self._held(tx, tenant, id)
+            matches(schedule_of(row, 0))
             if row.state in ("ended", "cancelled"):
                 raise Conflict(f"the schedule {id!r} is {row.state}")
             if (row.state == "paused") == is_paused:
-                return self._told(row, SHOWN)
+                return schedule_of(row, SHOWN)
             since_ms, moment = max(now_ms, row.since_ms), None
             if not is_paused:
-                moment = next_after(_rule(row), _earliest(_rule(row), since_ms))
+                rule = rule_of(row.rule)
+                moment = next_after(rule, _earliest(rule, since_ms))
             state = "paused" if is_paused else "active" if moment else "ended"
             await tx.execute(
                 sql.SET_STATE,
@@ -388,71 +330,10 @@ class Schedules:
         self.on_changed()
         return await self.find(tenant, id)
 
-    def _told(self, row: sql.ScheduleRow, count: int) -> Schedule:
-        rule = _rule(row)
-        is_open = row.state == "active" and row.next_ms is not None and count
-        moments = next_few(rule, (row.next_ms or 0) - 1, count) if is_open else []
-        return Schedule(
-            row.id,
-            row.state,  # type: ignore[arg-type]  # the table's own check
-            row.why or None,
-            _upcoming(rule, moments),
-            f'"{row.revision}"',
-            _definition(row),
-            row.author,
-            as_datetime(row.created_ms),
-            as_datetime(row.updated_ms),
-        )
-
-
-def rule_of(text: str) -> Rule:
-    """A rule as it is kept."""
-    rule: Rule = msgspec.json.decode(text, type=Rule)
-    return rule
-
-
-def _rule(row: sql.ScheduleRow) -> Rule:
-    return rule_of(row.rule)
-
-
-def _definition(row: sql.ScheduleRow) -> ScheduleDefinition:
-    return msgspec.json.decode(row.definition, type=ScheduleDefinition)
-
-
-def _kept(given: ScheduleDefinition) -> ScheduleDefinition:
-    """What is kept of it: who was described is known by now, and is named."""
-    named = [each if isinstance(each, str) else each.id for each in given.trigger.recipients]
-    trigger = msgspec.structs.replace(given.trigger, recipients=list(dict.fromkeys(named)))
-    return msgspec.structs.replace(given, trigger=trigger)
-
 
 def _earliest(rule: Rule, now_ms: int) -> int:
     """Behind which time its first occurrence is: that of one time in everybody's own zone may be past where days begin first."""
     return now_ms - SPREAD_MS if isinstance(rule, Once) and is_floating(rule) else now_ms
-
-
-def _upcoming(rule: Rule, moments: list[Moment]) -> list[Upcoming]:
-    if is_floating(rule):
-        return [Upcoming(None, each.local) for each in moments]
-    # Not what is written: on the day that clocks go forward 02:30 comes as 03:30.
-    zone = zone_of(rule.zone)
-    shown = (text_of(local(each.at_ms, zone).replace(tzinfo=None)) for each in moments)
-    return [
-        Upcoming(as_datetime(each.at_ms), text) for each, text in zip(moments, shown, strict=True)
-    ]
-
-
-def _occurrence(row: sql.OccurrenceRow) -> Occurrence:
-    return Occurrence(
-        row.id,
-        as_datetime(row.due_ms),
-        as_datetime(row.missed_ms) if row.missed_ms else None,
-        not row.key,
-        row.outcome,
-        row.trigger_id or None,
-        row.why or None,
-        as_datetime(row.at_ms),
-    )
 
 
 def _span(text: str) -> int:
