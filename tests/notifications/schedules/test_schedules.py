@@ -328,7 +328,12 @@ async def test_limits_are_named(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(TooMany, match=r"limits\.schedules = 1"):
         await desk.put("other")
     await desk.schedules.cancel("default", "s", anything)
-    await desk.put("other")
+    await desk.put("other", {"at": "2026-10-24T09:00"})
+    await desk.live("2026-10-24T12:00")
+    await desk.put("third")
+    # One that is over takes no room, until it is put to another time.
+    with pytest.raises(TooMany):
+        await desk.put("other", {"at": "2026-10-25T09:00"})
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [

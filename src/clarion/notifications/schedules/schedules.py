@@ -47,6 +47,7 @@ from clarion.telemetry import limit_exceeded
 AT_ONCE: Final = 500  # rows of a slice that is removed
 SHOWN: Final = 5  # occurrences to come, where nobody says how many
 _DAY_MS: Final = 86_400_000
+_OVER: Final = ("ended", "cancelled")
 
 Matches = Callable[[Schedule | None], None]
 
@@ -98,12 +99,12 @@ class Schedules:
             matches(None if there is None else schedule_of(there, 0))
             if there is not None and there.definition == text:
                 return schedule_of(there, SHOWN)
-            if there is None:
-                await self._check_room(tx, tenant)
             if there is not None and definition_of(there.definition).when == definition.when:
                 rule, state, next_ms = rule_of(there.rule), there.state, there.next_ms
                 since_ms = there.since_ms
             else:
+                if row is None or row.state in _OVER:
+                    await self._check_room(tx, tenant)
                 rule = self._read(definition.when, now_ms)
                 since_ms = now_ms if row is None else max(now_ms, row.since_ms)
                 following = next_after(rule, _earliest(rule, since_ms))
@@ -308,7 +309,7 @@ class Schedules:
         async with self._store.transaction() as tx:
             row = await self._held(tx, tenant, id)
             matches(schedule_of(row, 0))
-            if row.state in ("ended", "cancelled"):
+            if row.state in _OVER:
                 raise Conflict(f"the schedule {id!r} is {row.state}")
             if (row.state == "paused") == is_paused:
                 return schedule_of(row, SHOWN)
