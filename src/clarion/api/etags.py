@@ -4,10 +4,28 @@ Tags are compared as RFC 9110 §13.1 says: weakly for If-None-Match, strongly fo
 """
 
 import re
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from clarion.errors import Stale
 
 _TAG = re.compile(r'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
+
+
+class IfMatch(Struct, frozen=True, rename="kebab"):
+    """What must be there for the call to be made."""
+
+    if_match: (
+        Annotated[
+            str,
+            Meta(
+                max_length=1_000,
+                description="The `etag` of what was read: 412 where it has changed since; `*`: it must be there",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 def is_unchanged(if_none_match: str | None, etag: str | None) -> bool:

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from clarion.api.etags import require_match
+from clarion.api.etags import IfMatch, require_match
 from clarion.api.layer import READS, WRITES, Api, Reply
 from clarion.api.limits import PerCaller
 from clarion.auth.capabilities import grants
@@ -63,21 +63,6 @@ class DashboardPage(Struct, frozen=True):
     more: Annotated[bool, Meta(description="There are further ones, behind the last one's id")]
 
 
-class Condition(Struct, frozen=True, rename="kebab"):
-    """What must be there for the call to be made."""
-
-    if_match: (
-        Annotated[
-            str,
-            Meta(
-                max_length=1_000,
-                description="The `etag` of what was read: 412 where it has changed since; `*`: it must be there",
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
-
-
 class PointsQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """Which points."""
 
@@ -123,7 +108,7 @@ def add(api: Api, dashboards: Dashboards) -> None:
         ),
     )
     async def put_dashboard(
-        caller: Principal, path: DashboardPath, body: Definition, headers: Condition
+        caller: Principal, path: DashboardPath, body: Definition, headers: IfMatch
     ) -> Reply[Dashboard]:
         """Make a dashboard, or change one.
 
@@ -162,7 +147,7 @@ def add(api: Api, dashboards: Dashboards) -> None:
         status=204,
         errors=(*WRITES, NotFound, Stale),
     )
-    async def delete_dashboard(caller: Principal, path: DashboardPath, headers: Condition) -> None:
+    async def delete_dashboard(caller: Principal, path: DashboardPath, headers: IfMatch) -> None:
         """Remove a dashboard, and what its widgets have.
 
         Whoever watches it is told: the subscription ends (3500), or the key `definition` is removed.
@@ -198,7 +183,7 @@ def _check(caller: Principal, id: str) -> None:
         raise Forbidden(f"the token does not grant subscribe on {topic}")
 
 
-def _matches(headers: Condition) -> Matches:
+def _matches(headers: IfMatch) -> Matches:
     def check(found: Dashboard | None) -> None:
         if headers.if_match is UNSET:
             return

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType, to_builtins
 
-from clarion.api.etags import require_match
+from clarion.api.etags import IfMatch, require_match
 from clarion.api.layer import READS, WRITES, Api, Reply
 from clarion.api.limits import PerCaller
 from clarion.api.reading import parse_json
@@ -41,21 +41,6 @@ class SubscriberPath(Struct, frozen=True):
     """Names a subscriber."""
 
     id: UserId
-
-
-class IfMatch(Struct, frozen=True, rename="kebab"):
-    """What must be there for the change to be made."""
-
-    if_match: (
-        Annotated[
-            str,
-            Meta(
-                max_length=1_000,
-                description='The `etag` of what was read, a revision such as `"3"`: 412 where it has changed since',
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
 
 
 class Patch(Struct, frozen=True, forbid_unknown_fields=True):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from clarion.api.etags import require_match
+from clarion.api.etags import IfMatch, require_match
 from clarion.api.layer import READS, WRITES, Api, Reply
 from clarion.api.limits import PerCaller
 from clarion.api.repeats import Idempotency
@@ -67,21 +67,6 @@ class Pausing(Struct, frozen=True, forbid_unknown_fields=True):
     """Whether it pauses."""
 
     paused: bool
-
-
-class IfMatch(Struct, frozen=True, rename="kebab"):
-    """What must be there for the call to be made."""
-
-    if_match: (
-        Annotated[
-            str,
-            Meta(
-                max_length=1_000,
-                description="The `etag` of what was read: 412 where somebody has changed it since; `*`: it must be there",
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
 
 
 class PreviewSchedule(Struct, frozen=True, forbid_unknown_fields=True):
