@@ -13,7 +13,7 @@ from clarion.notifications.catalog import Catalog
 from clarion.notifications.catalog import Kept as KeptWorkflow
 from clarion.notifications.channels import Channels
 from clarion.notifications.preferences.book import Book, Kept, Matches
-from clarion.notifications.preferences.document import MUTED, Document, Muted
+from clarion.notifications.preferences.document import MUTED, Document, Muted, unmuted
 from clarion.notifications.preferences.evaluate import Asked, Wishes, sources, zone_name
 from clarion.notifications.supposing import Suppose
 from clarion.notifications.workflows.definition import Definition, Say
@@ -124,7 +124,7 @@ class Desk:
         """
 
         def change(found: Document) -> Document:
-            others = [each for each in self._still(found) if not _same(each, thread)]
+            others = unmuted(self._still(found), thread.path, thread.value)
             if len(others) >= MUTED:
                 limit_exceeded.labels("muted").inc()
                 raise TooMany(f"a person mutes at most {MUTED} threads", limit=MUTED)
@@ -134,13 +134,11 @@ class Desk:
 
     async def unmute(self, tenant: str, usr: str, path: str, value: str | int | bool) -> Kept:
         """Tell a person of a thread again; one that is not muted stays so."""
-        thread = Muted(path, value)
-
-        def change(found: Document) -> Document:
-            others = [each for each in self._still(found) if not _same(each, thread)]
-            return replace(found, muted=others)
-
-        return await self._book.change(tenant, usr, change)
+        return await self._book.change(
+            tenant,
+            usr,
+            lambda found: replace(found, muted=unmuted(self._still(found), path, value)),
+        )
 
     def _still(self, found: Document) -> list[Muted]:
         now_ms = self._clock.now_ms()
@@ -221,12 +219,6 @@ def _without_effect(wishes: Wishes, rows: list[Row]) -> list[NoEffect]:
         if key in wishes.defaults.required
     ]
     return found
-
-
-def _same(one: Muted, other: Muted) -> bool:
-    # 1, 1.0 and true are equal in Python, and three things in JSON.
-    is_same = one.path == other.path and one.value == other.value
-    return is_same and type(one.value) is type(other.value)
 
 
 def _merged(given: Any, patch: Any) -> Any:

@@ -16,7 +16,7 @@ from clarion.errors import Fault, Invalid
 from clarion.notifications.preferences.document import (
     Document,
     Kind,
-    Muted,
+    unmuted,
     with_choice,
     without,
 )
@@ -125,11 +125,7 @@ def _unmute(text: str) -> Change:
         path, value = msgspec.json.decode(text, type=tuple[str, str | int | bool])
     except msgspec.DecodeError as exc:
         raise _wrong("unmute", "not a thread") from exc
-
-    def is_other(each: Muted) -> bool:
-        return (each.path, type(each.value), each.value) != (path, type(value), value)
-
-    return lambda given: replace(given, muted=[each for each in given.muted if is_other(each)])
+    return lambda given: replace(given, muted=unmuted(given.muted, path, value))
 
 
 def _day(name: str, text: str, now_ms: int) -> date:

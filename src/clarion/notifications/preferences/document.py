@@ -10,7 +10,7 @@ paused_until: 2026-12-01T00:00:00Z
 digests: {at: ["09:00", "17:00"], days: [mon, tue, wed, thu, fri]}
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from functools import lru_cache
 from typing import Annotated, Final, Literal
@@ -165,6 +165,12 @@ def _unshowable(given: Document) -> Iterator[Fault]:
     for at, end in ends:
         if end is not None and end.year >= YEARS[1]:
             yield Fault(at, f"the year {end.year} is too late: {YEARS[1] - 1} is the last one")
+
+
+def unmuted(given: Sequence[Muted], path: str, value: str | int | bool) -> list[Muted]:
+    """Threads without that one. 1, 1.0 and true are equal in Python, and three things in JSON."""
+    gone = (path, type(value), value)
+    return [each for each in given if (each.path, type(each.value), each.value) != gone]
 
 
 def with_choice(given: Document, kind: Kind, name: str, channel: str, is_wanted: bool) -> Document:
