@@ -11,7 +11,7 @@ from typing import Final
 
 from clarion.api.layer import Api, Reply
 from clarion.api.limits import Unlimited
-from clarion.api.pages.files import PAGE_HEADERS, AcceptEncoding, File, files_of
+from clarion.api.pages.files import PAGE_HEADERS, File, files_of, serve
 from clarion.auth.rights import Public
 from clarion.settings import AdminUi
 from clarion.telemetry import get_logger
@@ -58,7 +58,7 @@ def add(api: Api, web: Path, settings: AdminUi, socket_path: str) -> None:
     for name, path in files_of(folder):
         if name != "index.html":
             file = File(path, is_immutable=name.startswith(_HASHED))
-            _add_file(api, settings.path + name, file)
+            serve(api, settings.path + name, file, _RIGHT)
 
 
 def _page(folder: Path, settings: AdminUi, socket_path: str) -> str:
@@ -67,9 +67,3 @@ def _page(folder: Path, settings: AdminUi, socket_path: str) -> str:
     path = posixpath.relpath(socket_path, settings.path)
     html = html.replace('data-path=""', f'data-path="{escape(path)}/"')
     return html.replace('data-namespace=""', f'data-namespace="{escape(settings.namespace)}"')
-
-
-def _add_file(api: Api, url: str, file: File) -> None:
-    @api.route("GET", url, right=_RIGHT, limit=_LIMIT, is_listed=False)
-    async def page(headers: AcceptEncoding) -> Reply[bytes]:
-        return file.reply(headers)

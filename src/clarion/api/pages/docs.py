@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 
 from clarion.api.layer import Api, Reply
 from clarion.api.limits import Unlimited
-from clarion.api.pages.files import PAGE_HEADERS, AcceptEncoding, File
+from clarion.api.pages.files import PAGE_HEADERS, File, serve
 from clarion.api.problem import wire_errors
 from clarion.auth.rights import Public
 from clarion.errors import ClarionError, NotFound
@@ -46,9 +46,9 @@ def add(api: Api, document: Callable[[], bytes]) -> None:
         etag = f'"{hashlib.sha256(content).hexdigest()[:20]}"'
         return Reply(content, etag=etag, headers={"cache-control": "no-cache"})
 
-    _add_file(api, "/docs", File(_FOLDER / "docs.html"))
-    _add_file(api, "/docs/docs.css", File(_FOLDER / "docs.css"))
-    _add_file(api, "/docs/docs.js", File(_FOLDER / "docs.js"))
+    serve(api, "/docs", File(_FOLDER / "docs.html"), _RIGHT)
+    serve(api, "/docs/docs.css", File(_FOLDER / "docs.css"), _RIGHT)
+    serve(api, "/docs/docs.js", File(_FOLDER / "docs.js"), _RIGHT)
     pages = {error.code: _error_page(error) for error in wire_errors()}
 
     @api.route("GET", "/errors/{code}", right=_RIGHT, limit=_LIMIT, is_listed=False)
@@ -58,12 +58,6 @@ def add(api: Api, document: Callable[[], bytes]) -> None:
             raise NotFound("there is no error of this name")
         headers = {**PAGE_HEADERS, "cache-control": "no-cache"}
         return Reply(pages[path.code], headers=headers, media_type="text/html")
-
-
-def _add_file(api: Api, path: str, file: File) -> None:
-    @api.route("GET", path, right=_RIGHT, limit=_LIMIT, is_listed=False)
-    async def page(headers: AcceptEncoding) -> Reply[bytes]:
-        return file.reply(headers)
 
 
 _ADVICE: Final = {

@@ -8,7 +8,9 @@ from typing import Final
 
 from msgspec import UNSET, Struct, UnsetType
 
-from clarion.api.layer import Reply
+from clarion.api.layer import Api, Reply
+from clarion.api.limits import Unlimited
+from clarion.auth.rights import Public
 
 # What a page of ours may do. No inline scripts or styles, nothing from elsewhere but pictures, no framing, and no way from text
 # to script (reliability: hostile titles and bodies are shown by these pages).
@@ -64,6 +66,15 @@ class File:
                 return Reply(packed, etag=etag, headers=more, media_type=self._media_type)
         etag = f'"{self._etag}"'
         return Reply(self._content, etag=etag, headers=self._headers, media_type=self._media_type)
+
+
+def serve(api: Api, url: str, file: File, right: Public) -> None:
+    """Open the door of a file."""
+    limit = Unlimited(reason="served from memory")
+
+    @api.route("GET", url, right=right, limit=limit, is_listed=False)
+    async def served(headers: AcceptEncoding) -> Reply[bytes]:
+        return file.reply(headers)
 
 
 def files_of(folder: Path) -> Iterator[tuple[str, Path]]:

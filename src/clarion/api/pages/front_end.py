@@ -6,7 +6,7 @@ from typing import Final
 from clarion.api.layer import Api, Reply
 from clarion.api.limits import Unlimited
 from clarion.api.pages import admin_ui
-from clarion.api.pages.files import AcceptEncoding, File, files_of
+from clarion.api.pages.files import File, files_of, serve
 from clarion.auth.rights import Public
 from clarion.telemetry import get_logger
 
@@ -39,13 +39,7 @@ def add(api: Api, folder: Path) -> None:
             continue
         is_immutable = name.startswith(f"{_HASHED}/")
         url = "/" if name == "index.html" else f"/{name}"
-        _add_file(api, url, File(path, is_immutable=is_immutable))
-
-
-def _add_file(api: Api, url: str, file: File) -> None:
-    @api.route("GET", url, right=_RIGHT, limit=_LIMIT, is_listed=False)
-    async def page(headers: AcceptEncoding) -> Reply[bytes]:
-        return file.reply(headers)
+        serve(api, url, File(path, is_immutable=is_immutable), _RIGHT)
 
 
 def _add_not_built(api: Api) -> None:

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from clarion.api.layer import Api, Reply
-from clarion.api.limits import Unlimited
-from clarion.api.pages.files import AcceptEncoding, File
+from clarion.api.pages.files import File, serve
 from clarion.auth.rights import Public
 
 HTML: Final = "text/html"
@@ -41,14 +40,4 @@ def plain(title: str, body: str, *, up: str, status: int = 200) -> Reply[str]:
 def add_style(api: Api) -> None:
     """Open the door of their style sheet."""
     style = File(Path(__file__).parent / "plain.css")
-
-    @api.route(
-        "GET",
-        "/plain.css",
-        right=Public(reason="a style sheet, the same for everybody"),
-        limit=Unlimited(reason="served from memory"),
-        is_listed=False,
-    )
-    async def plain_style(headers: AcceptEncoding) -> Reply[bytes]:
-        """The style of pages without a script."""
-        return style.reply(headers)
+    serve(api, "/plain.css", style, Public(reason="a style sheet, the same for everybody"))
