@@ -3,7 +3,6 @@
 from datetime import datetime
 from typing import Any
 
-import jsonschema_rs
 import msgspec
 from msgspec import Struct
 
@@ -14,6 +13,7 @@ from clarion.ids import digest
 from clarion.notifications.channels import Channels
 from clarion.notifications.checking import Checker
 from clarion.notifications.library import Library
+from clarion.notifications.payloads import read_schema
 from clarion.notifications.workflows.definition import Definition, Workflow, read_workflow
 from clarion.storage import workflows as sql
 from clarion.storage.store import Store
@@ -90,7 +90,7 @@ class Catalog:
                 f"the definition has {size} bytes of JSON, {DEFINITION_BYTES} are allowed",
                 faults=[Fault("", f"at most {DEFINITION_BYTES} bytes")],
             )
-        schema_of(definition)
+        read_schema(definition.payload)
         workflow = read_workflow(definition, self._channels.contents())
         book = None
         if workflow.templates:
@@ -206,27 +206,13 @@ class Catalog:
         if found is None:
             definition = (await self.find(tenant, workflow, version)).definition
             found = Read(
-                read_workflow(definition, self._channels.contents()), schema_of(definition)
+                read_workflow(definition, self._channels.contents()),
+                read_schema(definition.payload),
             )
             while len(self._read) >= CACHED:
                 self._read.pop(next(iter(self._read)))
             self._read[key] = found
         return found
-
-
-def schema_of(definition: Definition) -> Any:
-    """What checks a payload, None: any object will do.
-
-    Raises:
-        Invalid: It is no JSON Schema.
-    """
-    if definition.payload is None:
-        return None
-    try:
-        return jsonschema_rs.validator_for(definition.payload)
-    except (jsonschema_rs.ValidationError, ValueError) as exc:
-        detail = f"no JSON Schema: {str(exc).splitlines()[0][:200]}"
-        raise Invalid("this is no workflow", faults=[Fault("/payload", detail)]) from exc
 
 
 def _text(definition: Definition) -> str:
