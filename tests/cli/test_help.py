@@ -6,6 +6,7 @@ import pytest
 
 from clarion.cli import apply as apply_command
 from clarion.cli import keys, serve
+from clarion.cli import send as send_command
 from clarion.cli import settings as settings_command
 from tests.support.server import clarion
 
@@ -14,7 +15,14 @@ IMPORTS = {"PYTHONPROFILEIMPORTTIME": "1"}  # told on stderr
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["settings"], ["keys", "--help"], ["apply", "--help"]],
+    [
+        ["--help"],
+        ["--version"],
+        ["settings"],
+        ["keys", "--help"],
+        ["apply", "--help"],
+        ["send", "--help"],
+    ],
     ids=" ".join,
 )
 def test_what_needs_no_server_loads_none(arguments: list[str]) -> None:
@@ -34,6 +42,7 @@ def test_the_help_says_of_each_command_what_its_own_says() -> None:
         settings_command.settings.__doc__,
         keys.app.help,
         apply_command.apply.__doc__,
+        send_command.send.__doc__,
     ):
         assert says is not None
         assert inspect.cleandoc(says).splitlines()[0] in told

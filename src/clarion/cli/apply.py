@@ -5,25 +5,23 @@ no versions. What is only on the server is named and left alone.
 """
 
 import difflib
-import os
 import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import yaml
 from cyclopts import Parameter
-from msgspec import DecodeError, Struct
+from msgspec import Struct
 from rich.console import Console
 from rich.text import Text
 
+from clarion.cli.remote import URL, Url, connected, safe
 from clarion.cli.written import Flaw, Written, files, read
 from clarion.client import ApiError, Client, calls
-from clarion.errors import ServerError, UsageError
+from clarion.errors import UsageError
 
-_URL_CHARS = 2_000
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")  # what else cannot stand in the address of a call
 _JUDGED = (400, 413, 422)  # of what was sent; any other refusal is of the caller or the server
 
@@ -69,9 +67,7 @@ def apply(
     dry_run: Annotated[
         bool, Parameter(negative="", help="Change nothing; exit status 1 if something would change")
     ] = False,
-    url: Annotated[str, Parameter(help="The server", env_var="CLARION_URL")] = (
-        "http://127.0.0.1:8000"
-    ),
+    url: Url = URL,
     key: Annotated[
         str | None, Parameter(help=r"An API key with workflows:\*. $CLARION_KEY")
     ] = None,
@@ -82,41 +78,19 @@ def apply(
         paths: Files, or folders of .yaml files.
     """
     console = Console(highlight=False, soft_wrap=True)
-    key = key or os.environ.get("CLARION_KEY") or None
-    _check(url, key)
     written, flaws = _read(files(paths))
     if flaws:
         _tell(flaws)
-    with Client(url, key=key) as client:
-        try:
-            there = _there(client)
-            plans = _planned(client, written)
-            for plan in plans:
-                _show(console, plan, there.get(plan.name))
-            names = {plan.name for plan in plans}
-            for name in there:
-                if name not in names:
-                    _line(console, "only on the server", name, "")
-            _do(console, client, plans, is_dry=dry_run)
-        except ApiError as exc:
-            raise ServerError(exc.message) from exc
-        except DecodeError as exc:
-            raise ServerError(f"what answers on {url} is not Clarion") from exc
-
-
-def _check(url: str, key: str | None) -> None:
-    try:
-        parts = urlsplit(url)
-        host = (parts.hostname or "").encode("idna")  # refuses labels that are empty or too long
-        is_url = parts.scheme in ("http", "https") and host and parts.port != 0
-    except ValueError:
-        is_url = False
-    if not (is_url and url.isascii() and url.isprintable() and len(url) <= _URL_CHARS):
-        raise UsageError(f"--url: {url[:200]!r} is not an http:// or https:// address")
-    if key is None:
-        raise UsageError("no API key: give --key or $CLARION_KEY (`clarion keys create` makes one)")
-    if not (key.isascii() and key.isprintable()):
-        raise UsageError("--key: this is no API key")
+    with connected(url, key) as client:
+        there = _there(client)
+        plans = _planned(client, written)
+        for plan in plans:
+            _show(console, plan, there.get(plan.name))
+        names = {plan.name for plan in plans}
+        for name in there:
+            if name not in names:
+                _line(console, "only on the server", name, "")
+        _do(console, client, plans, is_dry=dry_run)
 
 
 def _read(paths: list[Path]) -> tuple[list[Written], list[Flaw]]:
@@ -175,7 +149,7 @@ def _planned(client: Client, written: list[Written]) -> list[Plan]:
 
 def _tell(flaws: list[Flaw]) -> None:
     for flaw in flaws:
-        print(_safe(str(flaw)), file=sys.stderr)
+        print(safe(str(flaw)), file=sys.stderr)
     raise UsageError(f"nothing was applied: {len(flaws)} fault{'s' * (len(flaws) != 1)}")
 
 
@@ -205,7 +179,7 @@ def _show(console: Console, plan: Plan, before: Mapping[str, Any] | None) -> Non
 
 def _line(console: Console, state: str, name: str, more: str) -> None:
     sign, style = _SIGNS[state]
-    console.print(Text(_safe(f"{sign} {name}  {state}" + (f" ({more})" if more else "")), style))
+    console.print(Text(safe(f"{sign} {name}  {state}" + (f" ({more})" if more else "")), style))
 
 
 def _lines(definition: Mapping[str, Any]) -> list[str]:
@@ -228,8 +202,3 @@ def _said(definition: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _ANYWAY: list[tuple[str, Any]] = [("name", ""), ("category", ""), ("tags", []), ("critical", False)]
-
-
-def _safe(text: str) -> str:
-    """Names of files and answers are others' words: nothing in them may steer the terminal."""
-    return "".join(char if char.isprintable() else "?" for char in text)

@@ -11,6 +11,7 @@
 """
 
 from clarion.client.activity_calls import Activity, ActivityPage, ActivityWritten, Follow, Readers
+from clarion.client.bulk_calls import Job, Report
 from clarion.client.calls import Accepted, ApiError, Call, Emitted, Key, NewKey, Room, Socket
 from clarion.client.dashboard_calls import Dashboard, Points
 from clarion.client.event_calls import EventLine, EventNumbers, Tracked
@@ -64,6 +65,7 @@ __all__ = [
     "FacetCount",
     "Follow",
     "Item",
+    "Job",
     "KeptTemplate",
     "Key",
     "LostPublications",
@@ -81,6 +83,7 @@ __all__ = [
     "PushPut",
     "PutTemplate",
     "Readers",
+    "Report",
     "Results",
     "Room",
     "Socket",

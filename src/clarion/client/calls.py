@@ -1,6 +1,6 @@
 """What is asked and how the answer is read, without any I/O: both clients are shells over this."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -130,6 +130,8 @@ class Call(msgspec.Struct, Generic[T_co], frozen=True):
     headers: Mapping[str, str] = {}
     is_repeatable: bool = True
     """Whether making it twice has one effect: then it is tried again where no answer came."""
+    content: Callable[[], Iterator[bytes]] | None = None
+    """Instead of a body, pieces that are made while they are sent; from the beginning for each try."""
 
     def read(self, status: int, content: bytes) -> T_co:
         """The answer of the call.

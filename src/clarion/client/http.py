@@ -1,7 +1,7 @@
 """The two clients: one that blocks, one for asyncio."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -10,6 +10,7 @@ import httpx
 
 from clarion.client import calls
 from clarion.client.activity import ActivityCalls, AsyncActivityCalls
+from clarion.client.bulk import AsyncBulkCalls, BulkCalls
 from clarion.client.calls import Accepted, ApiError, Call, Recipient
 from clarion.client.dashboards import AsyncDashboardCalls, DashboardCalls
 from clarion.client.delivery import AsyncDeliveryCalls, DeliveryCalls
@@ -70,9 +71,8 @@ class _Base:
         return {
             "method": call.method,
             "url": call.path,
-            "json": call.body,
             "headers": dict(call.headers),
-        }
+        } | ({"content": call.content()} if call.content else {"json": call.body})
 
     def _unreachable(self, exc: httpx.TransportError) -> ApiError:
         where = self._socket or self._options["base_url"]
@@ -109,6 +109,7 @@ class Client(
     ScheduleCalls,
     TemplateCalls,
     WorkflowCalls,
+    BulkCalls,
     DeliveryCalls,
     PushCalls,
 ):
@@ -192,6 +193,7 @@ class AsyncClient(
     AsyncScheduleCalls,
     AsyncTemplateCalls,
     AsyncWorkflowCalls,
+    AsyncBulkCalls,
     AsyncDeliveryCalls,
     AsyncPushCalls,
 ):
@@ -246,7 +248,10 @@ class AsyncClient(
         while True:
             attempt += 1
             try:
-                response = await self._http.request(**self._request(call))
+                request = self._request(call)
+                if call.content:
+                    request["content"] = _async(call.content())
+                response = await self._http.request(**request)
                 status, content = response.status_code, response.content
             except httpx.TransportError as exc:
                 if (wait := self._wait_unanswered(call, exc, attempt)) is None:
@@ -270,3 +275,8 @@ class AsyncClient(
         trace: TracebackType | None,
     ) -> None:
         await self.close()
+
+
+async def _async(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece

@@ -7,6 +7,9 @@ import msgspec
 
 from clarion.client.calls import Call, Recipient, place, query
 
+_LISTS = frozenset({"recipients", "audiences", "did", "exclude", "exclude_audiences"})
+_NOTHING: tuple[object, ...] = (None, False, (), [])
+
 
 class WorkflowPut(msgspec.Struct, frozen=True):
     """The version that a trigger gets now, and whether it is a new one."""
@@ -58,27 +61,15 @@ def trigger(
     workflow: str,
     recipients: Sequence[Recipient],
     payload: Mapping[str, Any] | None,
-    actor: str | None,
-    cancel_key: str | None,
     idempotency_key: str,
-    at: str | None = None,
-    zone: str | None = None,
-    priority: str | None = None,
+    **more: Any,
 ) -> Call[Triggered]:
-    """`POST /v1/triggers`."""
-    if isinstance(recipients, str):
-        raise TypeError("recipients is a list, not one text")
-    given = {
-        "workflow": workflow,
-        "recipients": list(recipients),
-        "payload": dict(payload or {}),
-        "actor": actor,
-        "cancel_key": cancel_key,
-        "at": at,
-        "zone": zone,
-        "priority": priority,
-    }
-    body = {name: value for name, value in given.items() if value is not None}
+    """`POST /v1/triggers`; of `more`, what is None or empty is not said."""
+    for name, value in {"recipients": recipients, **more}.items():
+        if name in _LISTS and isinstance(value, str):
+            raise TypeError(f"{name} is a list, not one text")
+    body = {"workflow": workflow, "recipients": list(recipients), "payload": dict(payload or {})}
+    body |= {name: value for name, value in more.items() if value not in _NOTHING}
     return Call("POST", "/v1/triggers", Triggered, body, {"Idempotency-Key": idempotency_key})
 
 

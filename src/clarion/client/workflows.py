@@ -24,9 +24,15 @@ class WorkflowCalls(Calls):
     def trigger(
         self,
         workflow: str,
-        recipients: Sequence[Recipient],
+        recipients: Sequence[Recipient] = (),
         payload: Mapping[str, Any] | None = None,
         *,
+        audiences: Sequence[str] = (),
+        filter: str | None = None,
+        did: Sequence[Mapping[str, Any]] = (),
+        everyone: bool = False,
+        exclude: Sequence[str] = (),
+        exclude_audiences: Sequence[str] = (),
         actor: str | None = None,
         cancel_key: str | None = None,
         idempotency_key: str | None = None,
@@ -34,12 +40,18 @@ class WorkflowCalls(Calls):
         zone: str | None = None,
         priority: str | None = None,
     ) -> Triggered:
-        """Run a workflow for recipients.
+        """Run a workflow for all who are named in any of these ways; each person gets it once.
 
         Args:
             workflow: Its key.
             recipients: Ids, or `{"id": …, "name"?, "email"?, "phone"?, "locale"?, "time_zone"?, "attributes"?}`, which are stored as well.
             payload: JSON for templates and conditions.
+            audiences: Names of audiences.
+            filter: A condition over subscribers: `recipient.attributes.plan == "pro"`.
+            did: Who did something: `{"event": "order.paid", "within": "30d", "times"?: 2}`.
+            everyone: All subscribers.
+            exclude: Ids of those who do not get it.
+            exclude_audiences: Audiences whose people do not get it.
             actor: Who did what this tells of: they are not told.
             cancel_key: Names it for `cancel_triggers`, while it waits.
             idempotency_key: Makes calls from several processes one call; by default one is made for this call's retries.
@@ -50,7 +62,21 @@ class WorkflowCalls(Calls):
         key = self._key(idempotency_key)
         return self.call(
             workflow_calls.trigger(
-                workflow, recipients, payload, actor, cancel_key, key, at, zone, priority
+                workflow,
+                recipients,
+                payload,
+                key,
+                audiences=audiences,
+                filter=filter,
+                did=did,
+                everyone=everyone,
+                exclude=exclude,
+                exclude_audiences=exclude_audiences,
+                actor=actor,
+                cancel_key=cancel_key,
+                at=at,
+                zone=zone,
+                priority=priority,
             )
         )
 
@@ -87,9 +113,15 @@ class AsyncWorkflowCalls(AsyncCalls):
     async def trigger(
         self,
         workflow: str,
-        recipients: Sequence[Recipient],
+        recipients: Sequence[Recipient] = (),
         payload: Mapping[str, Any] | None = None,
         *,
+        audiences: Sequence[str] = (),
+        filter: str | None = None,
+        did: Sequence[Mapping[str, Any]] = (),
+        everyone: bool = False,
+        exclude: Sequence[str] = (),
+        exclude_audiences: Sequence[str] = (),
         actor: str | None = None,
         cancel_key: str | None = None,
         idempotency_key: str | None = None,
@@ -101,7 +133,21 @@ class AsyncWorkflowCalls(AsyncCalls):
         key = self._key(idempotency_key)
         return await self.call(
             workflow_calls.trigger(
-                workflow, recipients, payload, actor, cancel_key, key, at, zone, priority
+                workflow,
+                recipients,
+                payload,
+                key,
+                audiences=audiences,
+                filter=filter,
+                did=did,
+                everyone=everyone,
+                exclude=exclude,
+                exclude_audiences=exclude_audiences,
+                actor=actor,
+                cancel_key=cancel_key,
+                at=at,
+                zone=zone,
+                priority=priority,
             )
         )
 

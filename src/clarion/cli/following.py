@@ -1,0 +1,89 @@
+"""A job that takes long, watched from a terminal: a bar, and Ctrl-C as a wish instead of an end."""
+
+import signal
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any, Final, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from clarion.client import Job
+from clarion.clock import SystemClock, pause
+
+EVERY_S: Final = 0.5
+SHARE: Final = (
+    20  # it waits so many times as long as the server took: looking must not slow what is looked at
+)
+_STEP_S: Final = 0.1  # Ctrl-C is seen after so long
+
+
+class CtrlC:
+    """While it is open, the first Ctrl-C is only noted; the second ends the process as ever."""
+
+    def __init__(self) -> None:
+        self.is_pressed = False
+
+    def _press(self, _signal: int, _frame: FrameType | None) -> None:
+        if self.is_pressed:
+            raise KeyboardInterrupt
+        self.is_pressed = True
+
+    def __enter__(self) -> Self:
+        self._before: Any = signal.signal(signal.SIGINT, self._press)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+
+def follow(find: Callable[[], Job], ctrl_c: CtrlC, console: Console) -> Job:
+    """Show how far a job is until it is over, or Ctrl-C is pressed; returns how it was then.
+
+    Args:
+        find: Asks for it.
+        ctrl_c: Ends the watching.
+        console: Where the bar is drawn, if it is a terminal.
+    """
+    clock = SystemClock()
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[told]}"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    with bar:
+        task = bar.add_task("sending", total=None, told="")
+        while True:
+            began = clock.monotonic()
+            job = find()
+            bar.update(
+                task,
+                description=job.state,
+                total=job.total,
+                completed=job.done,
+                told=told(job),
+            )
+            if job.is_over or ctrl_c.is_pressed:
+                return job
+            until = clock.monotonic() + max(EVERY_S, SHARE * (clock.monotonic() - began))
+            while clock.monotonic() < until and not ctrl_c.is_pressed:
+                pause(_STEP_S)
+
+
+def told(job: Job) -> str:
+    """`31,000/100,000  4,120/s  17 s left  12 failed`."""
+    total = "?" if job.total is None else f"{job.total:,}"
+    parts = [f"{job.done:,}/{total}", f"{job.rate:,.0f}/s"]
+    if job.eta_s is not None:
+        parts.append(f"{job.eta_s:,} s left")
+    if job.failed:
+        parts.append(f"{job.failed:,} failed")
+    return "  ".join(parts)

@@ -1,0 +1,110 @@
+"""What takes long, over HTTP, without any I/O: bodies of lines, and how far a job is."""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from clarion.client.calls import Call, Recipient, place
+from clarion.client.workflow_calls import Triggered
+
+# A chunk for each line would be refused as an attack.
+LINES: Final = 500
+NDJSON: Final = {"content-type": "application/x-ndjson"}
+
+
+class Job(msgspec.Struct, frozen=True):
+    """How far a send or an import is: `done` recipients or lines have come to an end, of which `failed` went wrong.
+
+    `state`: running, paused, done, cancelled, failed. `total`: None while nobody knows it. `rate` is per second, `eta_s`: seconds left.
+    """
+
+    id: str
+    kind: str
+    state: str
+    total: int | None
+    done: int
+    failed: int
+    rate: float
+    eta_s: int | None
+    created_at: str
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing more happens to it."""
+        return self.state in ("done", "cancelled", "failed")
+
+
+class Failures(msgspec.Struct, frozen=True):
+    """So many failed for this reason; `channel`: None where no message came to be."""
+
+    channel: str | None
+    status: str
+    reason: str
+    count: int
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What has become of a trigger so far."""
+
+    id: str
+    workflow: str
+    version: int
+    state: str
+    recipients: int
+    done: int
+    failed: int
+    runs: dict[str, int]
+    messages: dict[str, dict[str, int]]
+    reasons: list[Failures]
+    created_at: str
+
+
+def trigger_lines(
+    workflow: str,
+    trigger: Mapping[str, Any],
+    lines: Callable[[], Iterable[bytes]],
+    idempotency_key: str,
+) -> Call[Triggered]:
+    """`POST /v1/workflows/{workflow}/triggers`: the trigger, then `lines()`, each a recipient in JSON with its line feed."""
+
+    def content() -> Iterator[bytes]:
+        yield from pieces(itertools.chain([msgspec.json.encode(trigger) + b"\n"], lines()))
+
+    path = f"/v1/{place('workflows', workflow)}/triggers"
+    headers = {**NDJSON, "Idempotency-Key": idempotency_key}
+    return Call("POST", path, Triggered, headers=headers, content=content)
+
+
+def recipients(given: Iterable[Recipient]) -> Iterator[bytes]:
+    """Recipients as lines."""
+    for each in given:
+        yield msgspec.json.encode(each) + b"\n"
+
+
+def pieces(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Some hundred lines at a time."""
+    each = iter(lines)
+    while some := list(itertools.islice(each, LINES)):
+        yield b"".join(some)
+
+
+def progress(trigger: str) -> Call[Job]:
+    """`GET /v1/triggers/{id}/progress`."""
+    return Call("GET", f"/v1/{place('triggers', trigger)}/progress", Job)
+
+
+def pause(trigger: str) -> Call[Job]:
+    """`POST /v1/triggers/{id}/pause`."""
+    return Call("POST", f"/v1/{place('triggers', trigger)}/pause", Job)
+
+
+def resume(trigger: str) -> Call[Job]:
+    """`POST /v1/triggers/{id}/resume`."""
+    return Call("POST", f"/v1/{place('triggers', trigger)}/resume", Job)
+
+
+def report(trigger: str) -> Call[Report]:
+    """`GET /v1/triggers/{id}/report`."""
+    return Call("GET", f"/v1/{place('triggers', trigger)}/report", Report)

@@ -1,0 +1,146 @@
+"""`clarion send`: to those who are named, or a file of them; watched to the end, or called off half-way."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.support.server import Server, clarion, clean_environment, free_port, running, until
+
+SCOPES = ("notifications:send", "workflows:*")
+BELL = {"workflow": "bell", "steps": [{"inbox": {"title": "hello {{ payload.name }}"}}]}
+BROKEN = {
+    "workflow": "broken",
+    "steps": [{"inbox": {"title": "{{ 1 // recipient.attributes.n }}"}}],
+}
+SLOW = {"workflow": "slow", "steps": [{"wait": "1d"}, {"inbox": {"title": "later"}}]}
+
+
+class Desk:
+    """A server with workflows, and the command line beside it."""
+
+    def __init__(self, server: Server) -> None:
+        self.server, self.key = server, server.key(*SCOPES)
+        self.env = {"CLARION_URL": server.url, "CLARION_KEY": self.key}
+        for each in (BELL, BROKEN, SLOW):
+            assert (
+                server.put(f"/v1/workflows/{each['workflow']}", each, token=self.key).status_code
+                == 200
+            )
+
+    def send(self, *arguments: str | Path, **env: str) -> "subprocess.CompletedProcess[str]":
+        return clarion("send", *map(str, arguments), env=self.env | env)
+
+    def progress(self, told: str) -> dict[str, object]:
+        id = told.splitlines()[0].rpartition(" ")[2]
+        return dict(self.server.get(f"/v1/triggers/{id}/progress", token=self.key).json())
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    with running(tmp_path_factory.mktemp("server")) as server:
+        yield Desk(server)
+
+
+def people(path: Path, count: int, **more: object) -> Path:
+    """A file of so many."""
+    path.write_text("".join(json.dumps({"id": f"u{n}", **more}) + "\n" for n in range(count)))
+    return path
+
+
+def test_a_file_of_people_is_sent_to_once(desk: Desk, tmp_path: Path) -> None:
+    """And to those who are named beside it; the same key again is the same send."""
+    file = people(tmp_path / "people.ndjson", 1_500)
+    arguments = ("bell", "--recipients", file, "--to", "u3", "--payload", '{"name": "you"}')
+    done = desk.send(*arguments, "--idempotency-key", "may")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "done: 1,500/1,500" in done.stdout
+    assert desk.progress(done.stdout)["total"] == 1_500
+    again = desk.send(*arguments, "--idempotency-key", "may", "--detach")
+    assert again.stdout.splitlines() == done.stdout.splitlines()[:1]
+    some = desk.send("bell", "--filter", 'recipient.id == "u7"', "--to", "u8", "--exclude", "u9")
+    assert "done: 2/2" in some.stdout, some.stderr
+
+
+def test_failures_are_told_by_reason(desk: Desk, tmp_path: Path) -> None:
+    """How many, why, and by the exit status."""
+    done = desk.send("broken", "--recipients", people(tmp_path / "p", 7, attributes={"n": 0}))
+    assert done.returncode == 1
+    assert "7 failed" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("  7 × ")
+
+
+def test_ctrl_c_calls_off_what_has_not_happened(desk: Desk, tmp_path: Path) -> None:
+    """Once: it says how far it was."""
+    file = people(tmp_path / "people.ndjson", 40)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "clarion", "send", "slow", "--recipients", str(file)],
+        env=clean_environment(**desk.env),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    until(lambda: desk.progress(first)["total"] == 40)
+    process.send_signal(signal.SIGINT)
+    rest = process.communicate(timeout=30)[0]
+    assert process.returncode == 130
+    assert "called off: 40 of 40 were begun with" in rest
+    assert "not finished: 40 runs" in rest
+    assert desk.progress(first)["state"] == "cancelled"
+
+
+def test_a_send_for_later_is_not_waited_for(desk: Desk) -> None:
+    """It says when it begins."""
+    year = datetime.now(UTC).year + 1
+    at = f"{year}-12-24T18:00"
+    done = desk.send("bell", "--everyone", "--at", at, "--zone", "Europe/Berlin")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith(f"it begins at {year}-12-24T17:00")
+
+
+def test_what_is_wrong_with_a_file_is_told_by_line(desk: Desk, tmp_path: Path) -> None:
+    """Before anything is sent, by what is no JSON here, or by the server's rules; nobody gets anything."""
+    file = tmp_path / "people.ndjson"
+    for text, status, says in (
+        (b'"ann"\n\n{', 2, f"{file}:3: not JSON"),
+        (b'"ann"\n"\xe9"\n', 2, f"{file}:2: not JSON"),
+        (b'"ann"\n7\n', 2, f"{file}:2: "),
+        (b"[" * 100_000, 2, f"{file}:1: "),
+        (b" \n\n", 2, "nobody stands in"),
+        (b'"' + b"a" * (1 << 20) + b'"', 2, f"{file}:1: longer"),
+        (b'"ann"\n\n{"id": "b", "email": "nowhere"}\n', 2, f"{file}:3: "),
+        (b'{"id": "b", "colour": "red"}\n', 2, f"{file}:1: "),
+        (b'{"id": "b", "id": "c"}\n', 1, "twice"),
+    ):
+        file.write_bytes(text)
+        done = desk.send("bell", "--recipients", file, "--to", "zoe")
+        assert done.returncode == status, done.stderr
+        assert says in done.stderr
+        assert "Traceback" not in done.stderr
+        assert done.stdout == ""
+
+
+def test_a_refusal_is_one_line(desk: Desk, tmp_path: Path) -> None:
+    """No name, no payload, no workflow, no right, no server."""
+    writer = desk.server.key("notifications:send")
+    for done, status, says in (
+        (desk.send("bell"), 2, "nobody is named"),
+        (desk.send("bell", "--to", "a", "--payload", "[1]"), 2, "--payload"),
+        (desk.send("bell", "--to", "a", "--payload", "[" * 9_000), 2, "--payload"),
+        (desk.send("bell", "--recipients", tmp_path), 2, "there is no file"),
+        (desk.send("nothing", "--to", "ann"), 1, "nothing"),
+        (desk.send("bell", "--to", "ann", "--at", "soon"), 1, "no time"),
+        (desk.send("bell", "--to", "ann", CLARION_KEY=writer), 1, "--detach"),
+        (desk.send("bell", "--to", "a", CLARION_URL=f"http://127.0.0.1:{free_port()}"), 1, "no answer"),
+    ):  # fmt: skip
+        assert done.returncode == status, done.stderr
+        [line] = done.stderr.splitlines()
+        assert line.startswith("clarion: ")
+        assert says in line
+    assert desk.send("bell", "--everyone", "--detach", CLARION_KEY=writer).returncode == 0
