@@ -1,16 +1,18 @@
 """`clarion send`: to those who are named, or a file of them; watched to the end, or called off half-way."""
 
 import json
+import os
+import pty
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from tests.support.server import Server, clarion, clean_environment, free_port, running, until
+from clarion.clock import SystemClock, as_datetime
+from tests.support.server import Server, clarion, clean_environment, free_port, running
 
 SCOPES = ("notifications:send", "workflows:*")
 BELL = {"workflow": "bell", "steps": [{"inbox": {"title": "hello {{ payload.name }}"}}]}
@@ -18,7 +20,14 @@ BROKEN = {
     "workflow": "broken",
     "steps": [{"inbox": {"title": "{{ 1 // recipient.attributes.n }}"}}],
 }
-SLOW = {"workflow": "slow", "steps": [{"wait": "1d"}, {"inbox": {"title": "later"}}]}
+SLOW = {
+    "workflow": "slow",
+    "steps": [
+        {"inbox": {"title": "{{ 1 // (recipient.attributes.n | default(1)) }}"}},
+        {"wait": "1d"},
+        {"inbox": {"title": "later"}},
+    ],
+}
 
 
 class Desk:
@@ -47,9 +56,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         yield Desk(server)
 
 
-def people(path: Path, count: int, **more: object) -> Path:
+def people(path: Path, count: int, name: str = "u", **more: object) -> Path:
     """A file of so many."""
-    path.write_text("".join(json.dumps({"id": f"u{n}", **more}) + "\n" for n in range(count)))
+    path.write_text("".join(json.dumps({"id": f"{name}{n}", **more}) + "\n" for n in range(count)))
     return path
 
 
@@ -69,35 +78,46 @@ def test_a_file_of_people_is_sent_to_once(desk: Desk, tmp_path: Path) -> None:
 
 def test_failures_are_told_by_reason(desk: Desk, tmp_path: Path) -> None:
     """How many, why, and by the exit status."""
-    done = desk.send("broken", "--recipients", people(tmp_path / "p", 7, attributes={"n": 0}))
+    done = desk.send(
+        "broken", "--recipients", people(tmp_path / "p", 7, "broken", attributes={"n": 0})
+    )
     assert done.returncode == 1
     assert "7 failed" in done.stdout
     assert done.stdout.splitlines()[-1].startswith("  7 × ")
 
 
 def test_ctrl_c_calls_off_what_has_not_happened(desk: Desk, tmp_path: Path) -> None:
-    """Once: it says how far it was."""
-    file = people(tmp_path / "people.ndjson", 40)
+    """Once: it says how far it was, which a bar has shown until then, with the reasons of failures."""
+    file = people(tmp_path / "people.ndjson", 40, "waiting")
+    with file.open("a") as more:
+        more.write('{"id": "x", "attributes": {"n": 0}}\n')
+    terminal, end = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "clarion", "send", "slow", "--recipients", str(file)],
-        env=clean_environment(**desk.env),
+        env=clean_environment(**desk.env, TERM="xterm", COLUMNS="120"),
         stdout=subprocess.PIPE,
+        stderr=end,
         text=True,
     )
+    os.close(end)
     assert process.stdout is not None
     first = process.stdout.readline()
-    until(lambda: desk.progress(first)["total"] == 40)
+    shown = ""
+    while not ("1/41" in shown and "1 × " in shown):
+        assert len(shown) < 50_000, shown
+        shown += os.read(terminal, 65_536).decode(errors="replace")
     process.send_signal(signal.SIGINT)
     rest = process.communicate(timeout=30)[0]
+    os.close(terminal)
     assert process.returncode == 130
-    assert "called off: 40 of 40 were begun with" in rest
+    assert "called off: done with 0 of 41, 1 failed" in rest
     assert "not finished: 40 runs" in rest
     assert desk.progress(first)["state"] == "cancelled"
 
 
 def test_a_send_for_later_is_not_waited_for(desk: Desk) -> None:
     """It says when it begins."""
-    year = datetime.now(UTC).year + 1
+    year = as_datetime(SystemClock().now_ms()).year + 1
     at = f"{year}-12-24T18:00"
     done = desk.send("bell", "--everyone", "--at", at, "--zone", "Europe/Berlin")
     assert done.returncode == 0, done.stderr

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn
+from rich.text import Text
 
 from clarion.client import Job
 from clarion.clock import SystemClock, pause
@@ -15,6 +17,7 @@ EVERY_S: Final = 0.5
 SHARE: Final = (
     20  # it waits so many times as long as the server took: looking must not slow what is looked at
 )
+SHOWN: Final = 8  # reasons under the bar
 _STEP_S: Final = 0.1  # Ctrl-C is seen after so long
 
 
@@ -42,35 +45,35 @@ class CtrlC:
         signal.signal(signal.SIGINT, self._before)
 
 
-def follow(find: Callable[[], Job], ctrl_c: CtrlC, console: Console) -> Job:
+def follow(
+    find: Callable[[], Job],
+    reasons: Callable[[], list[str]],
+    ctrl_c: CtrlC,
+    console: Console,
+) -> Job:
     """Show how far a job is until it is over, or Ctrl-C is pressed; returns how it was then.
 
     Args:
         find: Asks for it.
+        reasons: Asks why some failed; a line for each reason.
         ctrl_c: Ends the watching.
         console: Where the bar is drawn, if it is a terminal.
     """
     clock = SystemClock()
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[told]}"),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    with bar:
-        task = bar.add_task("sending", total=None, told="")
+    bar = Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"))
+    task = bar.add_task("", total=None, told="")
+    failed, lines = 0, ""
+    with Live(console=console, transient=True, auto_refresh=False) as live:
         while True:
             began = clock.monotonic()
             job = find()
-            bar.update(
-                task,
-                description=job.state,
-                total=job.total,
-                completed=job.done,
-                told=told(job),
-            )
+            if console.is_terminal:
+                if job.failed != failed:
+                    failed, lines = job.failed, "\n".join(reasons()[:SHOWN])
+                bar.update(
+                    task, description=job.state, total=job.total, completed=job.done, told=told(job)
+                )
+                live.update(Group(bar, Text(lines, "red")), refresh=True)
             if job.is_over or ctrl_c.is_pressed:
                 return job
             until = clock.monotonic() + max(EVERY_S, SHARE * (clock.monotonic() - began))

@@ -17,7 +17,16 @@ from rich.console import Console
 
 from clarion.cli.following import CtrlC, follow, told
 from clarion.cli.remote import URL, Url, connected, safe
-from clarion.client import ApiError, Client, Job, Triggered, bulk_calls, calls, workflow_calls
+from clarion.client import (
+    ApiError,
+    Cancelled,
+    Client,
+    Report,
+    Triggered,
+    bulk_calls,
+    calls,
+    workflow_calls,
+)
 from clarion.errors import ServerError, UsageError
 from clarion.ids import Ids
 
@@ -194,43 +203,47 @@ def _placed(fault: dict[str, Any], path: Path, before: int) -> str:
 def _follow(client: Client, ctrl_c: CtrlC, accepted: Triggered, *, is_detached: bool) -> None:
     console = Console(highlight=False, soft_wrap=True)
     say = partial(console.print, markup=False)
-    say(f"accepted {accepted.workflow}, version {accepted.version}: trigger {accepted.id}")
-    if ctrl_c.is_pressed:
-        _call_off(client, accepted.id, None, say)
-    if accepted.start_at is not None:
-        say(f"it begins at {accepted.start_at}")
-        return
-    if is_detached:
-        return
+    trigger = accepted.id
+    say(f"accepted {accepted.workflow}, version {accepted.version}: trigger {trigger}")
     try:
-        job = follow(partial(client.progress, accepted.id), ctrl_c, Console(stderr=True))
-        if ctrl_c.is_pressed and not job.is_over:
-            _call_off(client, accepted.id, job, say)
-        say(f"{job.state}: {told(job)}")
-        _reasons(client, job, say)
+        if ctrl_c.is_pressed:
+            say(_called_off(client.cancel_trigger(trigger)))
+            sys.exit(130)
+        if accepted.start_at is not None:
+            say(f"it begins at {accepted.start_at}")
+        if accepted.start_at is not None or is_detached:
+            return
+        find, reasons = partial(client.progress, trigger), partial(_reasons, client, trigger)
+        job = follow(find, reasons, ctrl_c, Console(stderr=True, highlight=False))
+        if not job.is_over:
+            cancelled = client.cancel_trigger(trigger)
+            say(_called_off(cancelled, client.report(trigger), job.total))
+            sys.exit(130)
+        say("\n".join([f"{job.state}: {told(job)}", *(reasons() if job.failed else [])]))
     except ApiError as exc:
-        raise ServerError(
-            f"{exc.message}; trigger {accepted.id} was accepted, and goes on"
-        ) from exc
-    if job.state == "failed" or job.failed:
+        raise ServerError(f"{safe(exc.message)}; trigger {trigger} was accepted") from exc
+    if job.state != "done" or job.failed:
         sys.exit(1)
 
 
-def _reasons(client: Client, job: Job, say: Any) -> None:
-    if not job.failed:
-        return
-    for each in client.report(job.id).reasons:
-        where = f"{each.channel}: " if each.channel else ""
-        say(safe(f"  {each.count:,} × {where}{each.reason or each.status}"))
+def _reasons(client: Client, trigger: str) -> list[str]:
+    found = client.report(trigger).reasons
+    where = [f"{each.channel}: " if each.channel else "" for each in found]
+    return [
+        safe(f"  {each.count:,} × {at}{each.reason or each.status}")
+        for each, at in zip(found, where, strict=True)
+    ]
 
 
-def _call_off(client: Client, trigger: str, job: Job | None, say: Any) -> None:
-    """What has not happened does not happen; ends the process as Ctrl-C does."""
-    cancelled = client.cancel_trigger(trigger)
-    after = client.report(trigger)
-    total = job.total if job and job.total is not None else None
-    of = "" if total is None else f" of {total:,}"
-    say(f"called off: {after.recipients:,}{of} were begun with, {after.failed:,} of them failed")
+def _called_off(
+    cancelled: Cancelled, report: Report | None = None, total: int | None = None
+) -> str:
+    """How many were done with before; who has several messages that were called off is counted for each."""
+    text = "called off"
+    if report is not None:
+        ended = report.recipients - report.failed - cancelled.runs - cancelled.messages
+        text += f": done with {max(0, ended):,} of {'?' if total is None else format(total, ',')}"
+        text += f", {report.failed:,} failed" if report.failed else ""
     if cancelled.runs or cancelled.messages:
-        say(f"  not finished: {cancelled.runs:,} runs, {cancelled.messages:,} messages")
-    sys.exit(130)
+        text += f"\n  not finished: {cancelled.runs:,} runs, {cancelled.messages:,} messages"
+    return text
