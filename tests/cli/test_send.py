@@ -23,9 +23,8 @@ BROKEN = {
 SLOW = {
     "workflow": "slow",
     "steps": [
-        {"inbox": {"title": "{{ 1 // (recipient.attributes.n | default(1)) }}"}},
-        {"wait": "1d"},
-        {"inbox": {"title": "later"}},
+        {"wait": "1d", "if": "recipient.attributes.n != 0"},
+        {"inbox": {"title": "{{ 1 // recipient.attributes.n }}"}},
     ],
 }
 
@@ -104,7 +103,7 @@ def test_ctrl_c_calls_off_what_has_not_happened(desk: Desk, tmp_path: Path) -> N
     first = process.stdout.readline()
     shown = ""
     while not ("1/41" in shown and "1 × " in shown):
-        assert len(shown) < 50_000, shown
+        assert len(shown) < 20_000, shown
         shown += os.read(terminal, 65_536).decode(errors="replace")
     process.send_signal(signal.SIGINT)
     rest = process.communicate(timeout=30)[0]
