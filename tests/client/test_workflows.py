@@ -64,6 +64,30 @@ async def test_a_workflow_is_put_triggered_explained_and_called_off(clarion: Bac
     assert (await clarion.run(second["id"]))["status"] == "cancelled"
 
 
+async def test_a_send_to_many_is_paused_watched_and_reported(clarion: BackEnd) -> None:
+    """Recipients travel as lines; whom a trigger is for may also be said by rules."""
+    await clarion.put_workflow(MENTION)
+    many = [{"id": f"u{n}", "locale": "de"} for n in range(1_200)]
+    sent = await clarion.trigger_many("mention", many, {"who": "Cleo"}, exclude=["u7"])
+    while (await clarion.find_trigger(sent.id)).state == "planning":
+        pass  # each call lets the server go on
+    assert (await clarion.pause_trigger(sent.id)).state == "paused"
+    job = await clarion.resume_trigger(sent.id)
+    assert (job.state, job.total, job.is_over) == ("running", 1_199, False)
+    await clarion.cancel_trigger(sent.id)
+    assert (await clarion.progress(sent.id)).is_over
+    assert (await clarion.report(sent.id)).runs == {"cancelled": 1_199}
+    german = 'recipient.locale == "de"'
+    some = await clarion.trigger(
+        "mention", [], {"who": "Cleo"}, filter=german, exclude=["u1", "u2"]
+    )
+    while (await clarion.find_trigger(some.id)).state == "planning":
+        pass  # each call lets the server go on
+    assert (await clarion.find_trigger(some.id)).recipients == 1_198
+    with pytest.raises(TypeError, match="audiences is a list"):
+        await clarion.trigger("mention", audiences="vip")
+
+
 async def test_what_is_wrong_is_pointed_at(clarion: BackEnd) -> None:
     """In the definition, and in what it is triggered with."""
     with pytest.raises(ApiError) as caught:
