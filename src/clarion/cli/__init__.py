@@ -1,4 +1,4 @@
-"""The `clarion` command: `serve`, `settings`, `keys`, `apply`, `send`. Thin: it reads flags, calls the app or the running server, and prints.
+"""The `clarion` command: `serve`, `settings`, `keys`, `apply`, `send`, `import`, `export`. Thin: it reads flags, calls the app or the running server, and prints.
 
 Exit codes: 0 done · 1 it was tried and failed · 2 something is set or typed wrong, said in one line.
 """
@@ -35,6 +35,12 @@ _app.command(
     "clarion.cli.send:send",
     help="Run a workflow for people, and show how far it is; Ctrl-C calls off what has not happened.",
 )
+_app.command(
+    "clarion.cli.people:import_",
+    name="import",
+    help="Take in subscribers from a file, and tell each line that is not taken; Ctrl-C takes no more.",
+)
+_app.command("clarion.cli.people:export", name="export", help="What the server knows, as lines.")
 
 
 def main(arguments: list[str] | None = None) -> None:

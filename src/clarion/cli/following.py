@@ -21,6 +21,10 @@ SHOWN: Final = 8  # reasons under the bar
 _STEP_S: Final = 0.1  # Ctrl-C is seen after so long
 
 
+class BrokenOff(Exception):
+    """Ctrl-C while a body travels: it gets no end, so that nothing of it is accepted."""
+
+
 class CtrlC:
     """While it is open, the first Ctrl-C is only noted; the second ends the process as ever."""
 

@@ -15,7 +15,7 @@ import msgspec
 from cyclopts import Parameter
 from rich.console import Console
 
-from clarion.cli.following import CtrlC, follow, told
+from clarion.cli.following import BrokenOff, CtrlC, follow, told
 from clarion.cli.remote import URL, Url, connected, safe
 from clarion.client import (
     ApiError,
@@ -35,10 +35,6 @@ ANSWER_S: Final = 120.0  # a hundred thousand are judged before the answer
 
 Many = Annotated[list[str] | None, Parameter(negative="")]
 Flag = Annotated[bool, Parameter(negative="")]
-
-
-class BrokenOff(Exception):
-    """Ctrl-C while recipients travel."""
 
 
 def send(

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from clarion.client.calls import Call, Recipient, place
+from clarion.client.calls import Call, Recipient, place, query
 from clarion.client.workflow_calls import Triggered
 
 # A chunk for each line would be refused as an attack.
@@ -108,3 +108,37 @@ def resume(trigger: str) -> Call[Job]:
 def report(trigger: str) -> Call[Report]:
     """`GET /v1/triggers/{id}/report`."""
     return Call("GET", f"/v1/{place('triggers', trigger)}/report", Report)
+
+
+def import_(
+    media: str,
+    content: Callable[[], Iterator[bytes]],
+    audience: str | None,
+    idempotency_key: str,
+) -> Call[Job]:
+    """`POST /v1/imports`."""
+    headers = {"content-type": media, "Idempotency-Key": idempotency_key}
+    return Call(
+        "POST", f"/v1/imports{query(audience=audience)}", Job, headers=headers, content=content
+    )
+
+
+def find_import(id: str) -> Call[Job]:
+    """`GET /v1/imports/{id}`."""
+    return Call("GET", f"/v1/{place('imports', id)}", Job)
+
+
+def cancel_import(id: str) -> Call[Job]:
+    """`DELETE /v1/imports/{id}`."""
+    return Call("DELETE", f"/v1/{place('imports', id)}", Job)
+
+
+def import_failures(id: str) -> Call[bytes]:
+    """`GET /v1/imports/{id}/failures`, to be streamed."""
+    return Call("GET", f"/v1/{place('imports', id)}/failures", bytes)
+
+
+def export(filter: str | None, audience: str | None, format: str) -> Call[bytes]:
+    """`GET /v1/exports/subscribers`, to be streamed."""
+    asked = query(filter=filter, audience=audience, format=format)
+    return Call("GET", f"/v1/exports/subscribers{asked}", bytes)

@@ -162,6 +162,20 @@ class Client(
                     return call.read(status, content)
             pause(wait)
 
+    def stream(self, call: Call[bytes]) -> Iterator[bytes]:
+        """The answer of a call, piece by piece as it comes, without retries.
+
+        Raises:
+            ApiError: The server refused it, could not be reached, or broke off: then what was given is not all.
+        """
+        try:
+            with self._http.stream(**self._request(call)) as response:
+                if response.status_code >= 400:
+                    call.read(response.status_code, response.read())
+                yield from response.iter_bytes()
+        except httpx.TransportError as exc:
+            raise self._unreachable(exc) from None
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
