@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from clarion.cli import apply as apply_command
-from clarion.cli import keys, serve
+from clarion.cli import keys, people, serve
 from clarion.cli import send as send_command
 from clarion.cli import settings as settings_command
 from tests.support.server import clarion
@@ -43,6 +43,8 @@ def test_the_help_says_of_each_command_what_its_own_says() -> None:
         keys.app.help,
         apply_command.apply.__doc__,
         send_command.send.__doc__,
+        people.import_.__doc__,
+        people.export.help,
     ):
         assert says is not None
         assert inspect.cleandoc(says).splitlines()[0] in told
