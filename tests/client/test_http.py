@@ -1,10 +1,13 @@
 """The Python SDK against a real server."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from clarion.client import ApiError, AsyncClient, Client, calls
+from clarion.client import ApiError, AsyncClient, Client, bulk_calls, calls
+from clarion.errors import UsageError
+from tests.support.http_target import HttpTarget
 from tests.support.server import Server, free_port, running
 
 
@@ -12,6 +15,15 @@ from tests.support.server import Server, free_port, running
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with running(tmp_path_factory.mktemp("sdk")) as server:
         yield server
+
+
+@pytest.fixture
+async def target() -> AsyncIterator[HttpTarget]:
+    """Somebody else's server."""
+    target = HttpTarget()
+    await target.start()
+    yield target
+    await target.close()
 
 
 def test_a_notification_is_accepted_and_a_repeated_key_has_one_effect(server: Server) -> None:
@@ -52,6 +64,58 @@ def test_no_answer_is_an_error_that_says_where(server: Server) -> None:
     with clarion, pytest.raises(ApiError) as caught:
         clarion.notify(["ann"], "Hello")
     assert (caught.value.status, caught.value.code) == (0, "unreachable")
+
+
+@pytest.mark.parametrize("url", ["nowhere", "ftp://a", "http://", "http://a..b", "http://" + "a" * 64,
+                                 "http://[::", "http://xn--a", "http://a\nb", "http://a/" + "b" * 70_000])  # fmt: skip
+def test_what_is_no_address_is_said_at_once(url: str) -> None:
+    """And not by whatever would have stumbled over it."""
+    with pytest.raises(UsageError, match=r"url: .*is not an http"):
+        Client(url)
+    with pytest.raises(UsageError, match=r"url: .*is not an http"):
+        AsyncClient(url)
+
+
+@pytest.mark.parametrize("key", ["clk_ä", "clk_a\n", "clk_\x00"])
+def test_what_is_no_key_is_said_and_not_shown(key: str) -> None:
+    """A line feed would end the header that it stands in; it may be most of a real one."""
+    with pytest.raises(UsageError) as caught:
+        Client(key=key)
+    assert caught.value.message == "key: this is no API key"
+
+
+async def test_what_is_no_answer_of_clarions_is_an_error_that_says_so(target: HttpTarget) -> None:
+    """Whatever it is: a page, other members, none, half a letter, brackets without end, a redirect."""
+    others = [(200, b"<p>!"), (200, b"{}"), (200, b""), (200, b'{"id": "\xe9"}'), (301, b""),
+              (200, b'{"items": ' + b"[" * 100_000), (500, b'{"x": "\xe9"}')]  # fmt: skip
+    async with AsyncClient(target.url, key="x") as clarion:
+        for status, body in others:
+            target.answers = [(status, body)]
+            with pytest.raises(ApiError) as caught:
+                await clarion.notify(["ann"], "Hello")
+            assert (caught.value.status, caught.value.code) == (status, "unreachable")
+            assert status == 500 or target.url in caught.value.message
+        target.answers = [(200, b"<p>!")]
+        with pytest.raises(ApiError, match="not Clarion"):
+            await anext(clarion.export_events())
+    lines = bulk_calls.export(None, None, "ndjson")  # JSON is none
+    with Client(target.url, key="x") as blocking:
+        for call in (
+            lambda: blocking.notify(["ann"], "Hello"),
+            lambda: list(blocking.stream(lines)),
+        ):
+            with pytest.raises(ApiError, match="not Clarion"):
+                await asyncio.to_thread(call)
+
+
+def test_what_cannot_be_said_to_a_server_is_an_error(server: Server) -> None:
+    """A header in another alphabet is the server's to judge; what is too long for an address was never sent."""
+    with Client(server.url, key=server.key("notifications:send", "topics:*")) as clarion:
+        with pytest.raises(ApiError) as caught:
+            clarion.notify(["ann"], "Hello", idempotency_key="ключ")
+        assert caught.value.status == 400
+        with pytest.raises(ApiError, match="URL too long"):
+            clarion.call(calls.list_rooms("x" * 70_000, None))
 
 
 def test_only_what_may_succeed_later_is_repeated() -> None:

@@ -12,6 +12,7 @@ from clarion.client.workflow_calls import Triggered
 # A chunk for each line would be refused as an attack.
 LINES: Final = 500
 NDJSON: Final = {"content-type": "application/x-ndjson"}
+_LINES: Final = {"accept": "application/x-ndjson"}
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -135,10 +136,11 @@ def cancel_import(id: str) -> Call[Job]:
 
 def import_failures(id: str) -> Call[bytes]:
     """`GET /v1/imports/{id}/failures`, to be streamed."""
-    return Call("GET", f"/v1/{place('imports', id)}/failures", bytes)
+    return Call("GET", f"/v1/{place('imports', id)}/failures", bytes, headers=_LINES)
 
 
 def export(filter: str | None, audience: str | None, format: str) -> Call[bytes]:
     """`GET /v1/exports/subscribers`, to be streamed."""
     asked = query(filter=filter, audience=audience, format=format)
-    return Call("GET", f"/v1/exports/subscribers{asked}", bytes)
+    headers = {"accept": "text/csv"} if format == "csv" else _LINES
+    return Call("GET", f"/v1/exports/subscribers{asked}", bytes, headers=headers)

@@ -11,6 +11,8 @@ T_co = TypeVar("T_co", covariant=True)
 Recipient = str | Mapping[str, Any]
 """A user's id, or `{"id": …, "name"?, "email"?, "phone"?, "locale"?, "time_zone"?, "attributes"?}`."""
 
+# What msgspec raises of bytes that are not what was asked for.
+_NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 # Statuses after which the same call may succeed: the server had not begun, or the key makes the repetition safe.
 _TRY_AGAIN = frozenset({429, 503})
 # Things that one call takes at most: publications, documents, users.
@@ -102,7 +104,7 @@ class ApiError(Exception):
 
     Attributes:
         status: The HTTP status; 0 where no answer came.
-        code: The error's name, such as `invalid` (docs/reference/errors.md); `unreachable` where no answer came.
+        code: The error's name, such as `invalid` (docs/reference/errors.md); `unreachable` where no answer of Clarion's came.
         message: What happened, for a person.
         problem: The whole problem document (RFC 9457), with `errors` as JSON pointers into the body.
     """
@@ -113,6 +115,11 @@ class ApiError(Exception):
         self.message = str(problem.get("detail") or problem.get("title") or f"HTTP {status}")
         self.problem = dict(problem)
         super().__init__(f"{self.code}: {self.message}")
+
+
+def not_clarion(status: int, where: str) -> ApiError:
+    """Something else answers there."""
+    return ApiError(status, {"detail": f"what answers on {where} is not Clarion"})
 
 
 def refused(error: Mapping[str, Any]) -> ApiError:
@@ -133,14 +140,23 @@ class Call(msgspec.Struct, Generic[T_co], frozen=True):
     content: Callable[[], Iterator[bytes]] | None = None
     """Instead of a body, pieces that are made while they are sent; from the beginning for each try."""
 
-    def read(self, status: int, content: bytes) -> T_co:
-        """The answer of the call.
+    def read(self, status: int, content: bytes, where: str) -> T_co:
+        """The answer of the call, which `where` gave.
 
         Raises:
-            ApiError: The status is not a success.
+            ApiError: The status is not a success, or this is no answer of Clarion's.
         """
         if status >= 400:
             raise ApiError(status, _problem(content))
+        if status >= 300:
+            raise ApiError(status, {"detail": f"{where} leads elsewhere (HTTP {status})"})
+        try:
+            return self.decode(content)
+        except (*_NOT_JSON, TypeError):  # of an empty answer where there are members
+            raise not_clarion(status, where) from None
+
+    def decode(self, content: bytes) -> T_co:
+        """What a success says."""
         return msgspec.json.decode(content, type=self.answer) if content else self.answer()
 
 
@@ -268,6 +284,6 @@ def query(**given: str | int | None) -> str:
 def _problem(content: bytes) -> dict[str, Any]:
     try:
         problem = msgspec.json.decode(content, type=dict[str, Any])
-    except msgspec.DecodeError:
+    except _NOT_JSON:
         return {"detail": content[:200].decode(errors="replace")}
     return problem

@@ -52,14 +52,8 @@ class EventLine(msgspec.Struct, frozen=True):
 class Lines(Call[list[EventLine]], frozen=True):
     """A call that is answered with a line for each event."""
 
-    def read(self, status: int, content: bytes) -> list[EventLine]:
-        """The events.
-
-        Raises:
-            ApiError: The status is not a success.
-        """
-        if status >= 400:
-            return super().read(status, content)
+    def decode(self, content: bytes) -> list[EventLine]:
+        """The events."""
         return [msgspec.json.decode(line, type=EventLine) for line in content.splitlines()]
 
 

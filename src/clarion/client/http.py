@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -10,8 +9,9 @@ import httpx
 
 from clarion.client import calls
 from clarion.client.activity import ActivityCalls, AsyncActivityCalls
+from clarion.client.base import UNANSWERED, Base
 from clarion.client.bulk import AsyncBulkCalls, BulkCalls
-from clarion.client.calls import Accepted, ApiError, Call, Recipient
+from clarion.client.calls import Accepted, Call, Recipient
 from clarion.client.dashboards import AsyncDashboardCalls, DashboardCalls
 from clarion.client.delivery import AsyncDeliveryCalls, DeliveryCalls
 from clarion.client.events import AsyncEventCalls, EventCalls
@@ -29,73 +29,12 @@ from clarion.client.templates import AsyncTemplateCalls, TemplateCalls
 from clarion.client.topics import AsyncTopicCalls, TopicCalls
 from clarion.client.workflows import AsyncWorkflowCalls, WorkflowCalls
 from clarion.clock import pause
-from clarion.ids import Ids
 
 T = TypeVar("T")
 
-_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-
-
-class _Base:
-    """What both clients know: where, as whom, how patient."""
-
-    def __init__(
-        self,
-        url: str = "http://127.0.0.1:8000",
-        *,
-        key: str | None = None,
-        socket: Path | None = None,
-        timeout_s: float = 10.0,
-        retries: int = 3,
-    ) -> None:
-        """Make a client; nothing is sent yet.
-
-        Args:
-            url: Where the server is.
-            key: An API key (`clk_…`) or an access token.
-            socket: The server's local socket (`data/clarion.sock`) instead of a key: its owner may do anything.
-            timeout_s: For one try (s).
-            retries: How often a call is repeated that met a refusal for lack of room or no answer. A repetition carries
-                the same Idempotency-Key, so it has one effect; events have none, and are not repeated where no answer came.
-        """
-        self._options: dict[str, Any] = {
-            "base_url": url,
-            "timeout": timeout_s,
-            "headers": {"authorization": f"Bearer {key}"} if key else {},
-        }
-        self._socket = str(socket) if socket else None
-        self._retries = retries
-        self._ids = Ids()
-
-    def _request(self, call: Call[T]) -> dict[str, Any]:
-        return {
-            "method": call.method,
-            "url": call.path,
-            "headers": dict(call.headers),
-        } | ({"content": call.content()} if call.content else {"json": call.body})
-
-    def _unreachable(self, exc: httpx.TransportError) -> ApiError:
-        where = self._socket or self._options["base_url"]
-        return ApiError(0, {"detail": f"no answer from {where}: {str(exc) or type(exc).__name__}"})
-
-    def _wait(self, status: int, content: bytes, attempt: int) -> float | None:
-        if attempt > self._retries:
-            return None
-        return calls.wait_before_retry(status, content, attempt, self._ids.uniform(0, 1))
-
-    def _wait_unanswered(
-        self, call: Call[T], exc: httpx.TransportError, attempt: int
-    ) -> float | None:
-        # Who could not even connect has sent nothing.
-        may_be_repeated = call.is_repeatable or isinstance(exc, _NOT_SENT)
-        return self._wait(0, b"", attempt) if may_be_repeated else None
-
-    def _key(self, given: str | None) -> str:
-        return given or self._ids.token()
-
 
 class Client(
-    _Base,
+    Base,
     RealtimeCalls,
     TopicCalls,
     PreferenceCalls,
@@ -154,26 +93,29 @@ class Client(
             try:
                 response = self._http.request(**self._request(call))
                 status, content = response.status_code, response.content
-            except httpx.TransportError as exc:
+            except UNANSWERED as exc:
                 if (wait := self._wait_unanswered(call, exc, attempt)) is None:
                     raise self._unreachable(exc) from None  # it says what; the cause is forty lines
             else:
                 if (wait := self._wait(status, content, attempt)) is None:
-                    return call.read(status, content)
+                    return call.read(status, content, self._where)
             pause(wait)
 
     def stream(self, call: Call[bytes]) -> Iterator[bytes]:
-        """The answer of a call, piece by piece as it comes, without retries.
+        """The answer of a call that says what it accepts, piece by piece as it comes, without retries.
 
         Raises:
             ApiError: The server refused it, could not be reached, or broke off: then what was given is not all.
         """
         try:
             with self._http.stream(**self._request(call)) as response:
-                if response.status_code >= 400:
-                    call.read(response.status_code, response.read())
+                if response.status_code >= 300:
+                    call.read(response.status_code, response.read(), self._where)
+                media = response.headers.get("content-type", "").partition(";")[0]
+                if media != call.headers["accept"]:
+                    raise calls.not_clarion(response.status_code, self._where)
                 yield from response.iter_bytes()
-        except httpx.TransportError as exc:
+        except UNANSWERED as exc:
             raise self._unreachable(exc) from None
 
     def close(self) -> None:
@@ -193,7 +135,7 @@ class Client(
 
 
 class AsyncClient(
-    _Base,
+    Base,
     AsyncRealtimeCalls,
     AsyncTopicCalls,
     AsyncPreferenceCalls,
@@ -267,12 +209,12 @@ class AsyncClient(
                     request["content"] = _async(call.content())
                 response = await self._http.request(**request)
                 status, content = response.status_code, response.content
-            except httpx.TransportError as exc:
+            except UNANSWERED as exc:
                 if (wait := self._wait_unanswered(call, exc, attempt)) is None:
                     raise self._unreachable(exc) from None
             else:
                 if (wait := self._wait(status, content, attempt)) is None:
-                    return call.read(status, content)
+                    return call.read(status, content, self._where)
             await asyncio.sleep(wait)
 
     async def close(self) -> None:
