@@ -3,15 +3,17 @@
 import shutil
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
 
 from clarion.cli.written import read
-from tests.support.server import Server, clarion, free_port, running
+from tests.support.command import command
+from tests.support.server import Server, clarion, free_port
 
+Run = Callable[..., "CompletedProcess[str]"]
 EXAMPLES = Path(__file__).parents[2] / "examples" / "workflows"
 
 
@@ -24,10 +26,10 @@ class Repository:
         self.reader = server.key("workflows:read")
 
     def apply(
-        self, *arguments: str | Path, key: str = "", url: str = ""
+        self, *arguments: str | Path, key: str = "", url: str = "", run: Run = command
     ) -> "CompletedProcess[str]":
         env = {"CLARION_URL": url or self._server.url, "CLARION_KEY": key or self.key}
-        return clarion("apply", *map(str, arguments), env=env)
+        return run("apply", *map(str, arguments), env=env)
 
     def version(self, workflow: str) -> int:
         answer = self._server.get(f"/v1/workflows/{workflow}", token=self.key)
@@ -35,10 +37,8 @@ class Repository:
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]:
-    """One server for all: each test has names of its own."""
-    with running(tmp_path_factory.mktemp("server")) as server:
-        yield Repository(server)
+def repository(server: Server) -> Repository:
+    return Repository(server)
 
 
 def test_what_differs_is_shown_then_applied_once(repository: Repository, tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_what_differs_is_shown_then_applied_once(repository: Repository, tmp_pat
     assert "+ mention  new" in dry.stdout
     assert repository.version("mention") == 0
 
-    done = repository.apply(folder)
+    done = repository.apply(folder, run=clarion)
     assert (done.returncode, done.stderr) == (0, "")
     assert [repository.version(name) for name in ("welcome", "mention", "comments")] == [1, 1, 1]
     again = repository.apply(folder, "--dry-run")
@@ -173,7 +173,7 @@ def test_a_refusal_or_no_answer_is_one_line(repository: Repository, tmp_path: Pa
         (repository.apply(tmp_path, url="http://a..b"), 2, "--url"),
         (repository.apply(tmp_path / "nothing"), 2, "there is no file"),
         (repository.apply("x" * 5_000), 2, "cannot be read"),
-        (clarion("apply", str(tmp_path)), 2, "--key"),
+        (command("apply", str(tmp_path)), 2, "--key"),
     ):
         assert done.returncode == status
         [line] = done.stderr.splitlines()
@@ -195,6 +195,6 @@ def test_another_server_is_told_apart(tmp_path: Path) -> None:
         thread = threading.Thread(target=answer)
         thread.start()
         url = f"http://127.0.0.1:{other.getsockname()[1]}"
-        done = clarion("apply", str(tmp_path), env={"CLARION_URL": url, "CLARION_KEY": "clk_x"})
+        done = command("apply", str(tmp_path), env={"CLARION_URL": url, "CLARION_KEY": "clk_x"})
         thread.join()
     assert (done.returncode, done.stderr) == (1, f"clarion: what answers on {url} is not Clarion\n")

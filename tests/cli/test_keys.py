@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.api.test_rights import SCOPES
+from tests.support.command import command
 from tests.support.server import Server, clarion, running
 
 
@@ -74,7 +75,7 @@ def test_a_wrong_folder_makes_no_new_database(tmp_path: Path) -> None:
 @pytest.mark.parametrize("id", ["nothing", "../auth/me", "a\nb", "a?b", ""])
 def test_an_unknown_key_cannot_be_revoked(stopped: Path, id: str) -> None:
     """Exit code 1, and the reason."""
-    done = clarion("keys", "revoke", id, env={"CLARION_DATA_DIR": str(stopped / "data")})
+    done = command("keys", "revoke", id, env={"CLARION_DATA_DIR": str(stopped / "data")})
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("clarion: ")
     assert "Traceback" not in done.stderr

@@ -6,13 +6,13 @@ import pty
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from clarion.clock import SystemClock, as_datetime
-from tests.support.server import Server, clarion, clean_environment, free_port, running
+from tests.support.command import command
+from tests.support.server import Server, clean_environment, free_port
 
 SCOPES = ("notifications:send", "workflows:*")
 BELL = {"workflow": "bell", "steps": [{"inbox": {"title": "hello {{ payload.name }}"}}]}
@@ -42,7 +42,7 @@ class Desk:
             )
 
     def send(self, *arguments: str | Path, **env: str) -> "subprocess.CompletedProcess[str]":
-        return clarion("send", *map(str, arguments), env=self.env | env)
+        return command("send", *map(str, arguments), env=self.env | env)
 
     def progress(self, told: str) -> dict[str, object]:
         id = told.splitlines()[0].rpartition(" ")[2]
@@ -50,9 +50,8 @@ class Desk:
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    with running(tmp_path_factory.mktemp("server")) as server:
-        yield Desk(server)
+def desk(server: Server) -> Desk:
+    return Desk(server)
 
 
 def people(path: Path, count: int, name: str = "u", **more: object) -> Path:

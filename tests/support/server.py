@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 import httpx
 
+from clarion.client import Client, calls
+
 T = TypeVar("T")
 
 
@@ -159,12 +161,8 @@ class Server:
     # ── what tests need of it ──
     def key(self, *scopes: str) -> str:
         """An API key, made over the local socket."""
-        wanted = [f"--scope={scope}" for scope in scopes]
-        done = clarion(
-            "keys", "create", "tests", *wanted, env={"CLARION_DATA_DIR": str(self.folder / "data")}
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
+        with Client(socket=self.folder / "data" / "clarion.sock") as owner:
+            return owner.call(calls.create_key("tests", scopes)).key
 
     def post(self, path: str, body: Any, *, token: str = "", **headers: str) -> httpx.Response:
         """POST JSON, as `token`."""
