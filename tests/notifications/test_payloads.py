@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from clarion.errors import Invalid
+from clarion.notifications.payloads import read_schema
 from tests.notifications.office import ANN, BELL, Office, office
 
 __all__ = ["office"]
@@ -25,3 +26,32 @@ async def test_a_schema_makes_the_server_fetch_nothing(office: Office, tmp_path:
     await office.workflow(BELL, payload=known)
     await office.trigger(ANN, payload={"n": 7})
     assert await office.inbox("ann") == ["Hello Ann"]
+
+
+def _doubling(levels: int) -> dict[str, Any]:
+    """Each level refers to the next one twice, `levels` deep."""
+    defs: dict[str, Any] = {"0": {"type": "integer"}}
+    for n in range(1, levels):
+        defs[str(n)] = {"anyOf": [{"$ref": f"#/$defs/{n - 1}"}] * 2}
+    return {"$defs": defs, "properties": {"n": {"$ref": f"#/$defs/{levels - 1}"}}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "why"),
+    [
+        (_doubling(40), "written out"),
+        ({"anyOf": [{"properties": {"a": {"$ref": "#"}}}] * 2}, "more than one place"),
+        ({"properties": {"n": {"$dynamicRef": "#n"}}}, "only `$ref`"),
+        ({"properties": {"n": {"$ref": "#n"}}}, "leads to no schema"),
+        ({"properties": {"n": {"$ref": "#/$defs/n"}}}, "leads nowhere"),
+    ],
+)
+def test_what_a_schema_costs_is_known_before_it_is_kept(schema: dict[str, Any], why: str) -> None:
+    """Forty references can ask for a trillion checks: refused, with the reason; a tree, and a few levels, are read."""
+    with pytest.raises(Invalid) as refused:
+        read_schema(schema)
+    [fault] = refused.value.faults
+    assert why in fault.detail
+    tree = {"type": "object", "properties": {"replies": {"items": {"$ref": "#"}}}}
+    assert read_schema(tree).is_valid({"replies": [{"replies": []}]})
+    assert read_schema(_doubling(6)).is_valid({"n": 1})

@@ -5,25 +5,68 @@ known before it is kept.
 """
 
 from typing import Any
+from urllib.parse import unquote
 
 import jsonschema_rs
 
 from clarion.errors import Fault, Invalid
+
+WRITTEN_OUT = 5_000  # objects and lists of a schema in which each reference is what it refers to
 
 
 def read_schema(schema: dict[str, Any] | None) -> Any:
     """What checks payloads by a JSON Schema; None: any object will do.
 
     Raises:
-        Invalid: It is no JSON Schema, or refers to something outside of itself.
+        Invalid: It is no JSON Schema, refers to something outside of itself, or would take too long to check.
     """
     if schema is None:
         return None
+    _check_cost(schema)
     try:
         # A reference to an address or a file would be fetched, by this process, before anybody has said yes to it.
         return jsonschema_rs.validator_for(schema, offline=True)
     except (jsonschema_rs.ValidationError, ValueError) as exc:
         raise _wrong(f"no JSON Schema: {str(exc).splitlines()[0][:200]}") from exc
+
+
+def _check_cost(schema: dict[str, Any]) -> None:
+    """Refuse what takes exponential time: a few references that each lead to two others, or twice to itself.
+
+    Payloads are checked where everybody waits for it. What remains takes time in proportion to the payload.
+    """
+    room, loops = WRITTEN_OUT, 0
+    ahead: list[tuple[Any, frozenset[str]]] = [(schema, frozenset("#"))]
+    while ahead:
+        part, within = ahead.pop()
+        if (room := room - 1) < 0:
+            raise _wrong(f"with its references written out it has more than {WRITTEN_OUT} parts")
+        if isinstance(part, dict):
+            if part.keys() & {"$dynamicRef", "$recursiveRef"}:
+                raise _wrong("refers by `$dynamicRef` or `$recursiveRef`: only `$ref` is taken")
+            ref = part.get("$ref")
+            if isinstance(ref, str) and ref in within:
+                if (loops := loops + 1) > 1:
+                    raise _wrong("refers to itself in more than one place: one is allowed")
+            elif isinstance(ref, str) and ref.startswith("#"):
+                if isinstance(target := _target(schema, ref), dict):
+                    ahead.append((target, within | {ref}))
+        values = part.values() if isinstance(part, dict) else part
+        ahead.extend((each, within) for each in values if isinstance(each, dict | list))
+
+
+def _target(schema: dict[str, Any], ref: str) -> Any:
+    """What a JSON pointer (RFC 6901, as the fragment of an address) leads to."""
+    found: Any = schema
+    for step in ref[1:].split("/")[1:]:
+        name = unquote(step).replace("~1", "/").replace("~0", "~")
+        try:
+            found = found[int(name)] if isinstance(found, list) else found[name]
+        except (LookupError, ValueError, TypeError):
+            raise _wrong(f"{ref[:100]!r} leads nowhere") from None
+    if (ref != "#" and not ref.startswith("#/")) or not isinstance(found, dict | bool):
+        raise _wrong(f"{ref[:100]!r} leads to no schema: write #/$defs/name")
+    return found
 
 
 def _wrong(detail: str) -> Invalid:
