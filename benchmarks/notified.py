@@ -290,7 +290,7 @@ async def benched(database: str, *, wants_parting: bool) -> AsyncIterator[Bench]
     settings = {name: value for name, value in settings.items() if value}
     with tempfile.TemporaryDirectory() as folder, running(Path(folder), **settings) as server:
         if wants_parting:
-            _part(server.pid)
+            part(server.pid)
         crowd = Crowd()
         calls = Calls(server.port, server.key(*SCOPES))
         await crowd.come(server.port)
@@ -303,7 +303,7 @@ async def benched(database: str, *, wants_parting: bool) -> AsyncIterator[Bench]
         postgres.remove()
 
 
-def _part(pid: int) -> None:
+def part(pid: int) -> None:
     """The server with all its threads on the first processor, this process on the others."""
     first, *rest = sorted(os.sched_getaffinity(0))
     for thread in Path(f"/proc/{pid}/task").iterdir():

@@ -8,6 +8,7 @@ from clarion.storage import (
     captures,
     events,
     inbox,
+    inbox_retention,
     jobs,
     outgoing,
     run_retention,
@@ -376,3 +377,25 @@ def test_forgetting_events(given: list[list[object]]) -> None:
         events.NewEvent(t, str(n), "ann", "a", "{}", n, n, 0, "") for t in "tu" for n in range(5)
     ]
     assert_law(events.FORGET_EVENTS, given, given=[(events.TRACK, rows)])
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    calls(st.builds(inbox_retention.Old, _tenants, st.sampled_from(["ann", "ben"]), st.sampled_from("01234"), st.just("n"))),
+    calls(
+        st.builds(
+            inbox_retention.Removal, _tenants, st.sampled_from(["ann", "ben"]), st.integers(1, 12), _times, _times,
+            st.just("{}"), _times, _times, _times,
+        )
+    ),
+)  # fmt: skip
+def test_forgetting_messages(old: list[list[object]], told: list[list[object]]) -> None:
+    """Whoever goes last takes with them what nobody else was told."""
+    said = [outgoing.NewContent("t", "n", "app", "Hi", "", "", "", 1, 1, "", "", "")]
+    delivered = [outgoing.Delivery("t", who, str(n), "n", n, 1) for n in range(2) for who in ("ann", "ben")]  # fmt: skip
+    stored = [(outgoing.ADD_CONTENT, said), (outgoing.DELIVER, delivered)]
+    assert_law(inbox_retention.FORGET, old, given=stored)
+    assert_law(inbox_retention.STATES, old, given=stored)
+    assert_law(inbox_retention.TELL, told, given=stored)
+    owners = [[inbox_retention.Owner(each.tenant, each.usr) for each in call] for call in old]  # type: ignore[attr-defined]
+    assert_law(inbox_retention.HOLD_HEADS, owners, given=stored)

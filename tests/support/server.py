@@ -139,6 +139,10 @@ class Server:
         """`kill -9`."""
         self._end(signal.SIGKILL)
 
+    def send(self, what: signal.Signals) -> None:
+        """Tell it something."""
+        os.kill(self.pid, what)
+
     def stop(self) -> int:
         """Ctrl-C, as a person would; returns the exit status."""
         return self._end(signal.SIGINT)

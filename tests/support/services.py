@@ -25,9 +25,10 @@ class Postgres:
 
     Args:
         fsync: Off makes tests faster and is safe as long as only clients are killed, not the machine.
+        settings: More lines of its configuration, which win.
     """
 
-    def __init__(self, *, fsync: bool = False) -> None:
+    def __init__(self, *, fsync: bool = False, settings: str = "") -> None:
         # Not in the tests' own folder: a socket's path may have 107 bytes.
         self._folder = Path(tempfile.mkdtemp(prefix="clarion-pg-", dir="/tmp"))
         self._prefix: list[str] = []
@@ -55,6 +56,7 @@ class Postgres:
             conf.write(
                 f"listen_addresses = ''\nunix_socket_directories = '{self._folder}'\nfsync = {'on' if fsync else 'off'}\n"
                 "shared_buffers = 32MB\nmax_connections = 60\nfull_page_writes = off\nautovacuum = off\n"
+                f"{settings}\n"
             )
         # Ends the server when this process closes the pipe or is gone, even if it was killed. Nobody waits for the deletion.
         stop = shlex.join(

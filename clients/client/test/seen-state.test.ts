@@ -24,3 +24,8 @@ test("what was seen on another device is seen here: some, all, or by being read"
     [AT, "then"],
   ]);
 });
+
+test("what is kept no longer is taken out, and nothing else", () => {
+  const left = inboxKind.apply(start(), told("removed", { ids: ["m1"], unread: 1, unseen: 1 }));
+  expect([left.items.map((item) => item.id), left.unread, left.hasMore]).toEqual([["m2"], 1, false]);
+});

@@ -1,6 +1,7 @@
 """Every part of a server, made from the ground up, each handed what it needs. Nothing runs yet but what reading needs: the database and Redis."""
 
 import contextlib
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -38,6 +39,7 @@ from clarion.ids import Ids
 from clarion.jobs import Queue, Worker
 from clarion.jobs.purging import EVERY_S, LONGEST_S, Purger
 from clarion.notifications import HandedOn, Inbox, Notifications, inbox_kind
+from clarion.notifications.ageing import Ageing
 from clarion.notifications.bulk import TOLD
 from clarion.notifications.channels.email.channel import NAME as EMAIL
 from clarion.notifications.channels.push.parts import PushParts, push_keys
@@ -271,11 +273,18 @@ class Parts:
 
     def _make_notifications(self) -> None:
         limits, clock, ids = self.settings.limits, self.clock, self.ids
-        # The inbox is made later.
+        log_age_s = limits.inbox_log_days * 86_400
         self.kinds.add(
-            inbox_kind(self.store, lambda call, given: self.inbox.publish(call, given))  # noqa: PLW0108
+            inbox_kind(
+                self.store,
+                lambda call, given: self.inbox.publish(call, given),  # noqa: PLW0108  it is made later
+                log_size=limits.inbox_log_size,
+                log_age_s=log_age_s,
+            )
         )
         self.inbox = Inbox(self.store, self.engine, clock=clock, ids=ids)
+        self._trim_inboxes = partial(self.inbox.trim, limits.inbox_log_size, log_age_s)
+        self.ageing = Ageing(self.store, self.inbox, limits, clock=clock, ids=ids)
         self.book = Book(self.store, self.inbox, limits, clock=clock)
         self.notifications = Notifications(
             self.store, self.inbox, self.book, limits, clock=clock, ids=ids
@@ -439,7 +448,8 @@ class Parts:
         purger.add("logins", self.accounts.purge)
         purger.add("blocks", self.blocks.purge)
         purger.add("idempotency keys", self.notifications.forget_keys)
-        purger.add("inbox logs", self.inbox.trim)
+        purger.add("inboxes", self.ageing.purge)
+        purger.add("inbox logs", self._trim_inboxes)
         purger.add("activities", self.activity.streams.purge)
         purger.add("activity logs", self.activity.streams.trim)
         purger.add("reactions", self.activity.reactions.purge)

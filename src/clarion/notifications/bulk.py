@@ -1,7 +1,7 @@
 """Bulk: what a workflow tells everybody alike goes into the inboxes set by set, and no run is made for anybody.
 
 That is so if each step is an unconditional message of the inbox and no template asks who is being told. The same content is then
-stored once, and of each slice only the people's ids pass through this process.
+stored once for each slice, and of each slice only the people's ids pass through this process.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,10 +38,11 @@ _PERSONAL: Final = frozenset({"recipient", LINKS})
 
 
 class Alike(Struct, frozen=True):
-    """A message that everybody gets, and what it says."""
+    """A message that everybody gets, what it says to a slice of them, and since when it was to be said."""
 
     message: str
     content: sent_sql.NewContent
+    since_ms: int
 
 
 class Slice(Struct, frozen=True):
@@ -111,9 +112,12 @@ class Bulk:
             except msgspec.ValidationError:
                 return None
             message = message_id(row.id, n)
-            content = content_of(tenant, message, workflow, row.id, said, row.created_ms)
+            # Each slice has a content of its own, as old as its messages: it goes when they do.
+            now_ms = self._clock.now_ms()
+            content = content_of(tenant, self._ids.ordered(now_ms), workflow, row.id, said, now_ms)
             # Nobody's own, however few there are: erasing one of them leaves it to the others.
-            found.append(Alike(message, msgspec.structs.replace(content, recipients=0)))
+            content = msgspec.structs.replace(content, recipients=0)
+            found.append(Alike(message, content, row.created_ms))
         return found
 
     async def write(
@@ -121,24 +125,24 @@ class Bulk:
     ) -> None:
         """Put the messages into the inboxes of a slice of people, each once."""
         await tx.apply(sent_sql.ADD_CONTENT, [each.content for each in alike])
-        text, now_ms = msgspec.json.encode(users).decode(), self._clock.now_ms()
+        text = msgspec.json.encode(users).decode()
         for each in alike:
             mark = self._ids.mark()
             whom: dict[str, Any] = {"tenant": tenant, "users": text}
             await tx.execute(sql.RAISE_HEADS, **whom, mark=mark)
-            what: dict[str, Any] = {"message": each.message, "now_ms": now_ms}
+            what: dict[str, Any] = {"message": each.message, "now_ms": each.content.created_ms}
             await tx.execute(sql.ADD_MESSAGES, **whom, **what, notification=each.content.id)
             await tx.execute(sql.ADD_CHANGES, **whom, **what, mark=mark)
         counted = [
             change(
                 tenant,
-                now_ms,
+                each.content.created_ms,
                 each.content.workflow,
                 INBOX,
                 each.content.category,
                 status,
                 len(users),
-                now_ms - each.content.created_ms,
+                each.content.created_ms - each.since_ms,
             )
             for each in alike
             for status in ("sent", "delivered")

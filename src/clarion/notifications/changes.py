@@ -11,6 +11,7 @@ Every publication says how many messages are `unread` after it, and how many of 
     preferences   revision                                 of none: the user's preferences have changed
     seen          ids, seen_at                             of some messages
     all_seen      upto, seen_at                            every message up to that `seq` which was not seen, nor read, nor archived
+    removed       ids                                      of some messages: they are kept no longer
 
 The log does not repeat what messages say: an entry names the one that it carries, and keeps of that what it was at the time.
 """
@@ -23,7 +24,9 @@ from msgspec import Struct
 
 from clarion.notifications.messages import Message, maybe_datetime
 
-Event = Literal["added", "changed", "all_read", "all_archived", "seen", "all_seen", "preferences"]
+Event = Literal[
+    "added", "changed", "all_read", "all_archived", "seen", "all_seen", "removed", "preferences"
+]
 Action = Literal["read", "unread", "archive", "unarchive", "seen"]
 ActionForAll = Literal["read", "archive", "seen"]
 
@@ -79,6 +82,11 @@ def _first(one: int | None, other: int | None) -> int | None:
 def seen_facts(ids: Sequence[str], now_ms: int) -> str:
     """What the log keeps of some messages that were on the screen."""
     return _encode({"ids": ids, "seen_at": maybe_datetime(now_ms)})
+
+
+def removed_facts(ids: Sequence[str]) -> str:
+    """What the log keeps of some messages that are kept no longer."""
+    return _encode({"ids": ids})
 
 
 def changed_facts(id: str, state: State, *, came_back: bool, entered: State | None) -> str:

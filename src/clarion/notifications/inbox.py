@@ -281,10 +281,15 @@ class Inbox:
         )
         return self.announce(tenant, user, head.epoch, entry)
 
-    def trim(self) -> AsyncIterator[int]:
-        """Remove what the logs need not keep: beyond the newest 1,000 entries, or older than 7 days. See `jobs.purging.Slices`."""
-        before = self._clock.now_ms() - LOG_AGE_S * 1000
-        return sql.LOGS.trim(self._store, keep=LOG_SIZE, before_ms=before)
+    def trim(self, keep: int | None = None, age_s: int | None = None) -> AsyncIterator[int]:
+        """Remove what the logs need not keep: beyond the newest entries, or older than so long. See `jobs.purging.Slices`.
+
+        Args:
+            keep: How many; None: 1,000.
+            age_s: How old they may get (s); None: 7 days.
+        """
+        before = self._clock.now_ms() - (LOG_AGE_S if age_s is None else age_s) * 1000
+        return sql.LOGS.trim(self._store, keep=LOG_SIZE if keep is None else keep, before_ms=before)
 
     async def _marked(self, caller: Principal) -> None:
         if self.on_marked is not None:

@@ -21,13 +21,19 @@ _NEWEST = 2**53 - 1
 
 
 def inbox_kind(
-    store: Store, publish: Callable[[Call, Publish], Awaitable[Published]] | None = None
+    store: Store,
+    publish: Callable[[Call, Publish], Awaitable[Published]] | None = None,
+    *,
+    log_size: int = LOG_SIZE,
+    log_age_s: int = LOG_AGE_S,
 ) -> Kind:
     """The kind `inbox`: everybody may subscribe to their own, and say there what they have seen.
 
     Args:
         store: Where inboxes are.
         publish: Takes that; None: nobody may.
+        log_size: Entries that a log keeps,
+        log_age_s: and for how long.
     """
     return Kind(
         name="inbox",
@@ -37,8 +43,8 @@ def inbox_kind(
         publish=publish,
         log=InboxLog(store),
         durability="durable",
-        log_size=LOG_SIZE,
-        log_age_s=LOG_AGE_S,
+        log_size=log_size,
+        log_age_s=log_age_s,
     )
 
 

@@ -1,4 +1,4 @@
-"""Retention: what has become of runs, digests and messages is known for a while, then removed. Inboxes keep what they have."""
+"""Retention: what has become of runs, digests and messages is known for a while, then removed. What inboxes keep is `ageing`'s."""
 
 from collections.abc import AsyncIterator
 from typing import Final
@@ -18,7 +18,7 @@ class Retention:
 
     Args:
         store: Where it is.
-        limits: `run_days`.
+        limits: `run_days`, `message_days`, `trigger_days`.
         clock: The time.
     """
 
@@ -26,21 +26,27 @@ class Retention:
         self._store, self._limits, self._clock = store, limits, clock
 
     async def purge(self) -> AsyncIterator[int]:
-        """Remove what is older than `limits.run_days`, and the throttles whose window is over."""
+        """Remove what is older than each table's setting says, and the throttles whose window is over."""
         async for count in self._delete(sql.FORGET_THROTTLES, self._clock.now_ms()):
             yield count
-        if not self._limits.run_days:
-            return
-        before = self._clock.now_ms() - self._limits.run_days * _DAY_MS
-        for old, forget in (
-            (sql.OLD_RUNS, sql.FORGET_RUNS),
-            (sql.OLD_OUTGOING, sql.FORGET_OUTGOING),
+        limits = self._limits
+        for days, old, forget in (
+            (limits.run_days, sql.OLD_RUNS, sql.FORGET_RUNS),
+            (limits.message_days, sql.OLD_OUTGOING, sql.FORGET_OUTGOING),
         ):
-            async for count in self._forget(old, forget, before):
+            async for count in self._forget(old, forget, self._before(days)):
                 yield count
-        for statement in (sql.FORGET_BATCHES, sql.FORGET_TRIGGERS, letter_sql.FORGET_ACTS):
-            async for count in self._delete(statement, before):
+        for days, statement in (
+            (limits.run_days, sql.FORGET_BATCHES),
+            (limits.trigger_days, sql.FORGET_TRIGGERS),
+            (limits.trigger_days, letter_sql.FORGET_ACTS),
+        ):
+            async for count in self._delete(statement, self._before(days)):
                 yield count
+
+    def _before(self, days: int) -> int:
+        """What is older goes; nothing is older than the beginning of time."""
+        return self._clock.now_ms() - days * _DAY_MS if days else 0
 
     async def _forget(
         self, old: Sql[sql.Old], forget: Procedure, before: int

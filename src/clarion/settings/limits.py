@@ -200,11 +200,41 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     run_days: Annotated[
         int,
         about(
-            "What has become of runs and of messages of workflows is known for so long (days; 0: for ever)",
+            "What has become of runs, digests and occurrences of schedules is known for so long (days; 0: for ever)",
             ge=0,
             le=36_600,
         ),
     ] = 90
+    message_days: Annotated[
+        int,
+        about(
+            "Messages of channels other than the inbox, with their attempts, are kept for so long after they were made (days; 0: for ever)",
+            ge=0,
+            le=36_600,
+        ),
+    ] = 90
+    trigger_days: Annotated[
+        int,
+        about(
+            "Triggers of which no run and no message is left, and what was done to dead letters (days; 0: for ever)",
+            ge=0,
+            le=36_600,
+        ),
+    ] = 90
+    inbox_days: Annotated[
+        int,
+        about(
+            "Messages of inboxes are kept for so long, read or not (days; 0: for ever)",
+            ge=0,
+            le=36_600,
+        ),
+    ] = 0
+    inbox_log_size: Annotated[
+        int, about("Changes that the log of an inbox keeps: the oldest go", ge=1)
+    ] = 1_000
+    inbox_log_days: Annotated[
+        int, about("For how long (days) it keeps them: older ones go", ge=1, le=36_600)
+    ] = 7
     stats_days: Annotated[
         int,
         about("Numbers of messages are kept for so long (days; 0: for ever)", ge=0, le=36_600),

@@ -47,41 +47,38 @@ function counts(data: Record<string, unknown>, state: InboxState): Pick<InboxSta
 }
 
 function applyToItems(state: InboxState, event: string, data: Record<string, unknown>): InboxState {
-  const { message, entered, id, ids } = data;
-  const upto = data["upto"] as number;
-  const readAt = maybeText(data["read_at"]);
-  const archivedAt = maybeText(data["archived_at"]);
-  const seenAt = maybeText(data["seen_at"]);
+  const { message, entered, id, ids, upto } = data;
+  const { read_at = null, archived_at = null, seen_at = null } = data as Partial<Message>;
+  const isMeant = (item: Message): boolean =>
+    (ids as readonly string[] | undefined)?.includes(item.id) ?? item.seq <= (upto as number);
   switch (event) {
     case "added":
       return isMessage(message) ? { ...state, items: insert(state.items, message) } : state;
     case "changed": {
-      if (archivedAt !== null) {
+      if (archived_at !== null) {
         const without = { ...state, items: state.items.filter((item) => item.id !== id) };
         // The message that slides into the server's window when another leaves; ours may reach further down already.
         return isMessage(entered) ? withMessage(without, entered) : without;
       }
       const changed = {
         ...state,
-        items: update(state.items, id as string, (item) => ({ ...item, read_at: readAt, seen_at: seenAt })),
+        items: update(state.items, id as string, (item) => ({ ...item, read_at, seen_at })),
       };
       return isMessage(message) ? withMessage(changed, message) : changed;
     }
-    case "all_read":
-    case "all_seen":
-    case "seen":
+    case "removed":
+    case "all_archived":
+      return { ...state, items: state.items.filter((item) => !isMeant(item)), hasMore: !!ids && state.hasMore };
+    default:
+      // Read or seen; what names no messages changes none.
       return {
         ...state,
         items: state.items.map((item) =>
-          ((ids as readonly string[] | undefined)?.includes(item.id) ?? item.seq <= upto)
-            ? { ...item, read_at: item.read_at ?? readAt, seen_at: item.seen_at ?? seenAt ?? readAt }
+          isMeant(item)
+            ? { ...item, read_at: item.read_at ?? read_at, seen_at: item.seen_at ?? seen_at ?? read_at }
             : item,
         ),
       };
-    case "all_archived":
-      return { ...state, items: state.items.filter((item) => item.seq > upto), hasMore: false };
-    default:
-      return state;
   }
 }
 
@@ -160,10 +157,6 @@ function less(unread: number): number {
 
 function count(value: unknown, otherwise: number): number {
   return Number.isSafeInteger(value) ? (value as number) : otherwise;
-}
-
-function maybeText(value: unknown): string | null {
-  return typeof value === "string" ? value : null;
 }
 
 export function isMessage(value: unknown): value is Message {
