@@ -170,6 +170,11 @@ ACCEPTED = {
         '"/address"',
     ): "what is an address, the channel says",
     (
+        "POST /v1/subscribers/{id}/addresses",
+        "positive_data_acceptance",
+        '"/channel"',
+    ): "which channels have addresses, the server's settings say",
+    (
         "GET /v1/topics/{topic}/publications",
         "positive_data_acceptance",
         "is not a kind",

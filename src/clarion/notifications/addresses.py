@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from clarion.clock import Clock
+from clarion.errors import Fault, Invalid
 from clarion.notifications.channels import Channels, KeepsAddresses
 from clarion.notifications.going import Going
 from clarion.notifications.workflows.definition import Say, Workflow
@@ -71,6 +72,18 @@ class Addresses:
         )
         await self._store.apply(sql.PUT, [row])
         return row.id
+
+    def check_channel(self, channel: str) -> None:
+        """Refuse channels on which nobody has addresses of their own.
+
+        Raises:
+            Invalid: There is no such channel, or it finds people by what is known of them.
+        """
+        found = self._channels.get(channel)
+        if found is None or not found.needs_addresses:
+            own = ", ".join(each.name for each in self._channels.all() if each.needs_addresses)
+            detail = f"{channel!r} is no channel with addresses of its own: these are {own}"
+            raise Invalid(detail, faults=[Fault("/channel", detail)])
 
     async def of_user(self, tenant: str, user: str) -> list[sql.AddressRow]:
         """All addresses of a user, by channel."""

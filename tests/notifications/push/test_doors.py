@@ -200,3 +200,18 @@ async def test_devices_that_nobody_registers_any_more_are_forgotten(site: Site) 
     site.clock.advance(100 * 86_400)
     assert [count async for count in site.push.devices.purge()] == [1]
     assert [each["label"] for each in await Person(site, "ben").devices()] == ["kept"]
+
+
+async def test_a_device_is_no_address_that_anybody_writes_down(site: Site) -> None:
+    """What is put among a person's addresses is of a channel that has some; their list of devices stays readable."""
+    admin, ben = Person(site, "boss", "subscribers:write", "users:manage"), Person(site, "ben")
+    await site.http.put(
+        "/v1/subscribers/ben", json={}, headers=bearer(site.token("boss", "subscribers:write"))
+    )
+    for channel in ("push", "email", "webhok"):
+        answer = await admin.put(
+            {"channel": channel, "address": "https://device.example"},
+            "/v1/subscribers/ben/addresses",
+        )
+        assert problem(answer, 422, "invalid")["errors"][0]["pointer"] == "/channel"
+    assert await ben.devices() == []

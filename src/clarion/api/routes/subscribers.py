@@ -209,6 +209,7 @@ def _addresses(api: Api, engine: Engine) -> None:
     )  # fmt: skip
     async def put_address(caller: Principal, path: SubscriberPath, body: NewAddress) -> AddressId:
         """Reach a subscriber there from now on, and nobody else."""
+        addresses.check_channel(body.channel)
         await people.find(caller.tenant, path.id)
         return AddressId(
             await addresses.put(

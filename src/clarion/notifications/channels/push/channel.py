@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from clarion.clock import Clock
-from clarion.errors import SettingsError
+from clarion.errors import Fault, Invalid, SettingsError
 from clarion.ids import Ids
 from clarion.notifications.channels.base import NotSent, Outgoing, Sent
 from clarion.notifications.channels.providers import Allowed, Provided, Providers
@@ -52,6 +52,15 @@ class PushChannel(Provided):
     def addresses(self, recipient: Mapping[str, Any]) -> Sequence[str]:
         """Ids of the recipient's devices."""
         return [each["id"] for each in recipient.get("addresses", {}).get(CHANNEL, ())]
+
+    def kept(self, address: str) -> str:
+        """Refuse it: a device is more than an address, and has a door of its own.
+
+        Raises:
+            Invalid: Always.
+        """
+        detail = "devices are registered at /v1/push/devices, or /v1/users/{id}/push/devices"
+        raise Invalid(detail, faults=[Fault("/channel", detail)])
 
     async def send(self, message: Outgoing) -> Sent:
         """Hand a message over, and note what that says of the device.
