@@ -14,6 +14,7 @@ import msgspec
 from clarion import errors as tree
 from clarion.api.layer import JSON, Api, Door
 from clarion.api.limits import PerAccount, PerCaller, PerItem, Unlimited
+from clarion.api.pages.plain import HTML
 from clarion.api.problem import MEDIA_TYPE, Problem, problem_of
 from clarion.api.repeats import Idempotency
 from clarion.api.streaming import Stream
@@ -173,6 +174,8 @@ def _responses(door: Door, of: dict[Any, Any], used: dict[str, _Error]) -> dict[
                 }
             },
         }
+        if status == 404 and HTML in door.media:  # a link that people follow: they read a page
+            answer["content"][HTML] = {"schema": {"type": "string"}}
         if status in {429, 503}:
             answer["headers"] = {"Retry-After": _ref("headers", "RetryAfter")}
         responses[str(status)] = answer

@@ -7,6 +7,7 @@ from typing import Final
 from clarion.api.layer import Api, Reply
 from clarion.api.pages.files import File, serve
 from clarion.auth.rights import Public
+from clarion.errors import NotFound
 
 HTML: Final = "text/html"
 # The address is the secret: no other page may learn it, no cache keep what it shows, no page frame it (clicks would be stolen).
@@ -35,6 +36,11 @@ def plain(title: str, body: str, *, up: str, status: int = 200) -> Reply[str]:
         f"<body><main><h1>{escape(title)}</h1>{body}</main></body></html>\n"
     )
     return Reply(page, status=status, media_type=HTML, headers=_HEADERS)
+
+
+def no_link(why: NotFound, up: str) -> Reply[str]:
+    """The page of a link that was cut, has ended, or was never given out."""
+    return plain("This link does not work", f"<p>{escape(why.message)}.</p>", up=up, status=404)
 
 
 def add_style(api: Api) -> None:

@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 
 from clarion.api.layer import FORM, Api, Reply
 from clarion.api.limits import PerCaller
-from clarion.api.pages.plain import HTML, plain
+from clarion.api.pages.plain import HTML, no_link, plain
 from clarion.auth.rights import Public
 from clarion.clock import Clock, as_ms
 from clarion.errors import Invalid, NotFound, TooLarge
@@ -54,7 +54,7 @@ def add(api: Api, engine: Engine, clock: Clock) -> None:
         try:
             page = await whose(path.token)
         except NotFound as exc:
-            return _gone(exc)
+            return no_link(exc, _UP)
         overview = await engine.desk.overview(page.tenant, page.usr)
         return _page(overview, clock.now_ms())
 
@@ -66,7 +66,7 @@ def add(api: Api, engine: Engine, clock: Clock) -> None:
         try:
             page = await whose(path.token)
         except NotFound as exc:
-            return _gone(exc)
+            return no_link(exc, _UP)
         overview = await engine.desk.overview(page.tenant, page.usr)
         try:
             change = change_of(body, zone=overview.time_zone, now_ms=clock.now_ms())
@@ -76,10 +76,6 @@ def add(api: Api, engine: Engine, clock: Clock) -> None:
         pressed = next((place for name, place in _PLACES.items() if getattr(body, name)), "")
         # Relative: a proxy may serve us below a path. The fragment keeps the place on the page.
         return Reply("", status=303, media_type=HTML, headers={"location": f"{path.token}#{pressed}", "cache-control": "no-store"})  # fmt: skip
-
-
-def _gone(why: NotFound) -> Reply[str]:
-    return plain("This link does not work", f"<p>{escape(why.message)}.</p>", up=_UP, status=404)
 
 
 def _page(overview: Overview, now_ms: int, wrong: Invalid | TooLarge | None = None) -> Reply[str]:

@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 
 from clarion.api.layer import READS, WRITES, Api, Reply
 from clarion.api.limits import Unlimited
-from clarion.api.pages.plain import HTML, plain
+from clarion.api.pages.plain import HTML, no_link, plain
 from clarion.auth.rights import Public
 from clarion.errors import Conflict, NotFound
 from clarion.notifications.email import Email
@@ -19,7 +19,7 @@ _UP: Final = "../../"
 class TokenPath(Struct, frozen=True):
     """A token that stands in a message."""
 
-    token: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,4000}\.[A-Za-z0-9_-]{43}$(?!\n)")]
+    token: Annotated[str, Meta(max_length=5_000)]
 
 
 def add(api: Api, unsubscribing: Unsubscribing, email: Email) -> None:
@@ -35,7 +35,11 @@ def add(api: Api, unsubscribing: Unsubscribing, email: Email) -> None:
     )  # fmt: skip
     async def ask_to_unsubscribe(path: TokenPath) -> Reply[str]:
         """A page that asks whether somebody wants no more of these messages. It changes nothing: filters follow links, too."""
-        return _page(await unsubscribing.look(path.token), path.token)
+        try:
+            found = await unsubscribing.look(path.token)
+        except NotFound as exc:
+            return no_link(exc, _UP)
+        return _page(found, path.token)
 
     @api.route(
         "POST", "/v1/unsubscribe/{token}", right=in_message, limit=by_all,
