@@ -25,6 +25,8 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
+from clarion.patterns import in_words
+
 Retry = Literal["never", "later", "same"]
 """never: the call itself must change · later: the same call may succeed after a while · same: repeat it with the same key."""
 
@@ -50,7 +52,7 @@ class Fault(msgspec.Struct, frozen=True):
             return cls(f"{pointer}/{pointer_step(unknown[1])}", "is not known here")
         if (missing := _MISSING.fullmatch(detail)) is not None:
             return cls(f"{pointer}/{pointer_step(missing[1])}", "is missing")
-        return cls(pointer, detail)
+        return cls(pointer, in_words(detail))
 
 
 # msgspec says: Expected `int`, got `str` - at `$.a[0].b`; for a dict's key: - at `key` in `$.a`; for its value: $.a[...]
@@ -69,7 +71,7 @@ class ClarionError(Exception):
     """Base of everything that Clarion raises on purpose.
 
     Args:
-        message: What happened and what a person can do about it. Never holds a secret.
+        message: What happened and what a person can do about it. Never holds a secret. By default the first fault.
         faults: Places in the input that are wrong.
         retry_after_s: Seconds after which trying again makes sense.
         facts: Further members of the answer, such as `limit` and `size` (bytes).
@@ -88,6 +90,8 @@ class ClarionError(Exception):
         retry_after_s: float | None = None,
         **facts: Any,
     ) -> None:
+        if not message and faults:
+            message = f"{faults[0].pointer or 'the body'}: {faults[0].detail}"
         super().__init__(message or self.title)
         self.message = message or self.title
         self.faults = tuple(faults)

@@ -11,6 +11,7 @@ from clarion.api.limits import PerCaller, Unlimited
 from clarion.api.openapi import document, errors_of
 from clarion.auth import Principal
 from clarion.auth.rights import AllOf, Public, Right, Self
+from clarion.patterns import in_words
 from tests.api.conftest import Site
 
 
@@ -89,6 +90,20 @@ def test_examples_are_as_a_caller_would_write_them(described: dict[str, Any]) ->
         "ann",
         {"id": "ben", "name": "Ben"},
     ]
+
+
+def _patterns(value: Any) -> set[str]:
+    if isinstance(value, dict):
+        own = {value["pattern"]} if isinstance(value.get("pattern"), str) else set()
+        return own.union(*map(_patterns, value.values()))
+    return set().union(*map(_patterns, value)) if isinstance(value, list) else set()
+
+
+def test_what_a_text_has_to_be_is_said_in_words(described: dict[str, Any]) -> None:
+    """Nobody is answered by a regular expression: each that a text is checked by has a name."""
+    said = [f"Expected `str` matching regex {pattern!r}" for pattern in _patterns(described)]
+    assert len(said) > 30
+    assert [each for each in said if in_words(each) == each] == []
 
 
 def test_a_credential_is_asked_for_where_one_is_needed(described: dict[str, Any]) -> None:

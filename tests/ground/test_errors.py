@@ -1,9 +1,11 @@
 """The error tree: what a person and a program can read from it."""
 
 import inspect
+from typing import Annotated
 
 import msgspec
 import pytest
+from msgspec import Meta
 
 from clarion import errors
 from clarion.errors import (
@@ -15,6 +17,7 @@ from clarion.errors import (
     PeerError,
     RateLimited,
 )
+from clarion.patterns import worded
 
 
 def _classes() -> list[type[ClarionError]]:
@@ -53,6 +56,27 @@ def test_an_answer_carries_what_one_needs_to_act() -> None:
 def test_an_error_without_a_message_says_its_title() -> None:
     """Nobody reads an empty error."""
     assert str(PeerError()) == PeerError.title
+
+
+def test_an_error_without_a_message_says_its_first_fault() -> None:
+    """Who reads `detail` alone reads what is wrong, and where."""
+    assert (
+        Invalid(faults=[Fault("/a/0", "too long"), Fault("/b", "is missing")]).message
+        == "/a/0: too long"
+    )
+    assert Invalid(faults=[Fault("", "too long")]).message == "the body: too long"
+
+
+def test_a_text_that_does_not_match_is_told_in_words() -> None:
+    """What was expected, not the expression that it was checked by; one that has no name is shown as it is."""
+    text = Annotated[str, Meta(pattern=worded(r"^[0-9]+\.x$", "digits, and .x"))]
+    for kind, said in (
+        (text, "Expected digits, and .x"),
+        (Annotated[str, Meta(pattern="^y$")], "^y$"),
+    ):
+        with pytest.raises(msgspec.ValidationError) as refused:
+            msgspec.convert({"a": "1"}, dict[str, kind])  # type: ignore[valid-type]
+        assert said in Fault.of(refused.value).detail
 
 
 def test_answers_that_came_are_in_the_time_out() -> None:

@@ -9,12 +9,19 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from clarion.auth.passwords import MAX_CHARACTERS, MIN_CHARACTERS
+from clarion.patterns import worded
 
 # `$(?!\n)`: Python's `$` also matches before a last line feed, ECMAScript's does not.
-USERNAME = r"^[a-z0-9][a-z0-9._@+-]{0,127}$(?!\n)"
+USERNAME = worded(
+    r"^[a-z0-9][a-z0-9._@+-]{0,127}$(?!\n)",
+    "a name: a-z, 0-9 and `._@+-`, at most 128, the first a letter or digit",
+)
 # `*`, or words between colons of which all but the first may be a `*`.
-SCOPE = r"^(\*|[a-z][a-z0-9_-]{0,63}(:([a-z][a-z0-9_-]{0,63}|\*)){0,7})$(?!\n)"
-_NAME = r"^[^\u0000-\u001f\u007f-\u009f]*$(?!\n)"
+SCOPE = worded(
+    r"^(\*|[a-z][a-z0-9_-]{0,63}(:([a-z][a-z0-9_-]{0,63}|\*)){0,7})$(?!\n)",
+    "a scope, such as notifications:send",
+)
+_NAME = worded(r"^[^\u0000-\u001f\u007f-\u009f]*$(?!\n)", "printable text")
 
 Scope = Annotated[str, Meta(pattern=SCOPE)]
 
@@ -35,7 +42,9 @@ class NewAccount(_Secretive, frozen=True, forbid_unknown_fields=True):
 class Credentials(_Secretive, frozen=True, forbid_unknown_fields=True):
     """Who wants to sign in."""
 
-    username: Annotated[str, Meta(max_length=128, pattern=r"^[^\u0000]*$")]
+    username: Annotated[
+        str, Meta(max_length=128, pattern=worded(r"^[^\u0000]*$", "text without U+0000"))
+    ]
     password: Annotated[str, Meta(max_length=MAX_CHARACTERS)]
 
 

@@ -18,10 +18,16 @@ from clarion.auth.tenants import (
     user_room,
 )
 from clarion.errors import Fault, Invalid, NotFound, UnknownNamespace
+from clarion.patterns import worded
 from clarion.realtime import Namespace, Operator, Server, Socket
 
 NamespaceName = Annotated[
-    str, Meta(pattern="^/", max_length=255, description="A namespace, such as `/chat`")
+    str,
+    Meta(
+        pattern=worded("^/", "a namespace, which begins with `/`"),
+        max_length=255,
+        description="A namespace, such as `/chat`",
+    ),
 ]
 RoomName = Annotated[str, Meta(min_length=1, max_length=255)]
 """A room as its tenant calls it; the id of a socket is the room of that socket alone."""

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from clarion.auth.principal import Principal
 from clarion.clock import Clock
 from clarion.errors import ClarionError, IdempotencyConflict, InProgress
+from clarion.patterns import worded
 from clarion.storage import repeats as sql
 from clarion.storage.store import Sql, Store
 from clarion.telemetry import get_logger
@@ -33,7 +34,10 @@ class Idempotency(Struct, frozen=True, rename="kebab"):
         Annotated[
             str,
             Meta(
-                pattern=r"^[\x21-\x7e]{1,255}$(?!\n)",
+                pattern=worded(
+                    r"^[\x21-\x7e]{1,255}$(?!\n)",
+                    "1 to 255 printable ASCII characters without spaces",
+                ),
                 description="1 to 255 printable ASCII characters. For 24 hours the same key and body get the same answer, "
                 "and there is one effect",
             ),

@@ -13,13 +13,21 @@ from clarion.notifications.filters import read_filter
 from clarion.notifications.recipients import UserId
 from clarion.notifications.rules import DIDS, Did, doings
 from clarion.notifications.targets import Asked, Targets
+from clarion.patterns import worded
 from clarion.storage import audiences as sql
 from clarion.storage.store import Store, Tx
 
 SLICE: Final = 500  # members that are removed in one transaction
 CHILDREN: Final = 50
 AudienceKey = Annotated[
-    str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$(?!\n)", description="An audience's key")
+    str,
+    Meta(
+        pattern=worded(
+            r"^[a-z0-9][a-z0-9._-]{0,63}$(?!\n)",
+            "a key: a-z, 0-9, `.`, `_` and `-`, at most 64, the first a letter or digit",
+        ),
+        description="An audience's key",
+    ),
 ]
 
 

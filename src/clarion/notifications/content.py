@@ -7,19 +7,25 @@ import msgspec
 from msgspec import Meta, Struct
 
 from clarion.errors import Fault, Invalid
+from clarion.patterns import worded
 from clarion.protocol.jsontext import MAX_SAFE_INTEGER
 
 # Control characters and spaces, spelled out: `\s` is not the same in ECMAScript, whose patterns JSON Schema has, and in Python.
 BLANK = r"\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
 # Where a button may lead: the web, a mail, or a path of the same site; not `//host`, which is another site, nor a script.
-ACTION_URL = rf"^(https?://[^\\{BLANK}]+|mailto:[^{BLANK}]+|/([^/\\{BLANK}][^\\{BLANK}]*)?)$(?!\n)"
+ACTION_URL = worded(
+    rf"^(https?://[^\\{BLANK}]+|mailto:[^{BLANK}]+|/([^/\\{BLANK}][^\\{BLANK}]*)?)$(?!\n)",
+    "an address to open: http(s)://…, mailto:…, or a path of the same site, such as /orders/7",
+)
 DATA_BYTES = 16 * 1024  # of JSON
 # Deeper values would not fit into the events that carry them: those have 32 levels (protocol.jsontext), seven around this.
 DATA_DEPTH = 20
 
 _LEADS = re.compile(ACTION_URL)
-Title = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\u0000]*$")]
-Body = Annotated[str, Meta(max_length=8192, pattern=r"^[^\u0000]*$")]
+Title = Annotated[
+    str, Meta(min_length=1, max_length=200, pattern=worded(r"^[^\u0000]*$", "text without U+0000"))
+]
+Body = Annotated[str, Meta(max_length=8192, pattern=worded(r"^[^\u0000]*$", "text without U+0000"))]
 ActionUrl = Annotated[str, Meta(max_length=2048, pattern=ACTION_URL)]
 Data = Annotated[dict[str, Any], Meta(description="JSON for the application, at most 16 KiB")]
 

@@ -8,20 +8,42 @@ from msgspec import Meta, Struct
 
 from clarion.errors import Fault, Invalid
 from clarion.notifications.content import BLANK, check_json
+from clarion.patterns import worded
 
 # Ids of our own accounts, and what other identity providers put into `sub` (auth0|5f7c…, UUIDs, addresses).
 # `$(?!\n)`: Python's `$` also matches before a last line feed, ECMAScript's does not.
 UserId = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+|:=/-]{0,127}$(?!\n)", description="A user's id")
+    str,
+    Meta(
+        pattern=worded(
+            r"^[A-Za-z0-9][A-Za-z0-9._@+|:=/-]{0,127}$(?!\n)",
+            "an id: letters, digits and `._@+|:=/-`, at most 128, the first a letter or digit",
+        ),
+        description="A user's id",
+    ),
 ]
-ADDRESS = rf"^[^@{BLANK}]+@[^@{BLANK}]+$(?!\n)"
-PHONE = r"^\+[1-9][0-9]{6,14}$(?!\n)"  # E.164
+ADDRESS = worded(rf"^[^@{BLANK}]+@[^@{BLANK}]+$(?!\n)", "an email address, such as ann@example.org")
+PHONE = worded(
+    r"^\+[1-9][0-9]{6,14}$(?!\n)", "a telephone number as E.164 writes it, such as +491701234567"
+)  # E.164
 ATTRIBUTES_BYTES = 4096  # of JSON; attributes choose and address, they do not store
 
 
-Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\u0000]*$")]
-Locale = Annotated[str, Meta(pattern=r"^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8}){0,4}$(?!\n)")]
-TimeZone = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_+/-]{1,64}$(?!\n)")]
+Name = Annotated[
+    str, Meta(min_length=1, max_length=200, pattern=worded(r"^[^\u0000]*$", "text without U+0000"))
+]
+Locale = Annotated[
+    str,
+    Meta(
+        pattern=worded(
+            r"^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8}){0,4}$(?!\n)", "a locale, such as de or en-GB"
+        )
+    ),
+]
+TimeZone = Annotated[
+    str,
+    Meta(pattern=worded(r"^[A-Za-z0-9_+/-]{1,64}$(?!\n)", "a time zone, such as Europe/Berlin")),
+]
 
 
 class Recipient(Struct, frozen=True, forbid_unknown_fields=True):

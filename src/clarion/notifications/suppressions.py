@@ -15,12 +15,20 @@ from clarion.notifications.channels.email.headers import Unwritable, ascii_domai
 from clarion.notifications.channels.inbox import NAME as INBOX
 from clarion.notifications.going import Going
 from clarion.notifications.workflows.definition import Say
+from clarion.patterns import worded
 from clarion.storage import suppressions as sql
 from clarion.storage.store import Store
 
 Reason = Literal["bounce", "complaint", "unsubscribe", "manual"]
 ChannelName = Annotated[
-    str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$(?!\n)", description="A channel")
+    str,
+    Meta(
+        pattern=worded(
+            r"^[a-z][a-z0-9_-]{0,31}$(?!\n)",
+            "a name: a-z, 0-9, `_` and `-`, at most 32, the first a letter",
+        ),
+        description="A channel",
+    ),
 ]
 AddressText = Annotated[str, Meta(min_length=1, max_length=2_048, description="As the channel knows it")]  # fmt: skip
 DETAIL_CHARS: Final = 500

@@ -17,15 +17,25 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+from clarion.patterns import worded
 from clarion.templates.formats import Texts
 
 Key = Annotated[
-    str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$(?!\n)", description="A template's key")
+    str,
+    Meta(
+        pattern=worded(
+            r"^[a-z0-9][a-z0-9._-]{0,63}$(?!\n)",
+            "a key: a-z, 0-9, `.`, `_` and `-`, at most 64, the first a letter or digit",
+        ),
+        description="A template's key",
+    ),
 ]
 Locale = Annotated[
     str,
     Meta(
-        pattern=r"^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8}){0,3}$(?!\n)",
+        pattern=worded(
+            r"^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8}){0,3}$(?!\n)", "a locale, such as de or en-GB"
+        ),
         description="A language, and where: de, de-AT",
     ),
 ]

@@ -14,6 +14,7 @@ from clarion.auth.principal import Principal
 from clarion.auth.rights import ByItem
 from clarion.errors import NotFound
 from clarion.features.activity import Activity, Edit, NewActivity, Page, Streams, Written
+from clarion.patterns import worded
 from clarion.settings import Limits
 from clarion.topics import Reader, Topics
 
@@ -22,7 +23,7 @@ _READ, _PUBLISH = ByItem("topics:read"), ByItem("topics:publish")
 StreamName = Annotated[
     str,
     Meta(
-        pattern=r"^[^\x00-\x1f\x7f-\x9f]+$(?!\n)",
+        pattern=worded(r"^[^\x00-\x1f\x7f-\x9f]+$(?!\n)", "printable text, and some of it"),
         max_length=246,
         description="The stream, percent-encoded: a slash in it is written `%2F`",
     ),
@@ -39,7 +40,13 @@ class ActivityPath(Struct, frozen=True):
     """Names an activity."""
 
     stream: StreamName
-    id: Annotated[str, Meta(pattern=r"^[0-9a-f-]{36}$(?!\n)", description="The activity's id")]
+    id: Annotated[
+        str,
+        Meta(
+            pattern=worded(r"^[0-9a-f-]{36}$(?!\n)", "an id, as an answer has it"),
+            description="The activity's id",
+        ),
+    ]
 
 
 class PageQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,7 +56,9 @@ class PageQuery(Struct, frozen=True, forbid_unknown_fields=True):
         Annotated[
             str,
             Meta(
-                pattern=r"^[0-9]{1,15}\.[0-9a-f-]{36}$(?!\n)",
+                pattern=worded(
+                    r"^[0-9]{1,15}\.[0-9a-f-]{36}$(?!\n)", "the `next` of the page before"
+                ),
                 description="`next` of the page before, as it was given",
             ),
         ]

@@ -19,6 +19,7 @@ from clarion.notifications.sight.letters import (
     Letters,
     Word,
 )
+from clarion.patterns import worded
 from clarion.storage.dead_letters import Kind
 
 _READ: Final = Right("messages:read")
@@ -40,7 +41,11 @@ class PageQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """Which page."""
 
     before: Annotated[
-        str, Meta(pattern=r"^[!-~]{0,100}$(?!\n)", description="Older than this one")
+        str,
+        Meta(
+            pattern=worded(r"^[!-~]{0,100}$(?!\n)", "the `next` of the page before"),
+            description="Older than this one",
+        ),
     ] = ""
     limit: Annotated[int, Meta(ge=1, le=100, description="Of a page")] = 50
 

@@ -11,6 +11,7 @@ from clarion.auth.rights import Public
 from clarion.errors import ClarionError, Forbidden, NotFound
 from clarion.notifications.channels.email.tracking import PIXEL
 from clarion.notifications.email import Email, Heard
+from clarion.patterns import worded
 from clarion.telemetry import get_logger
 
 _log = get_logger(__name__)
@@ -28,7 +29,12 @@ class ProviderPath(Struct, frozen=True):
 class TokenPath(Struct, frozen=True):
     """A token that stands in an email."""
 
-    token: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,8000}$(?!\n)")]
+    token: Annotated[
+        str,
+        Meta(
+            pattern=worded(r"^[A-Za-z0-9_-]{1,8000}$(?!\n)", "a token, as it stands in a message")
+        ),
+    ]
 
 
 class Secret(Struct, frozen=True, rename="kebab"):

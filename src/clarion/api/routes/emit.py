@@ -14,6 +14,7 @@ from clarion.api.reach import NamespaceName, Reach, RoomName, invalid
 from clarion.auth.principal import Principal
 from clarion.auth.rights import Right
 from clarion.errors import NotFound, UnknownNamespace, UsageError
+from clarion.patterns import worded
 from clarion.protocol.socketio import check_event_name
 from clarion.realtime import Operator, Server, Socket
 
@@ -26,7 +27,7 @@ class Emit(Struct, frozen=True, forbid_unknown_fields=True):
     event: Annotated[
         str,
         Meta(
-            pattern=r"^[^\x00-\x1f\x7f-\x9f]+$(?!\n)",
+            pattern=worded(r"^[^\x00-\x1f\x7f-\x9f]+$(?!\n)", "printable text, and some of it"),
             description="Its name; not one of those that mean something to Socket.IO itself, such as `disconnect`",
         ),
     ]

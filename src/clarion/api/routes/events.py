@@ -12,6 +12,7 @@ from clarion.auth.rights import ByItem, Right
 from clarion.errors import TooCostly, TooLarge
 from clarion.notifications.events.events import SCOPE, Event, Events, Tracked, TrackEvents, line_of
 from clarion.notifications.events.numbers import EventNames, EventNumbers, Numbers
+from clarion.patterns import worded
 
 NDJSON = "application/x-ndjson"
 _READ = Right("events:read")
@@ -24,7 +25,7 @@ class ExportQuery(Struct, frozen=True, forbid_unknown_fields=True):
     after: Annotated[
         str,
         Meta(
-            pattern=r"^([0-9]{1,14}:[!-~]{1,200})?$(?!\n)",
+            pattern=worded(r"^([0-9]{1,14}:[!-~]{1,200})?$(?!\n)", "the `cursor` of a line"),
             description="Where the page before ended, as `Link` has it",
         ),
     ] = ""
@@ -50,7 +51,10 @@ class WindowQuery(Struct, frozen=True, forbid_unknown_fields=True):
     within: Annotated[
         str,
         Meta(
-            pattern=r"^([1-9][0-9]{0,3}m|[1-9][0-9]{0,2}h|[1-9][0-9]?d|[12][0-9]{2}d|3[0-5][0-9]d)$(?!\n)",
+            pattern=worded(
+                r"^([1-9][0-9]{0,3}m|[1-9][0-9]{0,2}h|[1-9][0-9]?d|[12][0-9]{2}d|3[0-5][0-9]d)$(?!\n)",
+                "a span such as 90m, 24h, 30d",
+            ),
             description="`30m`, `1h`, `30d`; ends now",
         ),
     ] = "1h"

@@ -21,15 +21,27 @@ from clarion.features.activity import (
     Written,
     user_of,
 )
+from clarion.patterns import worded
 from clarion.settings import Limits
 from clarion.topics import Reader, Topics
 
 _READ, _MANAGE = ByItem("topics:read"), Right("topics:manage")
 
-_Id = Annotated[str, Meta(pattern=r"^[0-9a-f-]{36}$(?!\n)", description="The activity's id")]
+_Id = Annotated[
+    str,
+    Meta(
+        pattern=worded(r"^[0-9a-f-]{36}$(?!\n)", "an id, as an answer has it"),
+        description="The activity's id",
+    ),
+]
 _ReactionKind = Annotated[
     str,
-    Meta(pattern=r"^[A-Za-z0-9_+-]{1,32}$(?!\n)", description="How they react: `like`"),
+    Meta(
+        pattern=worded(
+            r"^[A-Za-z0-9_+-]{1,32}$(?!\n)", "letters, digits, `_`, `+` and `-`, at most 32"
+        ),
+        description="How they react: `like`",
+    ),
 ]
 
 
@@ -42,7 +54,7 @@ class ReactionPath(Struct, frozen=True):
     user: Annotated[
         str,
         Meta(
-            pattern=r"^[^\x00-\x1f\x7f-\x9f]+$(?!\n)",
+            pattern=worded(r"^[^\x00-\x1f\x7f-\x9f]+$(?!\n)", "printable text, and some of it"),
             max_length=255,
             description="Who reacts, percent-encoded",
         ),

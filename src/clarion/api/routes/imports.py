@@ -18,6 +18,7 @@ from clarion.notifications.engine import Engine
 from clarion.notifications.imports import NotTaken
 from clarion.notifications.progress import Job
 from clarion.notifications.recipients import Recipient
+from clarion.patterns import worded
 
 _READ, _WRITE = Right("subscribers:read"), Right("subscribers:write")
 EXAMPLE = {
@@ -35,7 +36,7 @@ class ImportQuery(Struct, frozen=True, forbid_unknown_fields=True):
 class ImportPath(Struct, frozen=True):
     """Names an import."""
 
-    id: Annotated[str, Meta(pattern=r"^[0-9a-f-]{36}$(?!\n)")]
+    id: Annotated[str, Meta(pattern=worded(r"^[0-9a-f-]{36}$(?!\n)", "an id, as an answer has it"))]
 
 
 class ExportQuery(Struct, frozen=True, forbid_unknown_fields=True):

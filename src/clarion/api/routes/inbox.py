@@ -11,6 +11,7 @@ from clarion.auth.rights import Self
 from clarion.errors import NotFound
 from clarion.notifications import ChangedAll, Inbox, InboxPage, Message
 from clarion.notifications.inbox import SEEN_MAX
+from clarion.patterns import worded
 
 
 class PageQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -20,7 +21,7 @@ class PageQuery(Struct, frozen=True, forbid_unknown_fields=True):
         Annotated[
             str,
             Meta(
-                pattern=r"^[0-9]{1,15}$(?!\n)",
+                pattern=worded(r"^[0-9]{1,15}$(?!\n)", "the `next` of the page before"),
                 description="`next` of the page before, as it was given",
             ),
         ]

@@ -19,6 +19,7 @@ from clarion.notifications.sight.finding import PAGE_MAX, Finder, Wanted
 from clarion.notifications.sight.letters import Word
 from clarion.notifications.sight.pages import CURSOR, Page
 from clarion.notifications.sight.shown import MessageFound, MessageStory, RunFound, TriggerFound
+from clarion.patterns import worded
 
 _READ: Final = Right("messages:read")
 _RUNS: Final = Right("workflows:read")
@@ -29,14 +30,20 @@ _DAY: Final = (
 Moment = Annotated[
     str,
     Meta(
-        pattern=rf"^({_DAY}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{{1,6}})?(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9]))?$(?!\n)",
+        pattern=worded(
+            rf"^({_DAY}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{{1,6}})?(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9]))?$(?!\n)",
+            "a time with its zone, such as 2026-11-26T08:30:00Z",
+        ),
         max_length=40,
     ),
 ]
 """A time with its zone (RFC 3339), of this century."""
 After = Annotated[
     str,
-    Meta(pattern=rf"^({CURSOR}(_{CURSOR})?)?$(?!\n)", description="`next` of the page before"),
+    Meta(
+        pattern=worded(rf"^({CURSOR}(_{CURSOR})?)?$(?!\n)", "the `next` of the page before"),
+        description="`next` of the page before",
+    ),
 ]
 Limit = Annotated[int, Meta(ge=1, le=PAGE_MAX, description="Of a page, at most")]
 Status = Literal[

@@ -31,6 +31,7 @@ from clarion.notifications.preferences.links import PAGE_S
 from clarion.notifications.preferences.quiet import Quiet
 from clarion.notifications.recipients import UserId
 from clarion.notifications.workflows.definition import Choice, Name
+from clarion.patterns import worded
 
 _READ, _WRITE = Right("subscribers:read"), Right("subscribers:write")
 _CHANGES = (*WRITES, Stale, TooLarge)
@@ -60,7 +61,15 @@ class Patch(Struct, frozen=True, forbid_unknown_fields=True):
 class Unmute(Struct, frozen=True, forbid_unknown_fields=True):
     """A thread that is muted."""
 
-    path: Annotated[str, Meta(max_length=200, pattern=r"^payload(\.[\w-]+)+$(?!\n)")]
+    path: Annotated[
+        str,
+        Meta(
+            max_length=200,
+            pattern=worded(
+                r"^payload(\.[\w-]+)+$(?!\n)", "a path in the payload, such as payload.thread"
+            ),
+        ),
+    ]
     value: str | int | bool
 
 

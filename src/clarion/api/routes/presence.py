@@ -14,6 +14,7 @@ from clarion.auth.principal import Principal
 from clarion.auth.rights import ByItem, holds
 from clarion.errors import Forbidden, Invalid, NotFound, TooMany
 from clarion.features.presence import Presence, UserStatus, Visibility
+from clarion.patterns import worded
 from clarion.settings import Limits
 from clarion.topics import Reader, Topics
 
@@ -21,7 +22,12 @@ READ: Final = "presence:read"
 WRITE: Final = "presence:write"
 
 UserName = Annotated[
-    str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$(?!\n)")
+    str,
+    Meta(
+        min_length=1,
+        max_length=255,
+        pattern=worded(r"^[^\x00-\x1f\x7f-\x9f]+$(?!\n)", "printable text, and some of it"),
+    ),
 ]
 
 After = Annotated[str, Meta(max_length=255, description="Behind this user; `next` of a page")]
@@ -36,7 +42,7 @@ class RoomPath(Struct, frozen=True):
     room: Annotated[
         str,
         Meta(
-            pattern=r"^[^\x00-\x1f\x7f-\x9f]+$(?!\n)",
+            pattern=worded(r"^[^\x00-\x1f\x7f-\x9f]+$(?!\n)", "printable text, and some of it"),
             max_length=246,
             description="Its name, without `presence:`; a slash in it is written `%2F`",
         ),

@@ -22,13 +22,17 @@ from clarion.notifications.schedules.shapes import (
 )
 from clarion.notifications.triggering import CreateTrigger, TriggerAccepted
 from clarion.notifications.workflows.when import Repeats, When
+from clarion.patterns import worded
 
 _READ, _SEND = Right("workflows:read"), Right("notifications:send")
 
 ScheduleId = Annotated[
     str,
     Meta(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@-]{0,99}$(?!\n)",
+        pattern=worded(
+            r"^[A-Za-z0-9][A-Za-z0-9._:@-]{0,99}$(?!\n)",
+            "a name: letters, digits, `.`, `_`, `:`, `@` and `-`, at most 100, the first a letter or digit",
+        ),
         description="A schedule's name, which its owner gives it",
     ),
 ]

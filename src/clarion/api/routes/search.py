@@ -27,6 +27,7 @@ from clarion.features.search import (
     Written,
     viewer_of,
 )
+from clarion.patterns import worded
 from clarion.settings import Limits
 from clarion.telemetry import limit_exceeded
 
@@ -39,7 +40,7 @@ CollectionName = Annotated[
 DocumentId = Annotated[
     str,
     Meta(
-        pattern=r"^[^\x00-\x1f\x7f-\x9f]+$(?!\n)",
+        pattern=worded(r"^[^\x00-\x1f\x7f-\x9f]+$(?!\n)", "printable text, and some of it"),
         max_length=255,
         description="The document's name in its collection; percent-encoded in a path",
     ),
@@ -66,7 +67,7 @@ class SavedPath(Struct, frozen=True):
     name: Annotated[
         str,
         Meta(
-            pattern=r"^[^\x00-\x1f\x7f-\x9f]+$(?!\n)",
+            pattern=worded(r"^[^\x00-\x1f\x7f-\x9f]+$(?!\n)", "printable text, and some of it"),
             max_length=128,
             description="The saved search's name in its collection",
         ),

@@ -23,6 +23,7 @@ from clarion.notifications.audiences import (
 from clarion.notifications.engine import Engine
 from clarion.notifications.people import Changed, Described, Page, Subscriber
 from clarion.notifications.recipients import Recipient, UserId
+from clarion.patterns import worded
 
 _READ, _WRITE = Right("subscribers:read"), Right("subscribers:write")
 
@@ -37,7 +38,9 @@ class AddressPath(Struct, frozen=True):
     """Names an address of a subscriber."""
 
     id: UserId
-    address: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
+    address: Annotated[
+        str, Meta(pattern=worded(r"^[0-9a-f]{64}$(?!\n)", "an id, as an answer has it"))
+    ]
 
 
 class AudiencePath(Struct, frozen=True):
@@ -92,12 +95,27 @@ class Erasing(Struct, frozen=True):
 class NewAddress(Struct, frozen=True, forbid_unknown_fields=True):
     """An address on a channel that has its own."""
 
-    channel: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$(?!\n)")]
-    address: Annotated[str, Meta(min_length=1, max_length=2_048, pattern=r"^[^\u0000]*$")]
+    channel: Annotated[
+        str,
+        Meta(
+            pattern=worded(
+                r"^[a-z][a-z0-9_-]{0,31}$(?!\n)",
+                "a name: a-z, 0-9, `_` and `-`, at most 32, the first a letter",
+            )
+        ),
+    ]
+    address: Annotated[
+        str,
+        Meta(
+            min_length=1, max_length=2_048, pattern=worded(r"^[^\u0000]*$", "text without U+0000")
+        ),
+    ]
     data: Annotated[dict[str, Any], Meta(description="What the channel needs beside it")] | None = (
         None
     )
-    label: Annotated[str, Meta(max_length=200, pattern=r"^[^\u0000]*$")] = ""
+    label: Annotated[
+        str, Meta(max_length=200, pattern=worded(r"^[^\u0000]*$", "text without U+0000"))
+    ] = ""
 
 
 class AddressId(Struct, frozen=True):

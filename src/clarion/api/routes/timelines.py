@@ -14,6 +14,7 @@ from clarion.auth.principal import Principal
 from clarion.auth.rights import Right, Self
 from clarion.errors import TooMany
 from clarion.features.activity import Follow, FollowPage, Timeline, Timelines, sees
+from clarion.patterns import worded
 from clarion.settings import Limits
 from clarion.topics import Reader, Topics
 
@@ -35,7 +36,7 @@ class UserFollowPath(Struct, frozen=True):
     id: Annotated[
         str,
         Meta(
-            pattern=r"^[^\x00-\x1f\x7f-\x9f]+$(?!\n)",
+            pattern=worded(r"^[^\x00-\x1f\x7f-\x9f]+$(?!\n)", "printable text, and some of it"),
             max_length=255,
             description="The user, percent-encoded",
         ),

@@ -16,6 +16,7 @@ from clarion.auth.principal import Principal
 from clarion.auth.rights import ByItem, Right
 from clarion.clock import as_datetime
 from clarion.errors import ClarionError, Conflict, Fault, Invalid, TooMany
+from clarion.patterns import worded
 from clarion.settings import Limits
 from clarion.telemetry import limit_exceeded
 from clarion.topics import Entry, Publish, PublishArgs, Published, Reader, Subscriptions, Topics
@@ -32,7 +33,10 @@ class TopicPath(Struct, frozen=True):
     topic: Annotated[
         str,
         Meta(
-            pattern=r"^[^:\x00-\x1f\x7f-\x9f]+:[^\x00-\x1f\x7f-\x9f]+$(?!\n)",
+            pattern=worded(
+                r"^[^:\x00-\x1f\x7f-\x9f]+:[^\x00-\x1f\x7f-\x9f]+$(?!\n)",
+                "a topic, such as board:7",
+            ),
             max_length=255,
             description="`kind:name`, percent-encoded: a slash in it is written `%2F`",
         ),

@@ -20,6 +20,7 @@ from clarion.notifications.progress import Job
 from clarion.notifications.sends import Failure, Report
 from clarion.notifications.triggering import Cancelled, CreateTrigger, Trigger, TriggerAccepted
 from clarion.notifications.workflows.definition import Definition, Key
+from clarion.patterns import worded
 
 _READ, _WRITE, _SEND = (
     Right("workflows:read"),
@@ -64,7 +65,7 @@ class Activity(Struct, frozen=True, forbid_unknown_fields=True):
 class IdPath(Struct, frozen=True):
     """Names a trigger or a run."""
 
-    id: Annotated[str, Meta(pattern=r"^[0-9a-f-]{36}$(?!\n)")]
+    id: Annotated[str, Meta(pattern=worded(r"^[0-9a-f-]{36}$(?!\n)", "an id, as an answer has it"))]
 
 
 class CancelByKey(Struct, frozen=True, forbid_unknown_fields=True):

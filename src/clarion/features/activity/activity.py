@@ -7,10 +7,11 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from clarion.clock import as_datetime
+from clarion.patterns import worded
 from clarion.topics.stream import Position
 
 TERM_LENGTH: Final = 512
-_PRINTED: Final = r"^[^\x00-\x1f\x7f-\x9f]+$(?!\n)"
+_PRINTED: Final = worded(r"^[^\x00-\x1f\x7f-\x9f]+$(?!\n)", "printable text, and some of it")
 
 Term = Annotated[str, Meta(pattern=_PRINTED, max_length=TERM_LENGTH)]
 """What names an actor, an object or a target: an id of the application's, or an address."""

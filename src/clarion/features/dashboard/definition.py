@@ -8,11 +8,18 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from clarion.errors import Fault, Invalid
+from clarion.patterns import worded
 from clarion.topics.triggers import without
 
 KIND: Final = "dashboard"
-DASHBOARD_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$(?!\n)"
-WIDGET_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$(?!\n)"
+DASHBOARD_ID: Final = worded(
+    r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$(?!\n)",
+    "a name: letters, digits, `.`, `_` and `-`, at most 100, the first a letter or digit",
+)
+WIDGET_ID: Final = worded(
+    r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$(?!\n)",
+    "a name: letters, digits, `.`, `_` and `-`, at most 64, the first a letter or digit",
+)
 DEFINITION: Final = "definition"
 """The key of the topic's map that has the definition; every other key is a widget's."""
 WINDOW_S: Final = 86_400.0
@@ -48,7 +55,10 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     function: Annotated[str, Meta(pattern=WIDGET_ID)] | None = None
     params: dict[str, Any] = {}
     url: Annotated[str, Meta(min_length=1, max_length=2_000)] | None = None
-    pointer: Annotated[str, Meta(max_length=200, pattern=r"^(/|$)")] = ""
+    pointer: Annotated[
+        str,
+        Meta(max_length=200, pattern=worded(r"^(/|$)", "a JSON pointer, which begins with `/`")),
+    ] = ""
 
 
 class Alert(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -119,7 +129,10 @@ class Line(Struct, frozen=True, forbid_unknown_fields=True):
     """One line of a chart."""
 
     name: Annotated[str, Meta(min_length=1, max_length=200)]
-    color: Annotated[str, Meta(pattern=r"^#[0-9a-fA-F]{6}$(?!\n)")] | None = None
+    color: (
+        Annotated[str, Meta(pattern=worded(r"^#[0-9a-fA-F]{6}$(?!\n)", "a colour such as #1f77b4"))]
+        | None
+    ) = None
 
 
 class Series(_Number, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="series"):

@@ -7,6 +7,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from clarion.errors import Fault, Invalid, TooLarge
 from clarion.features.presence.room import Said, Status
+from clarion.patterns import worded
 from clarion.settings import Presence
 from clarion.telemetry import limit_exceeded
 
@@ -15,7 +16,7 @@ Mode = Literal["full", "changes", "count"]
 
 TEXT: int = 200  # characters
 DEVICE: int = 64
-SHOWN: str = r"^[^\x00-\x1f\x7f-\x9f]*$(?!\n)"  # one line, without control characters
+SHOWN: str = worded(r"^[^\x00-\x1f\x7f-\x9f]*$(?!\n)", "one line of printable text")
 
 
 class Words(Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 from clarion.clock import Clock, as_datetime
 from clarion.errors import Conflict, Fault, Invalid, NotFound, TooMany
 from clarion.features.search.query import FieldType
+from clarion.patterns import worded
 from clarion.settings import Limits
 from clarion.storage import Store, Tx
 from clarion.storage import search as sql
@@ -17,12 +18,18 @@ from clarion.telemetry import limit_exceeded
 
 FIELDS: Final = 64
 FACETS: Final = 16
-COLLECTION_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$(?!\n)"
+COLLECTION_NAME: Final = worded(
+    r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$(?!\n)",
+    "a name: letters, digits, `.`, `_` and `-`, at most 100, the first a letter or digit",
+)
 TRIES: Final = 3  # of taking the next number: somebody of another tenant may be quicker
 _RESERVED: Final = ("any", "not")
 _encode = msgspec.json.Encoder().encode
 
-FieldName = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,64}$(?!\n)")]
+FieldName = Annotated[
+    str,
+    Meta(pattern=worded(r"^[^\x00-\x1f\x7f-\x9f]{1,64}$(?!\n)", "1 to 64 printable characters")),
+]
 
 
 class Definition(Struct, frozen=True, forbid_unknown_fields=True):

@@ -25,6 +25,7 @@ from clarion.errors import (
 )
 from clarion.features.search.collections import Collections, Kept, kept
 from clarion.features.search.document import ACCESS, EVERYBODY, Prepared, prepare
+from clarion.patterns import worded
 from clarion.settings import Limits
 from clarion.storage import Store, Tx
 from clarion.storage import search as sql
@@ -37,7 +38,10 @@ PAUSE: Final = 32 * 1024  # bytes of documents are prepared in one go; then othe
 TRIES: Final = 3  # of writing to a collection that is made anew meanwhile
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
-Tag = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,128}$(?!\n)")]
+Tag = Annotated[
+    str,
+    Meta(pattern=worded(r"^[^\x00-\x1f\x7f-\x9f]{1,128}$(?!\n)", "1 to 128 printable characters")),
+]
 
 
 class Content(Struct, frozen=True, forbid_unknown_fields=True):

@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 from clarion.notifications.channels.base import NotSent, Outgoing, Sent
 from clarion.notifications.channels.providers import Provided, Providers
 from clarion.notifications.channels.segments import segments
+from clarion.patterns import worded
 
 NAME: Final = "sms"
 # E.164: what every carrier takes.
@@ -29,7 +30,9 @@ class SmsContent(Struct, frozen=True, forbid_unknown_fields=True):
 class SmsSaid(Struct, frozen=True):
     """The same, rendered."""
 
-    text: Annotated[str, Meta(min_length=1, max_length=8_192, pattern=r"\S")]
+    text: Annotated[
+        str, Meta(min_length=1, max_length=8_192, pattern=worded(r"\S", "something to say"))
+    ]
 
 
 class SmsChannel(Provided):

@@ -21,6 +21,7 @@ from clarion.errors import Fault, Forbidden, Invalid, TooLarge
 from clarion.ids import Ids
 from clarion.notifications.going import event_key
 from clarion.notifications.workflows.definition import EventName
+from clarion.patterns import worded
 from clarion.settings import Events as Settings
 from clarion.storage import events as sql
 from clarion.storage.store import Param, Sql, Store, Tx
@@ -36,7 +37,14 @@ AT_ONCE: Final = 500  # rows of a slice
 _DAY_MS: Final = 86_400_000
 
 UserId = Annotated[str, Meta(min_length=1, max_length=128)]
-EventId = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$(?!\n)")]
+EventId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        pattern=worded(r"^[\x21-\x7e]+$(?!\n)", "printable ASCII characters without spaces"),
+    ),
+]
 
 
 class Event(Struct, frozen=True, forbid_unknown_fields=True):

@@ -33,6 +33,7 @@ from clarion.notifications.workflows.definition import (
 )
 from clarion.notifications.workflows.when import YEARS
 from clarion.notifications.workflows.zones import check_zone
+from clarion.patterns import worded
 from clarion.telemetry import limit_exceeded
 
 Kind = Literal["category", "workflow", "channel"]
@@ -48,7 +49,15 @@ Holidays = Annotated[list[date], Meta(max_length=400)]
 class Muted(Struct, frozen=True, forbid_unknown_fields=True):
     """One thread that is not to be told of: messages whose payload has this value there. `until` None: for good."""
 
-    path: Annotated[str, Meta(max_length=200, pattern=r"^payload(\.[\w-]+)+$(?!\n)")]
+    path: Annotated[
+        str,
+        Meta(
+            max_length=200,
+            pattern=worded(
+                r"^payload(\.[\w-]+)+$(?!\n)", "a path in the payload, such as payload.thread"
+            ),
+        ),
+    ]
     value: str | int | bool
     until: Moment | None = None
 

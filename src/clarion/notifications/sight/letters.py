@@ -14,6 +14,7 @@ from clarion.auth.principal import Principal
 from clarion.clock import Clock, as_datetime
 from clarion.errors import IdempotencyConflict
 from clarion.ids import Ids
+from clarion.patterns import worded
 from clarion.storage import dead_letters as sql
 from clarion.storage.dead_letters import Kind
 from clarion.storage.sight import containing
@@ -30,7 +31,7 @@ KINDS: Final[tuple[Kind, ...]] = ("message", "run", "job")
 _TOP: Final = "z"  # above every id
 
 Verb = Literal["replay", "drop"]
-Word = Annotated[str, Meta(max_length=200, pattern=r"^[^\u0000]*$")]
+Word = Annotated[str, Meta(max_length=200, pattern=worded(r"^[^\u0000]*$", "text without U+0000"))]
 
 
 class Letters(Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,7 +39,16 @@ class Letters(Struct, frozen=True, forbid_unknown_fields=True):
 
     kind: Kind = "message"
     ids: Annotated[
-        list[Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[^\u0000]*$")]],
+        list[
+            Annotated[
+                str,
+                Meta(
+                    min_length=1,
+                    max_length=100,
+                    pattern=worded(r"^[^\u0000]*$", "text without U+0000"),
+                ),
+            ]
+        ],
         Meta(max_length=IDS_MAX),
     ] = []
     channel: Word = ""

@@ -31,6 +31,7 @@ from clarion.notifications.workflows import durations, fallback
 from clarion.notifications.workflows.conditions import Condition
 from clarion.notifications.workflows.times import check_cron
 from clarion.notifications.workflows.zones import check_zone
+from clarion.patterns import worded
 from clarion.templates import reading
 
 STEPS: Final = 50
@@ -60,18 +61,49 @@ STATES: Final = (
 """What can be asked of the message of an earlier step."""
 
 Key = Annotated[
-    str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$(?!\n)", description="A workflow's key")
+    str,
+    Meta(
+        pattern=worded(
+            r"^[a-z0-9][a-z0-9._-]{0,63}$(?!\n)",
+            "a key: a-z, 0-9, `.`, `_` and `-`, at most 64, the first a letter or digit",
+        ),
+        description="A workflow's key",
+    ),
 ]
-StepId = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$(?!\n)")]
+StepId = Annotated[
+    str,
+    Meta(
+        pattern=worded(
+            r"^[a-z][a-z0-9_-]{0,31}$(?!\n)",
+            "a name: a-z, 0-9, `_` and `-`, at most 32, the first a letter",
+        )
+    ),
+]
 Span = Annotated[str, Meta(max_length=32, description="A span of time: 90s, 5m, 1h30m, 2d")]
-Path = Annotated[str, Meta(max_length=200, pattern=r"^[A-Za-z_][\w-]*(\.[\w-]+)*$(?!\n)")]
+Path = Annotated[
+    str,
+    Meta(
+        max_length=200,
+        pattern=worded(r"^[A-Za-z_][\w-]*(\.[\w-]+)*$(?!\n)", "a path, such as payload.buyer"),
+    ),
+]
 Text = Annotated[str, Meta(max_length=1_000)]
 EventName = Annotated[
     str,
-    Meta(pattern=r"^[A-Za-z][\w.:-]{0,99}$(?!\n)", description="What somebody did: order.paid"),
+    Meta(
+        pattern=worded(
+            r"^[A-Za-z][\w.:-]{0,99}$(?!\n)",
+            "a name such as order.paid: letters, digits, `_`, `.`, `:` and `-`, at most 100, the first a letter",
+        ),
+        description="What somebody did: order.paid",
+    ),
 ]
 Clock = Annotated[
-    str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$(?!\n)", description="A time of day, 09:00")
+    str,
+    Meta(
+        pattern=worded(r"^([01]\d|2[0-3]):[0-5]\d$(?!\n)", "a time of day, such as 09:00"),
+        description="A time of day, 09:00",
+    ),
 ]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Name = Annotated[str, Meta(min_length=1, max_length=64)]

@@ -34,11 +34,15 @@ from clarion.notifications.workflows.occurrences import (
 )
 from clarion.notifications.workflows.times import DAYS, check_cron, local, zone_of
 from clarion.notifications.workflows.zones import check_zone
+from clarion.patterns import worded
 
 Clock = Annotated[
     str,
     Meta(
-        pattern=r"^([01][0-9]|2[0-3])?:[0-5][0-9]$(?!\n)",
+        pattern=worded(
+            r"^([01][0-9]|2[0-3])?:[0-5][0-9]$(?!\n)",
+            "a time of day such as 09:00, or :30 of each hour",
+        ),
         description="A time of day, 09:30; for `hourly` a minute, :30",
     ),
 ]

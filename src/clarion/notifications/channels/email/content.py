@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from clarion.notifications.channels.email.headers import Address, Unwritable
+from clarion.patterns import worded
 
 _Where = Annotated[str, Meta(max_length=1_000)]
 
@@ -18,7 +19,7 @@ class Attachment(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     content: str = ""
     filename: Annotated[str, Meta(max_length=255)] = ""
     type: Annotated[str, Meta(max_length=127)] = ""
-    cid: Annotated[str, Meta(max_length=64, pattern=r"^[A-Za-z0-9._-]*$(?!\n)", description="`<img src=\"cid:logo\">`")] = ""  # fmt: skip
+    cid: Annotated[str, Meta(max_length=64, pattern=worded(r"^[A-Za-z0-9._-]*$(?!\n)", "letters, digits, `.`, `_` and `-`"), description="`<img src=\"cid:logo\">`")] = ""  # fmt: skip
     """Names an image that stands in the HTML; '' is an attachment."""
 
     def __post_init__(self) -> None:

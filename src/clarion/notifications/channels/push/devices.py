@@ -20,6 +20,7 @@ from clarion.notifications.channels.push.base import Kind
 from clarion.notifications.channels.push.encryption import receiver
 from clarion.notifications.channels.push.tokens import Tokens
 from clarion.outbound import Outbound
+from clarion.patterns import worded
 from clarion.settings import Push
 from clarion.storage import addresses as sql
 from clarion.storage import push as push_sql
@@ -53,24 +54,46 @@ class PutDevice(Struct, frozen=True, forbid_unknown_fields=True):
     subscription: Subscription | None = None
     """A browser's."""
     fcm: (
-        Annotated[str, Meta(pattern=r"^[A-Za-z0-9_:.=-]{1,1024}$(?!\n)", description="FCM's token")]
+        Annotated[
+            str,
+            Meta(
+                pattern=worded(
+                    r"^[A-Za-z0-9_:.=-]{1,1024}$(?!\n)", "a token, as FCM gives it to the app"
+                ),
+                description="FCM's token",
+            ),
+        ]
         | None
     ) = None
     apns: (
         Annotated[
-            str, Meta(pattern=r"^[0-9a-fA-F]{16,200}$(?!\n)", description="Apple's token, in hex")
+            str,
+            Meta(
+                pattern=worded(
+                    r"^[0-9a-fA-F]{16,200}$(?!\n)",
+                    "a token in hexadecimal digits, as Apple gives it to the app",
+                ),
+                description="Apple's token, in hex",
+            ),
         ]
         | None
     ) = None
     topic: Annotated[
         str,
         Meta(
-            pattern=r"^[A-Za-z0-9.-]{0,200}$(?!\n)",
+            pattern=worded(
+                r"^[A-Za-z0-9.-]{0,200}$(?!\n)", "an app's bundle id, such as com.example.app"
+            ),
             description="Bundle id of the app on an Apple device, if it is not the provider's",
         ),
     ] = ""
     label: Annotated[
-        str, Meta(max_length=100, description="What a person calls it", pattern=r"^[^\u0000]*$")
+        str,
+        Meta(
+            max_length=100,
+            description="What a person calls it",
+            pattern=worded(r"^[^\u0000]*$", "text without U+0000"),
+        ),
     ] = ""
 
 
