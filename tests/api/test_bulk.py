@@ -101,7 +101,7 @@ async def test_a_send_to_many_from_its_lines_to_its_report(live: Live) -> None:
 
 
 async def test_an_import_and_the_way_out(live: Live) -> None:
-    """A table comes in as a job, with a report by line, and goes out as NDJSON or CSV, of an audience as well."""
+    """A table comes in as a job, with a report by line, and goes out as NDJSON or CSV, of an audience as well; what is no formula comes and goes as none."""
     http = await live.back_end(scopes=SCOPES)
     await http.put("/v1/audiences/vip", json={})
     table = "id,email\r\n" + "".join(f"u{n},u{n}@example.org\r\n" for n in range(7)) + "x,nowhere"
@@ -120,6 +120,14 @@ async def test_an_import_and_the_way_out(live: Live) -> None:
     assert (await http.delete(f"/v1/imports/{job['id']}")).status_code == 409
     out = (await http.get("/v1/exports/subscribers?audience=vip&format=csv")).text
     assert out.splitlines()[1] == "u0,,u0@example.org,,,,"
+    formula = {"id": "u0", "name": "=1+1", "phone": "+491701234567", "attributes": {"note": "'@x"}}
+    await http.post("/v1/subscribers", json={"subscribers": [formula]})
+    out = (await http.get("/v1/exports/subscribers?audience=vip&format=csv")).text
+    assert out.splitlines()[1].startswith("u0,'=1+1,u0@example.org,+491701234567,")
+    await http.put("/v1/subscribers/u0", json={})
+    again = await http.post("/v1/imports", content=out, headers={"content-type": CSV})
+    await watch(live, again.json()["id"], "subscribers:read")
+    assert (await http.get("/v1/subscribers/u0")).json()["name"] == "=1+1"
     whole = (await http.get("/v1/exports/subscribers")).text
     assert len(whole.splitlines()) == 7
     problem(await http.get("/v1/exports/subscribers?filter=1%20%2B"), 422, "invalid")

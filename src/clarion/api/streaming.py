@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from clarion.errors import ClarionError
+from clarion.notifications.tables import quoted
 
 Stream: TypeAlias = AsyncGenerator[bytes, None]
 """What a handler returns in a `Reply` to answer piece by piece. It is closed at the end, and when the caller is gone."""
@@ -79,6 +80,9 @@ async def ndjson(items: AsyncGenerator[Any, None]) -> Stream:
 async def as_csv(items: AsyncGenerator[Any, None], columns: Sequence[str]) -> Stream:
     """Things as CSV (RFC 4180) with a head; what is no text, number or flag is JSON in its cell, null an empty one.
 
+    A text that a spreadsheet would calculate has a `'` before it, which spreadsheets do not show: what people have
+    called themselves must not become a formula on the operator's machine.
+
     Args:
         items: Structs or mappings.
         columns: Members that are told, in this order.
@@ -99,7 +103,7 @@ def _row(cells: Sequence[str]) -> bytes:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    return value if isinstance(value, str) else _encode(value).decode()
+    return quoted(value) if isinstance(value, str) else _encode(value).decode()
 
 
 async def _gathered(body: Stream) -> Stream:

@@ -5,9 +5,12 @@
 
 A cell is a text, and an empty one says nothing. `attributes.plan` is the member `plan` of `attributes`, `attributes` itself is JSON. A
 quoted cell may have line ends in it; the row has the number of its first line.
+
+A text that spreadsheets would calculate (`=1+1`) stands behind a `'`: exports write it there, imports take it away again.
 """
 
 import csv
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any, Final
 
@@ -18,6 +21,9 @@ from clarion.errors import Fault, Invalid
 COLUMNS: Final = 100
 ROW_CHARS: Final = 64 * 1024  # over all of its lines
 _JSON: Final = "attributes"
+# What begins so is a formula to spreadsheets, except for figures and telephone numbers.
+_CALCULATED: Final = re.compile(r"'*[=+\-@\t\r]")
+_FIGURE: Final = re.compile(r"[+-][0-9][0-9 .]*")
 
 
 class Line(msgspec.Struct, frozen=True, array_like=True):
@@ -26,6 +32,12 @@ class Line(msgspec.Struct, frozen=True, array_like=True):
     number: int
     text: str
     wrong: str = ""
+
+
+def quoted(text: str) -> str:
+    """A text as it stands in a cell: what people have called themselves is no formula on the machine of who opens the table."""
+    is_formula = _CALCULATED.match(text) is not None and _FIGURE.fullmatch(text) is None
+    return f"'{text}" if is_formula else text
 
 
 async def rows(lines: AsyncIterator[tuple[int, str]]) -> AsyncGenerator[Line, None]:
@@ -80,6 +92,8 @@ def _row(number: int, text: str, names: Sequence[str]) -> Line:
     for name, cell in zip(names, cells, strict=True):
         if not cell:
             continue
+        if cell[0] == "'" and _CALCULATED.match(cell):
+            cell = cell[1:]  # see `quoted`
         if name == _JSON:
             try:
                 attributes |= msgspec.json.decode(cell, type=dict[str, Any])
