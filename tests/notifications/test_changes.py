@@ -62,7 +62,7 @@ def test_actions(before: State, action: Action, then: State) -> None:
         st.none() | st.integers(0, 99),
         st.none() | st.integers(0, 99),
     ),
-    st.sampled_from(["read", "unread", "archive", "unarchive", "seen"]),
+    st.sampled_from(["read", "unread", "archive", "unarchive", "seen", "pin", "unpin", "clicked"]),
 )
 def test_an_action_twice_is_an_action_once(state: State, action: Action) -> None:
     once = act(state, action, 100)

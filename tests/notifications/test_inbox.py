@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from msgspec import UNSET
 
 from clarion.auth.principal import Principal
 from clarion.clock import as_datetime
@@ -374,3 +375,86 @@ async def test_a_socket_says_what_was_seen(house: House) -> None:
             await house.inbox.publish(call, wrong)
     with pytest.raises(Invalid):
         await house.inbox.mark_seen(ANN, ["x"] * 101)
+
+
+async def test_what_is_snoozed_is_out_of_sight_and_comes_back_on_top_as_unread(
+    house: House,
+) -> None:
+    """Exactly at its time, once, and to every tab alike: who was away meanwhile is told the same as who was there."""
+    ids = await fill(house, 3)
+    await house.inbox.mark(ANN, ids[0], "read")
+    await house.inbox.mark(ANN, ids[0], "pin")
+    there, before = await house.subscribe("ann"), (await house.inbox.page(ANN)).position
+    until_ms = house.clock.now_ms() + 60_000
+    put_off = await house.inbox.snooze(ANN, ids[0], until_ms)
+    assert put_off.snoozed_until == as_datetime(until_ms)
+    await house.inbox.snooze(ANN, ids[1], until_ms)
+    assert (await titles(house), await titles(house, "snoozed")) == (["3"], ["2", "1"])
+    assert (await house.inbox.mark_all(ANN, "archive")).changed == 1
+    house.clock.advance(59.999)
+    assert await house.inbox.look() == pytest.approx(0.001)
+    assert await titles(house) == []
+    house.clock.advance(0.001)
+    await asyncio.gather(house.inbox.look(), house.inbox.look())
+    page = await house.inbox.page(ANN)
+    assert [(m.title, m.read_at, m.seen_at) for m in page.items] == [
+        ("2", None, None),
+        ("1", None, None),
+    ]
+    assert (page.unread, page.unseen) == (2, 2)
+    assert len(await titles(house, "pinned")) == 1
+    await house.settle()
+    away = await house.subscribe("ann", before)
+    assert [p.data for p in there.publications] == [p["data"] for p in away.answer.publications]
+    assert [p.event for p in there.publications][-2:] == ["added", "added"]
+    fresh = await house.subscribe("ann")
+    shown = [p.data["message"] for p in there.publications[-2:]]
+    assert fresh.answer.snapshot["items"] == shown[::-1]
+
+
+async def test_snoozing_in_vain(house: House) -> None:
+    """In the past, too far away, or what is not theirs: nothing is written. Twice is once; a new time replaces the old one."""
+    [id] = await fill(house, 1)
+    now_ms, position = house.clock.now_ms(), (await house.inbox.page(ANN)).position
+    for until_ms in (now_ms, now_ms - 1, now_ms + 366 * 86_400_000 + 1):
+        with pytest.raises(Invalid) as refused:
+            await house.inbox.snooze(ANN, id, until_ms)
+        assert refused.value.faults[0].pointer == "/until"
+    with pytest.raises(NotFound):
+        await house.inbox.snooze(user("bob"), id, now_ms + 1)
+    assert (await house.inbox.page(ANN)).position == position
+    for until_ms in (now_ms + 5, now_ms + 5, now_ms + 9_000):
+        await house.inbox.snooze(ANN, id, until_ms)
+    assert (await house.inbox.page(ANN)).position.offset == position.offset + 2
+    house.clock.advance(8)
+    assert await house.inbox.look() == pytest.approx(1)
+    assert (await house.inbox.mark(ANN, id, "archive")).snoozed_until is UNSET
+    house.clock.advance(8)
+    await house.inbox.look()
+    assert await titles(house, "archived") == ["1"]
+
+
+async def test_a_category_is_listed_and_read_by_itself(house: House) -> None:
+    for title, category in (("1", "news"), ("2", ""), ("3", "news")):
+        await house.send("ann", title=title, category=category)
+    page = await house.inbox.page(ANN, category="news")
+    assert [m.title for m in page.items] == ["3", "1"]
+    reader = await house.subscribe("ann")
+    read = await house.inbox.read_category(ANN, "news")
+    assert (read.changed, read.unread, read.unseen) == (2, 1, 1)
+    assert (await house.inbox.read_category(ANN, "news")).changed == 0
+    assert await titles(house, "unread") == ["2"]
+    await house.settle()
+    assert [(p.event, p.data["category"]) for p in reader.publications] == [("some_read", "news")]
+
+
+async def test_who_follows_a_message_has_read_it(house: House) -> None:
+    """The first time stays; a message that was pinned is no more once it is unpinned."""
+    [id] = await fill(house, 1)
+    first = await house.inbox.mark(ANN, id, "clicked")
+    assert first.clicked_at == first.read_at == first.seen_at is not None
+    house.clock.advance(3)
+    assert await house.inbox.mark(ANN, id, "clicked") == first
+    assert (await house.inbox.mark(ANN, id, "pin")).pinned_at is not UNSET
+    assert await titles(house, "pinned") == ["1"]
+    assert (await house.inbox.mark(ANN, id, "unpin")).pinned_at is UNSET

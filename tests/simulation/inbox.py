@@ -35,6 +35,7 @@ from tests.support.simulation import SimLoop
 USERS = ("ann", "bob")
 FOLLOWERS = 2  # of each user
 CHANGES = 12  # by each writer
+CATEGORY = "news"
 SHORT_LOG = 5  # entries that are kept, in some seeds
 FEW = 8  # publications that may be recovered, in some seeds
 PRELOADED = WINDOW + 2  # messages, in some inboxes: more than the window
@@ -134,11 +135,13 @@ class Writers:
             elif rng.random() < 0.8:
                 await self._mark(user)
             else:
-                action = rng.choice(["read", "archive"])
+                action = rng.choice(["read", "archive", "some"])
                 await self._world.call(user, "mark_all", {"action": action})
 
     async def _send(self, title: str, users: list[str]) -> None:
+        category = self._world.rng.choice(["", CATEGORY])
         body = {"recipients": [{"id": user} for user in users], "title": title}
+        body["category"] = category
         key = title.replace(" ", "-")
         answer = await self._world.call("app", "send", body, kind="key", key=key)
         if "id" in answer:
@@ -155,9 +158,12 @@ class Writers:
             for message in follower.view.newest(WINDOW)
         ]
         if seen:
-            action = rng.choice(["read", "unread", "archive", "unarchive"])
-            args = {"id": rng.choice(seen)["id"], "action": action}
-            await self._world.call(user, "mark", args)
+            what = ["read", "unread", "archive", "unarchive", "pin", "unpin", "unsnooze", "clicked"]
+            id = rng.choice(seen)["id"]
+            if rng.random() < 0.25:
+                await self._world.call(user, "snooze", {"id": id, "for_s": rng.uniform(0.1, 4)})
+            else:
+                await self._world.call(user, "mark", {"id": id, "action": rng.choice(what)})
 
 
 async def inbox(loop: SimLoop) -> None:

@@ -164,6 +164,7 @@ class Node(Host):
     async def main(self) -> None:
         """Serve until the crash."""
         self.engine.start()
+        self.inbox.alarm.start()
         for worker in self._workers:
             await worker.start()
         self._network.listen(PORT, lambda: Wire(self.accept))
@@ -185,6 +186,11 @@ class Node(Host):
                 return await self.notifications.send(door.principal, body, request["key"])
             case "mark":
                 return await self.inbox.mark(door.principal, args["id"], args["action"])
+            case "snooze":
+                until_ms = self.clock.now_ms() + int(args["for_s"] * 1000)
+                return await self.inbox.snooze(door.principal, args["id"], until_ms)
+            case "mark_all" if args["action"] == "some":
+                return await self.inbox.read_category(door.principal, "news")
             case "mark_all":
                 return await self.inbox.mark_all(door.principal, args["action"])
             case "enqueue":

@@ -6,7 +6,7 @@ Message = dict[str, Any]
 
 
 class View:
-    """Messages that are not archived: the newest ones without a hole."""
+    """Messages that are neither archived nor put off: the newest ones without a hole."""
 
     def __init__(self, snapshot: dict[str, Any]) -> None:
         self._items: dict[int, Message] = {item["seq"]: item for item in snapshot["items"]}
@@ -31,6 +31,15 @@ class View:
                     if item["seq"] <= data["upto"] and item["read_at"] is None:
                         item["read_at"] = data["read_at"]
                         item["seen_at"] = item["seen_at"] or data["read_at"]
+            case "some_read":
+                for item in self._items.values():
+                    if (
+                        item["seq"] <= data["upto"]
+                        and item.get("category") == data["category"]
+                        and item["read_at"] is None
+                    ):
+                        item["read_at"] = data["read_at"]
+                        item["seen_at"] = item["seen_at"] or data["read_at"]
             case "all_archived":
                 gone = [seq for seq in self._items if seq <= data["upto"]]
                 for seq in gone:
@@ -39,11 +48,15 @@ class View:
 
     def _change(self, data: dict[str, Any]) -> None:
         seq = next((seq for seq, item in self._items.items() if item["id"] == data["id"]), None)
-        if data["archived_at"] is not None:
+        if data["archived_at"] is not None or "snoozed_until" in data:
             self._items.pop(seq or 0, None)
         elif seq is not None:
             self._items[seq]["read_at"] = data["read_at"]
             self._items[seq]["seen_at"] = data["seen_at"]
+            for member in ("pinned_at", "clicked_at"):
+                self._items[seq].pop(member, None)
+                if member in data:
+                    self._items[seq][member] = data[member]
         for message in (data.get("message"), data.get("entered")):
             if message is not None and not self._leaves_hole(message):
                 self._insert(message)

@@ -85,6 +85,14 @@ export interface Message {
   readonly archived_at: string | null;
   /** When it was first on a screen. */
   readonly seen_at?: string | null;
+  /** What it is about. */
+  readonly category?: string;
+  /** Since when it is to stay on top. */
+  readonly pinned_at?: string;
+  /** When it comes back, as the newest; until then it is out of sight. */
+  readonly snoozed_until?: string;
+  /** When its link was first followed. */
+  readonly clicked_at?: string;
 }
 
 /** A page of `GET /v1/inbox`. */

@@ -156,6 +156,8 @@ class App(Parts):
         self.workflows.start()
         at_close(self.workflows.close)
         at_close(self.worker.close)
+        self.inbox.alarm.start()
+        at_close(self.inbox.alarm.close)
         probing = spawn(self._probe.run(), name="readiness")
         self._closing.callback(probing.cancel)
         at_close(self.io.close)

@@ -4,14 +4,19 @@ Every publication says how many messages are `unread` after it, and how many of 
 
     added         message                                  it is the newest one
     changed       id, read_at, archived_at, seen_at        of one message
-                  message                                  whole, where it comes back from the archive
+                  pinned_at, snoozed_until, clicked_at     where there is such a time
+                  message                                  whole, where it comes back into the list
                   entered                                  the message that its leaving lets into the window, whole
     all_read      upto, read_at                            every message up to that `seq` which is not archived
     all_archived  upto, archived_at                        every message up to that `seq`
     preferences   revision                                 of none: the user's preferences have changed
     seen          ids, seen_at                             of some messages
     all_seen      upto, seen_at                            every message up to that `seq` which was not seen, nor read, nor archived
+    some_read     upto, category, read_at                  every message of a category up to that `seq`
     removed       ids                                      of some messages: they are kept no longer
+
+A message that was put off (`snoozed_until`) is out of sight like an archived one. When its time comes it is `added` again: unread, and
+with a new `seq` the newest.
 
 The log does not repeat what messages say: an entry names the one that it carries, and keeps of that what it was at the time.
 """
@@ -21,13 +26,24 @@ from typing import Any, Literal, assert_never
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from clarion.notifications.messages import Message, maybe_datetime
 
 Event = Literal[
-    "added", "changed", "all_read", "all_archived", "seen", "all_seen", "removed", "preferences"
+    "added",
+    "changed",
+    "all_read",
+    "all_archived",
+    "seen",
+    "all_seen",
+    "some_read",
+    "removed",
+    "preferences",
 ]
-Action = Literal["read", "unread", "archive", "unarchive", "seen"]
+Action = Literal[
+    "read", "unread", "archive", "unarchive", "seen", "pin", "unpin", "unsnooze", "clicked"
+]
 ActionForAll = Literal["read", "archive", "seen"]
 
 
@@ -37,6 +53,15 @@ class State(Struct, frozen=True):
     read_ms: int | None
     archived_ms: int | None
     seen_ms: int | None = None
+    pinned_ms: int | None = None
+    snooze_ms: int | None = None
+    """Until when it is put off; never together with `archived_ms`."""
+    clicked_ms: int | None = None
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether it is not in the list: put away, or put off."""
+        return self.archived_ms is not None or self.snooze_ms is not None
 
     @property
     def is_archived(self) -> bool:
@@ -46,7 +71,7 @@ class State(Struct, frozen=True):
     @property
     def counts(self) -> bool:
         """Whether it is one of the unread messages."""
-        return self.read_ms is None and self.archived_ms is None
+        return self.read_ms is None and not self.is_hidden
 
     @property
     def is_unseen(self) -> bool:
@@ -60,19 +85,40 @@ def act(state: State, action: Action, now_ms: int) -> State:
         case "read":
             if state.read_ms is not None:
                 return state
-            return State(now_ms, state.archived_ms, _first(state.seen_ms, now_ms))
+            return replace(state, read_ms=now_ms, seen_ms=_first(state.seen_ms, now_ms))
         case "unread":
             # Who has read it has seen it, and goes on to have seen it.
-            return State(None, state.archived_ms, _first(state.seen_ms, state.read_ms))
+            return replace(state, read_ms=None, seen_ms=_first(state.seen_ms, state.read_ms))
         case "archive":
-            return state if state.is_archived else State(state.read_ms, now_ms, state.seen_ms)
+            return (
+                state if state.is_archived else replace(state, archived_ms=now_ms, snooze_ms=None)
+            )
         case "unarchive":
-            return State(state.read_ms, None, state.seen_ms)
+            return replace(state, archived_ms=None)
         case "seen":
             seen_ms = _first(_first(state.seen_ms, state.read_ms), now_ms)
-            return State(state.read_ms, state.archived_ms, seen_ms)
+            return replace(state, seen_ms=seen_ms)
+        case "pin":
+            return replace(state, pinned_ms=_first(state.pinned_ms, now_ms))
+        case "unpin":
+            return replace(state, pinned_ms=None)
+        case "unsnooze":
+            return replace(state, snooze_ms=None)
+        case "clicked":
+            # Who follows it has read it.
+            return replace(act(state, "read", now_ms), clicked_ms=_first(state.clicked_ms, now_ms))
         case _:
             assert_never(action)
+
+
+def snooze(state: State, until_ms: int) -> State:
+    """The state of a message that is put off until a time; from the archive it comes back then, too."""
+    return replace(state, archived_ms=None, snooze_ms=until_ms)
+
+
+def woken(state: State) -> State:
+    """The state of a message whose time has come: as if it were new, but that it stays pinned, and was clicked once."""
+    return replace(state, read_ms=None, seen_ms=None, snooze_ms=None)
 
 
 def _first(one: int | None, other: int | None) -> int | None:
@@ -89,13 +135,26 @@ def removed_facts(ids: Sequence[str]) -> str:
     return _encode({"ids": ids})
 
 
-def changed_facts(id: str, state: State, *, came_back: bool, entered: State | None) -> str:
-    """What the log keeps of the change of one message, beside the message that it carries."""
+def woken_facts(state: State) -> str:
+    """What the log keeps of a message that was put off and is added again."""
+    return _encode({"message": _times(state)})
+
+
+def some_read_facts(category: str, upto: int, now_ms: int) -> str:
+    """What the log keeps of having read all of a category."""
+    return _encode({"upto": upto, "category": category, "read_at": maybe_datetime(now_ms)})
+
+
+def changed_facts(
+    id: str, state: State, *, came_back: bool, entered: State | None, seq: int | None = None
+) -> str:
+    """What the log keeps of the change of one message, beside the message that it carries; `seq`: where that stands."""
+    place = {} if seq is None else {"seq": seq}
     facts = {"id": id, **_times(state)}
     if came_back:
-        facts["message"] = _times(state)
+        facts["message"] = {**place, **_times(state)}
     if entered is not None:
-        facts["entered"] = _times(entered)
+        facts["entered"] = {**place, **_times(entered)}
     return _encode(facts)
 
 
@@ -121,10 +180,16 @@ def wire(message: Message) -> dict[str, Any]:
 
 
 def _times(state: State) -> dict[str, Any]:
+    rare = {
+        "pinned_at": maybe_datetime(state.pinned_ms),
+        "snoozed_until": maybe_datetime(state.snooze_ms),
+        "clicked_at": maybe_datetime(state.clicked_ms),
+    }
     return {
         "read_at": maybe_datetime(state.read_ms),
         "archived_at": maybe_datetime(state.archived_ms),
         "seen_at": maybe_datetime(state.seen_ms),
+        **{member: time for member, time in rare.items() if time is not None},
     }
 
 

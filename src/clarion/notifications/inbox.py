@@ -9,11 +9,13 @@ from typing import Annotated, Any, Final, Protocol
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import asdict, replace
 
 from clarion.auth.principal import Principal
 from clarion.clock import Clock
 from clarion.errors import Fault, Invalid, NotFound
 from clarion.ids import Ids
+from clarion.jobs.loop import POLL_S, Loop
 from clarion.notifications.changes import (
     Action,
     ActionForAll,
@@ -24,9 +26,13 @@ from clarion.notifications.changes import (
     changed_facts,
     data_of,
     seen_facts,
+    snooze,
+    some_read_facts,
+    woken,
+    woken_facts,
 )
 from clarion.notifications.log import LOG_AGE_S, LOG_SIZE, NOTHING, WINDOW, InboxLog, topic_of
-from clarion.notifications.messages import ChangedAll, InboxPage, Message, message_of
+from clarion.notifications.messages import ChangedAll, InboxPage, Message, message_of, shown
 from clarion.storage import inbox as sql
 from clarion.storage.inbox import MessageRow
 from clarion.storage.notifications import FIRST_EPOCH
@@ -37,6 +43,8 @@ from clarion.topics.stream import MARK_MODULUS, Entry, Position
 
 PAGE = 50  # messages of a page, unless asked otherwise
 PAGE_MAX = 100
+SNOOZE_MAX_S = 366 * 24 * 3600  # for which a message may be put off
+DUE_MAX = 200  # messages that come back with one look
 SEEN_MAX = 100  # messages that are marked as seen together
 _NEWEST = 2**53 - 1  # a cursor above every `seq`
 
@@ -92,6 +100,8 @@ class Inbox:
         self._engine = engine
         self._clock = clock
         self._ids = ids
+        self.alarm = Loop("inbox-alarm", self.look, ids)
+        """Brings back what was put off; whoever runs the process starts and closes it."""
         self.on_marked: Callable[[str, str], Awaitable[None]] | None = None
         """Called with tenant and user after they have read, or put away, something: runs may be waiting for that."""
 
@@ -101,6 +111,7 @@ class Inbox:
         cursor: str | None = None,
         limit: int = PAGE,
         filter: sql.Filter = "all",
+        category: str = "",
     ) -> InboxPage:
         """Messages of the caller, newest first.
 
@@ -108,7 +119,8 @@ class Inbox:
             caller: Whose inbox.
             cursor: `next` of the page before; None: the first page.
             limit: Messages of the page, 1 to 100.
-            filter: `all`: what is not archived; `unread`: of these the ones not read; `archived`: the others.
+            filter: `all`: what is neither archived nor snoozed; `unread`, `pinned`: of these; `archived`, `snoozed`: the others.
+            category: Only messages of this; '': of all.
 
         Raises:
             Invalid: The cursor is not one of ours, or the limit out of range.
@@ -119,15 +131,20 @@ class Inbox:
                 f"limit must be 1 to {PAGE_MAX}", faults=[Fault("?limit", f"1 to {PAGE_MAX}")]
             )
         found = await self._store.fetch(
-            sql.PAGES[filter], tenant=caller.tenant, usr=caller.id, before=before, n=limit + 1
+            sql.PAGES[filter],
+            tenant=caller.tenant,
+            usr=caller.id,
+            before=before,
+            category=category,
+            n=limit + 1,
         )
         if not found:
             return InboxPage([], None, 0, 0, NOTHING)
         head = found[0]
-        shown = [row for row in found[:limit] if row.seq is not None]
+        rows = [row for row in found[:limit] if row.seq is not None]
         return InboxPage(
-            items=[message_of(row, row.read_ms, row.archived_ms, row.seen_ms) for row in shown],
-            next=str(shown[-1].seq) if len(found) > limit else None,
+            items=[shown(row) for row in rows],
+            next=str(rows[-1].seq) if len(found) > limit else None,
             unread=head.unread,
             unseen=head.unseen,
             position=Position(head.epoch, head.top, head.head_mark),
@@ -139,20 +156,87 @@ class Inbox:
         Raises:
             NotFound: There is no such message, or it is not theirs.
         """
+        return await self._do(caller, id, lambda state: act(state, action, self._clock.now_ms()))
+
+    async def snooze(self, caller: Principal, id: str, until_ms: int) -> Message:
+        """Put one message of the caller off: it is out of sight, and comes back unread and as the newest.
+
+        Args:
+            caller: Whose message.
+            id: Of the message; one that is put off already gets the new time, one that is archived leaves the archive.
+            until_ms: When it comes back: later than now, by a year and a day at most.
+
+        Raises:
+            NotFound: There is no such message, or it is not theirs.
+            Invalid: The time has passed, or is too far away.
+        """
+        ahead_ms = until_ms - self._clock.now_ms()
+        if not 0 < ahead_ms <= SNOOZE_MAX_S * 1000:
+            wrong = "has passed" if ahead_ms <= 0 else "more than 366 days away"
+            raise Invalid(f"until: {wrong}", faults=[Fault("/until", wrong)])
+        message = await self._do(caller, id, lambda state: snooze(state, until_ms))
+        self.alarm.wake()
+        return message
+
+    async def look(self) -> float:
+        """Bring back what was put off until now; returns how long to wait for the next (s)."""
+        rows = await self._store.fetch(sql.PUT_OFF, n=DUE_MAX)
+        now_ms = self._clock.now_ms()
+        due: dict[tuple[str, str], list[str]] = {}
+        for row in rows:
+            if row.snooze_ms <= now_ms:
+                due.setdefault((row.tenant, row.usr), []).append(row.id)
+        for (tenant, user), ids in due.items():
+            await self._bring_back(Principal(id=user, tenant=tenant), ids)
+        if rows and rows[-1].snooze_ms <= now_ms:
+            return POLL_S if len(rows) < DUE_MAX else 0.0
+        later = [row.snooze_ms for row in rows if row.snooze_ms > now_ms]
+        return max(0.0, later[0] - self._clock.now_ms()) / 1000 if later else POLL_S
+
+    async def _bring_back(self, caller: Principal, ids: Sequence[str]) -> None:
+        owner = {"tenant": caller.tenant, "usr": caller.id}
+        entries: list[Entry] = []
+        async with self._store.transaction() as tx:
+            [head] = await tx.fetch(sql.LOCK, **owner)
+            now_ms = self._clock.now_ms()
+            for id in ids:
+                for row in await tx.fetch(sql.FIND, **owner, id=id):
+                    # Somebody may have put it off longer, or another process brought it back.
+                    if row.snooze_ms is None or row.snooze_ms > now_ms:
+                        continue
+                    state = woken(_state(row))
+                    await self._write(tx, caller, row, state, place=head.top + 1)
+                    entry = await self._append(
+                        tx,
+                        caller,
+                        head,
+                        "added",
+                        woken_facts(state),
+                        unread=head.unread + 1,
+                        unseen=head.unseen + 1,
+                        carried=replace(message_of(row), seq=head.top + 1),
+                    )
+                    entries.append(entry)
+                    head = sql.Head(
+                        head.epoch, entry.offset, entry.mark, head.unread + 1, head.unseen + 1
+                    )
+        if entries:
+            await self._engine.announce(topic_of(caller.tenant, caller.id), head.epoch, entries)
+
+    async def _do(self, caller: Principal, id: str, change: Callable[[State], State]) -> Message:
         # Most calls that have nothing to do find out here, without a turn at writing.
         row = await self._find(self._store, caller, id)
-        state = _state(row)
-        if act(state, action, self._clock.now_ms()) == state:
-            return message_of(row, row.read_ms, row.archived_ms, row.seen_ms)
+        if change(_state(row)) == _state(row):
+            return shown(row)
         async with self._store.transaction() as tx:
             head = (await tx.fetch(sql.LOCK, tenant=caller.tenant, usr=caller.id))[0]
             row = await self._find(tx, caller, id)
-            changed = act(_state(row), action, self._clock.now_ms())
+            changed = change(_state(row))
             entry = await self._change(tx, caller, head, row, changed)
         if entry is not None:
             await self.announce(caller.tenant, caller.id, head.epoch, entry)
             await self._marked(caller)
-        return message_of(row, changed.read_ms, changed.archived_ms, changed.seen_ms)
+        return shown(replace(row, **asdict(changed)))
 
     async def mark_all(self, caller: Principal, action: ActionForAll) -> ChangedAll:
         """Mark all messages of the caller as read or seen, or put them all away: one entry of the log, however many they are."""
@@ -173,6 +257,27 @@ class Inbox:
         await self.announce(caller.tenant, caller.id, head.epoch, entry)
         await self._marked(caller)
         return ChangedAll(count, unread, 0)
+
+    async def read_category(self, caller: Principal, category: str) -> ChangedAll:
+        """Mark all messages of a category as read: one entry of the log, however many they are."""
+        owner = {"tenant": caller.tenant, "usr": caller.id}
+        async with self._store.transaction() as tx:
+            heads = await tx.fetch(sql.LOCK, **owner)
+            if not heads:
+                return ChangedAll(0, 0, 0)
+            head, now_ms = heads[0], self._clock.now_ms()
+            count = await tx.execute(sql.READ_CATEGORY, **owner, category=category, now_ms=now_ms)
+            if not count:
+                return ChangedAll(0, head.unread, head.unseen)
+            unread = head.unread - count
+            [unseen] = await tx.fetch(sql.UNSEEN, **owner)
+            facts = some_read_facts(category, head.top, now_ms)
+            entry = await self._append(
+                tx, caller, head, "some_read", facts, unread=unread, unseen=unseen.count
+            )
+        await self.announce(caller.tenant, caller.id, head.epoch, entry)
+        await self._marked(caller)
+        return ChangedAll(count, unread, unseen.count)
 
     async def mark_seen(self, caller: Principal, ids: Sequence[str]) -> ChangedAll:
         """Mark messages of the caller as seen: one entry of the log. Of ids that are not there, or not theirs, nothing is said.
@@ -310,10 +415,10 @@ class Inbox:
         owner = {"tenant": caller.tenant, "usr": caller.id}
         await self._write(tx, caller, row, changed)
         carried, entered = None, None
-        came_back = state.is_archived and not changed.is_archived
+        came_back = state.is_hidden and not changed.is_hidden
         if came_back:
             carried = row
-        elif changed.is_archived and not state.is_archived:
+        elif changed.is_hidden and not state.is_hidden:
             edge = await tx.fetch(sql.ENTERED, **owner, last=WINDOW - 1, gone=row.seq)
             if edge:
                 carried = await self._find(tx, caller, edge[0].id)
@@ -323,19 +428,35 @@ class Inbox:
             caller,
             head,
             "changed",
-            changed_facts(row.id, changed, came_back=came_back, entered=entered),
+            changed_facts(
+                row.id,
+                changed,
+                came_back=came_back,
+                entered=entered,
+                seq=carried.seq if carried else None,
+            ),
             unread=head.unread + changed.counts - state.counts,
             unseen=head.unseen + changed.is_unseen - state.is_unseen,
             carried=None if carried is None else message_of(carried),
         )
 
-    async def _write(self, tx: Tx, caller: Principal, row: MessageRow, state: State) -> None:
-        times = {
-            "read_ms": state.read_ms,
-            "archived_ms": state.archived_ms,
-            "seen_ms": state.seen_ms,
-        }
-        await tx.execute(sql.MARK, tenant=caller.tenant, usr=caller.id, seq=row.seq, **times)
+    async def _write(
+        self,
+        tx: Tx,
+        caller: Principal,
+        row: MessageRow,
+        state: State,
+        *,
+        place: int | None = None,
+    ) -> None:
+        await tx.execute(
+            sql.MARK,
+            tenant=caller.tenant,
+            usr=caller.id,
+            seq=row.seq,
+            place=place or row.seq,
+            **asdict(state),
+        )
 
     async def _append(
         self,
@@ -369,7 +490,9 @@ class Inbox:
 
 
 def _state(row: MessageRow) -> State:
-    return State(row.read_ms, row.archived_ms, row.seen_ms)
+    return State(
+        row.read_ms, row.archived_ms, row.seen_ms, row.pinned_ms, row.snooze_ms, row.clicked_ms
+    )
 
 
 def _seq(cursor: str) -> int:

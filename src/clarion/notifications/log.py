@@ -1,10 +1,12 @@
-"""The log behind the topic `inbox:<user>`, and its state: the newest messages that are not archived."""
+"""The log behind the topic `inbox:<user>`, and its state: the newest messages that are neither archived nor put off."""
 
 from collections.abc import Awaitable, Callable, Sequence
 
+import msgspec
+
 from clarion.auth.rights import Self
 from clarion.notifications.changes import data_of, wire
-from clarion.notifications.messages import message_of
+from clarion.notifications.messages import message_of, shown
 from clarion.storage import inbox as sql
 from clarion.storage.notifications import FIRST_EPOCH
 from clarion.storage.store import Store
@@ -90,6 +92,9 @@ class InboxLog:
                 entries.clear()
                 continue
             carried = message_of(row) if row.carries else None
+            if carried is not None and row.event == "added":
+                # Where it was put then: it may have been put off since, and come back above.
+                carried = msgspec.structs.replace(carried, seq=row.offset)
             data = data_of(row.facts, carried, row.unread, row.unseen)
             entries.append(Entry(row.offset, row.mark, row.prior, row.event, data))
         return Read(Position(rows[0].epoch, rows[0].top, rows[0].top_mark), entries)
@@ -97,16 +102,17 @@ class InboxLog:
     async def snapshot(self, topic: Topic) -> Snapshot:
         """The window `{items, more, unread, unseen}` and its position."""
         rows = await self._store.fetch(
-            sql.PAGES["all"], tenant=topic.tenant, usr=topic.name, before=_NEWEST, n=WINDOW + 1
+            sql.PAGES["all"],
+            tenant=topic.tenant,
+            usr=topic.name,
+            before=_NEWEST,
+            category="",
+            n=WINDOW + 1,
         )
         if not rows:
             return Snapshot(NOTHING, {"items": [], "more": False, "unread": 0, "unseen": 0})
         head = rows[0]
-        items = [
-            wire(message_of(row, row.read_ms, row.archived_ms, row.seen_ms))
-            for row in rows[:WINDOW]
-            if row.seq is not None
-        ]
+        items = [wire(shown(row)) for row in rows[:WINDOW] if row.seq is not None]
         state = {
             "items": items,
             "more": len(rows) > WINDOW,

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from clarion.clock import as_datetime
 from clarion.topics.stream import Position
@@ -29,6 +29,14 @@ class Message(Struct, frozen=True):
     archived_at: datetime | None = None
     seen_at: datetime | None = None
     """When it was first on the screen."""
+    category: str | UnsetType = UNSET
+    """What it is about; absent: nothing that has a name."""
+    pinned_at: datetime | UnsetType = UNSET
+    """Since when it is to stay on top; absent: it is not."""
+    snoozed_until: datetime | UnsetType = UNSET
+    """When it comes back, unread and as the newest; absent: it is not put off."""
+    clicked_at: datetime | UnsetType = UNSET
+    """When its link was first followed; absent: never."""
 
 
 class InboxPage(Struct, frozen=True):
@@ -70,6 +78,8 @@ class StoredMessage(Protocol):
     def action_url(self) -> str: ...  # noqa: D102
     @property
     def created_ms(self) -> int: ...  # noqa: D102
+    @property
+    def category(self) -> str: ...  # noqa: D102
 
 
 def message_of(
@@ -77,6 +87,10 @@ def message_of(
     read_ms: int | None = None,
     archived_ms: int | None = None,
     seen_ms: int | None = None,
+    *,
+    pinned_ms: int | None = None,
+    snooze_ms: int | None = None,
+    clicked_ms: int | None = None,
 ) -> Message:
     """A stored message as it is shown."""
     assert row.seq is not None, "a row without a message"
@@ -92,6 +106,40 @@ def message_of(
         read_at=maybe_datetime(read_ms),
         archived_at=maybe_datetime(archived_ms),
         seen_at=maybe_datetime(seen_ms),
+        category=row.category or UNSET,
+        pinned_at=maybe_datetime(pinned_ms) or UNSET,
+        snoozed_until=maybe_datetime(snooze_ms) or UNSET,
+        clicked_at=maybe_datetime(clicked_ms) or UNSET,
+    )
+
+
+class StateOfMessage(StoredMessage, Protocol):
+    """A row that also has what a person did with it."""
+
+    @property
+    def read_ms(self) -> int | None: ...  # noqa: D102
+    @property
+    def archived_ms(self) -> int | None: ...  # noqa: D102
+    @property
+    def seen_ms(self) -> int | None: ...  # noqa: D102
+    @property
+    def pinned_ms(self) -> int | None: ...  # noqa: D102
+    @property
+    def snooze_ms(self) -> int | None: ...  # noqa: D102
+    @property
+    def clicked_ms(self) -> int | None: ...  # noqa: D102
+
+
+def shown(row: StateOfMessage) -> Message:
+    """A stored message with what a person did with it."""
+    return message_of(
+        row,
+        row.read_ms,
+        row.archived_ms,
+        row.seen_ms,
+        pinned_ms=row.pinned_ms,
+        snooze_ms=row.snooze_ms,
+        clicked_ms=row.clicked_ms,
     )
 
 

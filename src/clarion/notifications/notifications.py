@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct
 
 from clarion.auth.principal import Principal
 from clarion.clock import Clock, as_datetime
@@ -227,6 +227,7 @@ class Notifications:
                 data=body.data,
                 action_url=body.action_url,
                 created_at=as_datetime(row.at_ms),
+                category=body.category or UNSET,
             )
             await self._inbox.announce_added(tenant, row.usr, message, outcome)
 

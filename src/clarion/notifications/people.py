@@ -269,13 +269,14 @@ class People:
         yield {"kind": "subscriber", **msgspec.to_builtins(await self.find(tenant, id))}
         for address in await self._addresses.of_user(tenant, id):
             yield {"kind": "address", **_address(address)}
-        for filter in ("all", "archived"):
+        for filter in ("all", "archived", "snoozed"):
             before = _NEWEST
             while rows := await self._store.fetch(
                 inbox_sql.PAGES[filter],
                 tenant=tenant,
                 usr=id,
                 before=before,
+                category="",
                 n=SLICE,
             ):
                 found = [row for row in rows if row.seq is not None]

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from clarion.clock import Clock, as_datetime
 from clarion.ids import Ids
@@ -205,4 +205,5 @@ def message_of_content(id: str, content: sent_sql.NewContent, seq: int) -> Messa
         data=msgspec.json.decode(content.data) if content.data else None,
         action_url=content.action_url or None,
         created_at=as_datetime(content.created_ms),
+        category=content.category or UNSET,
     )

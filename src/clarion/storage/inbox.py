@@ -11,8 +11,8 @@ from msgspec import Struct
 from clarion.storage.logs import Logs
 from clarion.storage.store import Procedure, Sql
 
-Filter = Literal["all", "unread", "archived"]
-"""all: what is not archived · unread: of these the ones not read · archived: the others."""
+Filter = Literal["all", "unread", "pinned", "archived", "snoozed"]
+"""all: what is neither archived nor snoozed · unread, pinned: of these the ones not read, and those on top · archived, snoozed: the others."""
 
 
 class Head(Struct, frozen=True):
@@ -36,9 +36,13 @@ class MessageRow(Struct, frozen=True):
     data: str
     action_url: str
     created_ms: int
+    category: str
     read_ms: int | None
     archived_ms: int | None
     seen_ms: int | None
+    pinned_ms: int | None
+    snooze_ms: int | None
+    clicked_ms: int | None
 
 
 class PageRow(Struct, frozen=True):
@@ -57,9 +61,13 @@ class PageRow(Struct, frozen=True):
     data: str
     action_url: str
     created_ms: int
+    category: str
     read_ms: int | None
     archived_ms: int | None
     seen_ms: int | None
+    pinned_ms: int | None
+    snooze_ms: int | None
+    clicked_ms: int | None
 
 
 class ChangeRow(Struct, frozen=True):
@@ -87,6 +95,7 @@ class ChangeRow(Struct, frozen=True):
     data: str
     action_url: str
     created_ms: int
+    category: str
 
 
 class UserTop(Struct, frozen=True):
@@ -118,13 +127,33 @@ class UnreadRow(Struct, frozen=True):
     created_ms: int | None
 
 
+class Count(Struct, frozen=True):
+    """How many."""
+
+    count: int
+
+
+class DueRow(Struct, frozen=True):
+    """A message that is put off until `snooze_ms`."""
+
+    tenant: str
+    usr: str
+    id: str
+    snooze_ms: int
+
+
 class Edge(Struct, frozen=True):
     """A message that enters the window of the newest ones because another leaves it."""
 
     id: str
 
 
-_SAYS = "m.seq, m.id, m.notification, n.title, n.body, n.data, n.action_url, m.created_ms"
+_SAYS = (
+    "m.seq, m.id, m.notification, n.title, n.body, n.data, n.action_url, m.created_ms, n.category"
+)
+_DONE = "m.read_ms, m.archived_ms, m.seen_ms, m.pinned_ms, m.snooze_ms, m.clicked_ms"
+_HERE = "m.archived_ms IS NULL AND m.snooze_ms IS NULL"
+_UNREAD = f"m.read_ms IS NULL AND {_HERE}"
 _MESSAGE = "message m JOIN notification n ON n.tenant = m.tenant AND n.id = m.notification"
 _OWNER = "tenant = :tenant AND usr = :usr"
 
@@ -134,8 +163,9 @@ _OWNER = "tenant = :tenant AND usr = :usr"
 def _page(condition: str) -> Sql[PageRow]:
     return Sql(
         f"""SELECT h.epoch, h.top, h.mark, h.unread, h.unseen, p.* FROM inbox_head h LEFT JOIN (
-              SELECT {_SAYS}, m.read_ms, m.archived_ms, m.seen_ms FROM {_MESSAGE}
+              SELECT {_SAYS}, {_DONE} FROM {_MESSAGE}
               WHERE m.tenant = :tenant AND m.usr = :usr AND m.seq < :before AND {condition}
+                AND (CAST(:category AS TEXT) = '' OR n.category = :category)
               ORDER BY m.seq DESC LIMIT :n) AS p ON true
             WHERE h.tenant = :tenant AND h.usr = :usr ORDER BY p.seq DESC""",
         PageRow,
@@ -144,13 +174,15 @@ def _page(condition: str) -> Sql[PageRow]:
 
 # No row at all: nobody has ever sent this user anything.
 PAGES: dict[Filter, Sql[PageRow]] = {
-    "all": _page("m.archived_ms IS NULL"),
-    "unread": _page("m.read_ms IS NULL AND m.archived_ms IS NULL"),
+    "all": _page(_HERE),
+    "unread": _page(_UNREAD),
+    "pinned": _page(f"m.pinned_ms IS NOT NULL AND {_HERE}"),
+    "snoozed": _page("m.snooze_ms IS NOT NULL"),
     "archived": _page("m.archived_ms IS NOT NULL"),
 }
 
 FIND = Sql(
-    f"""SELECT {_SAYS}, m.read_ms, m.archived_ms, m.seen_ms FROM {_MESSAGE}
+    f"""SELECT {_SAYS}, {_DONE} FROM {_MESSAGE}
         WHERE m.tenant = :tenant AND m.usr = :usr AND m.id = :id""",
     MessageRow,
 )
@@ -179,12 +211,12 @@ UNREAD = Procedure(
     Whose,
     (
         Sql(
-            """SELECT r.n, h.unread, u.id, n.title, n.body, n.action_url, u.created_ms
-               FROM {rows r} JOIN inbox_head h ON h.tenant = r.tenant AND h.usr = r.usr
+            f"""SELECT r.n, h.unread, u.id, n.title, n.body, n.action_url, u.created_ms
+               FROM {{rows r}} JOIN inbox_head h ON h.tenant = r.tenant AND h.usr = r.usr
                LEFT JOIN (SELECT x.n, m.tenant, m.seq, m.id, m.notification, m.created_ms,
                    row_number() OVER (PARTITION BY x.n ORDER BY m.seq DESC) AS k
-                 FROM {rows x} JOIN message m ON m.tenant = x.tenant AND m.usr = x.usr
-                   AND m.read_ms IS NULL AND m.archived_ms IS NULL) AS u ON u.n = r.n AND u.k <= r.most
+                 FROM {{rows x}} JOIN message m ON m.tenant = x.tenant AND m.usr = x.usr
+                   AND {_UNREAD}) AS u ON u.n = r.n AND u.k <= r.most
                LEFT JOIN notification n ON n.tenant = u.tenant AND n.id = u.notification
                ORDER BY r.n, u.seq DESC""",
             UnreadRow,
@@ -205,24 +237,35 @@ ADD_HEAD = Sql(
 )
 
 MARK = Sql(
-    f"UPDATE message SET read_ms = :read_ms, archived_ms = :archived_ms, seen_ms = :seen_ms WHERE {_OWNER} AND seq = :seq"
+    f"""UPDATE message SET seq = :place, read_ms = :read_ms, archived_ms = :archived_ms, seen_ms = :seen_ms,
+          pinned_ms = :pinned_ms, snooze_ms = :snooze_ms, clicked_ms = :clicked_ms
+        WHERE {_OWNER} AND seq = :seq"""
 )
 READ_ALL = Sql(
     f"""UPDATE message SET read_ms = :now_ms, seen_ms = coalesce(seen_ms, CAST(:now_ms AS BIGINT))
-        WHERE {_OWNER} AND read_ms IS NULL AND archived_ms IS NULL"""
+        WHERE {_OWNER} AND read_ms IS NULL AND archived_ms IS NULL AND snooze_ms IS NULL"""
 )
 SEE_ALL = Sql(
     f"""UPDATE message SET seen_ms = :now_ms
-        WHERE {_OWNER} AND read_ms IS NULL AND archived_ms IS NULL AND seen_ms IS NULL"""
+        WHERE {_OWNER} AND read_ms IS NULL AND archived_ms IS NULL AND snooze_ms IS NULL AND seen_ms IS NULL"""
 )
 ARCHIVE_ALL = Sql(
-    f"UPDATE message SET archived_ms = :now_ms WHERE {_OWNER} AND archived_ms IS NULL"
+    f"UPDATE message SET archived_ms = :now_ms WHERE {_OWNER} AND archived_ms IS NULL AND snooze_ms IS NULL"
+)
+READ_CATEGORY = Sql(
+    f"""UPDATE message SET read_ms = :now_ms, seen_ms = coalesce(seen_ms, CAST(:now_ms AS BIGINT))
+        WHERE {_OWNER} AND read_ms IS NULL AND archived_ms IS NULL AND snooze_ms IS NULL
+          AND EXISTS (SELECT 1 FROM notification n WHERE n.tenant = message.tenant AND n.id = message.notification
+            AND n.category = :category)"""
+)
+UNSEEN = Sql(
+    f"SELECT count(*) FROM message m WHERE {_OWNER} AND {_UNREAD} AND m.seen_ms IS NULL", Count
 )
 
 # The last message of the window as it is now, if it lies below the one that has just left the window.
 ENTERED = Sql(
     """SELECT w.id FROM (SELECT m.id, m.seq FROM message m
-         WHERE m.tenant = :tenant AND m.usr = :usr AND m.archived_ms IS NULL
+         WHERE m.tenant = :tenant AND m.usr = :usr AND m.archived_ms IS NULL AND m.snooze_ms IS NULL
          ORDER BY m.seq DESC LIMIT 1 OFFSET :last) AS w WHERE w.seq < :gone""",
     Edge,
 )
@@ -236,3 +279,10 @@ RAISE = Sql(
 )
 
 LOGS = Logs("inbox_change", "inbox_head", "usr")
+
+# Everybody's, those that come back first in front.
+PUT_OFF = Sql(
+    """SELECT tenant, usr, id, snooze_ms FROM message WHERE snooze_ms IS NOT NULL
+       ORDER BY snooze_ms, tenant, usr, seq LIMIT :n""",
+    DueRow,
+)

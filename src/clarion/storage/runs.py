@@ -228,7 +228,7 @@ MESSAGE_STATES = Procedure(
     Named,
     (
         Sql(
-            """SELECT r.n, '', m.seen_ms, m.read_ms, m.archived_ms, CAST(NULL AS BIGINT), m.created_ms, m.created_ms
+            """SELECT r.n, '', m.seen_ms, m.read_ms, m.archived_ms, m.clicked_ms, m.created_ms, m.created_ms
                FROM {rows r} JOIN message m ON m.tenant = r.tenant AND m.usr = r.usr AND m.id = r.id
                UNION ALL
                SELECT r.n, o.status, o.seen_ms, o.read_ms, CAST(NULL AS BIGINT), o.clicked_ms, o.sent_ms, o.delivered_ms

@@ -47,39 +47,37 @@ function counts(data: Record<string, unknown>, state: InboxState): Pick<InboxSta
 }
 
 function applyToItems(state: InboxState, event: string, data: Record<string, unknown>): InboxState {
-  const { message, entered, id, ids, upto } = data;
-  const { read_at = null, archived_at = null, seen_at = null } = data as Partial<Message>;
-  const isMeant = (item: Message): boolean =>
-    (ids as readonly string[] | undefined)?.includes(item.id) ?? item.seq <= (upto as number);
-  switch (event) {
-    case "added":
-      return isMessage(message) ? { ...state, items: insert(state.items, message) } : state;
-    case "changed": {
-      if (archived_at !== null) {
-        const without = { ...state, items: state.items.filter((item) => item.id !== id) };
-        // The message that slides into the server's window when another leaves; ours may reach further down already.
-        return isMessage(entered) ? withMessage(without, entered) : without;
-      }
-      const changed = {
-        ...state,
-        items: update(state.items, id as string, (item) => ({ ...item, read_at, seen_at })),
-      };
-      return isMessage(message) ? withMessage(changed, message) : changed;
-    }
-    case "removed":
-    case "all_archived":
-      return { ...state, items: state.items.filter((item) => !isMeant(item)), hasMore: !!ids && state.hasMore };
-    default:
-      // Read or seen; what names no messages changes none.
-      return {
-        ...state,
-        items: state.items.map((item) =>
-          isMeant(item)
-            ? { ...item, read_at: item.read_at ?? read_at, seen_at: item.seen_at ?? seen_at ?? read_at }
-            : item,
-        ),
-      };
+  const { message, entered, id, ids, category } = data;
+  const upto = data["upto"] as number;
+  const readAt = maybeText(data["read_at"]);
+  const seenAt = maybeText(data["seen_at"]);
+  const isNamed = (item: Message): boolean | undefined => (ids as readonly string[] | undefined)?.includes(item.id);
+  if (event === "all_archived" || event === "removed") {
+    const isGone = (item: Message): boolean => isNamed(item) ?? item.seq <= upto;
+    return { ...state, items: state.items.filter((item) => !isGone(item)), hasMore: !!ids && state.hasMore };
   }
+  if (id ?? message) {
+    // One message was `added` or `changed`.
+    const isGone = data["archived_at"] ?? data["snoozed_until"];
+    const changed = {
+      ...state,
+      items: isGone
+        ? state.items.filter((item) => item.id !== id)
+        : update(state.items, id as string, (item) => ({ ...item, read_at: readAt, seen_at: seenAt })),
+    };
+    // `entered` slides into the server's window when another leaves; ours may reach further down already.
+    const whole = entered ?? message;
+    return isMessage(whole) ? withMessage(changed, whole) : changed;
+  }
+  // What was read or seen: those named, or all up to one. What names neither changes nothing.
+  return {
+    ...state,
+    items: state.items.map((item) =>
+      (isNamed(item) ?? (item.seq <= upto && (category ?? item.category) === item.category))
+        ? { ...item, read_at: item.read_at ?? readAt, seen_at: item.seen_at ?? seenAt ?? readAt }
+        : item,
+    ),
+  };
 }
 
 /** The state with what older pages hold. */

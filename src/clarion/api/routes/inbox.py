@@ -1,5 +1,6 @@
 """`/v1/inbox`: what the signed-in user was sent."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -8,7 +9,8 @@ from clarion.api.layer import READS, WRITES, Api, Reply
 from clarion.api.limits import PerCaller
 from clarion.auth.principal import Principal
 from clarion.auth.rights import Self
-from clarion.errors import NotFound
+from clarion.clock import as_ms
+from clarion.errors import Fault, Invalid, NotFound
 from clarion.notifications import ChangedAll, Inbox, InboxPage, Message
 from clarion.notifications.inbox import SEEN_MAX
 from clarion.patterns import worded
@@ -29,9 +31,14 @@ class PageQuery(Struct, frozen=True, forbid_unknown_fields=True):
     ) = UNSET
     limit: Annotated[int, Meta(ge=1, le=100, description="Messages of a page")] = 50
     filter: Annotated[
-        Literal["all", "unread", "archived"],
-        Meta(description="`all`: not archived; `unread`: of these the ones not read; `archived`"),
+        Literal["all", "unread", "pinned", "archived", "snoozed"],
+        Meta(
+            description="`all`: neither archived nor snoozed; `unread`, `pinned`: of these; `archived`; `snoozed`"
+        ),
     ] = "all"
+    category: Annotated[
+        str, Meta(max_length=64, description="Only messages of this category; absent: of all")
+    ] = ""
 
 
 class MessageAction(Struct, frozen=True):
@@ -39,8 +46,40 @@ class MessageAction(Struct, frozen=True):
 
     id: Annotated[str, Meta(max_length=64, description="The message's id")]
     action: Annotated[
-        Literal["read", "unread", "archive", "unarchive", "seen"], Meta(description="What to do")
+        Literal[
+            "read",
+            "unread",
+            "archive",
+            "unarchive",
+            "seen",
+            "pin",
+            "unpin",
+            "unsnooze",
+            "clicked",
+        ],
+        Meta(description="What to do"),
     ]
+
+
+class MessageId(Struct, frozen=True):
+    """Which message."""
+
+    id: Annotated[str, Meta(max_length=64, description="The message's id")]
+
+
+class Snooze(Struct, frozen=True, forbid_unknown_fields=True):
+    """When it comes back."""
+
+    until: Annotated[datetime, Meta(tz=True, description="Later than now, by 366 days at most")]
+
+
+class CategoryQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Of which messages."""
+
+    category: Annotated[
+        str,
+        Meta(max_length=64, description="Only messages of this category; for `read` alone"),
+    ] = ""
 
 
 class InboxAction(Struct, frozen=True):
@@ -72,7 +111,7 @@ def add(api: Api, inbox: Inbox) -> None:
         came after. With If-None-Match an inbox that has not changed is answered 304.
         """
         cursor = None if query.cursor is UNSET else query.cursor
-        page = await inbox.page(caller, cursor, query.limit, query.filter)
+        page = await inbox.page(caller, cursor, query.limit, query.filter, query.category)
         at = page.position
         # Positions of different users may be equal: a browser's cache must not take one's page for another's.
         vary = {"vary": "authorization"}
@@ -86,11 +125,23 @@ def add(api: Api, inbox: Inbox) -> None:
         errors=(*WRITES, NotFound),
     )
     async def change_message(caller: Principal, path: MessageAction) -> Message:
-        """Mark a message of the caller as seen, read or unread, put it away or bring it back.
+        """Mark a message of the caller as seen, read, unread or followed, put it away or bring it back, keep it on top or not.
 
         Doing the same twice changes nothing the second time. The caller's other tabs are told.
         """
         return await inbox.mark(caller, path.id, path.action)
+
+    @api.route(
+        "POST",
+        "/v1/inbox/{id}/snooze",
+        right=Self(),
+        limit=PerCaller(),
+        errors=(*WRITES, NotFound),
+        example=Snooze(datetime(2027, 1, 4, 8, tzinfo=UTC)),
+    )
+    async def snooze_message(caller: Principal, path: MessageId, body: Snooze) -> Message:
+        """Put a message of the caller off until a time: then it is back, unread and as the newest."""
+        return await inbox.snooze(caller, path.id, as_ms(body.until))
 
     @api.route(
         "POST",
@@ -107,9 +158,15 @@ def add(api: Api, inbox: Inbox) -> None:
         return await inbox.mark_seen(caller, body.ids)
 
     @api.route("POST", "/v1/inbox/{action}", right=Self(), limit=PerCaller(), errors=WRITES)
-    async def change_all_messages(caller: Principal, path: InboxAction) -> ChangedAll:
+    async def change_all_messages(
+        caller: Principal, path: InboxAction, query: CategoryQuery
+    ) -> ChangedAll:
         """Mark all messages of the caller as read, or put them all away.
 
-        Messages that are archived stay as they are.
+        Messages that are archived or snoozed stay as they are. With `category` only those of one are read.
         """
+        if query.category:
+            if path.action != "read":
+                raise Invalid(faults=[Fault("?category", "only `read` takes a category")])
+            return await inbox.read_category(caller, query.category)
         return await inbox.mark_all(caller, path.action)
