@@ -4,6 +4,6 @@ ALTER TABLE message ADD COLUMN snooze_ms BIGINT;
 ALTER TABLE message ADD COLUMN clicked_ms BIGINT;
 
 -- New messages are in none of these, so that they cost nothing where messages are added.
-CREATE INDEX message_due ON message (snooze_ms) WHERE snooze_ms IS NOT NULL;
+CREATE INDEX message_due ON message (snooze_ms, tenant, usr, seq) WHERE snooze_ms IS NOT NULL;
 CREATE INDEX message_snoozed ON message (tenant, usr, seq) WHERE snooze_ms IS NOT NULL;
 CREATE INDEX message_pinned ON message (tenant, usr, seq) WHERE pinned_ms IS NOT NULL;
