@@ -78,6 +78,11 @@ ACCEPTED = {
         "there is nobody to add or to remove",
     ): "both are optional, and one must be there",
     (
+        "POST /v1/inbox/{action}",
+        "positive_data_acceptance",
+        "only `read` takes a category",
+    ): "whether there may be one, the action says",
+    (
         "POST /v1/activity/{stream}/activities",
         "positive_data_acceptance",
         '"/actor","detail":"is missing"',
