@@ -88,11 +88,11 @@ export interface Message {
   /** What it is about. */
   readonly category?: string;
   /** Since when it is to stay on top. */
-  readonly pinned_at?: string;
+  readonly pinned_at?: string | undefined;
   /** When it comes back, as the newest; until then it is out of sight. */
   readonly snoozed_until?: string;
   /** When its link was first followed. */
-  readonly clicked_at?: string;
+  readonly clicked_at?: string | undefined;
 }
 
 /** A page of `GET /v1/inbox`. */

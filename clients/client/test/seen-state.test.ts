@@ -29,3 +29,25 @@ test("what is kept no longer is taken out, and nothing else", () => {
   const left = inboxKind.apply(start(), told("removed", { ids: ["m1"], unread: 1, unseen: 1 }));
   expect([left.items.map((item) => item.id), left.unread, left.hasMore]).toEqual([["m2"], 1, false]);
 });
+
+test("what another device keeps on top, follows, puts off or reads of one category is so here", () => {
+  const change = { id: "m1", read_at: null, archived_at: null, seen_at: null, unread: 2, unseen: 2 };
+  const pinned = inboxKind.apply(start(), told("changed", { ...change, pinned_at: AT, clicked_at: AT }));
+  expect(pinned.items.map((item) => [item.pinned_at, item.clicked_at])).toEqual([
+    [undefined, undefined],
+    [AT, AT],
+  ]);
+  const unpinned = inboxKind.apply(pinned, told("changed", { ...change, clicked_at: AT }));
+  expect(unpinned.items.map((item) => [item.pinned_at, item.clicked_at])[1]).toEqual([undefined, AT]);
+  const putOff = inboxKind.apply(unpinned, told("changed", { ...change, snoozed_until: AT, unread: 1, unseen: 1 }));
+  expect([putOff.items.map((item) => item.id), putOff.unread]).toEqual([["m2"], 1]);
+  const back = { ...message(3), id: "m1", category: "news" };
+  const awake = inboxKind.apply(putOff, told("added", { message: back, unread: 2, unseen: 2 }));
+  expect(awake.items.map((item) => [item.id, item.seq])).toEqual([
+    ["m1", 3],
+    ["m2", 2],
+  ]);
+  const some = { upto: 3, category: "news", read_at: AT, unread: 1, unseen: 1 };
+  const read = inboxKind.apply(awake, told("some_read", some));
+  expect([read.items.map((item) => item.read_at), read.unread]).toEqual([[AT, null], 1]);
+});

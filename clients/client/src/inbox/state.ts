@@ -6,7 +6,7 @@
 import type { Kind } from "../follower.ts";
 import { isObject, type Message, type Publication } from "../wire.ts";
 
-/** Messages that are not archived: the newest ones without a hole, down to the last of `items`. */
+/** Messages that are neither archived nor put off: the newest ones without a hole, down to the last of `items`. */
 export interface InboxState {
   /** Newest first. */
   readonly items: readonly Message[];
@@ -47,10 +47,9 @@ function counts(data: Record<string, unknown>, state: InboxState): Pick<InboxSta
 }
 
 function applyToItems(state: InboxState, event: string, data: Record<string, unknown>): InboxState {
-  const { message, entered, id, ids, category } = data;
+  const { message, entered, ids } = data;
   const upto = data["upto"] as number;
-  const readAt = maybeText(data["read_at"]);
-  const seenAt = maybeText(data["seen_at"]);
+  const { id, category, read_at = null, seen_at = null, pinned_at, clicked_at } = data as Partial<Message>;
   const isNamed = (item: Message): boolean | undefined => (ids as readonly string[] | undefined)?.includes(item.id);
   if (event === "all_archived" || event === "removed") {
     const isGone = (item: Message): boolean => isNamed(item) ?? item.seq <= upto;
@@ -63,7 +62,7 @@ function applyToItems(state: InboxState, event: string, data: Record<string, unk
       ...state,
       items: isGone
         ? state.items.filter((item) => item.id !== id)
-        : update(state.items, id as string, (item) => ({ ...item, read_at: readAt, seen_at: seenAt })),
+        : update(state.items, id, (item) => ({ ...item, read_at, seen_at, pinned_at, clicked_at })),
     };
     // `entered` slides into the server's window when another leaves; ours may reach further down already.
     const whole = entered ?? message;
@@ -74,7 +73,7 @@ function applyToItems(state: InboxState, event: string, data: Record<string, unk
     ...state,
     items: state.items.map((item) =>
       (isNamed(item) ?? (item.seq <= upto && (category ?? item.category) === item.category))
-        ? { ...item, read_at: item.read_at ?? readAt, seen_at: item.seen_at ?? seenAt ?? readAt }
+        ? { ...item, read_at: item.read_at ?? read_at, seen_at: item.seen_at ?? seen_at ?? read_at }
         : item,
     ),
   };
@@ -145,7 +144,11 @@ function insert(items: readonly Message[], message: Message): readonly Message[]
   return at < 0 ? [...others, message] : [...others.slice(0, at), message, ...others.slice(at)];
 }
 
-function update(items: readonly Message[], id: string, change: (item: Message) => Message): readonly Message[] {
+function update(
+  items: readonly Message[],
+  id: string | undefined,
+  change: (item: Message) => Message,
+): readonly Message[] {
   return items.map((item) => (item.id === id ? change(item) : item));
 }
 
