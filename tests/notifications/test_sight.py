@@ -80,6 +80,14 @@ async def test_the_timeline_of_a_message(office: Office) -> None:
         "read",
     ]
     assert story.message.status == "read"
+    followed = await office.house.inbox.mark(user("ann"), bell.id, "clicked")
+    story = await finder.message("default", bell.id, "ann")
+    assert (story.message.status, story.message.clicked_at) == ("clicked", followed.clicked_at)
+    assert story.timeline[-1].status == "clicked"
+    assert (
+        len((await finder.messages("default", Wanted(status="clicked", channel="inbox"))).items)
+        == 1
+    )
     with pytest.raises(NotFound):
         await finder.message("elsewhere", letter.id)
     with pytest.raises(NotFound, match="user="):

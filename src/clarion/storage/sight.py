@@ -55,6 +55,7 @@ class KeptRow(Struct, frozen=True):
     created_ms: int
     seen_ms: int | None
     read_ms: int | None
+    clicked_ms: int | None
     archived_ms: int | None
 
 
@@ -217,9 +218,9 @@ SENT: Final[Mapping[str, Search]] = {
 SENT_ONE = Sql(f"SELECT {_SENT} FROM outgoing o WHERE o.tenant = :tenant AND o.id = :id", SentRow)
 
 # ── messages of inboxes ──
-_KEPT = "m.id, m.usr, n.trigger_id, n.workflow, n.category, n.title, m.created_ms, m.seen_ms, m.read_ms, m.archived_ms"
-KEPT_STATUS: Final = """CASE WHEN s.archived_ms IS NOT NULL THEN 'archived' WHEN s.read_ms IS NOT NULL THEN 'read'
-    WHEN s.seen_ms IS NOT NULL THEN 'seen' ELSE 'delivered' END"""
+_KEPT = "m.id, m.usr, n.trigger_id, n.workflow, n.category, n.title, m.created_ms, m.seen_ms, m.read_ms, m.clicked_ms, m.archived_ms"
+KEPT_STATUS: Final = """CASE WHEN s.archived_ms IS NOT NULL THEN 'archived' WHEN s.clicked_ms IS NOT NULL THEN 'clicked'
+    WHEN s.read_ms IS NOT NULL THEN 'read' WHEN s.seen_ms IS NOT NULL THEN 'seen' ELSE 'delivered' END"""
 _KEPT_FROM = "message m JOIN notification n ON n.tenant = m.tenant AND n.id = m.notification"
 _KEPT_WHICH = f"""{_given(usr="usr", trigger="trigger_id", workflow="workflow", category="category")}
     AND (:status = '' OR {KEPT_STATUS} = :status) AND {_says("trigger_id", "usr", "title", "body")}"""

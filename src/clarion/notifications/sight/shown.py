@@ -174,7 +174,7 @@ def message_of_inbox(row: sql.KeptRow) -> MessageFound:
         delivered_at=at,
         seen_at=maybe_datetime(row.seen_ms),
         read_at=maybe_datetime(row.read_ms),
-        clicked_at=None,
+        clicked_at=maybe_datetime(row.clicked_ms),
         archived_at=maybe_datetime(row.archived_ms),
         ended_at=None,
     )

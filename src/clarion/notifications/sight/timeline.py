@@ -59,6 +59,7 @@ def of_kept(row: KeptRow) -> list[Moment]:
             ("delivered", row.created_ms, "in the inbox"),
             ("seen", row.seen_ms, ""),
             ("read", row.read_ms, ""),
+            ("clicked", row.clicked_ms, ""),
             ("archived", row.archived_ms, ""),
         ]
     )
@@ -74,7 +75,12 @@ def status_of_sent(row: SentRow) -> str:
 
 def status_of_kept(row: KeptRow) -> str:
     """What became of it last."""
-    marks = (("archived", row.archived_ms), ("read", row.read_ms), ("seen", row.seen_ms))
+    marks = (
+        ("archived", row.archived_ms),
+        ("clicked", row.clicked_ms),
+        ("read", row.read_ms),
+        ("seen", row.seen_ms),
+    )
     return next((status for status, at_ms in marks if at_ms is not None), "delivered")
 
 
