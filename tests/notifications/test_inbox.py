@@ -10,6 +10,7 @@ from clarion.clock import as_datetime
 from clarion.errors import Invalid, NotFound
 from clarion.jobs.purging import total
 from clarion.notifications.log import LOG_AGE_S, LOG_SIZE, NOTHING, WINDOW
+from clarion.storage.store import Sql
 from clarion.topics.arguments import SubscribeArgs
 from clarion.topics.publishing import Call, Publish
 from clarion.topics.stream import Position
@@ -303,8 +304,6 @@ async def test_logs_are_trimmed_by_size_and_by_age(
 
 async def test_entries_whose_message_is_gone_are_gone_as_well(house: House) -> None:
     """A log that cannot say what was added does not pretend that nothing was."""
-    from clarion.storage.store import Sql
-
     await fill(house, 3)
     async with house.store.transaction() as tx:
         await tx.execute(
@@ -432,6 +431,21 @@ async def test_snoozing_in_vain(house: House) -> None:
     house.clock.advance(8)
     await house.inbox.look()
     assert await titles(house, "archived") == ["1"]
+
+
+async def test_who_was_erased_while_something_was_put_off_keeps_nobody_waiting(
+    house: House,
+) -> None:
+    """Of what comes back at one time, that of the others does."""
+    for name in ("ann", "bob"):
+        await house.send(name)
+        [message] = (await house.inbox.page(user(name))).items
+        await house.inbox.snooze(user(name), message.id, house.clock.now_ms() + 1_000)
+    async with house.store.transaction() as tx:
+        await tx.execute(Sql("DELETE FROM inbox_head WHERE usr = 'ann'"))
+    house.clock.advance(1)
+    await house.inbox.look()
+    assert len((await house.inbox.page(user("bob"))).items) == 1
 
 
 async def test_a_category_is_listed_and_read_by_itself(house: House) -> None:

@@ -197,8 +197,10 @@ class Inbox:
         owner = {"tenant": caller.tenant, "usr": caller.id}
         entries: list[Entry] = []
         async with self._store.transaction() as tx:
-            [head] = await tx.fetch(sql.LOCK, **owner)
-            now_ms = self._clock.now_ms()
+            heads = await tx.fetch(sql.LOCK, **owner)
+            if not heads:  # They were erased since.
+                return
+            head, now_ms = heads[0], self._clock.now_ms()
             for id in ids:
                 for row in await tx.fetch(sql.FIND, **owner, id=id):
                     # Somebody may have put it off longer, or another process brought it back.
