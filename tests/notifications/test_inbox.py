@@ -454,9 +454,12 @@ async def test_a_category_is_listed_and_read_by_itself(house: House) -> None:
     page = await house.inbox.page(ANN, category="news")
     assert [m.title for m in page.items] == ["3", "1"]
     reader = await house.subscribe("ann")
-    read = await house.inbox.read_category(ANN, "news")
+    read = await house.inbox.mark_all(ANN, "read", "news")
     assert (read.changed, read.unread, read.unseen) == (2, 1, 1)
-    assert (await house.inbox.read_category(ANN, "news")).changed == 0
+    assert (await house.inbox.mark_all(ANN, "read", "news")).changed == 0
+    for action in ("archive", "seen"):
+        with pytest.raises(Invalid):
+            await house.inbox.mark_all(ANN, action, "news")
     assert await titles(house, "unread") == ["2"]
     await house.settle()
     assert [(p.event, p.data["category"]) for p in reader.publications] == [("some_read", "news")]

@@ -190,7 +190,7 @@ class Node(Host):
                 until_ms = self.clock.now_ms() + int(args["for_s"] * 1000)
                 return await self.inbox.snooze(door.principal, args["id"], until_ms)
             case "mark_all" if args["action"] == "some":
-                return await self.inbox.read_category(door.principal, "news")
+                return await self.inbox.mark_all(door.principal, "read", "news")
             case "mark_all":
                 return await self.inbox.mark_all(door.principal, args["action"])
             case "enqueue":

@@ -140,11 +140,6 @@ def woken_facts(state: State) -> str:
     return _encode({"message": _times(state)})
 
 
-def some_read_facts(category: str, upto: int, now_ms: int) -> str:
-    """What the log keeps of having read all of a category."""
-    return _encode({"upto": upto, "category": category, "read_at": maybe_datetime(now_ms)})
-
-
 def changed_facts(
     id: str, state: State, *, came_back: bool, entered: State | None, seq: int | None = None
 ) -> str:
@@ -158,10 +153,11 @@ def changed_facts(
     return _encode(facts)
 
 
-def all_facts(action: ActionForAll, upto: int, now_ms: int) -> str:
-    """What the log keeps of a change of all messages."""
+def all_facts(action: ActionForAll, upto: int, now_ms: int, category: str = "") -> str:
+    """What the log keeps of a change of all messages, or of all of a category."""
     member = {"read": "read_at", "archive": "archived_at", "seen": "seen_at"}[action]
-    return _encode({"upto": upto, member: maybe_datetime(now_ms)})
+    of = {"category": category} if category else {}
+    return _encode({"upto": upto, **of, member: maybe_datetime(now_ms)})
 
 
 def data_of(facts: str, carried: Message | None, unread: int, unseen: int) -> dict[str, Any]:

@@ -27,7 +27,6 @@ from clarion.notifications.changes import (
     data_of,
     seen_facts,
     snooze,
-    some_read_facts,
     woken,
     woken_facts,
 )
@@ -240,46 +239,43 @@ class Inbox:
             await self._marked(caller)
         return shown(replace(row, **asdict(changed)))
 
-    async def mark_all(self, caller: Principal, action: ActionForAll) -> ChangedAll:
-        """Mark all messages of the caller as read or seen, or put them all away: one entry of the log, however many they are."""
-        owner = {"tenant": caller.tenant, "usr": caller.id}
-        async with self._store.transaction() as tx:
-            heads = await tx.fetch(sql.LOCK, **owner)
-            if not heads:
-                return ChangedAll(0, 0, 0)
-            head = heads[0]
-            now_ms = self._clock.now_ms()
-            statement, event, unread = _ALL[action]
-            count = await tx.execute(statement, **owner, now_ms=now_ms)
-            if not count:
-                return ChangedAll(0, head.unread, head.unseen)
-            unread = head.unread if unread is None else unread
-            facts = all_facts(action, head.top, now_ms)
-            entry = await self._append(tx, caller, head, event, facts, unread=unread, unseen=0)
-        await self.announce(caller.tenant, caller.id, head.epoch, entry)
-        await self._marked(caller)
-        return ChangedAll(count, unread, 0)
+    async def mark_all(
+        self, caller: Principal, action: ActionForAll, category: str = ""
+    ) -> ChangedAll:
+        """Mark all messages of the caller as read or seen, or put them all away: one entry of the log, however many they are.
 
-    async def read_category(self, caller: Principal, category: str) -> ChangedAll:
-        """Mark all messages of a category as read: one entry of the log, however many they are."""
+        Args:
+            caller: Whose inbox.
+            action: What to do.
+            category: Only messages of this, which can be read alone; '': of all.
+
+        Raises:
+            Invalid: A category with anything but `read`.
+        """
+        if category and action != "read":
+            raise Invalid(faults=[Fault("?category", "only `read` takes a category")])
         owner = {"tenant": caller.tenant, "usr": caller.id}
         async with self._store.transaction() as tx:
             heads = await tx.fetch(sql.LOCK, **owner)
             if not heads:
                 return ChangedAll(0, 0, 0)
             head, now_ms = heads[0], self._clock.now_ms()
-            count = await tx.execute(sql.READ_CATEGORY, **owner, category=category, now_ms=now_ms)
+            statement, event, unread = _ALL[action]
+            only = {}
+            if category:
+                statement, event, only = sql.READ_CATEGORY, "some_read", {"category": category}
+            count = await tx.execute(statement, **owner, **only, now_ms=now_ms)
             if not count:
                 return ChangedAll(0, head.unread, head.unseen)
-            unread = head.unread - count
-            [unseen] = await tx.fetch(sql.UNSEEN, **owner)
-            facts = some_read_facts(category, head.top, now_ms)
-            entry = await self._append(
-                tx, caller, head, "some_read", facts, unread=unread, unseen=unseen.count
-            )
+            unread, unseen = head.unread if unread is None else unread, 0
+            if category:
+                [left] = await tx.fetch(sql.UNSEEN, **owner)
+                unread, unseen = head.unread - count, left.count
+            facts = all_facts(action, head.top, now_ms, category)
+            entry = await self._append(tx, caller, head, event, facts, unread=unread, unseen=unseen)
         await self.announce(caller.tenant, caller.id, head.epoch, entry)
         await self._marked(caller)
-        return ChangedAll(count, unread, unseen.count)
+        return ChangedAll(count, unread, unseen)
 
     async def mark_seen(self, caller: Principal, ids: Sequence[str]) -> ChangedAll:
         """Mark messages of the caller as seen: one entry of the log. Of ids that are not there, or not theirs, nothing is said.

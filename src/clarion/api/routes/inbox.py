@@ -10,7 +10,7 @@ from clarion.api.limits import PerCaller
 from clarion.auth.principal import Principal
 from clarion.auth.rights import Self
 from clarion.clock import as_ms
-from clarion.errors import Fault, Invalid, NotFound
+from clarion.errors import NotFound
 from clarion.notifications import ChangedAll, Inbox, InboxPage, Message
 from clarion.notifications.inbox import SEEN_MAX
 from clarion.patterns import worded
@@ -165,8 +165,4 @@ def add(api: Api, inbox: Inbox) -> None:
 
         Messages that are archived or snoozed stay as they are. With `category` only those of one are read.
         """
-        if query.category:
-            if path.action != "read":
-                raise Invalid(faults=[Fault("?category", "only `read` takes a category")])
-            return await inbox.read_category(caller, query.category)
-        return await inbox.mark_all(caller, path.action)
+        return await inbox.mark_all(caller, path.action, query.category)
