@@ -119,7 +119,7 @@ def test_every_header_and_parameter_is_named_as_it_is_sent(described: dict[str, 
     (key,) = described["paths"]["/v1/notifications"]["post"]["parameters"]
     assert (key["name"], key["in"], key["required"]) == ("Idempotency-Key", "header", False)
     inbox = {p["name"]: p for p in described["paths"]["/v1/inbox"]["get"]["parameters"]}
-    assert inbox["filter"]["schema"]["enum"] == ["all", "archived", "unread"]
+    assert inbox["filter"]["schema"]["enum"] == ["all", "archived", "pinned", "snoozed", "unread"]
     assert inbox["limit"]["schema"]["maximum"] == 100
     mark = described["paths"]["/v1/inbox/{id}/{action}"]["post"]["parameters"]
     assert [(p["name"], p["in"], p["required"]) for p in mark] == [

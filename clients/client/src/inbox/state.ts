@@ -47,13 +47,13 @@ function counts(data: Record<string, unknown>, state: InboxState): Pick<InboxSta
 }
 
 function applyToItems(state: InboxState, event: string, data: Record<string, unknown>): InboxState {
-  const { message, entered, ids } = data;
-  const upto = data["upto"] as number;
+  const { message, entered, ids, upto } = data;
   const { id, category, read_at = null, seen_at = null, pinned_at, clicked_at } = data as Partial<Message>;
-  const isNamed = (item: Message): boolean | undefined => (ids as readonly string[] | undefined)?.includes(item.id);
+  const isMeant = (item: Message): boolean =>
+    (ids as readonly string[] | undefined)?.includes(item.id) ??
+    (item.seq <= (upto as number) && (category ?? item.category) === item.category);
   if (event === "all_archived" || event === "removed") {
-    const isGone = (item: Message): boolean => isNamed(item) ?? item.seq <= upto;
-    return { ...state, items: state.items.filter((item) => !isGone(item)), hasMore: !!ids && state.hasMore };
+    return { ...state, items: state.items.filter((item) => !isMeant(item)), hasMore: !!ids && state.hasMore };
   }
   if (id ?? message) {
     // One message was `added` or `changed`.
@@ -72,9 +72,7 @@ function applyToItems(state: InboxState, event: string, data: Record<string, unk
   return {
     ...state,
     items: state.items.map((item) =>
-      (isNamed(item) ?? (item.seq <= upto && (category ?? item.category) === item.category))
-        ? { ...item, read_at: item.read_at ?? read_at, seen_at: item.seen_at ?? seen_at ?? read_at }
-        : item,
+      isMeant(item) ? { ...item, read_at: item.read_at ?? read_at, seen_at: item.seen_at ?? seen_at ?? read_at } : item,
     ),
   };
 }
@@ -139,9 +137,7 @@ export const WINDOW = 50;
 
 /** The list with the message at its place by `seq`, in place of an older version of it. */
 function insert(items: readonly Message[], message: Message): readonly Message[] {
-  const others = items.filter((item) => item.id !== message.id);
-  const at = others.findIndex((item) => item.seq < message.seq);
-  return at < 0 ? [...others, message] : [...others.slice(0, at), message, ...others.slice(at)];
+  return [...items.filter((item) => item.id !== message.id), message].sort((a, b) => b.seq - a.seq);
 }
 
 function update(
