@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.notifications.conftest import user
-from tests.notifications.office import ANN, Office, office
+from tests.notifications.office import ANN, BELL, Office, office
 from tests.support.http_target import HttpTarget
 
 __all__ = ["office"]
@@ -39,6 +39,33 @@ async def test_what_comes_within_the_window_becomes_one(office: Office) -> None:
     await trigger(office, *payloads(4))
     await office.run(600)
     assert await office.inbox("ann") == ["1: 4", "3: 123"]
+
+
+async def test_clocks_that_are_set_double_and_lose_nothing(office: Office) -> None:
+    """An hour back while it is open, and while a run waits: what comes then joins it, and all of it is told once, when the clock shows its time. Far ahead and back: as if that time had passed."""
+    await office.workflow({"digest": {"window": "10m"}}, TOLD, {"wait": "10m"}, BELL)
+    await trigger(office, *payloads(1))
+    await office.run(300)
+    await office.run(-3_600)
+    await trigger(office, *payloads(2))
+    await office.run(3_600)
+    assert await office.inbox("ann") == []
+    await office.run(300)
+    assert await office.inbox("ann") == ["2: 12"]
+    await office.run(-3_600)
+    await trigger(office, *payloads(3))
+    await office.run(600)
+    assert await office.inbox("ann") == ["1: 3", "2: 12"]
+    await office.run(3_600)
+    told = ["Hello Ann", "Hello Ann", "1: 3", "2: 12"]
+    assert sorted(await office.inbox("ann")) == sorted(told)
+    await trigger(office, *payloads(4))
+    await office.run(86_400)
+    await office.run(-86_400)
+    await office.run(86_400)
+    assert sorted(await office.inbox("ann")) == sorted([*told, "1: 4"])
+    await office.run(600)
+    assert sorted(await office.inbox("ann")) == sorted([*told, "1: 4", "Hello Ann"])
 
 
 async def test_keys_and_recipients_have_digests_of_their_own(office: Office) -> None:

@@ -62,21 +62,23 @@ async def test_who_is_right_is_taken_and_the_others_are_told_of(office: Office) 
         '{"id": "fay", "name": "\\ud800"}',
         '{"id": "gus", "nose": "long"}',
         "7",
+        '{"id": "hal", "time_zone": "Europe/Berln"}',
     )
-    assert (job.kind, job.state, job.total, job.done) == ("import", "running", 10, 0)
+    assert (job.kind, job.state, job.total, job.done) == ("import", "running", 11, 0)
     await work(office)
     job = await office.engine.imports.find("default", job.id)
-    assert (job.state, job.done, job.failed) == ("done", 10, 7)
+    assert (job.state, job.done, job.failed) == ("done", 11, 8)
     found = dict(await faults(office, job.id))
-    assert list(found) == [3, 5, 7, 8, 9, 10, 11]
+    assert list(found) == [3, 5, 7, 8, 9, 10, 11, 12]
     assert "/email" in found[3]
     assert "no JSON" in found[5]
     assert "2^53" in found[7]
     assert "/nose" in found[10]
+    assert found[12].startswith("/time_zone: ")
     assert await told(office) == ["ann", "cat"]
     ann = await office.engine.people.find("default", "ann")
     assert (ann.name, ann.email, ann.locale) == ("Ann", "ann@example.com", "de")
-    assert [await office.count(table) for table in TABLES] == [0, 7, 1, 0]
+    assert [await office.count(table) for table in TABLES] == [0, 8, 1, 0]
 
 
 async def test_a_table_is_imported_into_an_audience_and_comes_out_again(office: Office) -> None:

@@ -1,5 +1,6 @@
 """Subscribers and audiences: kept, changed, found, and erased with everything of theirs."""
 
+from collections.abc import Coroutine
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from clarion.notifications.preferences.document import Document
 from clarion.notifications.recipients import Recipient
 from clarion.storage.store import Sql
 from tests.notifications.conftest import House, on_one_engine
-from tests.notifications.office import Office
+from tests.notifications.office import BELL, Office
 
 
 class Whose(Struct, frozen=True):
@@ -60,6 +61,27 @@ async def test_a_subscriber_is_put_changed_and_found(office: Office) -> None:
         await people.find("other", "ann")
     with pytest.raises(Invalid):
         await people.change("default", "ann", Changed(attributes={"x": "y" * 5_000}))
+
+
+@on_one_engine
+async def test_a_time_zone_that_does_not_exist_is_refused(office: Office) -> None:
+    """Wherever it is said, by its place and with the one that may have been meant: nobody hears of things at an hour that is not theirs."""
+    people, lost = office.engine.people, "Europe/Berln"
+    await office.workflow(BELL)
+    doors: list[tuple[Coroutine[Any, Any, Any], str]] = [
+        (people.put("default", "ann", Described(time_zone=lost)), ""),
+        (people.know("default", [Recipient("ben"), Recipient("ann", time_zone=lost)]), "/subscribers/1"),
+        (office.trigger("ben", {"id": "ann", "time_zone": lost}), "/recipients/1"),
+    ]  # fmt: skip
+    for door, at in doors:
+        with pytest.raises(Invalid, match="did you mean 'Europe/Berlin'") as refused:
+            await door
+        assert [each.pointer for each in refused.value.faults] == [f"{at}/time_zone"]
+    assert await office.count("subscriber") == 0
+    await people.put("default", "ann", Described(time_zone="Europe/Berlin"))
+    with pytest.raises(Invalid):
+        await people.change("default", "ann", Changed(time_zone=lost))
+    assert (await people.find("default", "ann")).time_zone == "Europe/Berlin"
 
 
 async def test_subscribers_are_listed_in_pages_and_by_filters(office: Office) -> None:

@@ -11,12 +11,11 @@ import msgspec
 from clarion.clock import Clock
 from clarion.errors import ClarionError, Fault
 from clarion.jobs.queue import Job, Queue
-from clarion.notifications.content import wrong_json
 from clarion.notifications.recipients import (
-    ATTRIBUTES_BYTES,
     Recipient,
     UserId,
     columns_of,
+    wrong_said,
     distinct,
 )
 from clarion.notifications.tables import Line
@@ -137,8 +136,8 @@ def _read(line: Line) -> str | Recipient:
     if not isinstance(found, str):
         if "\\u0000" in line.text:
             raise ValueError("U+0000 is not allowed")
-        if (wrong := wrong_json(found.attributes, ATTRIBUTES_BYTES)) is not None:
-            raise ValueError(f"/attributes: {wrong}")
+        if (wrong := wrong_said(found.attributes, found.time_zone)) is not None:
+            raise ValueError(f"{wrong.pointer}: {wrong.detail}")
     return found
 
 

@@ -11,15 +11,14 @@ from clarion.clock import Clock, as_datetime
 from clarion.errors import Fault, Invalid, NotFound
 from clarion.jobs.queue import Job, Queue
 from clarion.notifications.addresses import Addresses
-from clarion.notifications.content import check_json
 from clarion.notifications.recipients import (
     ADDRESS,
-    ATTRIBUTES_BYTES,
     PHONE,
     Locale,
     Name,
     Recipient,
     TimeZone,
+    check_said,
     columns_of,
     distinct,
 )
@@ -131,9 +130,9 @@ class People:
         """Keep somebody as they are described here.
 
         Raises:
-            Invalid: The attributes are too large or too deep.
+            Invalid: The attributes are too large or too deep, or there is no such time zone.
         """
-        check_json(described.attributes, ATTRIBUTES_BYTES, "/attributes")
+        check_said(described.attributes, described.time_zone)
         columns = columns_of(Recipient(id, **msgspec.structs.asdict(described)))
         async with self._store.transaction() as tx:
             await tx.execute(sql.PUT, tenant=tenant, id=id, **columns, now_ms=self._clock.now_ms())
@@ -144,7 +143,7 @@ class People:
 
         Raises:
             NotFound: There is none.
-            Invalid: The attributes are too large or too deep.
+            Invalid: The attributes are too large or too deep, or there is no such time zone.
         """
         async with self._store.transaction() as tx:
             for row in await tx.fetch(sql.HOLD, tenant=tenant, id=id):
@@ -167,7 +166,7 @@ class People:
                 faults=[Fault("/subscribers", f"at most {BULK} items")],
             )
         for n, each in enumerate(people):
-            check_json(each.attributes, ATTRIBUTES_BYTES, f"/subscribers/{n}/attributes")
+            check_said(each.attributes, each.time_zone, f"/subscribers/{n}")
         return await self.describe(tenant, people)
 
     async def describe(self, tenant: str, people: Sequence[Recipient]) -> int:
@@ -328,12 +327,13 @@ def _merged(row: sql.Subscriber, changed: Changed) -> dict[str, str]:
         if given is not UNSET:
             now[name] = given or ""
     attributes: dict[str, Any] = msgspec.json.decode(row.attributes) if row.attributes else {}
+    check_said(None, changed.time_zone or None)
     if changed.attributes is None:
         attributes = {}
     elif changed.attributes is not UNSET:
         merged = {**attributes, **changed.attributes}
         attributes = {name: value for name, value in merged.items() if value is not None}
-        check_json(attributes, ATTRIBUTES_BYTES, "/attributes")
+        check_said(attributes, None)
     now["attributes"] = msgspec.json.encode(attributes).decode() if attributes else ""
     return now
 

@@ -16,9 +16,8 @@ from clarion.clock import Clock
 from clarion.errors import ClarionError, Fault, Invalid, OutcomeUnknown
 from clarion.ids import Ids, digest
 from clarion.jobs.queue import Job, Queue
-from clarion.notifications.content import wrong_json
 from clarion.notifications.notifications import check_key
-from clarion.notifications.recipients import ATTRIBUTES_BYTES, Recipient, UserId, columns_of
+from clarion.notifications.recipients import Recipient, UserId, columns_of, wrong_said
 from clarion.notifications.triggering import (
     CreateTrigger,
     Received,
@@ -241,8 +240,8 @@ def _staged(tenant: str, id: str, number: int, value: Any) -> sql.NewRecipient:
         raise _invalid(number, [Fault.of(exc)]) from exc
     if isinstance(found, str):
         return sql.NewRecipient(tenant, id, found, number, 0)
-    if (wrong := wrong_json(found.attributes, ATTRIBUTES_BYTES)) is not None:
-        raise _invalid(number, [Fault("/attributes", wrong)])
+    if (wrong := wrong_said(found.attributes, found.time_zone)) is not None:
+        raise _invalid(number, [wrong])
     return sql.NewRecipient(tenant, id, found.id, number, 1, **columns_of(found))
 
 

@@ -7,7 +7,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from clarion.errors import Fault, Invalid
-from clarion.notifications.content import BLANK, check_json
+from clarion.notifications.content import BLANK, wrong_json
+from clarion.notifications.workflows.zones import check_zone
 from clarion.patterns import worded
 
 # Ids of our own accounts, and what other identity providers put into `sub` (auth0|5f7c…, UUIDs, addresses).
@@ -96,7 +97,7 @@ def people_of(recipients: Sequence[str | Recipient], most: int) -> list[Named]:
         most: `limits.recipients`.
 
     Raises:
-        Invalid: There are too many, or the attributes of one are too large or too deep.
+        Invalid: There are too many, or of one the attributes are too large or too deep, or the time zone does not exist.
     """
     if len(recipients) > most:
         raise Invalid(
@@ -107,9 +108,31 @@ def people_of(recipients: Sequence[str | Recipient], most: int) -> list[Named]:
     people = distinct(recipients)
     for person in people:
         if person.described is not None:
-            at = f"/recipients/{person.at}/attributes"
-            check_json(person.described.attributes, ATTRIBUTES_BYTES, at)
+            said = person.described
+            check_said(said.attributes, said.time_zone, f"/recipients/{person.at}")
     return people
+
+
+def wrong_said(attributes: dict[str, Any] | None, time_zone: str | None) -> Fault | None:
+    """What is wrong with a description that its shape does not show; None: nothing."""
+    if (wrong := wrong_json(attributes, ATTRIBUTES_BYTES)) is not None:
+        return Fault("/attributes", wrong)
+    try:
+        if time_zone is not None:
+            check_zone(time_zone)
+    except ValueError as exc:
+        return Fault("/time_zone", str(exc))
+    return None
+
+
+def check_said(attributes: dict[str, Any] | None, time_zone: str | None, at: str = "") -> None:
+    """Refuse a description that is wrong; `at`: where it stands.
+
+    Raises:
+        Invalid: The attributes are too large or too deep, or there is no such time zone.
+    """
+    if (wrong := wrong_said(attributes, time_zone)) is not None:
+        raise Invalid(wrong.detail, faults=[Fault(f"{at}{wrong.pointer}", wrong.detail)])
 
 
 def strangers(unknown: Sequence[Named]) -> Invalid:
