@@ -15,6 +15,7 @@ from clarion.notifications import digests, lanes, runs, triggering
 from clarion.notifications.lanes import Lane
 from clarion.notifications.planning import Planner
 from clarion.notifications.runs import Runs
+from clarion.notifications.schedules.firing import Firing
 from clarion.notifications.triggering import Triggers
 from clarion.notifications.writing import Writer
 
@@ -31,12 +32,16 @@ POINTS: Final[dict[str, tuple[type, str, bool]]] = {
     "settled": (Lane, "_wake", False),
 }
 """In the order in which a send comes to them; each says what has just been done. What is `written` is not committed yet."""
+OTHERS: Final[dict[str, tuple[type, str, bool]]] = {
+    "schedules-claimed": (Firing, "_fire", False),
+}
+"""That no send comes to."""
 
 
 def plant(at: str, how: signal.Signals) -> None:
     """Let this process die at a point: `name:pass`."""
     name, _, wanted = at.partition(":")
-    owner, method, is_after = POINTS[name]
+    owner, method, is_after = (POINTS | OTHERS)[name]
     left = int(wanted)
 
     def reached() -> None:

@@ -15,8 +15,8 @@ from clarion.notifications.recipients import (
     Recipient,
     UserId,
     columns_of,
-    wrong_said,
     distinct,
+    wrong_said,
 )
 from clarion.notifications.tables import Line
 from clarion.settings import Limits
