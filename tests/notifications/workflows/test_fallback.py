@@ -17,20 +17,21 @@ TELL = {
         {"inbox": {"title": "hello"}},
     ],
 }
+CHANNELS = ("inbox", "email", "push")
 SENT = {"sent": True, "settled": True}
 FAILED = {"failed": True, "settled": True}
 
 
 def test_it_stands_for_steps_that_could_be_written_out() -> None:
     """Each channel is a step, with a wait behind it; the last has none."""
-    assert [each.step for each in written_out({**TELL, "if": "payload.a or payload.b"}, "/steps/0", 0)] == [
+    assert [each.step for each in written_out({**TELL, "if": "payload.a or payload.b"}, "/steps/0", 0, CHANNELS)] == [
         {"id": "tell_push", "push": {"title": "hello"}, "if": "(payload.a or payload.b)"},
         {"id": "tell_wait_1", "wait": {"message": "tell_push", "is": "sent", "timeout": "5m", "call_off": True}},
         {"id": "tell_email", "email": {"title": "hello"}, "if": "(payload.a or payload.b) and not tell_push.sent"},
         {"id": "tell_wait_2", "wait": {"message": "tell_email", "is": "sent", "timeout": "10m", "call_off": True}},
         {"id": "tell_inbox", "inbox": {"title": "hello"}, "if": "(payload.a or payload.b) and not tell_push.sent and not tell_email.sent"},
     ]  # fmt: skip
-    [other] = written_out({"wait": "5m"}, "/steps/3", 3)
+    [other] = written_out({"wait": "5m"}, "/steps/3", 3, CHANNELS)
     assert (other.step, other.at) == ({"wait": "5m"}, "/steps/3")
 
 
@@ -109,7 +110,8 @@ def test_its_condition_is_asked_before_each() -> None:
         ({"fallback": [{}, {"email": {"title": "x"}}]}, "/steps/0/fallback/0"),
         ({"fallback": [{"push": {"title": 5}}, {"email": {"title": "x"}}]}, "/steps/0/fallback/0/push/title"),
         ({"fallback": [{"fax": {}}, {"email": {"title": "x"}}]}, "/steps/0/fallback/0/fax"),
-        ({"fallback": [{"wait": "5m"}, {"email": {"title": "x"}}]}, "/steps/0/fallback/0/wait/message"),
+        ({"fallback": [{"wait": "5m"}, {"email": {"title": "x"}}]}, "/steps/0/fallback/0/wait"),
+        ({"fallback": [{"email": {"title": "x"}}, {"http": {"url": "https://x.example"}}]}, "/steps/0/fallback/1/http"),
         ({"fallback": [{"push": {"title": "x"}}, {"push": {"title": "x"}}]}, "/steps/0/fallback/1/id"),
         ({"fallback": [{"push": {"title": "x"}, "within": "soon"}, {"email": {"title": "x"}}]}, "/steps/0/fallback/0/wait/timeout"),
         ({"fallback": [{"push": {"title": "x"}}, {"email": {"title": "x"}, "within": "5m"}]}, "/steps/0/fallback/1/within"),

@@ -305,7 +305,7 @@ def read_workflow(given: Definition, channels: Mapping[str, type[Struct]]) -> Wo
     faults: list[Fault] = []
     for n, step in enumerate(given.steps):
         try:
-            for written in fallback.written_out(step, f"/steps/{n}", n):
+            for written in fallback.written_out(step, f"/steps/{n}", n, channels):
                 before = {each.id: each for each in steps}
                 steps.append(_step(written.step, written.at, n, channels, before))
         except Invalid as exc:
@@ -594,6 +594,12 @@ def _check_paths(
             raise _wrong(
                 at,
                 f"`{path[:60]}` is nothing that is known here: a fact ({', '.join(sorted(known))}) or a step before",
+            )
+        # A state that no message is ever in would be no for ever: a `stop` that never stops.
+        if isinstance(_said(head, before), Say) and path[len(head) + 1 :] not in STATES:
+            raise _wrong(
+                at,
+                f"`{path[:60]}`: of a message there are {', '.join(f'{head}.{state}' for state in STATES)}",
             )
 
 

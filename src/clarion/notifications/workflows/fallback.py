@@ -19,7 +19,7 @@ A channel on which somebody has no address, or wants nothing, is passed over at 
 failed. One that takes longer than `within` is called off, unless a provider has the message in hand just then.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from msgspec import Struct
@@ -38,13 +38,16 @@ class Written(Struct, frozen=True):
     at: str
 
 
-def written_out(step: Mapping[str, Any], at: str, n: int) -> list[Written]:
+def written_out(
+    step: Mapping[str, Any], at: str, n: int, channels: Collection[str]
+) -> list[Written]:
     """The steps that a step stands for: itself, if it is no fallback.
 
     Args:
         step: As it is given.
         at: Where: `/steps/2`.
         n: Its place, from 0: names it where it has no `id`.
+        channels: Those there are: other acts have nothing to fall back from.
 
     Raises:
         Invalid: It is a fallback, and wrong in a way that none of its steps would be.
@@ -53,8 +56,8 @@ def written_out(step: Mapping[str, Any], at: str, n: int) -> list[Written]:
         return [Written(step, at)]
     if unknown := sorted(step.keys() - {NAME, "id", "if"}):
         raise _wrong(at, f"a fallback has `id` and `if` beside it, not {unknown[0][:40]!r}")
-    channels = step[NAME]
-    if not isinstance(channels, list) or not LEAST <= len(channels) <= MOST:
+    listed = step[NAME]
+    if not isinstance(listed, list) or not LEAST <= len(listed) <= MOST:
         raise _wrong(f"{at}/{NAME}", f"wants a list of {LEAST} to {MOST} channels")
     id = step.get("id", f"{NAME}_{n + 1}")
     asked, found = step.get("if"), list[Written]()
@@ -65,14 +68,14 @@ def written_out(step: Mapping[str, Any], at: str, n: int) -> list[Written]:
         raise _wrong(f"{at}/id", f"at most {ID_CHARS} characters: its steps are called after it")
     # In parentheses of its own: `a or b` must not mean `a or (b and not …)`.
     conditions = [f"({asked})"] if asked is not None else []
-    for k, each in enumerate(channels):
+    for k, each in enumerate(listed):
         where = f"{at}/{NAME}/{k}"
-        channel = _channel(each, where)
+        channel = _channel(each, where, channels)
         said = {"id": f"{id}_{channel}", channel: each[channel]}
         if conditions:
             said["if"] = " and ".join(conditions)
         found.append(Written(said, where))
-        if k < len(channels) - 1:
+        if k < len(listed) - 1:
             timeout = each.get("within", WITHIN)
             wait = {"message": said["id"], "is": "sent", "timeout": timeout, "call_off": True}
             found.append(Written({"id": f"{id}_wait_{k + 1}", "wait": wait}, where))
@@ -82,10 +85,14 @@ def written_out(step: Mapping[str, Any], at: str, n: int) -> list[Written]:
     return found
 
 
-def _channel(given: Any, at: str) -> str:
+def _channel(given: Any, at: str, channels: Collection[str]) -> str:
     names = sorted(given.keys() - {"within"}) if isinstance(given, Mapping) else []
     if len(names) != 1:
         raise _wrong(at, "wants one channel with what to say there, and `within` if need be")
+    if names[0] not in channels:
+        raise _wrong(
+            f"{at}/{names[0]}", f"there is no channel {names[0]!r}; there are {', '.join(channels)}"
+        )
     return str(names[0])
 
 
