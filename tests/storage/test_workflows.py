@@ -98,6 +98,14 @@ ACCEPTED = [
 ]
 
 
+def test_accepting_triggers_without_a_key() -> None:
+    """What was there before is refused with those that came beside it, the others are taken."""
+    rows = [
+        [triggers.NewTrigger("t", "app", i, "w", 1, "", "{}", "{}", "", 1, 9, 3)] for i in "cadc"
+    ]
+    assert_law(triggers.PUT_TRIGGER, rows, given=ACCEPTED)
+
+
 @settings(max_examples=40, deadline=None)
 @given(calls(st.builds(triggers.Planned, _tenants, _ids, st.just(2))))
 def test_planning_triggers_whole(rows: list[list[object]]) -> None:

@@ -14,6 +14,7 @@ from clarion.notifications.channels import Channels
 from clarion.notifications.checking import Checker
 from clarion.notifications.library import Library
 from clarion.notifications.payloads import read_schema
+from clarion.notifications.sharing import SharedReads
 from clarion.notifications.workflows.definition import Definition, Workflow, read_workflow
 from clarion.storage import workflows as sql
 from clarion.storage.store import Store
@@ -78,6 +79,7 @@ class Catalog:
         self._store, self._channels, self._clock = store, channels, clock
         self._library, self._checker = library, checker
         self._read: dict[tuple[str, str, int], Read] = {}
+        self._heads = SharedReads(self._head)
 
     async def check(self, tenant: str, definition: Definition) -> Workflow:
         """Read a definition without keeping it, and have its templates checked.
@@ -188,11 +190,16 @@ class Catalog:
             NotFound: There is none.
             Conflict: It may not be triggered.
         """
-        for head in await self._store.fetch(sql.HEAD, tenant=tenant, workflow=workflow):
+        # Each trigger asks, and many ask at once.
+        for head in await self._heads((tenant, workflow)):
             if not head.is_active:
                 raise Conflict(f"the workflow {workflow!r} is not active")
             return head.version, await self.version(tenant, workflow, head.version)
         raise NotFound(f"there is no workflow {workflow!r}")
+
+    async def _head(self, key: tuple[str, str]) -> list[sql.HeadRow]:
+        tenant, workflow = key
+        return await self._store.fetch(sql.HEAD, tenant=tenant, workflow=workflow)
 
     async def version(self, tenant: str, workflow: str, version: int) -> Read:
         """One version, read: from memory after the first time, since it never changes.

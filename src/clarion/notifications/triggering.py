@@ -59,7 +59,7 @@ _log = get_logger(__name__)
 PLANNING: Final = (
     32  # triggers, or lines of small ones, that are planned by who accepted them, at a time
 )
-TOGETHER: Final = 100  # small ones of a workflow that are planned in one transaction
+TOGETHER: Final = 250  # small ones of a workflow that are planned in one transaction
 IN_LINE: Final = 1_000  # small ones that wait for those before them
 SMALL: Final = 200  # bytes of JSON that say whom a small one is for
 PAYLOAD_BYTES: Final = 64 * 1024  # of JSON
@@ -193,6 +193,9 @@ class Triggers:
         check_key(idempotency_key)
         who = f"{caller.kind}:{caller.id}"
         row = await self.prepare(caller.tenant, who, body, received=received)
+        if not idempotency_key:
+            await self._store.apply(sql.PUT_TRIGGER, [row])
+            return self.begin(row, sql.TriggerOutcome(1, 1, None, None))
         row = keyed(row, idempotency_key, text_of(body, received))
         [outcome] = await self._store.apply(sql.ACCEPT_TRIGGER, [row])
         return self.begin(row, outcome)

@@ -1,6 +1,7 @@
 """Statements and procedures on one PostgreSQL connection."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from clarion.errors import Internal, TooCostly
@@ -59,6 +60,9 @@ class Statements:
         """The rows of the last step, as the driver gives them."""
         found: list[Any] = []
         given = columns(procedure.row, rows)
+        if procedure.is_one:
+            await self._db.execute(as_one(procedure), *given)
+            return found
         for step in procedure.steps:
             text, _ = for_postgres(step.text, procedure.row)
             found = await self._db.fetch(text, *(given if "{rows " in step.text else ()))
@@ -66,11 +70,19 @@ class Statements:
 
     async def procedure_alone(self, procedure: Procedure, rows: Sequence[Any]) -> list[Any]:
         """The same in a transaction of its own."""
-        if len(procedure.steps) == 1:
+        if len(procedure.steps) == 1 or procedure.is_one:
             # One statement is a transaction by itself: one round trip, not three.
             return await self.procedure(procedure, rows)
         async with self._db.transaction():
             return await self.procedure(procedure, rows)
+
+
+@cache
+def as_one(procedure: Procedure) -> str:
+    """All steps as one statement."""
+    *before, last = (for_postgres(step.text, procedure.row)[0] for step in procedure.steps)
+    ahead = ", ".join(f"s{n} AS ({text})" for n, text in enumerate(before))
+    return f"WITH {ahead} {last}"
 
 
 def _params(statement: Statement) -> Mapping[str, Param]:

@@ -48,11 +48,13 @@ class Procedure(msgspec.Struct, frozen=True):
         name: Names it in metrics; one name, one procedure.
         row: Struct of an input row; fields are `str`, `int`, `float`, or one of these `| None`.
         steps: Statements over `{rows r}`, run in order.
+        is_one: They are writes that do not see one another, and none has a result: PostgreSQL runs them as one, in one round trip.
     """
 
     name: str
     row: type[msgspec.Struct]
     steps: tuple[Sql[Any], ...]
+    is_one: bool = False
 
 
 class Tx(Protocol):

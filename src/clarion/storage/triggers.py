@@ -115,6 +115,23 @@ BEGAN = "CASE WHEN t.start_ms > t.created_ms THEN t.start_ms ELSE t.created_ms E
 """When a trigger `t` came into force."""
 _KEY = f"k.tenant = r.tenant AND k.caller = r.caller AND k.route = '{ROUTE}' AND k.idem_key = r.idem_key"
 
+
+def _steps(new: str, put: str) -> tuple[Sql[None], Sql[None]]:
+    """Put the triggers that come from `new` into their table, and the job of planning them for those from `put`."""
+    return (
+        Sql(f"""INSERT INTO trigger_call (tenant, id, workflow, version, caller, actor, payload, asked, cancel_key, state, total, created_ms, priority, start_ms, local_start)
+            SELECT r.tenant, r.id, r.workflow, r.version, r.caller, r.actor, r.payload, r.asked, r.cancel_key, 'planning', 0, r.at_ms, r.priority, r.start_ms, r.local_start
+            FROM {new}"""),
+        enqueue_from(
+            f"""SELECT r.tenant, r.id, '{JOB}', '{{}}', CASE WHEN r.start_ms > r.lease_ms THEN r.start_ms ELSE r.lease_ms END, 12, r.at_ms, r.priority
+                FROM {put} WHERE true""",
+            "tenant, id, kind, payload, run_ms, max_attempts, created_ms, priority",
+        ),
+    )
+
+
+# What names no key repeats nothing: there is nothing to find out.
+PUT_TRIGGER = Procedure("put_trigger", NewTrigger, _steps("{rows r}", "{rows r}"), is_one=True)
 ACCEPT_TRIGGER = Procedure(
     "accept_trigger",
     NewTrigger,
@@ -123,14 +140,9 @@ ACCEPT_TRIGGER = Procedure(
             SELECT r.tenant, r.caller, '{ROUTE}', r.idem_key, r.digest, r.id, r.answer, r.at_ms
             FROM {{rows r}} WHERE r.idem_key <> ''
             ORDER BY r.tenant, r.caller, r.idem_key, r.n ON CONFLICT DO NOTHING"""),
-        Sql(f"""INSERT INTO trigger_call (tenant, id, workflow, version, caller, actor, payload, asked, cancel_key, state, total, created_ms, priority, start_ms, local_start)
-            SELECT r.tenant, r.id, r.workflow, r.version, r.caller, r.actor, r.payload, r.asked, r.cancel_key, 'planning', 0, r.at_ms, r.priority, r.start_ms, r.local_start
-            FROM {{rows r}} LEFT JOIN idempotency k ON {_KEY}
-            WHERE r.idem_key = '' OR k.subject = r.id"""),
-        enqueue_from(
-            f"""SELECT r.tenant, r.id, '{JOB}', '{{}}', CASE WHEN r.start_ms > r.lease_ms THEN r.start_ms ELSE r.lease_ms END, 12, r.at_ms, r.priority
-                FROM {{rows r}} JOIN trigger_call t ON t.tenant = r.tenant AND t.id = r.id WHERE true""",
-            "tenant, id, kind, payload, run_ms, max_attempts, created_ms, priority",
+        *_steps(
+            f"{{rows r}} LEFT JOIN idempotency k ON {_KEY} WHERE r.idem_key = '' OR k.subject = r.id",
+            "{rows r} JOIN trigger_call t ON t.tenant = r.tenant AND t.id = r.id",
         ),
         Sql(
             f"""SELECT r.n, CASE WHEN t.id IS NULL THEN 0 ELSE 1 END, k.digest, k.answer
