@@ -6,6 +6,7 @@ import pytest
 
 from clarion.errors import Unavailable
 from clarion.notifications.sharing import SharedReads
+from clarion.telemetry import spawn
 
 
 async def test_who_asks_while_it_is_read_shares_the_next_read() -> None:
@@ -23,11 +24,11 @@ async def test_who_asks_while_it_is_read_shares_the_next_read() -> None:
         return number
 
     reads = SharedReads(read)
-    first = asyncio.create_task(reads("a"))
+    first = spawn(reads("a"), name="test")
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    others = [asyncio.create_task(reads("a")) for _ in range(9)]
-    other = asyncio.create_task(reads("b"))
+    others = [spawn(reads("a"), name="test") for _ in range(9)]
+    other = spawn(reads("b"), name="test")
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert begun == ["a", "b"]
