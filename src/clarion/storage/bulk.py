@@ -6,7 +6,7 @@ inbox), `:notification`, `:mark` and `:now_ms`. The row lock on the heads is wha
 
 from msgspec import Struct
 
-from clarion.storage.notifications import FIRST_EPOCH
+from clarion.storage.notifications import FIRST_EPOCH, PLACED
 from clarion.storage.store import Procedure, Sql
 
 _MODULUS = 1 << 32
@@ -56,10 +56,9 @@ TOLD = Procedure(
     Told,
     (
         Sql(
-            """SELECT r.n, r.usr, c.off, h.epoch, c.mark, c.prior, c.unread, c.unseen FROM {rows r}
-               JOIN message m ON m.tenant = r.tenant AND m.usr = r.usr AND m.id = r.message
+            f"""{PLACED} SELECT r.n, r.usr, c.off, h.epoch, c.mark, c.prior, c.unread, c.unseen FROM placed r
                JOIN inbox_head h ON h.tenant = r.tenant AND h.usr = r.usr
-               JOIN inbox_change c ON c.tenant = r.tenant AND c.usr = r.usr AND c.off = m.seq""",
+               JOIN inbox_change c ON c.tenant = r.tenant AND c.usr = r.usr AND c.off = r.seq""",
             ToldAt,
         ),
     ),

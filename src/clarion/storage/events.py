@@ -120,7 +120,9 @@ class Tenant(Struct, frozen=True):
 
 
 MINUTE_MS = 60_000
-_NEW = "{rows r} JOIN event e ON e.tenant = r.tenant AND e.id = r.id AND e.call = r.call"
+# A value, not a join: PostgreSQL would read all events where they are not many times as many as the rows.
+_CALL = "(SELECT e.call FROM event e WHERE e.tenant = r.tenant AND e.id = r.id)"
+_NEW = f"{{rows r}} WHERE r.call = {_CALL}"
 
 
 def _wake(at: str) -> Sql[None]:
@@ -145,21 +147,21 @@ TRACK = Procedure(
             SELECT r.tenant, r.id, r.usr, r.name, r.properties, r.at_ms, r.received_ms, r.call
             FROM {rows r} WHERE true ORDER BY r.tenant, r.id, r.n ON CONFLICT DO NOTHING"""),
         Sql(f"""INSERT INTO event_minute (tenant, name, minute_ms, count)
-            SELECT r.tenant, r.name, r.at_ms - r.at_ms % {MINUTE_MS} AS minute_ms, count(*) FROM {_NEW} WHERE true
+            SELECT r.tenant, r.name, r.at_ms - r.at_ms % {MINUTE_MS} AS minute_ms, count(*) FROM {_NEW}
             GROUP BY r.tenant, r.name, r.at_ms - r.at_ms % {MINUTE_MS} ORDER BY 1, 2, 3
             ON CONFLICT (tenant, name, minute_ms) DO UPDATE SET count = event_minute.count + excluded.count"""),
         Sql(f"""INSERT INTO event_person (tenant, usr, name, times, first_ms, last_ms)
-            SELECT r.tenant, r.usr, r.name, count(*), min(r.at_ms), max(r.at_ms) FROM {_NEW} WHERE r.usr <> ''
+            SELECT r.tenant, r.usr, r.name, count(*), min(r.at_ms), max(r.at_ms) FROM {_NEW} AND r.usr <> ''
             GROUP BY r.tenant, r.usr, r.name ORDER BY 1, 2, 3
             ON CONFLICT (tenant, usr, name) DO UPDATE SET times = event_person.times + excluded.times,
               first_ms = CASE WHEN excluded.first_ms < event_person.first_ms THEN excluded.first_ms ELSE event_person.first_ms END,
               last_ms = CASE WHEN excluded.last_ms > event_person.last_ms THEN excluded.last_ms ELSE event_person.last_ms END"""),
         _wake("received_ms"),
         Sql(
-            """SELECT r.n, CASE WHEN e.call = r.call THEN 1 ELSE 0 END,
-                 CASE WHEN EXISTS (SELECT 1 FROM run WHERE run.tenant = r.tenant AND run.wait_key = r.wait_key AND run.wait_key <> '')
-                   THEN 1 ELSE 0 END
-               FROM {rows r} JOIN event e ON e.tenant = r.tenant AND e.id = r.id ORDER BY r.n""",
+            # LIMIT: or PostgreSQL would hash all that wait, instead of looking each up.
+            f"""SELECT r.n, CASE WHEN r.call = {_CALL} THEN 1 ELSE 0 END,
+                 coalesce((SELECT 1 FROM run WHERE run.tenant = r.tenant AND run.wait_key = r.wait_key AND run.wait_key <> '' LIMIT 1), 0)
+               FROM {{rows r}} ORDER BY r.n""",
             Taken,
         ),
     ),

@@ -79,6 +79,10 @@ _ACCEPTED = "{rows r} JOIN notification a ON a.tenant = r.tenant AND a.id = r.no
 _WANTED = f"{_ACCEPTED} AND r.is_wanted = 1"
 _HEAD = "JOIN inbox_head h ON h.tenant = r.tenant AND h.usr = r.usr"
 _MODULUS = 1 << 32
+# Found first: without statistics PostgreSQL would join all that somebody's log has to all of their messages.
+PLACED = """WITH placed AS MATERIALIZED (SELECT r.*, (SELECT m.seq FROM message m
+    WHERE m.tenant = r.tenant AND m.usr = r.usr AND m.id = r.message) AS seq FROM {rows r})"""
+"""The input rows as `placed`, with where the message of each stands in the log of its inbox."""
 
 
 def inbox_steps(source: str) -> tuple[Sql[None], ...]:
@@ -134,14 +138,13 @@ ACCEPT = Procedure(
             FROM {_WANTED} CROSS JOIN (SELECT 'sent' AS status UNION ALL SELECT 'delivered') AS x
             GROUP BY r.tenant, r.notification, a.category, x.status ORDER BY min(r.n), x.status"""),
         Sql(
-            f"""SELECT r.n, CASE WHEN a.id IS NULL THEN 0 ELSE 1 END, CASE WHEN r.is_described = 0 AND s.id IS NULL THEN 0 ELSE 1 END,
+            f"""{PLACED} SELECT r.n, CASE WHEN a.id IS NULL THEN 0 ELSE 1 END, CASE WHEN r.is_described = 0 AND s.id IS NULL THEN 0 ELSE 1 END,
               k.digest, k.answer, c.off, h.epoch, c.mark, c.prior, c.unread, c.unseen
-            FROM {{rows r}} LEFT JOIN notification a ON a.tenant = r.tenant AND a.id = r.notification
+            FROM placed r LEFT JOIN notification a ON a.tenant = r.tenant AND a.id = r.notification
             LEFT JOIN subscriber s ON s.tenant = r.tenant AND s.id = r.usr
             LEFT JOIN idempotency k ON {_KEY} AND r.is_first = 1
-            LEFT JOIN message m ON m.tenant = r.tenant AND m.usr = r.usr AND m.id = r.message
             LEFT JOIN inbox_head h ON h.tenant = r.tenant AND h.usr = r.usr
-            LEFT JOIN inbox_change c ON c.tenant = r.tenant AND c.usr = r.usr AND c.off = m.seq""",
+            LEFT JOIN inbox_change c ON c.tenant = r.tenant AND c.usr = r.usr AND c.off = r.seq""",
             Outcome,
         ),
     ),

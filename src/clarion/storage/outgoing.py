@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from clarion.storage.jobs import NORMAL, claim, release, settle, waiting
-from clarion.storage.notifications import inbox_steps
+from clarion.storage.notifications import PLACED, inbox_steps
 from clarion.storage.store import Procedure, Sql
 
 
@@ -234,10 +234,9 @@ DELIVER = Procedure(
     (
         *inbox_steps("{rows r}"),
         Sql(
-            """SELECT r.n, c.off, h.epoch, c.mark, c.prior, c.unread, c.unseen FROM {rows r}
-               JOIN message m ON m.tenant = r.tenant AND m.usr = r.usr AND m.id = r.message
+            f"""{PLACED} SELECT r.n, c.off, h.epoch, c.mark, c.prior, c.unread, c.unseen FROM placed r
                JOIN inbox_head h ON h.tenant = r.tenant AND h.usr = r.usr
-               JOIN inbox_change c ON c.tenant = r.tenant AND c.usr = r.usr AND c.off = m.seq""",
+               JOIN inbox_change c ON c.tenant = r.tenant AND c.usr = r.usr AND c.off = r.seq""",
             Delivered,
         ),
     ),

@@ -170,17 +170,18 @@ BY_CANCEL_KEY = Sql(
     TriggerRow,
 )
 # Of triggers that their acceptor plans under the lease that no claim gave; whoever holds or cancels one has it left alone.
-_UNCLAIMED = f"j.tenant = r.tenant AND j.id = r.id AND j.kind = '{JOB}' AND j.token = 0"
+# A value, not a join: of jobs that come and go PostgreSQL knows too little, and would go through all of them for each row.
+_UNCLAIMED = f"(SELECT j.token FROM job j WHERE j.tenant = r.tenant AND j.id = r.id AND j.kind = '{JOB}') = 0"
 PLAN_WHOLE = Procedure(
     "plan_whole_trigger",
     Planned,
     (
         Sql(f"""UPDATE trigger_call SET total = r.total, state = 'planned' FROM {{rows r}}
             WHERE trigger_call.tenant = r.tenant AND trigger_call.id = r.id AND trigger_call.state = 'planning'
-              AND trigger_call.hold = '' AND trigger_call.upto = '' AND EXISTS (SELECT 1 FROM job j WHERE {_UNCLAIMED})"""),
+              AND trigger_call.hold = '' AND trigger_call.upto = '' AND {_UNCLAIMED}"""),
         Sql(
-            f"""SELECT r.n FROM {{rows r}} JOIN job j ON {_UNCLAIMED}
-                JOIN trigger_call t ON t.tenant = r.tenant AND t.id = r.id AND t.state = 'planned' ORDER BY r.n""",
+            f"""SELECT r.n FROM {{rows r}} JOIN trigger_call t ON t.tenant = r.tenant AND t.id = r.id
+                WHERE t.state = 'planned' AND {_UNCLAIMED} ORDER BY r.n""",
             PlannedHere,
         ),
     ),
