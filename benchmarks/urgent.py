@@ -22,8 +22,7 @@ from clarion.clock import SystemClock
 from clarion.ids import Ids
 from clarion.jobs import Queue, Worker
 from clarion.notifications import Inbox, inbox_kind
-from clarion.notifications.channels import Outgoing, Sent
-from clarion.notifications.channels.providers import Allowed, Provided, Providers
+from clarion.notifications.channels import Allowed, Outgoing, Provided, Providers, Sent
 from clarion.notifications.engine import Engine
 from clarion.notifications.preferences.book import Book
 from clarion.notifications.triggering import CreateTrigger

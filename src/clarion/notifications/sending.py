@@ -17,7 +17,8 @@ from clarion.notifications.channels import (
     Providers,
 )
 from clarion.notifications.channels.inbox import NAME as INBOX
-from clarion.notifications.channels.providers import Diverts, ProviderStatus
+from clarion.notifications.channels.line import ProviderStatus
+from clarion.notifications.channels.providers import Diverts
 from clarion.notifications.lanes import CONCURRENCY, Lane, WhyNot
 from clarion.notifications.runs import nothing
 from clarion.settings import Sending

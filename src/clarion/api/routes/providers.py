@@ -10,7 +10,7 @@ from clarion.api.routes.workflows import IdPath
 from clarion.auth.principal import Principal
 from clarion.auth.rights import Public, Right
 from clarion.errors import Forbidden, NotFound
-from clarion.notifications.channels.providers import ProviderStatus
+from clarion.notifications.channels.line import ProviderStatus
 from clarion.notifications.delivery import Capture, CapturePage, Delivery, Mode
 from clarion.notifications.engine import Engine
 

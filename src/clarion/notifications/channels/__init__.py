@@ -10,7 +10,8 @@ from clarion.notifications.channels.base import (
     Sent,
     Tried,
 )
-from clarion.notifications.channels.providers import Allowed, Provided, Provider, Providers
+from clarion.notifications.channels.line import Allowed, Provider
+from clarion.notifications.channels.providers import Provided, Providers
 from clarion.notifications.channels.urls import ProviderUrl
 
 __all__ = [

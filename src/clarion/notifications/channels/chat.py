@@ -19,7 +19,8 @@ from msgspec import Meta, Struct
 
 from clarion.errors import Fault, Invalid
 from clarion.notifications.channels.base import NotSent, Outgoing, Sent
-from clarion.notifications.channels.providers import Allowed, Provided, Providers
+from clarion.notifications.channels.line import Allowed
+from clarion.notifications.channels.providers import Provided, Providers
 from clarion.notifications.sealing import Sealer, Unopenable
 from clarion.settings import Chat as ChatSettings
 

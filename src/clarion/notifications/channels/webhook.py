@@ -21,7 +21,8 @@ from clarion.errors import Fault, Invalid, OutboundRefused, Unavailable
 from clarion.ids import Ids
 from clarion.notifications.channels.base import NotSent, NotYet, Outgoing, Sent
 from clarion.notifications.channels.breaker import Breaker
-from clarion.notifications.channels.providers import Allowed, Provided, Providers
+from clarion.notifications.channels.line import Allowed
+from clarion.notifications.channels.providers import Provided, Providers
 from clarion.notifications.sealing import Unopenable
 from clarion.notifications.webhooks import Endpoints, signature
 from clarion.outbound import Answer, Outbound

@@ -10,7 +10,8 @@ from clarion.clock import Clock
 from clarion.errors import Fault, Invalid, SettingsError
 from clarion.ids import Ids
 from clarion.notifications.channels.base import NotSent, Outgoing, Sent
-from clarion.notifications.channels.providers import Allowed, Provided, Providers
+from clarion.notifications.channels.line import Allowed
+from clarion.notifications.channels.providers import Provided, Providers
 from clarion.notifications.channels.push import apns, fcm
 from clarion.notifications.channels.push.base import Device, Gone, Kind, Push, Unwelcome
 from clarion.notifications.channels.push.content import PushContent, PushSaid
