@@ -1,0 +1,126 @@
+"""What stands in deploy/ agrees with the program: its settings, its port, its probes, and the time that it takes to stop."""
+
+import ast
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from clarion.settings import Settings
+from clarion.settings.whole import fields
+from tests.support.server import Server, running
+
+ROOT = Path(__file__).parent.parent.parent
+DEPLOY = ROOT / "deploy"
+FILES = sorted(path for path in DEPLOY.rglob("*") if path.is_file())
+STOPPING_S = Settings().limits.drain_s + 15
+
+
+def compose() -> dict[str, Any]:
+    return yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+
+
+def kubernetes(kind: str) -> dict[str, Any]:
+    documents = yaml.safe_load_all((DEPLOY / "kubernetes/clarion.yaml").read_text())
+    (found,) = (document for document in documents if document["kind"] == kind)
+    return found
+
+
+def dockerfile() -> list[tuple[str, str]]:
+    """Its instructions, one after another."""
+    text = (DEPLOY / "Dockerfile").read_text().replace("\\\n", " ")
+    lines = (line for line in text.splitlines() if line and not line.startswith("#"))
+    return [(word, rest) for word, rest in (line.split(None, 1) for line in lines)]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_names_only_settings_that_there_are(path):
+    known = {field.env for field in fields()}
+    named = set(re.findall(r"\bCLARION_[A-Z_]+\b", path.read_text()))
+    assert named <= known
+
+
+def test_image_is_built_from_what_is_there():
+    copied = [shlex.split(rest) for word, rest in dockerfile() if word == "COPY"]
+    sources = [source for words in copied if words[0][:6] != "--from" for source in words[:-1]]
+    assert sources
+    assert [source for source in sources if not (ROOT / source).exists()] == []
+    ignored = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
+    assert [source for source in sources if f"!{source}" not in ignored] == []
+
+
+def test_image_is_run_by_nobody():
+    last = dockerfile()[-12:]
+    assert ("USER", "10001:10001") in last
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory):
+    with running(tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+def test_health_check_tells_a_server_from_none(server: Server):
+    (check,) = (rest for word, rest in dockerfile() if word == "HEALTHCHECK")
+    command = ast.literal_eval(check.partition("CMD ")[2])
+    assert command.pop(0) == "python"
+
+    def status(port: int) -> int:
+        environment = {"CLARION_PORT": str(port)}
+        ended = subprocess.run([sys.executable, *command], env=environment, stderr=subprocess.DEVNULL, check=False)  # fmt: skip
+        return ended.returncode
+
+    assert status(server.port) == 0
+    assert status(1) != 0
+
+
+def test_everybody_waits_for_a_node_to_drain():
+    pod = kubernetes("Deployment")["spec"]["template"]["spec"]
+    (node,) = pod["containers"]
+    told = node["lifecycle"]["preStop"]["exec"]["command"]
+    assert pod["terminationGracePeriodSeconds"] >= STOPPING_S + int(told[1])
+    assert float(compose()["clarion"]["stop_grace_period"].rstrip("s")) >= STOPPING_S
+    unit = (DEPLOY / "clarion.service").read_text()
+    assert float(re.search(r"TimeoutStopSec=(\d+)s", unit)[1]) >= STOPPING_S
+
+
+def test_probes_ask_for_what_is_served(server: Server):
+    (node,) = kubernetes("Deployment")["spec"]["template"]["spec"]["containers"]
+    (port,) = node["ports"]
+    probes = {name: node[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")}  # fmt: skip
+    assert {probe["port"] for probe in probes.values()} == {port["name"]}
+    for probe in probes.values():
+        assert server.get(probe["path"]).status_code == 200
+    # What is down for all nodes must not restart all nodes.
+    assert probes["liveness"]["path"] == "/livez"
+    image = dict(pair.split("=", 1) for word, rest in dockerfile() if word == "ENV" for pair in shlex.split(rest))  # fmt: skip
+    assert int(image["CLARION_PORT"]) == port["containerPort"]
+
+
+def test_service_and_budget_mean_the_nodes():
+    labels = kubernetes("Deployment")["spec"]["template"]["metadata"]["labels"]
+    assert kubernetes("Service")["spec"]["selector"].items() <= labels.items()
+    assert kubernetes("PodDisruptionBudget")["spec"]["selector"]["matchLabels"].items() <= labels.items()  # fmt: skip
+    (path,) = kubernetes("Ingress")["spec"]["rules"][0]["http"]["paths"]
+    assert path["backend"]["service"]["name"] == kubernetes("Service")["metadata"]["name"]
+
+
+def test_compose_keeps_what_redis_and_the_database_hold():
+    services = compose()
+    assert "noeviction" in services["redis"]["command"]
+    assert services["redis"]["volumes"]
+    assert services["postgres"]["volumes"]
+    assert services["clarion"]["deploy"]["replicas"] == 2
+    waits = services["clarion"]["depends_on"]
+    assert all(services[name]["healthcheck"] for name in waits)
+
+
+def test_unit_is_one_for_systemd():
+    ended = subprocess.run(["systemd-analyze", "verify", str(DEPLOY / "clarion.service")], capture_output=True, text=True, check=False)  # fmt: skip
+    said = [line for line in ended.stderr.splitlines() if "is not executable" not in line]
+    assert said == []
