@@ -267,3 +267,56 @@ async def test_an_endpoint_that_hangs_delays_no_other(
     finally:
         release.set()
         await runner.cleanup()
+
+
+@on_one_engine
+async def test_whatever_an_endpoint_does_its_dead_letter_says_and_no_other_waits_for_it(
+    office: Office,
+) -> None:
+    """One answers 500, one what is no HTTP, one hangs up, one not at all: each is tried as often as allowed, and the one that is well has its message at once."""
+    hook = Webhook(
+        networks=["127.0.0.0/8"], ports=list(range(1, 65536)), timeout_s=0.2, max_attempts=2
+    )
+    doors = Doors(office, settings(webhook=hook))
+    answers = {
+        "500 Internal Server Error": b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n",
+        "garbage": b"\x00\xff what is this\r\n\r\n",
+        "hung up": b"",
+        "no answer": None,
+        "well": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    }
+    calls = dict.fromkeys(answers, 0)
+    servers = [await _endpoint(name, answer, calls) for name, answer in answers.items()]
+    try:
+        await make_known(office)
+        for server in servers:
+            await doors.endpoint(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        await send(office, HOOK)
+        assert calls == dict.fromkeys(answers, 1)
+        assert [row.status for row in await doors.rows()].count("sent") == 1
+        await office.run(3_600)
+        assert calls == {**dict.fromkeys(answers, 2), "well": 1}
+        causes = sorted(row.cause for row in await doors.rows() if row.status == "failed")
+        for cause, words in zip(
+            causes, ("disconnected", "status line", "500", "no answer"), strict=True
+        ):
+            assert words in cause
+        await office.run(86_400)
+        assert sum(calls.values()) == 9
+    finally:
+        for server in servers:
+            server.close()
+        await doors.reach.close()
+
+
+async def _endpoint(name: str, answer: bytes | None, calls: dict[str, int]) -> asyncio.Server:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        calls[name] += 1
+        if answer is None:
+            await reader.read()
+        else:
+            writer.write(answer)
+        writer.close()
+
+    return await asyncio.start_server(serve, "127.0.0.1", 0)

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, time
 import pytest
 
 from clarion.clock import as_ms
-from clarion.notifications.workflows.times import moment, next_at, zone_of
+from clarion.notifications.workflows.occurrences import Cron, next_after
+from clarion.notifications.workflows.times import moment, next_at, next_cron, zone_of
 
 
 def at(text: str) -> int:
@@ -35,6 +36,26 @@ def at(text: str) -> int:
 def test_the_next_time_of_day(clock: tuple[int, int], zone: str, now: str, then: str) -> None:
     """It is after now, and what the clock there shows."""
     assert next_at(time(*clock), zone_of(zone), at(now)) == at(then)
+
+
+@pytest.mark.parametrize(
+    ("text", "zone", "now", "then"),
+    [
+        # What does not exist in that night is due when the clock jumps; what comes twice, once.
+        ("30 2 * * *", "Europe/Berlin", "2026-03-28T12:00", "2026-03-29T01:00"),
+        ("30 2 * * *", "Europe/Berlin", "2026-10-24T12:00", "2026-10-25T00:30"),
+        ("30 2 * * *", "Europe/Berlin", "2026-10-25T00:45", "2026-10-26T01:30"),
+        ("0 9 * * *", "America/New_York", "2027-03-14T05:00", "2027-03-14T13:00"),
+        ("0 9 * * *", "America/New_York", "2027-11-07T05:00", "2027-11-07T14:00"),
+        ("0 0 29 2 *", "UTC", "2026-03-01T00:00", "2028-02-29T00:00"),
+    ],
+)
+def test_the_next_by_cron(text: str, zone: str, now: str, then: str) -> None:
+    """As digests close and as schedules come round: both go by the same days."""
+    assert next_cron(text, zone_of(zone), at(now)) == at(then)
+    found = next_after(Cron(zone, text), at(now))
+    assert found is not None
+    assert found.at_ms == at(then)
 
 
 def test_only_on_the_days_that_were_named() -> None:
