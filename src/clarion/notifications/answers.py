@@ -15,7 +15,8 @@ from clarion.ids import Ids
 from clarion.notifications.prepared import nothing, prepare
 from clarion.notifications.rendering import Renderer, Unrenderable, Wish
 from clarion.notifications.workflows import durations
-from clarion.notifications.workflows.advance import (
+from clarion.notifications.workflows.definition import Digest, Http, Step, Throttle, Workflow
+from clarion.notifications.workflows.moves import (
     Answered,
     Closed,
     Collect,
@@ -27,7 +28,6 @@ from clarion.notifications.workflows.advance import (
     Spend,
     State,
 )
-from clarion.notifications.workflows.definition import Digest, Http, Step, Throttle, Workflow
 from clarion.outbound import Outbound
 from clarion.storage import batches as sql
 from clarion.storage.store import Tx

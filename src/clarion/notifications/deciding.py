@@ -23,8 +23,9 @@ from clarion.notifications.preferences.evaluate import (
 from clarion.notifications.preferences.links import Links
 from clarion.notifications.rendering import Renderer, Unrenderable, Wish
 from clarion.notifications.sayings import Books, Sayings
-from clarion.notifications.workflows.advance import Advanced, Decision, Send, advance
+from clarion.notifications.workflows.advance import advance
 from clarion.notifications.workflows.definition import LINKS, Say, Step
+from clarion.notifications.workflows.moves import Advanced, Decision, Send
 from clarion.telemetry import get_logger
 
 _log = get_logger(__name__)

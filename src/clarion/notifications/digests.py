@@ -11,7 +11,7 @@ from clarion.notifications.going import Going, held_of, merged, record_of
 from clarion.notifications.preferences.book import Book
 from clarion.notifications.preferences.evaluate import why_muted
 from clarion.notifications.runs import LEASE_S, SLICE, Runs
-from clarion.notifications.workflows.advance import Closed, Record
+from clarion.notifications.workflows.moves import Closed, Record
 from clarion.storage import batches as batch_sql
 from clarion.storage import runs as sql
 from clarion.storage.store import Store, Tx

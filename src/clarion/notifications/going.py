@@ -10,7 +10,8 @@ from clarion.notifications.answers import event_of
 from clarion.notifications.facts import recipient_facts
 from clarion.notifications.preferences.evaluate import NONE, Wishes, zone_name
 from clarion.notifications.waking import wait_key_of
-from clarion.notifications.workflows.advance import (
+from clarion.notifications.workflows.definition import Step, Workflow
+from clarion.notifications.workflows.moves import (
     Advanced,
     Await,
     AwaitEvent,
@@ -28,7 +29,6 @@ from clarion.notifications.workflows.advance import (
     Spend,
     State,
 )
-from clarion.notifications.workflows.definition import Step, Workflow
 from clarion.storage import runs as sql
 from clarion.storage.jobs import NORMAL, Held
 

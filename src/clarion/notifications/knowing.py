@@ -19,9 +19,10 @@ from clarion.clock import Clock, as_datetime, as_ms
 from clarion.errors import Unavailable
 from clarion.notifications.going import Decided, Going, event_key
 from clarion.notifications.workflows import durations
-from clarion.notifications.workflows.advance import AwaitEvent, Done, awaited, the_one
+from clarion.notifications.workflows.advance import awaited, the_one
 from clarion.notifications.workflows.conditions import value
 from clarion.notifications.workflows.definition import Fact
+from clarion.notifications.workflows.moves import AwaitEvent, Done
 from clarion.storage import events as sql
 from clarion.storage import inbox as inbox_sql
 from clarion.storage.store import Store

@@ -22,8 +22,8 @@ from clarion.notifications.preferences.evaluate import INBOX, is_for_all
 from clarion.notifications.preferences.evaluate import Asked as Message
 from clarion.notifications.runs import Runs
 from clarion.notifications.targets import Asked, Targets
-from clarion.notifications.workflows.advance import Begin, State
 from clarion.notifications.workflows.definition import Workflow
+from clarion.notifications.workflows.moves import Begin, State
 from clarion.storage import subscribers as people_sql
 from clarion.storage import triggers as sql
 from clarion.storage.jobs import FINISH, LOW, NORMAL, Held

@@ -13,7 +13,7 @@ from clarion.notifications.deciding import asked_of
 from clarion.notifications.preferences.book import Book
 from clarion.notifications.preferences.evaluate import decide, has_quiet
 from clarion.notifications.supposing import Suppose
-from clarion.notifications.workflows.advance import State
+from clarion.notifications.workflows.moves import State
 from clarion.storage import runs as run_sql
 from clarion.storage import triggers as sql
 from clarion.storage.outgoing import ClaimedOutgoing

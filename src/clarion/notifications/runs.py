@@ -24,8 +24,8 @@ from clarion.notifications.knowing import Knowing
 from clarion.notifications.parking import park
 from clarion.notifications.preferences.book import Book
 from clarion.notifications.suppressions import Suppressions
-from clarion.notifications.workflows.advance import Await, AwaitEvent
 from clarion.notifications.workflows.definition import Wait, Workflow
+from clarion.notifications.workflows.moves import Await, AwaitEvent
 from clarion.notifications.writing import Writer
 from clarion.settings import Limits
 from clarion.storage import events as event_sql

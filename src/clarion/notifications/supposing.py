@@ -9,8 +9,8 @@ from clarion.notifications.catalog import Catalog
 from clarion.notifications.facts import recipient_facts
 from clarion.notifications.going import Going
 from clarion.notifications.preferences.book import Book
-from clarion.notifications.workflows.advance import Begin, State
 from clarion.notifications.workflows.definition import Workflow
+from clarion.notifications.workflows.moves import Begin, State
 from clarion.storage import subscribers as people_sql
 from clarion.storage.store import Store
 

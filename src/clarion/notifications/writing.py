@@ -26,8 +26,8 @@ from clarion.notifications.inbox import Inbox
 from clarion.notifications.messages import Message
 from clarion.notifications.rendering import fingerprint
 from clarion.notifications.sight.counting import counts
-from clarion.notifications.workflows.advance import Send
 from clarion.notifications.workflows.definition import Say, Step, Workflow
+from clarion.notifications.workflows.moves import Send
 from clarion.storage import outgoing as sent_sql
 from clarion.storage import runs as sql
 from clarion.storage import stats as stat_sql

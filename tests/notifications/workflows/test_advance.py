@@ -8,7 +8,8 @@ import pytest
 from msgspec import Struct
 
 from clarion.notifications.workflows import advance as engine
-from clarion.notifications.workflows.advance import (
+from clarion.notifications.workflows.definition import Definition, Step, Workflow, read_workflow
+from clarion.notifications.workflows.moves import (
     Advanced,
     Answered,
     Await,
@@ -25,7 +26,6 @@ from clarion.notifications.workflows.advance import (
     Sleep,
     State,
 )
-from clarion.notifications.workflows.definition import Definition, Step, Workflow, read_workflow
 
 NOW = 1_790_000_000_000  # 2026-09-21T14:13:20Z, a Monday
 MINUTE, HOUR = 60_000, 3_600_000

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from clarion.errors import Invalid
-from clarion.notifications.workflows.advance import Await, Begin, Decision, Due, End
 from clarion.notifications.workflows.fallback import written_out
+from clarion.notifications.workflows.moves import Await, Begin, Decision, Due, End
 from tests.notifications.workflows.test_advance import MINUTE, NOW, Playbook, workflow
 
 TELL = {
