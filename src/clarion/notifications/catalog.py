@@ -15,7 +15,8 @@ from clarion.notifications.checking import Checker
 from clarion.notifications.library import Library
 from clarion.notifications.payloads import read_schema
 from clarion.notifications.sharing import SharedReads
-from clarion.notifications.workflows.definition import Definition, Workflow, read_workflow
+from clarion.notifications.workflows.definition import Definition, Workflow
+from clarion.notifications.workflows.reading import read_workflow
 from clarion.storage import workflows as sql
 from clarion.storage.store import Store
 

@@ -16,14 +16,8 @@ from clarion.notifications.library import Book
 from clarion.notifications.prepared import Tangled, linked, texts_in
 from clarion.notifications.sayings import Sayings
 from clarion.notifications.template import Template, chain, choose
-from clarion.notifications.workflows.definition import (
-    FACTS,
-    LINKS,
-    Say,
-    Workflow,
-    check_content,
-    merge,
-)
+from clarion.notifications.workflows.contents import check_content, merge
+from clarion.notifications.workflows.definition import FACTS, LINKS, Say, Workflow
 from clarion.settings import Templates
 from clarion.telemetry import limit_exceeded
 from clarion.templates import reading

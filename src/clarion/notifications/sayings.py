@@ -9,7 +9,8 @@ from clarion.notifications.going import Going
 from clarion.notifications.library import Book, Library
 from clarion.notifications.prepared import Prepared, Tangled, prepare
 from clarion.notifications.template import Template, choose, language, texts_for
-from clarion.notifications.workflows.definition import Say, Step, merge
+from clarion.notifications.workflows.contents import merge
+from clarion.notifications.workflows.definition import Say, Step
 from clarion.settings import Templates
 from clarion.templates.bench import texts_of
 

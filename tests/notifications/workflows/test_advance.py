@@ -8,7 +8,7 @@ import pytest
 from msgspec import Struct
 
 from clarion.notifications.workflows import advance as engine
-from clarion.notifications.workflows.definition import Definition, Step, Workflow, read_workflow
+from clarion.notifications.workflows.definition import Definition, Step, Workflow
 from clarion.notifications.workflows.moves import (
     Advanced,
     Answered,
@@ -26,6 +26,7 @@ from clarion.notifications.workflows.moves import (
     Sleep,
     State,
 )
+from clarion.notifications.workflows.reading import read_workflow
 
 NOW = 1_790_000_000_000  # 2026-09-21T14:13:20Z, a Monday
 MINUTE, HOUR = 60_000, 3_600_000

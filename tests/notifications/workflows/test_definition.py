@@ -7,14 +7,8 @@ from msgspec import Struct
 
 from clarion.errors import Invalid
 from clarion.notifications.workflows import durations
-from clarion.notifications.workflows.definition import (
-    Definition,
-    Say,
-    Stop,
-    Wait,
-    Workflow,
-    read_workflow,
-)
+from clarion.notifications.workflows.definition import Definition, Say, Stop, Wait, Workflow
+from clarion.notifications.workflows.reading import read_workflow
 
 
 class Text(Struct, frozen=True, forbid_unknown_fields=True):

@@ -21,16 +21,9 @@ from msgspec import Meta, Struct
 from clarion.errors import Fault, Invalid, TooLarge
 from clarion.notifications.preferences.quiet import Quiet, is_always_quiet
 from clarion.notifications.workflows import durations
+from clarion.notifications.workflows.choices import wrong_choices
 from clarion.notifications.workflows.conditions import Condition
-from clarion.notifications.workflows.definition import (
-    Choice,
-    Choices,
-    Clock,
-    Day,
-    Name,
-    Span,
-    wrong_choices,
-)
+from clarion.notifications.workflows.definition import Choice, Choices, Clock, Day, Name, Span
 from clarion.notifications.workflows.when import YEARS
 from clarion.notifications.workflows.zones import check_zone
 from clarion.patterns import worded

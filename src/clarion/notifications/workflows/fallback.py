@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from clarion.errors import Fault, Invalid
+from clarion.notifications.workflows.faults import wrong
 
 NAME: Final = "fallback"
 WITHIN: Final = "10m"
@@ -55,17 +55,17 @@ def written_out(
     if NAME not in step:
         return [Written(step, at)]
     if unknown := sorted(step.keys() - {NAME, "id", "if"}):
-        raise _wrong(at, f"a fallback has `id` and `if` beside it, not {unknown[0][:40]!r}")
+        raise wrong(at, f"a fallback has `id` and `if` beside it, not {unknown[0][:40]!r}")
     listed = step[NAME]
     if not isinstance(listed, list) or not LEAST <= len(listed) <= MOST:
-        raise _wrong(f"{at}/{NAME}", f"wants a list of {LEAST} to {MOST} channels")
+        raise wrong(f"{at}/{NAME}", f"wants a list of {LEAST} to {MOST} channels")
     id = step.get("id", f"{NAME}_{n + 1}")
     asked, found = step.get("if"), list[Written]()
     for name, text in (("id", id), ("if", asked)):
         if text is not None and not isinstance(text, str):
-            raise _wrong(f"{at}/{name}", "wants a text")
+            raise wrong(f"{at}/{name}", "wants a text")
     if len(id) > ID_CHARS:
-        raise _wrong(f"{at}/id", f"at most {ID_CHARS} characters: its steps are called after it")
+        raise wrong(f"{at}/id", f"at most {ID_CHARS} characters: its steps are called after it")
     # In parentheses of its own: `a or b` must not mean `a or (b and not …)`.
     conditions = [f"({asked})"] if asked is not None else []
     for k, each in enumerate(listed):
@@ -80,7 +80,7 @@ def written_out(
             wait = {"message": said["id"], "is": "sent", "timeout": timeout, "call_off": True}
             found.append(Written({"id": f"{id}_wait_{k + 1}", "wait": wait}, where))
         elif "within" in each:
-            raise _wrong(f"{where}/within", "nothing comes after the last one")
+            raise wrong(f"{where}/within", "nothing comes after the last one")
         conditions.append(f"not {said['id']}.sent")
     return found
 
@@ -88,13 +88,9 @@ def written_out(
 def _channel(given: Any, at: str, channels: Collection[str]) -> str:
     names = sorted(given.keys() - {"within"}) if isinstance(given, Mapping) else []
     if len(names) != 1:
-        raise _wrong(at, "wants one channel with what to say there, and `within` if need be")
+        raise wrong(at, "wants one channel with what to say there, and `within` if need be")
     if names[0] not in channels:
-        raise _wrong(
+        raise wrong(
             f"{at}/{names[0]}", f"there is no channel {names[0]!r}; there are {', '.join(channels)}"
         )
     return str(names[0])
-
-
-def _wrong(at: str, detail: str) -> Invalid:
-    return Invalid(detail, faults=[Fault(at, detail)])

@@ -17,6 +17,7 @@ from msgspec import Meta, Struct
 
 from clarion.clock import as_datetime, as_ms
 from clarion.errors import Fault, Invalid
+from clarion.notifications.workflows.faults import wrong
 from clarion.notifications.workflows.occurrences import (
     RECIPIENT,
     SPREAD_MS,
@@ -115,11 +116,11 @@ def read_when(when: When, now_ms: int, *, shortest_s: int = 60, at: str = "/when
         Invalid: It is none, never comes, or comes too often; each fault points at its place. `limit` is there if it is `shortest_s`.
     """
     if sum(each is not None for each in (when.at, when.cron, when.repeats)) != 1:
-        raise _wrong(at, "a schedule has one of `at`, `cron` and `repeats`")
+        raise wrong(at, "a schedule has one of `at`, `cron` and `repeats`")
     rule: Rule
     if when.repeats is not None:
         if when.zone is not None:
-            raise _wrong(f"{at}/zone", "the zone of what repeats stands in `repeats`")
+            raise wrong(f"{at}/zone", "the zone of what repeats stands in `repeats`")
         rule = _series(when.repeats, now_ms, f"{at}/repeats")
     else:
         if when.at is not None:
@@ -148,23 +149,23 @@ def read_at(
     found, has_offset = _time(given, f"{at}/at")
     if has_offset and zone == RECIPIENT:
         detail = "a time with an offset is the same for everybody: leave it out"
-        raise _wrong(f"{at}/at", detail)
+        raise wrong(f"{at}/at", detail)
     rule = Once(zone, at_ms=as_ms(found)) if has_offset else Once(zone, local=text_of(found))
     moment = moment_of(rule)
     if not may_be_past and moment.at_ms <= now_ms - (SPREAD_MS if is_floating(rule) else 0):
-        raise _wrong(f"{at}/at", f"{given} is past")
+        raise wrong(f"{at}/at", f"{given} is past")
     if moment.at_ms > now_ms + LONGEST_AHEAD_MS:
-        raise _wrong(f"{at}/at", f"{given} is more than ten years ahead")
+        raise wrong(f"{at}/at", f"{given} is more than ten years ahead")
     return rule
 
 
 def _cron(text: str, zone: str, at: str) -> Cron:
     if len(text.split()) != 5:
-        raise _wrong(at, "five fields are needed: minute, hour, day, month, weekday")
+        raise wrong(at, "five fields are needed: minute, hour, day, month, weekday")
     try:
         check_cron(text)
     except ValueError as exc:
-        raise _wrong(at, str(exc)) from exc
+        raise wrong(at, str(exc)) from exc
     return Cron(zone, text)
 
 
@@ -172,7 +173,7 @@ def _series(given: Repeats, now_ms: int, at: str) -> Series:
     zone = _zone(given.zone, f"{at}/zone")
     is_hourly = given.frequency == "hourly"
     if is_hourly and zone == RECIPIENT:
-        raise _wrong(f"{at}/zone", "what comes by the hour comes for everybody at once")
+        raise wrong(f"{at}/zone", "what comes by the hour comes for everybody at once")
     here = zone_of(zone_here(Series(zone, given.frequency, 1, (), "")))
     if given.from_ is None:
         start = local(now_ms, here).replace(tzinfo=None, second=0, microsecond=0)
@@ -190,13 +191,13 @@ def _series(given: Repeats, now_ms: int, at: str) -> Series:
     before_ms = as_ms(start.replace(tzinfo=here)) - 1
     series = _ended(series, given, before_ms, here, at)
     if next_after(series, max(before_ms, now_ms)) is None:
-        raise _wrong(at, "it never comes, or not any more")
+        raise wrong(at, "it never comes, or not any more")
     return series
 
 
 def _ended(series: Series, given: Repeats, before_ms: int, here: ZoneInfo, at: str) -> Series:
     if given.until is not None and given.count is not None:
-        raise _wrong(f"{at}/count", "it ends by `until` or by `count`, not by both")
+        raise wrong(f"{at}/count", "it ends by `until` or by `count`, not by both")
     if given.until is not None:
         end = _end(given.until, here, f"{at}/until")
         end_text, end_ms = text_of(end), as_ms(end.replace(tzinfo=here))
@@ -216,7 +217,7 @@ def _clocks(given: Repeats, is_hourly: bool, at: str) -> Iterator[int]:
         hour, minute = clock.split(":")
         place = f"{at}/at" if isinstance(given.at, str) else f"{at}/at/{n}"
         if is_hourly == bool(hour):
-            raise _wrong(
+            raise wrong(
                 place,
                 "by the hour it is a minute, such as :30"
                 if is_hourly
@@ -227,14 +228,14 @@ def _clocks(given: Repeats, is_hourly: bool, at: str) -> Iterator[int]:
 
 def _weekdays(given: Repeats, start: datetime, at: str) -> Iterator[int]:
     if given.frequency in ("hourly", "daily") and given.days:
-        raise _wrong(f"{at}/days", "days are for weekly and monthly")
+        raise wrong(f"{at}/days", "days are for weekly and monthly")
     if given.frequency != "weekly":
         return
     if not given.days:
         yield start.weekday()
     for n, day in enumerate(dict.fromkeys(given.days)):
         if day not in DAYS:
-            raise _wrong(f"{at}/days/{n}", "days of a week are mon, tue, wed, thu, fri, sat, sun")
+            raise wrong(f"{at}/days/{n}", "days of a week are mon, tue, wed, thu, fri, sat, sun")
         yield DAYS.index(str(day))
 
 
@@ -251,7 +252,7 @@ def _month_days(given: Repeats, start: datetime, at: str) -> Iterator[tuple[int,
         elif (found := _NTH.fullmatch(str(day))) is not None:
             yield -1 if found[1] == "last" else int(found[1]), DAYS.index(found[2])
         else:
-            raise _wrong(f"{at}/days/{n}", "days of a month are 1 … 31, last, 2 tue, last fri")
+            raise wrong(f"{at}/days/{n}", "days of a month are 1 … 31, last, 2 tue, last fri")
 
 
 def _check_gaps(rule: Rule, now_ms: int, shortest_s: int, at: str) -> None:
@@ -259,7 +260,7 @@ def _check_gaps(rule: Rule, now_ms: int, shortest_s: int, at: str) -> None:
         shortest_s = max(shortest_s, LEAST_FLOATING_S)
     moments = next_few(rule, now_ms, _LOOKED_AT)
     if not moments:
-        raise _wrong(at, "it never comes, or not any more")
+        raise wrong(at, "it never comes, or not any more")
     for one, other in pairwise(moments):
         if (gap_s := (other.at_ms - one.at_ms) // 1000) < shortest_s and not _changes(rule, one):
             detail = f"{gap_s} s between two occurrences, {shortest_s} s at least are needed"
@@ -303,13 +304,9 @@ def _zone(name: str, at: str) -> str:
         try:
             check_zone(name)
         except ValueError as exc:
-            raise _wrong(at, str(exc)) from exc
+            raise wrong(at, str(exc)) from exc
     return name
 
 
 def _no_time(given: str, at: str) -> Invalid:
-    return _wrong(at, f"{given!r} is no time: write 2026-12-24T18:00")
-
-
-def _wrong(at: str, detail: str) -> Invalid:
-    return Invalid(detail, faults=[Fault(at, detail)])
+    return wrong(at, f"{given!r} is no time: write 2026-12-24T18:00")
