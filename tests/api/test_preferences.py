@@ -302,6 +302,17 @@ async def test_what_the_page_does_not_offer(
     assert await wanted(site) == Document()
 
 
+async def test_channels_stand_in_one_order(site: Site, browser: Browser) -> None:
+    """In each row of the page as in the first, whatever the order in which they were added."""
+    steps = [{"webhook": {"event": "order", "data": {}}}, {"sms": {"text": "order"}}]
+    order = {"workflow": "order", "category": "orders", "steps": steps}
+    await site.workflows.catalog.put(system("tests"), msgspec.convert(order, Definition))
+    rows = (await browser.open()).text.split('class="row')[1:]
+    shown = [re.findall(r'value="\w+\|(\w+)\|off', row) for row in rows]
+    assert ["sms", "webhook"] in shown
+    assert all(each == [name for name in shown[0] if name in each] for each in shown)
+
+
 async def test_the_page_shows_a_word_on_all_channels(ann: Caller, browser: Browser) -> None:
     """As it is obeyed: nothing is on but what is named."""
     await ann("PUT", OWN, {"channels": {"*": False}})

@@ -103,9 +103,7 @@ def _why(wrong: Invalid | TooLarge) -> str:
 
 def _matrix(overview: Overview) -> Iterator[str]:
     rows = overview.items
-    known = list(_NAMES)
-    channels = {cell.channel for row in rows for cell in row.channels}
-    ordered = [*(each for each in known if each in channels), *sorted(channels.difference(known))]
+    ordered = sorted({cell.channel for row in rows for cell in row.channels}, key=_place)
     yield '<section id="what"><h2>What you are told, and how</h2>'
     if not rows:
         yield '<p class="soft">There is nothing to choose yet.</p></section>'
@@ -119,6 +117,11 @@ def _matrix(overview: Overview) -> Iterator[str]:
         yield from (_row(part, "part") for part in parts)
     yield from (_row(row, "whole") for row in rows if row.kind == "workflow" and not row.category)
     yield "</form></section>"
+
+
+def _place(channel: str) -> tuple[int, str]:
+    """Where a channel stands in each row: ours as they are named, then the application's."""
+    return (list(_NAMES).index(channel) if channel in _NAMES else len(_NAMES), channel)
 
 
 def _all(given: Document, channels: Sequence[str]) -> Iterator[str]:
@@ -138,7 +141,7 @@ def _row(row: Row, look: str) -> str:
     else:
         cells = "".join(
             _button(row.kind, cell.channel, row.key, row.name, cell.wanted, cell.condition)
-            for cell in row.channels
+            for cell in sorted(row.channels, key=lambda cell: _place(cell.channel))
         )
     return (
         f'<div class="row {look}"><span class="name">{escape(row.name[:1].upper() + row.name[1:])}</span>'
