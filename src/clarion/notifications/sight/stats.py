@@ -149,8 +149,11 @@ class Counts:
         since -= since % HOUR_MS
         step = INTERVALS.get(asked.interval, max(until - since, HOUR_MS))
         most = {"hour": HOURS_MAX, "day": DAYS_MAX}.get(asked.interval, 1)
-        if since >= until or (until - since) / step > most:
-            raise Invalid(faults=[Fault("?from", f"before `to`, and at most {most} intervals")])
+        if since >= until:
+            raise Invalid(faults=[Fault("?from", "has to be before `to`")])
+        if (until - since) / step > most:
+            detail = f"before `to` by at most {most} intervals ({asked.interval})"
+            raise Invalid(faults=[Fault("?from", detail)])
         given = {
             name: value
             for name, value in msgspec.structs.asdict(asked).items()
