@@ -200,10 +200,10 @@ class Path(Struct):
 
 
 def test_a_path_that_names_nothing_is_not_found() -> None:
-    """What could never be an id is answered as what is not there."""
+    """What could never be an id is answered as what is not there, with why."""
     assert reading.from_path({"id": "abc"}, Path) == Path("abc")
-    for id in ("abcde", "a\0"):
-        with pytest.raises(NotFound):
+    for id, why in (("abcde", "id: Expected `str` of length <= 4"), ("a\0", "id: ")):
+        with pytest.raises(NotFound, match=why):
             reading.from_path({"id": id}, Path)
 
 

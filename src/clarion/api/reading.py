@@ -211,12 +211,16 @@ def from_path(values: Mapping[str, str], kind: type[T]) -> T:
         NotFound: Nothing can be there.
     """
     given = {name: value.replace(MARKED_SLASH, "/") for name, value in values.items()}
-    if any(wrong_in_text(value) for value in given.values()):
-        raise NotFound()
+    for name, value in given.items():
+        if (wrong := wrong_in_text(value)) is not None:
+            raise NotFound(f"nothing can be there: {name}: {wrong}")
     try:
         return msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as exc:
-        raise NotFound() from exc
+        fault = Fault.of(exc)
+        raise NotFound(
+            f"nothing can be there: {fault.pointer[1:] or 'the path'}: {fault.detail}"
+        ) from exc
 
 
 def from_query(pairs: Iterable[tuple[str, str]], kind: type[T]) -> T:
