@@ -68,6 +68,11 @@ ACCEPTED = {
         "this is no template",
     ): "what it says is in a language of its own",
     (
+        "*",
+        "positive_data_acceptance",
+        "is no time zone",
+    ): "which zones there are, their data says",
+    (
         "POST /v1/template-previews",
         "positive_data_acceptance",
         "give `template` or `draft`",
