@@ -11,11 +11,12 @@ from msgspec import Struct
 from clarion.errors import Conflict
 from clarion.ids import Ids
 from clarion.jobs import Worker
+from clarion.notifications.channels import Outgoing, Sent
 from clarion.notifications.channels.inbox import InboxChannel
 from clarion.notifications.going import Going
 from clarion.notifications.rendering import Wish
 from clarion.storage.runs import ClaimedRun
-from tests.notifications.office import ANN, BELL, Office, office
+from tests.notifications.office import ANN, BELL, LETTER, Office, office
 
 __all__ = ["office"]
 
@@ -139,6 +140,38 @@ async def test_runs_in_hand_at_many_deaths_are_not_given_up(office: Office) -> N
     await office.run()
     for n in range(5):
         assert await office.inbox(f"u{n}") == [f"Hello u{n}"]
+
+
+async def test_messages_and_jobs_in_hand_at_many_deaths_are_not_given_up(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that dies every second for a while, and begins anew with what it had in hand: later all of it is done."""
+    monkeypatch.setattr(office.letters, "max_attempts", 6)
+    died = asyncio.Event()
+    handed: list[Outgoing] = []
+
+    async def dies(message: Outgoing) -> Sent:
+        handed.append(message)
+        await died.wait()
+        raise asyncio.CancelledError
+
+    await office.workflow(LETTER)
+    await office.trigger(ANN, payload={"n": 1})
+    await office.queue.enqueue(office.queue.job("count", id="job"))
+    with monkeypatch.context() as patch:
+        patch.setattr(office.letters, "send", dies)
+        for _ in range(20):
+            await office.queue.claim(1)
+            await office.sender.look()
+            for lane in office.sender._all():
+                await lane.close(0.01)
+            office.clock.advance(1)
+            await office.engine.release()
+    assert len(handed) == 4
+    await office.run(600)
+    assert len(office.letters.sent) == 1
+    [job] = await office.queue.claim(1)
+    assert job.attempt == 5
 
 
 class _Died(Exception):

@@ -17,6 +17,8 @@ PRIORITIES: Final = ("critical", "high", "normal", "low")
 """What is more urgent goes first. A row has the index of its own."""
 NORMAL: Final = PRIORITIES.index("normal")
 LOW: Final = PRIORITIES.index("low")
+PATIENCE: Final = 4
+"""Deaths of a process, from which on what it had in hand has to wait."""
 
 
 class NewJob(msgspec.Struct, frozen=True, array_like=True):
@@ -181,10 +183,17 @@ def waiting(table: str, *, lane: str = "") -> Sql[Waiting]:
     )
 
 
-def release(table: str) -> Sql[None]:
-    """Let what is claimed be due now: for a process that is alone, whose former self was killed with it."""
+def release(table: str, *, backs_off: bool = False) -> Sql[None]:
+    """Let what is claimed be due now: for a process that is alone, whose former self was killed with it.
+
+    With `backs_off`, what was in hand at `PATIENCE` deaths in a row is due after the cube of their number (s), as if it had failed:
+    a process that dies again and again within a minute, for whatever reason, uses up the attempts of nothing that it had in hand.
+    """
+    # After twelve, which is the most that anything has, it stays at half an hour: what is periodic is never given up.
+    late = "CASE WHEN attempts > 12 THEN 1728000 ELSE attempts * attempts * attempts * 1000 END"
+    wait = f" + CASE WHEN attempts < {PATIENCE} THEN 0 ELSE {late} END" if backs_off else ""
     return Sql(
-        f"UPDATE {table} SET run_ms = :now, lease_by = NULL, token = token + 1 WHERE lease_by IS NOT NULL AND run_ms > :now"
+        f"UPDATE {table} SET run_ms = :now{wait}, lease_by = NULL, token = token + 1 WHERE lease_by IS NOT NULL AND run_ms > :now"
     )
 
 
@@ -218,7 +227,7 @@ CLAIM = claim(
 EXTEND = extend("job")
 SETTLE = settle("job")
 WAITING = waiting("job")
-RELEASE = release("job")
+RELEASE = release("job", backs_off=True)
 FINISH = Procedure(
     "finish_job",
     Held,

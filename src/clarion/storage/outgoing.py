@@ -160,7 +160,7 @@ CLAIM = claim(
 )
 WAITING = waiting("outgoing", lane="channel")
 PUT_BACK = settle("outgoing")
-RELEASE = release("outgoing")
+RELEASE = release("outgoing", backs_off=True)
 
 
 def _called_off(cause: str, at_ms: str) -> str:
