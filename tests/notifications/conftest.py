@@ -92,8 +92,11 @@ class House:
         while self.engine._tasks:
             await self.engine._tasks.finish()
 
-    async def send(self, *recipients: Any, key: str | None = None, **body: Any) -> Any:
-        """Send as the back end `app`; recipients are described, unless they are written as `=id`."""
+    async def send(
+        self, *recipients: Any, key: str | None = None, key_: str = "", **body: Any
+    ) -> Any:
+        """Send as the back end `app`; recipients are described, unless they are written as `=id`. `key` makes it safe to repeat, `key_` is its own."""
+        body |= {"key": key_}
         to = [_recipient(one) for one in recipients]
         body = {"title": "Hello", "recipients": to, **body}
         return await self.notifications.send(APP, msgspec.convert(body, CreateNotification), key)

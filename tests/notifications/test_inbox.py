@@ -475,3 +475,65 @@ async def test_who_follows_a_message_has_read_it(house: House) -> None:
     assert (await house.inbox.mark(ANN, id, "pin")).pinned_at is not UNSET
     assert await titles(house, "pinned") == ["1"]
     assert (await house.inbox.mark(ANN, id, "unpin")).pinned_at is UNSET
+
+
+async def test_a_later_message_of_a_key_takes_the_place_of_the_earlier_one(house: House) -> None:
+    """On top, unread and unseen; the earlier one is gone from every list and the numbers, for who was there and who was away."""
+    there, before = await house.subscribe("ann"), (await house.inbox.page(ANN)).position
+    for done in (40, 70):
+        await house.send("ann", "bob", title=f"{done} %", key_="upload")
+        [message] = (await house.inbox.page(ANN)).items
+        await house.inbox.mark(ANN, message.id, "read")
+    await house.send("ann", title="another", key_="build")
+    first = await house.send("ann", title="done", key="once", key_="upload")
+    assert await house.send("ann", title="done", key="once", key_="upload") == first
+    page = await house.inbox.page(ANN)
+    assert [(m.title, m.key, m.read_at) for m in page.items] == [
+        ("done", "upload", None),
+        ("another", "build", None),
+    ]
+    assert (page.unread, page.unseen) == (2, 2)
+    assert [m.title for m in (await house.inbox.page(user("bob"))).items] == ["70 %"]
+    await house.inbox.snooze(ANN, page.items[0].id, house.clock.now_ms() + 1_000)
+    await house.send("ann", title="again", key_="upload")
+    assert (await titles(house), await titles(house, "snoozed")) == (["again", "another"], [])
+    await house.settle()
+    told = there.publications[-1].data
+    assert (told["unread"], told["unseen"]) == (2, 2)
+    away = await house.subscribe("ann", before)
+    assert [m["title"] for m in away.answer.snapshot["items"]] == ["again", "another"]
+
+
+async def test_what_expires_leaves_every_inbox_at_its_time(house: House) -> None:
+    """Once, with an entry in each log: also for those who have put it off or away; what enters the window comes along."""
+    await fill(house, 1)
+    await house.send("ann", "bob", title="sale", expires="1m")
+    for n in range(WINDOW - 1):
+        await house.send("ann", title=f"more {n}")
+    page, reader = await house.inbox.page(ANN), await house.subscribe("ann")
+    assert page.items[-1].expires_at == as_datetime(house.clock.now_ms() + 60_000)
+    house.clock.advance(59.999)
+    assert await house.inbox.look() == pytest.approx(0.001)
+    assert (await house.inbox.page(ANN)).position == page.position
+    house.clock.advance(0.001)
+    await asyncio.gather(house.inbox.look(), house.inbox.look())
+    after = await house.inbox.page(ANN)
+    assert (len(after.items), after.unread, after.unseen) == (WINDOW, WINDOW, WINDOW)
+    assert after.position.offset == page.position.offset + 1
+    await house.settle()
+    [told] = reader.publications
+    assert (told.event, told.data["ids"]) == ("removed", [page.items[-1].id])
+    assert told.data["entered"]["title"] == "1"
+    bob = await house.inbox.page(user("bob"))
+    assert (bob.items, bob.unread, bob.unseen) == ([], 0, 0)
+    assert await house.inbox.look() > 0
+
+
+@on_one_engine
+@pytest.mark.parametrize(
+    "expires", ["soon", "0s", "2020-01-01T00:00:00Z", "2030-01-01T00:00:00", "2030-99-01", "1m 2"]
+)
+async def test_an_expiry_that_is_none(house: House, expires: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        await house.send("ann", expires=expires)
+    assert refused.value.faults[0].pointer == "/expires"

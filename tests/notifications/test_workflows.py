@@ -114,6 +114,8 @@ async def test_a_template_that_fails_for_one_recipient_fails_for_no_other(office
         ({"title": ""}, "length >= 1"),
         ({"title": "a\0b"}, "U+0000"),
         ({"body": "x" * 8193}, "length <= 8192"),
+        ({"key": "x" * 201}, "length <= 200"),
+        ({"until": "tomorrow"}, "expires: 'tomorrow' is no span of time"),
     ],
 )
 async def test_what_a_payload_makes_of_a_message_keeps_to_the_inbox(
@@ -121,15 +123,35 @@ async def test_what_a_payload_makes_of_a_message_keeps_to_the_inbox(
 ) -> None:
     """What a back end may not send, a payload cannot bring in: the step fails, and nobody else's does."""
     title, url = "{{ payload.title }}", "{{ payload.url }}"
-    await office.workflow(
-        {"inbox": {"title": title, "body": "{{ payload.body }}", "action_url": url}}
-    )
+    leaves = {"key": "{{ payload.key }}", "expires": "{{ payload.until }}"}
+    said = {"title": title, "body": "{{ payload.body }}", "action_url": url, **leaves}
+    await office.workflow({"inbox": said})
     bad = await office.trigger(ANN, payload={"title": "t", "url": "/x", "body": "", **payload})
     await office.trigger(ANN, payload={"title": "good", "url": "", "body": ""})
     assert await office.inbox("ann") == ["good"]
     [told] = await office.story(bad)
     assert told.startswith("inbox_1 failed: ")
     assert why in told
+
+
+async def test_what_a_workflow_says_of_one_thing_is_one_message_that_goes_in_time(
+    office: Office,
+) -> None:
+    """The key is a template: of each upload the newest message alone, until it expires; also where one trigger says both."""
+    said = {"title": "{{ payload.done }} %", "key": "upload {{ payload.file }}", "expires": "1h"}
+    await office.workflow(
+        {"inbox": said}, {"inbox": {**said, "title": "{{ payload.done }} % so far"}}
+    )
+    for file, done in (("a", 40), ("b", 10), ("a", 100)):
+        await office.trigger(ANN, {"id": "ben"}, payload={"file": file, "done": done})
+    assert await office.inbox("ann") == ["100 % so far", "10 % so far"]
+    page = await office.house.inbox.page(user("ann"))
+    assert (page.unread, page.unseen) == (2, 2)
+    assert page.items[0].key == "upload a"
+    office.clock.advance(3_600)
+    await office.house.inbox.look()
+    assert (await office.inbox("ann"), await office.inbox("ben")) == ([], [])
+    assert await office.count("notification") == 0
 
 
 @pytest.mark.parametrize("how", ["one", "all"])

@@ -13,6 +13,7 @@ class View:
         self._has_more: bool = snapshot["more"]
         self._window = max(len(self._items), 50)
         self.unread: int = snapshot["unread"]
+        self.unseen: int = snapshot["unseen"]
 
     def newest(self, count: int) -> list[Message]:
         """The first ones, newest first."""
@@ -20,7 +21,7 @@ class View:
 
     def apply(self, event: str, data: dict[str, Any]) -> None:
         """Take one publication."""
-        self.unread = data["unread"]
+        self.unread, self.unseen = data["unread"], data["unseen"]
         match event:
             case "added":
                 self._insert(data["message"])
@@ -40,6 +41,12 @@ class View:
                     ):
                         item["read_at"] = data["read_at"]
                         item["seen_at"] = item["seen_at"] or data["read_at"]
+            case "removed":
+                self._items = {
+                    seq: item for seq, item in self._items.items() if item["id"] not in data["ids"]
+                }
+                if "entered" in data and not self._leaves_hole(data["entered"]):
+                    self._insert(data["entered"])
             case "all_archived":
                 gone = [seq for seq in self._items if seq <= data["upto"]]
                 for seq in gone:

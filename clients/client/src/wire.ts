@@ -87,6 +87,10 @@ export interface Message {
   readonly seen_at?: string | null;
   /** What it is about. */
   readonly category?: string;
+  /** A later message of the same key takes its place. */
+  readonly key?: string;
+  /** When it goes by itself. */
+  readonly expires_at?: string;
   /** Since when it is to stay on top. */
   readonly pinned_at?: string | undefined;
   /** When it comes back, as the newest; until then it is out of sight. */

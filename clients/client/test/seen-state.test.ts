@@ -28,6 +28,9 @@ test("what was seen on another device is seen here: some, all, or by being read"
 test("what is kept no longer is taken out, and nothing else", () => {
   const left = inboxKind.apply(start(), told("removed", { ids: ["m1"], unread: 1, unseen: 1 }));
   expect([left.items.map((item) => item.id), left.unread, left.hasMore]).toEqual([["m2"], 1, false]);
+  const older = { ...start().items[1], id: "m0", seq: 0 };
+  const next = inboxKind.apply(start(), told("removed", { ids: ["m1"], entered: older, unread: 2, unseen: 2 }));
+  expect([next.items.map((item) => item.id), next.unread]).toEqual([["m2", "m0"], 2]);
 });
 
 test("what another device keeps on top, follows, puts off or reads of one category is so here", () => {

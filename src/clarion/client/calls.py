@@ -183,15 +183,18 @@ def notify(
     body: str | None,
     data: Mapping[str, Any] | None,
     action_url: str | None,
-    key: str,
+    idempotency_key: str,
+    **more: str | None,
 ) -> Call[Accepted]:
     """`POST /v1/notifications`."""
     if isinstance(recipients, str):  # it would be taken for a list of letters
         raise TypeError(f"recipients is a list: [{recipients!r}]")
-    given = {"body": body, "data": data, "action_url": action_url}
+    given = {"body": body, "data": data, "action_url": action_url, **more}
     content: dict[str, Any] = {"recipients": list(recipients), "title": title}
     content |= {name: value for name, value in given.items() if value is not None}
-    return Call("POST", "/v1/notifications", Accepted, content, {"idempotency-key": key})
+    return Call(
+        "POST", "/v1/notifications", Accepted, content, {"idempotency-key": idempotency_key}
+    )
 
 
 def create_key(name: str, scopes: Sequence[str]) -> Call[NewKey]:

@@ -66,6 +66,9 @@ class Client(
         body: str | None = None,
         data: Mapping[str, Any] | None = None,
         action_url: str | None = None,
+        category: str | None = None,
+        key: str | None = None,
+        expires: str | None = None,
         idempotency_key: str | None = None,
     ) -> Accepted:
         """Store a notification for each recipient and show it to those who are there.
@@ -76,14 +79,18 @@ class Client(
             body: More text; shown as text, never as HTML.
             data: JSON for your own page.
             action_url: Where a click leads: http(s), mailto, or a path.
+            category: What it is about, as people's preferences name it.
+            key: Takes the place of the earlier message of this key in each inbox, on top and unread: `upload 40 % … done`.
+            expires: When it goes by itself: after a span (`2h`), or at a time (RFC 3339, with its zone).
             idempotency_key: Makes calls from several processes one call; by default one is made for this call's retries.
 
         Raises:
             ApiError: The server refused it (`code`, `problem`), or could not be reached.
             TypeError: `recipients` is one text, not a list.
         """
-        key = self._key(idempotency_key)
-        return self.call(calls.notify(recipients, title, body, data, action_url, key))
+        once = self._key(idempotency_key)
+        more = {"category": category, "key": key, "expires": expires}
+        return self.call(calls.notify(recipients, title, body, data, action_url, once, **more))
 
     def call(self, call: Call[T]) -> T:
         """Make any call, with retries."""
@@ -168,11 +175,17 @@ class AsyncClient(
         body: str | None = None,
         data: Mapping[str, Any] | None = None,
         action_url: str | None = None,
+        category: str | None = None,
+        key: str | None = None,
+        expires: str | None = None,
         idempotency_key: str | None = None,
     ) -> Accepted:
         """As `Client.notify`."""
-        key = self._key(idempotency_key)
-        return await self.call(calls.notify(recipients, title, body, data, action_url, key))
+        once = self._key(idempotency_key)
+        more = {"category": category, "key": key, "expires": expires}
+        return await self.call(
+            calls.notify(recipients, title, body, data, action_url, once, **more)
+        )
 
     def topic(
         self,

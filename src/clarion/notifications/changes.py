@@ -14,6 +14,7 @@ Every publication says how many messages are `unread` after it, and how many of 
     all_seen      upto, seen_at                            every message up to that `seq` which was not seen, nor read, nor archived
     some_read     upto, category, read_at                  every message of a category up to that `seq`
     removed       ids                                      of some messages: they are kept no longer
+                  entered                                  as above, where one was removed
 
 A message that was put off (`snoozed_until`) is out of sight like an archived one. When its time comes it is `added` again: unread, and
 with a new `seq` the newest.
@@ -130,9 +131,9 @@ def seen_facts(ids: Sequence[str], now_ms: int) -> str:
     return _encode({"ids": ids, "seen_at": maybe_datetime(now_ms)})
 
 
-def removed_facts(ids: Sequence[str]) -> str:
-    """What the log keeps of some messages that are kept no longer."""
-    return _encode({"ids": ids})
+def removed_facts(ids: Sequence[str], entered: State | None = None) -> str:
+    """What the log keeps of some messages that are kept no longer; `entered`: of the one that their leaving lets in."""
+    return _encode({"ids": ids} if entered is None else {"ids": ids, "entered": _times(entered)})
 
 
 def woken_facts(state: State) -> str:

@@ -1,12 +1,15 @@
 """What a message of the inbox says, and what it may not: one rule for what a back end sends and for what a workflow renders."""
 
 import re
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
 
+from clarion.clock import as_ms
 from clarion.errors import Fault, Invalid
+from clarion.notifications.workflows.durations import seconds
 from clarion.patterns import worded
 from clarion.protocol.jsontext import MAX_SAFE_INTEGER
 
@@ -27,6 +30,21 @@ Title = Annotated[
 ]
 Body = Annotated[str, Meta(max_length=8192, pattern=worded(r"^[^\u0000]*$", "text without U+0000"))]
 ActionUrl = Annotated[str, Meta(max_length=2048, pattern=ACTION_URL)]
+Key = Annotated[
+    str,
+    Meta(
+        max_length=200,
+        pattern=worded(r"^[^\u0000]*$", "text without U+0000"),
+        description="A later message of the same key takes the place of this one in the same inbox: on top, unread",
+    ),
+]
+Expires = Annotated[
+    str,
+    Meta(
+        max_length=64,
+        description="When it goes by itself: after a span (`2h`, `1d`), or at a time (RFC 3339, with its zone)",
+    ),
+]
 Data = Annotated[dict[str, Any], Meta(description="JSON for the application, at most 16 KiB")]
 
 
@@ -37,6 +55,8 @@ class Said(Struct, frozen=True):
     body: Body = ""
     action_url: Annotated[str, Meta(max_length=2048)] = ""
     data: Data | None = None
+    key: Key = ""
+    expires: Expires = ""
 
     def __post_init__(self) -> None:
         """Refuse an address that leads where a button may not, and data that a browser would not get as it was sent."""
@@ -44,6 +64,29 @@ class Said(Struct, frozen=True):
             raise ValueError("action_url: neither http(s), nor mailto, nor a path of the same site")
         if (wrong := wrong_json(self.data, DATA_BYTES)) is not None:
             raise ValueError(f"data: {wrong}")
+        expiry_ms(self.expires, 0)
+
+
+def expiry_ms(expires: str, now_ms: int) -> int | None:
+    """When what is said now expires; '' is never: None.
+
+    Raises:
+        ValueError: It is neither a span nor a time.
+    """
+    if not (text := expires.strip()):
+        return None
+    if text[:4].isdigit() and text[4:5] == "-":
+        try:
+            at = datetime.fromisoformat(text)
+        except ValueError as exc:
+            raise ValueError(f"expires: {text[:64]!r} is no time") from exc
+        if at.tzinfo is None:
+            raise ValueError(f"expires: {text[:64]!r} does not say its zone")
+        return as_ms(at)
+    try:
+        return now_ms + seconds(text) * 1000
+    except ValueError as exc:
+        raise ValueError(f"expires: {exc}, or a time") from exc
 
 
 def check_json(value: dict[str, Any] | None, limit: int, pointer: str) -> None:

@@ -5,6 +5,7 @@ user's head is alone in that inbox, so that the log has one order. Subscribers a
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, Final, Protocol
 
 import msgspec
@@ -25,15 +26,18 @@ from clarion.notifications.changes import (
     all_facts,
     changed_facts,
     data_of,
+    removed_facts,
     seen_facts,
     snooze,
     woken,
     woken_facts,
 )
+from clarion.notifications.expiring import expire
 from clarion.notifications.log import LOG_AGE_S, LOG_SIZE, NOTHING, WINDOW, InboxLog, topic_of
 from clarion.notifications.messages import ChangedAll, InboxPage, Message, message_of, shown
 from clarion.storage import inbox as sql
 from clarion.storage.inbox import MessageRow
+from clarion.storage.inbox_retention import FORGET, Old
 from clarion.storage.notifications import FIRST_EPOCH
 from clarion.storage.store import Sql, Store, Tx
 from clarion.topics.engine import TopicEngine
@@ -46,6 +50,10 @@ SNOOZE_MAX_S = 366 * 24 * 3600  # for which a message may be put off
 DUE_MAX = 200  # messages that come back with one look
 SEEN_MAX = 100  # messages that are marked as seen together
 _NEWEST = 2**53 - 1  # a cursor above every `seq`
+
+
+Tell = Callable[[], Awaitable[None]]
+"""Tells a user's sockets of what was committed."""
 
 
 class Seen(Struct, frozen=True, forbid_unknown_fields=True):
@@ -178,7 +186,10 @@ class Inbox:
         return message
 
     async def look(self) -> float:
-        """Bring back what was put off until now; returns how long to wait for the next (s)."""
+        """Bring back what was put off until now, and take away what has expired; returns how long to wait for the next (s)."""
+        return min(await self._wake_up(), await expire(self, self._store, self._clock))
+
+    async def _wake_up(self) -> float:
         rows = await self._store.fetch(sql.PUT_OFF, n=DUE_MAX)
         now_ms = self._clock.now_ms()
         due: dict[tuple[str, str], list[str]] = {}
@@ -384,6 +395,39 @@ class Inbox:
         )
         return self.announce(tenant, user, head.epoch, entry)
 
+    async def replace(self, tx: Tx, tenant: str, user: str, id: str, key: str) -> list[Tell]:
+        """Let a message that was just added take the place of the earlier one of its key; what is returned tells of that, after the commit."""
+        owner = {"tenant": tenant, "usr": user}
+        told: list[Tell] = []
+        for earlier in await tx.fetch(sql.EARLIER, **owner, id=id, key=key):
+            told += await self.remove(tx, tenant, user, earlier.id)
+        await tx.execute(sql.KEEP_KEY, **owner, id=id, key=key)
+        return told
+
+    async def remove(self, tx: Tx, tenant: str, user: str, id: str) -> list[Tell]:
+        """Take a message out of an inbox for good; what is returned tells of that, after the commit. Nothing, if it is gone already."""
+        owner = Principal(id=user, tenant=tenant)
+        heads = await tx.fetch(sql.LOCK, tenant=tenant, usr=user)
+        rows = await tx.fetch(sql.FIND, tenant=tenant, usr=user, id=id)
+        for row in rows:
+            await tx.apply(FORGET, [Old(tenant, user, id, row.notification)])
+        if not heads or not rows:
+            return []
+        [head], [row] = heads, rows
+        state = _state(row)
+        entered = None if state.is_hidden else await self._entered(tx, owner, row.seq)
+        entry = await self._append(
+            tx,
+            owner,
+            head,
+            "removed",
+            removed_facts([id], None if entered is None else _state(entered)),
+            unread=head.unread - state.counts,
+            unseen=head.unseen - state.is_unseen,
+            carried=None if entered is None else message_of(entered),
+        )
+        return [partial(self.announce, tenant, user, head.epoch, entry)]
+
     def trim(self, keep: int | None = None, age_s: int | None = None) -> AsyncIterator[int]:
         """Remove what the logs need not keep: beyond the newest entries, or older than so long. See `jobs.purging.Slices`.
 
@@ -410,17 +454,14 @@ class Inbox:
         state = _state(row)
         if changed == state:
             return None
-        owner = {"tenant": caller.tenant, "usr": caller.id}
         await self._write(tx, caller, row, changed)
         carried, entered = None, None
         came_back = state.is_hidden and not changed.is_hidden
         if came_back:
             carried = row
         elif changed.is_hidden and not state.is_hidden:
-            edge = await tx.fetch(sql.ENTERED, **owner, last=WINDOW - 1, gone=row.seq)
-            if edge:
-                carried = await self._find(tx, caller, edge[0].id)
-                entered = _state(carried)
+            carried = await self._entered(tx, caller, row.seq)
+            entered = None if carried is None else _state(carried)
         return await self._append(
             tx,
             caller,
@@ -437,6 +478,12 @@ class Inbox:
             unseen=head.unseen + changed.is_unseen - state.is_unseen,
             carried=None if carried is None else message_of(carried),
         )
+
+    async def _entered(self, tx: Tx, caller: Principal, gone: int) -> MessageRow | None:
+        """The message that came into the window when another left it."""
+        owner = {"tenant": caller.tenant, "usr": caller.id}
+        edge = await tx.fetch(sql.ENTERED, **owner, last=WINDOW - 1, gone=gone)
+        return await self._find(tx, caller, edge[0].id) if edge else None
 
     async def _write(
         self,

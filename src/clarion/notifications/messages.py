@@ -31,6 +31,10 @@ class Message(Struct, frozen=True):
     """When it was first on the screen."""
     category: str | UnsetType = UNSET
     """What it is about; absent: nothing that has a name."""
+    key: str | UnsetType = UNSET
+    """Whose place it takes, and who will take its: a later message of the same key; absent: it stands for itself."""
+    expires_at: datetime | UnsetType = UNSET
+    """When it goes by itself; absent: never."""
     pinned_at: datetime | UnsetType = UNSET
     """Since when it is to stay on top; absent: it is not."""
     snoozed_until: datetime | UnsetType = UNSET
@@ -80,6 +84,10 @@ class StoredMessage(Protocol):
     def created_ms(self) -> int: ...  # noqa: D102
     @property
     def category(self) -> str: ...  # noqa: D102
+    @property
+    def key(self) -> str: ...  # noqa: D102
+    @property
+    def expires_ms(self) -> int | None: ...  # noqa: D102
 
 
 def message_of(
@@ -107,6 +115,8 @@ def message_of(
         archived_at=maybe_datetime(archived_ms),
         seen_at=maybe_datetime(seen_ms),
         category=row.category or UNSET,
+        key=row.key or UNSET,
+        expires_at=maybe_datetime(row.expires_ms) or UNSET,
         pinned_at=maybe_datetime(pinned_ms) or UNSET,
         snoozed_until=maybe_datetime(snooze_ms) or UNSET,
         clicked_at=maybe_datetime(clicked_ms) or UNSET,

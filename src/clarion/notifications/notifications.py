@@ -16,9 +16,19 @@ from clarion.auth.principal import Principal
 from clarion.clock import Clock, as_datetime
 from clarion.errors import Fault, IdempotencyConflict, Invalid, Unavailable
 from clarion.ids import Ids, digest
-from clarion.notifications.content import DATA_BYTES, ActionUrl, Body, Data, Title, check_json
-from clarion.notifications.inbox import Inbox
-from clarion.notifications.messages import Message
+from clarion.notifications.content import (
+    DATA_BYTES,
+    ActionUrl,
+    Body,
+    Data,
+    Expires,
+    Key,
+    Title,
+    check_json,
+    expiry_ms,
+)
+from clarion.notifications.inbox import Inbox, Tell
+from clarion.notifications.messages import Message, maybe_datetime
 from clarion.notifications.preferences.book import Book
 from clarion.notifications.preferences.wanted import Answered, Wanted
 from clarion.notifications.recipients import (
@@ -52,6 +62,8 @@ class CreateNotification(Struct, frozen=True, forbid_unknown_fields=True):
     category: Annotated[
         str, Meta(max_length=64, description="What it is about, as people's preferences name it")
     ] = ""
+    key: Key = ""
+    expires: Expires = ""
 
 
 class Accepted(Struct, frozen=True):
@@ -112,12 +124,14 @@ class Notifications:
         people = self.check(body)
         for _ in range(_TRIES):
             asked = await self._wanted.ask(caller.tenant, body.category, body.data, people)
-            answer, rows, outcomes = await self._accept(
+            answer, rows, outcomes, told = await self._accept(
                 caller, body, people, idempotency_key or "", asked
             )
             if outcomes[0].is_accepted:
                 messages.labels("inbox").inc(len(rows) - answer.skipped)
                 await self._announce(caller.tenant, body, rows, outcomes)
+                for tell in told:
+                    await tell()
                 return answer
             if outcomes[0].digest is not None:
                 return _former(outcomes[0], rows[0].digest)
@@ -146,6 +160,12 @@ class Notifications:
             Invalid: There are too many recipients, or a member is too large or too deep.
         """
         check_json(body.data, DATA_BYTES, "/data")
+        try:
+            at_ms = expiry_ms(body.expires, now_ms := self._clock.now_ms())
+        except ValueError as exc:
+            raise Invalid(faults=[Fault("/expires", str(exc))]) from exc
+        if at_ms is not None and at_ms <= now_ms:
+            raise Invalid(faults=[Fault("/expires", "that time has passed")])
         return people_of(body.recipients, self._limits.recipients)
 
     async def _accept(
@@ -155,17 +175,24 @@ class Notifications:
         people: Sequence[Named],
         key: str,
         asked: Answered,
-    ) -> tuple[Accepted, list[Acceptance], list[Outcome]]:
-        if not asked.capped:
+    ) -> tuple[Accepted, list[Acceptance], list[Outcome], list[Tell]]:
+        if not asked.capped and not body.key:
             answer, rows = self._rows(caller, body, people, key, asked.unwanted)
-            return answer, rows, _in_order(await self._store.apply(ACCEPT, rows))
+            return answer, rows, _in_order(await self._store.apply(ACCEPT, rows)), []
+        told: list[Tell] = []
         async with self._store.transaction() as tx:
             over = await self._wanted.count(tx, caller.tenant, asked.capped)
             answer, rows = self._rows(caller, body, people, key, asked.unwanted | over)
             outcomes = _in_order(await tx.apply(ACCEPT, rows))
             if not outcomes[0].is_accepted:
                 await self._wanted.uncount(tx, caller.tenant, asked.capped)
-        return answer, rows, outcomes
+            elif body.key:
+                for row in rows:
+                    if row.is_wanted:
+                        told += await self._inbox.replace(
+                            tx, caller.tenant, row.usr, row.message, body.key
+                        )
+        return answer, rows, outcomes, told
 
     def _rows(
         self,
@@ -205,6 +232,7 @@ class Notifications:
             data="" if body.data is None else _text(body.data),
             action_url=body.action_url or "",
             category=body.category,
+            expires_ms=expiry_ms(body.expires, now_ms),
         )
         return answer, rows
 
@@ -215,6 +243,7 @@ class Notifications:
         rows: Sequence[Acceptance],
         outcomes: Sequence[Outcome],
     ) -> None:
+        expires_at = maybe_datetime(rows[0].expires_ms) or UNSET
         for row, outcome in zip(rows, outcomes, strict=True):
             if not row.is_wanted:
                 continue
@@ -228,6 +257,8 @@ class Notifications:
                 action_url=body.action_url,
                 created_at=as_datetime(row.at_ms),
                 category=body.category or UNSET,
+                key=body.key or UNSET,
+                expires_at=expires_at,
             )
             await self._inbox.announce_added(tenant, row.usr, message, outcome)
 

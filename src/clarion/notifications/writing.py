@@ -13,6 +13,7 @@ from clarion.ids import Ids
 from clarion.notifications.answers import take_places
 from clarion.notifications.channels import Channels
 from clarion.notifications.channels.inbox import NAME as INBOX
+from clarion.notifications.content import expiry_ms
 from clarion.notifications.going import (
     Decided,
     Going,
@@ -23,7 +24,7 @@ from clarion.notifications.going import (
     settlement,
 )
 from clarion.notifications.inbox import Inbox
-from clarion.notifications.messages import Message
+from clarion.notifications.messages import Message, maybe_datetime
 from clarion.notifications.rendering import fingerprint
 from clarion.notifications.sight.counting import counts
 from clarion.notifications.workflows.definition import Say, Step, Workflow
@@ -61,6 +62,7 @@ class Writer:
         mine = await self._settle(tx, decided)
         contents: dict[tuple[str, bytes], sent_sql.NewContent] = {}
         deliveries: list[sent_sql.Delivery] = []
+        keys: list[str] = []
         outgoing: list[sent_sql.NewOutgoing] = []
         records: list[sql.NewRecord] = []
         for each in mine:
@@ -76,6 +78,7 @@ class Writer:
                             going.tenant, going.usr, send.message, said, self._ids.mark(), now_ms
                         )
                     )
+                    keys.append(content.get("key", ""))
                 else:
                     outgoing += self._outgoing(going, step, send, content, now_ms)
         calls_off = [
@@ -104,10 +107,17 @@ class Writer:
         told: list[Callable[[], Awaitable[None]]] = []
         for row in delivered:
             delivery = deliveries[row.n - 1]
-            message = message_of_content(delivery.message, by_id[delivery.notification], row.offset)
+            message = message_of_content(
+                delivery.message, by_id[delivery.notification], row.offset, keys[row.n - 1]
+            )
             told.append(
                 partial(self._inbox.announce_added, delivery.tenant, delivery.usr, message, row)
             )
+        for delivery, key in zip(deliveries, keys, strict=True):
+            if key:
+                told += await self._inbox.replace(
+                    tx, delivery.tenant, delivery.usr, delivery.message, key
+                )
         return Written(told, bool(outgoing))
 
     async def _settle(self, tx: Tx, decided: Sequence[Decided]) -> list[Decided]:
@@ -191,10 +201,11 @@ def content_of(
         trigger,
         workflow.key,
         workflow.category,
+        expiry_ms(said.get("expires", ""), now_ms),
     )
 
 
-def message_of_content(id: str, content: sent_sql.NewContent, seq: int) -> Message:
+def message_of_content(id: str, content: sent_sql.NewContent, seq: int, key: str = "") -> Message:
     """A message that was just put into an inbox, as it is shown there."""
     return Message(
         id=id,
@@ -206,4 +217,6 @@ def message_of_content(id: str, content: sent_sql.NewContent, seq: int) -> Messa
         action_url=content.action_url or None,
         created_at=as_datetime(content.created_ms),
         category=content.category or UNSET,
+        key=key or UNSET,
+        expires_at=maybe_datetime(content.expires_ms) or UNSET,
     )

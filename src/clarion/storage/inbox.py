@@ -37,6 +37,8 @@ class MessageRow(Struct, frozen=True):
     action_url: str
     created_ms: int
     category: str
+    key: str
+    expires_ms: int | None
     read_ms: int | None
     archived_ms: int | None
     seen_ms: int | None
@@ -62,6 +64,8 @@ class PageRow(Struct, frozen=True):
     action_url: str
     created_ms: int
     category: str
+    key: str
+    expires_ms: int | None
     read_ms: int | None
     archived_ms: int | None
     seen_ms: int | None
@@ -96,6 +100,8 @@ class ChangeRow(Struct, frozen=True):
     action_url: str
     created_ms: int
     category: str
+    key: str
+    expires_ms: int | None
 
 
 class UserTop(Struct, frozen=True):
@@ -148,9 +154,23 @@ class Edge(Struct, frozen=True):
     id: str
 
 
-_SAYS = (
-    "m.seq, m.id, m.notification, n.title, n.body, n.data, n.action_url, m.created_ms, n.category"
-)
+class ExpiringRow(Struct, frozen=True):
+    """What messages say until `expires_ms`."""
+
+    tenant: str
+    id: str
+    created_ms: int
+    expires_ms: int
+
+
+class HasRow(Struct, frozen=True):
+    """Somebody who has a message."""
+
+    usr: str
+    id: str
+
+
+_SAYS = "m.seq, m.id, m.notification, n.title, n.body, n.data, n.action_url, m.created_ms, n.category, m.replace_key, n.expires_ms"
 _DONE = "m.read_ms, m.archived_ms, m.seen_ms, m.pinned_ms, m.snooze_ms, m.clicked_ms"
 _HERE = "m.archived_ms IS NULL AND m.snooze_ms IS NULL"
 _UNREAD = f"m.read_ms IS NULL AND {_HERE}"
@@ -270,6 +290,13 @@ ENTERED = Sql(
     Edge,
 )
 
+# Those of an inbox that a later one of their key takes the place of; one, unless that is just being written.
+EARLIER = Sql(
+    f"SELECT id FROM message WHERE {_OWNER} AND replace_key = :key AND replace_key <> '' AND id <> :id",
+    Edge,
+)
+KEEP_KEY = Sql(f"UPDATE message SET replace_key = :key WHERE {_OWNER} AND id = :id")
+
 APPEND = Sql(
     """INSERT INTO inbox_change (tenant, usr, off, mark, prior, event, carries, data, unread, unseen, at_ms)
        VALUES (:tenant, :usr, :off, :mark, :prior, :event, :carries, :data, :unread, :unseen, :now_ms)"""
@@ -285,4 +312,20 @@ PUT_OFF = Sql(
     """SELECT tenant, usr, id, snooze_ms FROM message WHERE snooze_ms IS NOT NULL
        ORDER BY snooze_ms, tenant, usr, seq LIMIT :n""",
     DueRow,
+)
+EXPIRING = Sql(
+    """SELECT tenant, id, created_ms, expires_ms FROM notification WHERE expires_ms IS NOT NULL
+       ORDER BY expires_ms LIMIT :n""",
+    ExpiringRow,
+)
+# Whoever is told the same is told it at one time, which has an index.
+WHO_HAS = Sql(
+    """SELECT usr, id FROM message WHERE tenant = :tenant AND created_ms = :created_ms AND notification = :id
+       ORDER BY usr LIMIT :n""",
+    HasRow,
+)
+FORGET_EXPIRED = Sql(
+    """DELETE FROM notification WHERE tenant = :tenant AND id = :id AND NOT EXISTS (SELECT 1 FROM message m
+         WHERE m.tenant = notification.tenant AND m.created_ms = notification.created_ms
+           AND m.notification = notification.id)"""
 )

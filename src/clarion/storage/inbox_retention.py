@@ -94,8 +94,9 @@ STATES = Procedure(
     Old,
     (
         Sql(
-            """SELECT r.n, CASE WHEN m.read_ms IS NULL AND m.archived_ms IS NULL THEN 1 ELSE 0 END,
-                 CASE WHEN m.read_ms IS NULL AND m.archived_ms IS NULL AND m.seen_ms IS NULL THEN 1 ELSE 0 END
+            """SELECT r.n, CASE WHEN m.read_ms IS NULL AND m.archived_ms IS NULL AND m.snooze_ms IS NULL THEN 1 ELSE 0 END,
+                 CASE WHEN m.read_ms IS NULL AND m.archived_ms IS NULL AND m.snooze_ms IS NULL AND m.seen_ms IS NULL
+                   THEN 1 ELSE 0 END
                FROM {rows r} JOIN message m ON m.tenant = r.tenant AND m.usr = r.usr AND m.id = r.id""",
             StateOf,
         ),

@@ -137,6 +137,7 @@ class NewContent(Struct, frozen=True, array_like=True):
     trigger_id: str
     workflow: str
     category: str
+    expires_ms: int | None = None
 
 
 ADD = Procedure(
@@ -246,8 +247,9 @@ ADD_CONTENT = Procedure(
     NewContent,
     (
         Sql("""INSERT INTO notification (tenant, id, sender, title, body, data, action_url, recipients, created_ms,
-              trigger_id, workflow, category)
-            SELECT tenant, id, sender, title, body, data, action_url, recipients, created_ms, trigger_id, workflow, category
+              trigger_id, workflow, category, expires_ms)
+            SELECT tenant, id, sender, title, body, data, action_url, recipients, created_ms, trigger_id, workflow, category,
+              expires_ms
             FROM {rows r} WHERE true ON CONFLICT DO NOTHING"""),
     ),
 )

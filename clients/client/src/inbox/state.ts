@@ -52,17 +52,17 @@ function applyToItems(state: InboxState, event: string, data: Record<string, unk
   const isMeant = (item: Message): boolean =>
     (ids as readonly string[] | undefined)?.includes(item.id) ??
     (item.seq <= (upto as number) && (category ?? item.category) === item.category);
-  if (event === "all_archived" || event === "removed") {
-    return { ...state, items: state.items.filter((item) => !isMeant(item)), hasMore: !!ids && state.hasMore };
-  }
-  if (id ?? message) {
-    // One message was `added` or `changed`.
+  const isLeaving = event === "all_archived" || event === "removed";
+  if (isLeaving || (id ?? message)) {
+    // Some left, or one message was `added` or `changed`.
     const isGone = data["archived_at"] ?? data["snoozed_until"];
     const changed = {
       ...state,
-      items: isGone
-        ? state.items.filter((item) => item.id !== id)
-        : update(state.items, id, (item) => ({ ...item, read_at, seen_at, pinned_at, clicked_at })),
+      items:
+        isLeaving || isGone
+          ? state.items.filter((item) => (isLeaving ? !isMeant(item) : item.id !== id))
+          : update(state.items, id, (item) => ({ ...item, read_at, seen_at, pinned_at, clicked_at })),
+      hasMore: event !== "all_archived" && state.hasMore,
     };
     // `entered` slides into the server's window when another leaves; ours may reach further down already.
     const whole = entered ?? message;

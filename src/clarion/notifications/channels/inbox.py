@@ -19,6 +19,8 @@ class InboxContent(Struct, frozen=True, forbid_unknown_fields=True, omit_default
     body: Template = ""
     action_url: Annotated[str, Meta(max_length=2_048)] = ""
     data: dict[str, Any] | None = None
+    key: Annotated[str, Meta(max_length=1_000)] = ""
+    expires: Annotated[str, Meta(max_length=1_000)] = ""
 
 
 class InboxChannel:
