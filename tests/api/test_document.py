@@ -88,6 +88,11 @@ ACCEPTED = {
         "only `read` takes a category",
     ): "whether there may be one, the action says",
     (
+        "POST /v1/notifications",
+        "positive_data_acceptance",
+        '"/expires"',
+    ): "a span or a time, which must not have passed: the clock says",
+    (
         "POST /v1/activity/{stream}/activities",
         "positive_data_acceptance",
         '"/actor","detail":"is missing"',
