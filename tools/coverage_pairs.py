@@ -22,8 +22,8 @@ def modules() -> list[str]:
     found = [
         f"{floor}/{file.stem}"
         for floor in PURE
-        for file in sorted((SOURCE / floor).glob("*.py"))
-        if file.stem != "__init__"
+        for file in sorted((SOURCE / floor).iterdir())
+        if file.stem != "__init__" and (file.suffix == ".py" or (file / "__init__.py").is_file())
     ]
     return [*found, *ALSO]
 

@@ -97,10 +97,10 @@ def _pack(fields: dict[str, Any]) -> Encoded:
 
 
 def _sendable(value: Any) -> Any:
-    return value if _is_plain(value, 1) else _Rewriter(None).value(value)
+    return value if is_plain(value, 1) else _Rewriter(None).value(value)
 
 
-def _is_plain(value: Any, depth: int) -> bool:
+def is_plain(value: Any, depth: int) -> bool:
     """Whether msgspec writes the value as notepack would; see `jsontext`."""
     kind = type(value)
     if kind is dict:
@@ -117,7 +117,7 @@ def _is_plain(value: Any, depth: int) -> bool:
         if kind is int:
             if not -MAX_SAFE_INTEGER <= item <= MAX_SAFE_INTEGER:
                 return False
-        elif depth >= MAX_DEPTH or not _is_plain(item, depth + 1):
+        elif depth >= MAX_DEPTH or not is_plain(item, depth + 1):
             return False
     return True
 
