@@ -100,7 +100,7 @@ class Side:
     async def begin(self, server: Server) -> None:
         """Have it served."""
         part(server.pid)
-        self.server, self._line = server, await http(server.port)
+        self.server = server
         self._key = server.key("notifications:send", "workflows:*", "subscribers:*")
         steps = [{"inbox": {"title": "{{ payload.n }}"}}]
         await self._ask("PUT", "/v1/workflows/one", self._key, {"workflow": "one", "steps": steps})
@@ -124,7 +124,11 @@ class Side:
         self.server.send(signal.SIGUSR1)
 
     async def _ask(self, method: str, path: str, bearer: str, body: Any = None) -> Any:
-        assert self._line is not None
+        assert self.server is not None
+        if (
+            self._line is None or self._line.gone.done()
+        ):  # the server hangs up on who is silent for long
+            self._line = await http(self.server.port)
         content = b"" if body is None else msgspec.json.encode(body)
         head = f"Authorization: Bearer {bearer}\r\nContent-Type: application/json\r\n"
         status, answer = await self._line.ask(method, path, content, headers=head)
