@@ -25,7 +25,7 @@ from clarion.notifications import Inbox, inbox_kind
 from clarion.notifications.channels import Allowed, Outgoing, Provided, Providers, Sent
 from clarion.notifications.engine import Engine
 from clarion.notifications.preferences.book import Book
-from clarion.notifications.triggering import CreateTrigger
+from clarion.notifications.trigger_shapes import CreateTrigger
 from clarion.notifications.workflows.definition import Definition
 from clarion.outbound import Outbound
 from clarion.settings import Limits, Sending

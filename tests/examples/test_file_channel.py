@@ -8,7 +8,7 @@ import pytest
 
 from clarion.app import build
 from clarion.auth import system
-from clarion.notifications.triggering import CreateTrigger
+from clarion.notifications.trigger_shapes import CreateTrigger
 from clarion.notifications.workflows.definition import Definition
 from clarion.settings import Settings
 from examples import file_channel

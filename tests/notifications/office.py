@@ -13,7 +13,7 @@ from clarion.notifications.channels import Outgoing, Sent
 from clarion.notifications.engine import Engine
 from clarion.notifications.events.events import Events
 from clarion.notifications.knowing import Presence
-from clarion.notifications.triggering import CreateTrigger
+from clarion.notifications.trigger_shapes import CreateTrigger
 from clarion.notifications.workflows.definition import Definition
 from clarion.outbound import Outbound
 from clarion.settings import Events as EventSettings

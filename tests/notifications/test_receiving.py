@@ -10,7 +10,7 @@ import pytest
 from clarion.auth.principal import Principal
 from clarion.errors import IdempotencyConflict, Invalid, NotFound, OutcomeUnknown, Unavailable
 from clarion.notifications.recipients import Recipient
-from clarion.notifications.triggering import TriggerAccepted
+from clarion.notifications.trigger_shapes import TriggerAccepted
 from clarion.storage import receiving as sql
 from tests.notifications.conftest import APP, on_one_engine
 from tests.notifications.office import BELL, LETTER, Office, office

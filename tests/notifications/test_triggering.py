@@ -9,7 +9,7 @@ from clarion.errors import (
     IdempotencyConflict,
     Invalid,
 )
-from clarion.notifications.triggering import CreateTrigger
+from clarion.notifications.trigger_shapes import CreateTrigger
 from clarion.storage.triggers import ACCEPT_TRIGGER, NewTrigger
 from tests.notifications.office import ANN, BELL, Office, office
 

@@ -7,7 +7,7 @@ import pytest
 
 from clarion.auth.principal import Principal
 from clarion.notifications import lanes, planning
-from clarion.notifications.triggering import CreateTrigger
+from clarion.notifications.trigger_shapes import CreateTrigger
 from clarion.notifications.workflows.definition import Definition
 from clarion.outbound import Answer
 from tests.notifications.conftest import APP, on_one_engine

@@ -24,7 +24,7 @@ from clarion.errors import Closed, NotFound, OutcomeUnknown, Unavailable
 from clarion.notifications import digests, lanes, planning, runs, triggering
 from clarion.notifications.schedules import firing
 from clarion.notifications.schedules.shapes import ScheduleDefinition
-from clarion.notifications.triggering import CreateTrigger
+from clarion.notifications.trigger_shapes import CreateTrigger
 from clarion.notifications.workflows.definition import Definition
 from tests.simulation.office import APP, LEASE_S, SENDING_LEASE_S, Life, Office
 from tests.simulation.workflow_oracles import check_all

@@ -18,14 +18,14 @@ from clarion.ids import Ids, digest
 from clarion.jobs.queue import Job, Queue
 from clarion.notifications.notifications import check_key
 from clarion.notifications.recipients import Recipient, UserId, columns_of, wrong_said
-from clarion.notifications.triggering import (
+from clarion.notifications.trigger_shapes import (
     CreateTrigger,
     Received,
     TriggerAccepted,
-    Triggers,
     former,
     text_of,
 )
+from clarion.notifications.triggering import Triggers
 from clarion.settings import Limits
 from clarion.storage import receiving as sql
 from clarion.storage import repeats as key_sql

@@ -7,50 +7,53 @@ that was committed. A slice's runs and messages are written together with the cu
 import asyncio
 import itertools
 from collections.abc import Coroutine, Sequence
-from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
-from msgspec import Meta, Struct
 
 from clarion.auth.principal import Principal
 from clarion.clock import Clock, as_datetime
 from clarion.errors import (
     ClarionError,
     Fault,
-    IdempotencyConflict,
     Invalid,
     NotFound,
     pointer_step,
 )
-from clarion.ids import Ids, digest
+from clarion.ids import Ids
 from clarion.jobs.queue import LEASE_S, MAX_ATTEMPTS, Job, Queue
 from clarion.notifications import planning
-from clarion.notifications.audiences import AudienceKey
 from clarion.notifications.catalog import Catalog, Read
 from clarion.notifications.content import check_json
 from clarion.notifications.notifications import check_key
 from clarion.notifications.planning import Planner
 from clarion.notifications.recipients import (
     Named,
-    Recipient,
-    UserId,
     columns_of,
     people_of,
     strangers,
 )
-from clarion.notifications.rules import DIDS, Did, doings
+from clarion.notifications.rules import doings
 from clarion.notifications.targets import Asked, Targets
-from clarion.notifications.workflows.definition import Key, Priority
+from clarion.notifications.trigger_shapes import (
+    Cancelled,
+    CreateTrigger,
+    Received,
+    Trigger,
+    TriggerAccepted,
+    accepted,
+    former,
+    keyed,
+    text_of,
+)
 from clarion.notifications.workflows.occurrences import is_floating, moment_of
-from clarion.notifications.workflows.when import Time, Zone, read_at
+from clarion.notifications.workflows.when import read_at
 from clarion.settings import Limits
 from clarion.storage import outgoing as sent_sql
 from clarion.storage import runs as run_sql
 from clarion.storage import subscribers as people_sql
 from clarion.storage import triggers as sql
 from clarion.storage.jobs import PRIORITIES
-from clarion.storage.repeats import Taken
 from clarion.storage.store import Store, Tx
 from clarion.telemetry import get_logger, spawn
 
@@ -65,76 +68,6 @@ SMALL: Final = 200  # bytes of JSON that say whom a small one is for
 PAYLOAD_BYTES: Final = 64 * 1024  # of JSON
 FAULTS: Final = 20  # of a payload that are told
 JOB: Final = sql.JOB
-
-
-class CreateTrigger(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Which workflow to run for whom: `recipients`, the people of `audiences`, of a `filter`, who `did` something, or `everyone`. Each person gets it once."""
-
-    workflow: Key
-    recipients: list[UserId | Recipient] = []
-    payload: Annotated[
-        dict[str, Any], Meta(description="JSON for templates and conditions, at most 64 KiB")
-    ] = {}
-    actor: UserId | None = None
-    """Who did what this tells of: they are not told."""
-    cancel_key: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
-    """Names it for `cancel`, while it waits."""
-    audiences: Annotated[list[AudienceKey], Meta(max_length=20)] = []
-    """Whoever is in one of them when their slice is planned."""
-    filter: Annotated[str, Meta(max_length=1_000)] | None = None
-    """A condition over subscribers: `recipient.attributes.plan == "pro"`."""
-    everyone: bool = False
-    """All subscribers."""
-    did: Annotated[list[Did], Meta(max_length=DIDS)] = []
-    """Subscribers who did one of these."""
-    exclude: Annotated[list[UserId], Meta(max_length=1_000)] = []
-    exclude_audiences: Annotated[list[AudienceKey], Meta(max_length=20)] = []
-    priority: Priority | None = None
-    """What goes first where more is due than can be done at once; null: as the workflow says."""
-    at: Time | None = None
-    """Not now but then, with the workflow as it is now. A time that is past is now."""
-    zone: Zone | None = None
-    """Of `at`; UTC where there is none."""
-
-
-class Received(Struct, frozen=True):
-    """Recipients that are in rows of their own, under the id that the trigger shall have; `digest` of how they came in."""
-
-    id: str
-    digest: str
-
-
-class TriggerAccepted(Struct, frozen=True):
-    """The answer to a trigger: it is on disk, and runs from here on; or from `start_at`, in everybody's own zone from where that is first."""
-
-    id: str
-    workflow: str
-    version: int
-    durability: Literal["fsync"]
-    created_at: datetime
-    start_at: datetime | None = None
-
-
-class Trigger(Struct, frozen=True):
-    """A trigger as it stands. `recipients` were found so far; `runs` counts those that have something to explain or to do."""
-
-    id: str
-    workflow: str
-    version: int
-    state: str
-    recipients: int
-    runs: dict[str, int]
-    created_at: datetime
-    start_at: datetime | None = None
-    """When it was to begin, if not at once."""
-
-
-class Cancelled(Struct, frozen=True):
-    """What was called off: runs that had not ended, and messages that nobody had sent."""
-
-    triggers: int
-    runs: int
-    messages: int
 
 
 class Triggers:
@@ -453,27 +386,6 @@ class Triggers:
         return runs, sum(each.status == "cancelled" for each in messages)
 
 
-def accepted(row: sql.NewTrigger) -> TriggerAccepted:
-    """The answer to a trigger."""
-    return TriggerAccepted(
-        row.id,
-        row.workflow,
-        row.version,
-        "fsync",
-        as_datetime(row.at_ms),
-        as_datetime(row.start_ms) if row.start_ms else None,
-    )
-
-
-def keyed(row: sql.NewTrigger, key: str | None, body: bytes) -> sql.NewTrigger:
-    """The same, safe to repeat with a key."""
-    if not key:
-        return row
-    return msgspec.structs.replace(
-        row, idem_key=key, digest=digest(body), answer=_text(accepted(row))
-    )
-
-
 def _is_small(row: sql.NewTrigger) -> bool:
     """Whether it names all it is for, and they are few: not more than a slice."""
     if len(row.asked) > SMALL or row.local_start:
@@ -508,26 +420,6 @@ def _check_payload(read: Read, payload: dict[str, Any]) -> None:
     ]
     if faults:
         raise Invalid("the payload is not what the workflow asks for", faults=faults)
-
-
-def text_of(body: CreateTrigger, received: Received | None) -> bytes:
-    """What tells a call apart from others."""
-    text = msgspec.json.encode(body, order="sorted")
-    return text if received is None else text + received.digest.encode()
-
-
-def former(outcome: sql.TriggerOutcome | Taken, digest: str) -> TriggerAccepted:
-    """The answer to the call that has used a key before.
-
-    Raises:
-        IdempotencyConflict: It had another body.
-    """
-    if outcome.digest != digest:
-        raise IdempotencyConflict(
-            "this Idempotency-Key was used with another body: take a new key for a new trigger"
-        )
-    assert outcome.answer is not None, "kept with the key"
-    return msgspec.json.decode(outcome.answer, type=TriggerAccepted)
 
 
 def _text(value: Any) -> str:

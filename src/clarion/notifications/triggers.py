@@ -12,7 +12,7 @@ from clarion.auth.principal import Principal
 from clarion.errors import Fault, Invalid
 from clarion.notifications import triggering
 from clarion.notifications.notifications import CreateNotification, Notifications
-from clarion.notifications.triggering import CreateTrigger
+from clarion.notifications.trigger_shapes import CreateTrigger
 from clarion.topics.triggers import Trigger
 
 # Of JSON, for what a trigger says of itself: names and ids.

@@ -11,7 +11,7 @@ from clarion.app import App
 from clarion.clock import SystemClock
 from clarion.notifications.channels.push.devices import PutDevice
 from clarion.notifications.people import Described
-from clarion.notifications.triggering import CreateTrigger
+from clarion.notifications.trigger_shapes import CreateTrigger
 from clarion.notifications.workflows.definition import Definition
 from clarion.settings import Presence, Push, Realtime, Settings
 from clarion.storage.store import Sql

@@ -20,7 +20,7 @@ from clarion.notifications.schedules.shapes import (
     SchedulePage,
     Upcoming,
 )
-from clarion.notifications.triggering import CreateTrigger, TriggerAccepted
+from clarion.notifications.trigger_shapes import CreateTrigger, TriggerAccepted
 from clarion.notifications.workflows.when import Repeats, When
 from clarion.patterns import worded
 

@@ -18,7 +18,7 @@ from clarion.notifications.engine import Engine
 from clarion.notifications.history import Run
 from clarion.notifications.progress import Job
 from clarion.notifications.sends import Failure, Report
-from clarion.notifications.triggering import Cancelled, CreateTrigger, Trigger, TriggerAccepted
+from clarion.notifications.trigger_shapes import Cancelled, CreateTrigger, Trigger, TriggerAccepted
 from clarion.notifications.workflows.definition import Definition, Key
 from clarion.patterns import worded
 

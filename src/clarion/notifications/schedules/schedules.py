@@ -26,7 +26,8 @@ from clarion.notifications.schedules.shapes import (
     to_keep,
     upcoming,
 )
-from clarion.notifications.triggering import TriggerAccepted, Triggers, keyed
+from clarion.notifications.trigger_shapes import TriggerAccepted, keyed
+from clarion.notifications.triggering import Triggers
 from clarion.notifications.workflows import durations
 from clarion.notifications.workflows.occurrences import (
     SPREAD_MS,

@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 
 from clarion.clock import as_datetime
 from clarion.notifications.schedules.turns import Missed
-from clarion.notifications.triggering import CreateTrigger
+from clarion.notifications.trigger_shapes import CreateTrigger
 from clarion.notifications.workflows.definition import Span
 from clarion.notifications.workflows.occurrences import (
     Moment,
