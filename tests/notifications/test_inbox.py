@@ -457,12 +457,36 @@ async def test_a_category_is_listed_and_read_by_itself(house: House) -> None:
     read = await house.inbox.mark_all(ANN, "read", "news")
     assert (read.changed, read.unread, read.unseen) == (2, 1, 1)
     assert (await house.inbox.mark_all(ANN, "read", "news")).changed == 0
-    for action in ("archive", "seen"):
-        with pytest.raises(Invalid):
-            await house.inbox.mark_all(ANN, action, "news")
+    with pytest.raises(Invalid):
+        await house.inbox.mark_all(ANN, "seen", "news")
     assert await titles(house, "unread") == ["2"]
     await house.settle()
     assert [(p.event, p.data["category"]) for p in reader.publications] == [("some_read", "news")]
+
+
+async def test_what_came_meanwhile_or_is_about_something_else_stays(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading and seeing up to a place is one entry; putting away by a filter is one for each, so that no list gets a hole."""
+    monkeypatch.setattr("clarion.notifications.inbox.ARCHIVED_AT_ONCE", 2)
+    for n in range(1, 8):
+        await house.send("ann", title=str(n), category="news" if n % 2 else "")
+    reader, upto = await house.subscribe("ann"), (await house.inbox.page(ANN)).items[2].seq
+    seen = await house.inbox.mark_all(ANN, "seen", upto=upto)
+    assert (seen.changed, seen.unread, seen.unseen) == (5, 7, 2)
+    read = await house.inbox.mark_all(ANN, "read", upto=upto)
+    assert (read.changed, read.unread, read.unseen) == (5, 2, 2)
+    assert await titles(house, "unread") == ["7", "6"]
+    away = await house.inbox.mark_all(ANN, "archive", "news", upto)
+    assert (away.changed, away.more, away.unread) == (2, True, 2)
+    assert await titles(house, "archived") == ["5", "3"]
+    away = await house.inbox.mark_all(ANN, "archive", "news", upto)
+    assert (away.changed, away.more, await titles(house)) == (1, False, ["7", "6", "4", "2"])
+    assert (await house.inbox.mark_all(ANN, "archive", "news", upto)).changed == 0
+    assert (await house.inbox.mark_all(ANN, "read", upto=0)).changed == 0
+    await house.settle()
+    assert [p.event for p in reader.publications] == ["all_seen", "all_read", *["changed"] * 3]
+    assert [p.data["upto"] for p in reader.publications[:2]] == [upto, upto]
 
 
 async def test_who_follows_a_message_has_read_it(house: House) -> None:

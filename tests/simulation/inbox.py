@@ -135,8 +135,9 @@ class Writers:
             elif rng.random() < 0.8:
                 await self._mark(user)
             else:
-                action = rng.choice(["read", "archive", "some"])
-                await self._world.call(user, "mark_all", {"action": action})
+                action = rng.choice(["read", "archive", "some", "put some away", "upto"])
+                args = {"action": action, "upto": rng.randint(1, 40)}
+                await self._world.call(user, "mark_all", args)
 
     async def _send(self, title: str, users: list[str]) -> None:
         category = self._world.rng.choice(["", CATEGORY])

@@ -191,6 +191,10 @@ class Node(Host):
                 return await self.inbox.snooze(door.principal, args["id"], until_ms)
             case "mark_all" if args["action"] == "some":
                 return await self.inbox.mark_all(door.principal, "read", "news")
+            case "mark_all" if args["action"] == "put some away":
+                return await self.inbox.mark_all(door.principal, "archive", "news")
+            case "mark_all" if args["action"] == "upto":
+                return await self.inbox.mark_all(door.principal, "read", upto=args["upto"])
             case "mark_all":
                 return await self.inbox.mark_all(door.principal, args["action"])
             case "enqueue":

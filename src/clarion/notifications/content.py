@@ -1,7 +1,7 @@
 """What a message of the inbox says, and what it may not: one rule for what a back end sends and for what a workflow renders."""
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -78,7 +78,9 @@ def expiry_ms(expires: str, now_ms: int) -> int | None:
     if text[:4].isdigit() and text[4:5] == "-":
         try:
             at = datetime.fromisoformat(text)
-        except ValueError as exc:
+            if at.tzinfo is not None:
+                at = at.astimezone(UTC)
+        except (ValueError, OverflowError) as exc:
             raise ValueError(f"expires: {text[:64]!r} is no time") from exc
         if at.tzinfo is None:
             raise ValueError(f"expires: {text[:64]!r} does not say its zone")

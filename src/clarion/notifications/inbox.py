@@ -49,6 +49,8 @@ PAGE_MAX = 100
 SNOOZE_MAX_S = 366 * 24 * 3600  # for which a message may be put off
 DUE_MAX = 200  # messages that come back with one look
 SEEN_MAX = 100  # messages that are marked as seen together
+ARCHIVED_AT_ONCE = 100  # messages that are put away by a filter, with an entry for each
+_NONE_LEFT = sql.Left(0, 0)
 _NEWEST = 2**53 - 1  # a cursor above every `seq`
 
 
@@ -67,11 +69,11 @@ class Seen(Struct, frozen=True, forbid_unknown_fields=True):
     ) = None
 
 
-# What is done to all of them, how the log calls it, and how many are unread then; None: as many as before.
-_ALL: Final[Mapping[ActionForAll, tuple[Sql[None], Event, int | None]]] = {
-    "read": (sql.READ_ALL, "all_read", 0),
-    "archive": (sql.ARCHIVE_ALL, "all_archived", 0),
-    "seen": (sql.SEE_ALL, "all_seen", None),
+# What is done to all of them, and how the log calls it.
+_ALL: Final[Mapping[ActionForAll, tuple[Sql[None], Event]]] = {
+    "read": (sql.READ_ALL, "all_read"),
+    "archive": (sql.ARCHIVE_ALL, "all_archived"),
+    "seen": (sql.SEE_ALL, "all_seen"),
 }
 
 
@@ -251,42 +253,71 @@ class Inbox:
         return shown(replace(row, **asdict(changed)))
 
     async def mark_all(
-        self, caller: Principal, action: ActionForAll, category: str = ""
+        self, caller: Principal, action: ActionForAll, category: str = "", upto: int = _NEWEST
     ) -> ChangedAll:
         """Mark all messages of the caller as read or seen, or put them all away: one entry of the log, however many they are.
 
         Args:
             caller: Whose inbox.
-            action: What to do.
-            category: Only messages of this, which can be read alone; '': of all.
+            action: What to do. Some of them, and not all, are put away a hundred at a time, the newest first, with an entry for each:
+                `more` says whether there are others.
+            category: Only messages of this, not for `seen`; '': of all.
+            upto: Only messages up to this `seq`: what came meanwhile stays as it is.
 
         Raises:
-            Invalid: A category with anything but `read`.
+            Invalid: A category with `seen`.
         """
-        if category and action != "read":
-            raise Invalid(faults=[Fault("?category", "only `read` takes a category")])
+        if category and action == "seen":
+            raise Invalid(faults=[Fault("?category", "what is seen is named, or is everything")])
         owner = {"tenant": caller.tenant, "usr": caller.id}
         async with self._store.transaction() as tx:
             heads = await tx.fetch(sql.LOCK, **owner)
             if not heads:
                 return ChangedAll(0, 0, 0)
             head, now_ms = heads[0], self._clock.now_ms()
-            statement, event, unread = _ALL[action]
-            only = {}
-            if category:
-                statement, event, only = sql.READ_CATEGORY, "some_read", {"category": category}
-            count = await tx.execute(statement, **owner, **only, now_ms=now_ms)
-            if not count:
-                return ChangedAll(0, head.unread, head.unseen)
-            unread, unseen = head.unread if unread is None else unread, 0
-            if category:
-                [left] = await tx.fetch(sql.UNSEEN, **owner)
-                unread, unseen = head.unread - count, left.count
-            facts = all_facts(action, head.top, now_ms, category)
-            entry = await self._append(tx, caller, head, event, facts, unread=unread, unseen=unseen)
-        await self.announce(caller.tenant, caller.id, head.epoch, entry)
-        await self._marked(caller)
-        return ChangedAll(count, unread, unseen)
+            is_some, upto = bool(category) or upto < head.top, min(upto, head.top)
+            if is_some and action == "archive":
+                changed, entries = await self._archive_some(tx, caller, head, category, upto)
+            else:
+                statement, event = _ALL[action]
+                only = {"category": category} if category else {}
+                if only:
+                    statement, event = sql.READ_CATEGORY, "some_read"
+                count = await tx.execute(statement, **owner, **only, upto=upto, now_ms=now_ms)
+                if not count:
+                    return ChangedAll(0, head.unread, head.unseen)
+                left = (await tx.fetch(sql.LEFT, **owner))[0] if is_some else _NONE_LEFT
+                unread = head.unread if action == "seen" else left.unread
+                facts = all_facts(action, upto, now_ms, category)
+                entry = await self._append(
+                    tx, caller, head, event, facts, unread=unread, unseen=left.unseen
+                )
+                changed, entries = ChangedAll(count, unread, left.unseen), [entry]
+        if entries:
+            await self._engine.announce(topic_of(caller.tenant, caller.id), head.epoch, entries)
+            await self._marked(caller)
+        return changed
+
+    async def _archive_some(
+        self, tx: Tx, caller: Principal, head: sql.Head, category: str, upto: int
+    ) -> tuple[ChangedAll, list[Entry]]:
+        owner = {"tenant": caller.tenant, "usr": caller.id}
+        rows = await tx.fetch(
+            sql.PAGES["all"], **owner, before=upto + 1, category=category, n=ARCHIVED_AT_ONCE + 1
+        )
+        now_ms = self._clock.now_ms()
+        entries: list[Entry] = []
+        for each in rows[:ARCHIVED_AT_ONCE]:
+            if each.seq is None:
+                break
+            row = await self._find(tx, caller, each.id)
+            entry = await self._change(tx, caller, head, row, act(_state(row), "archive", now_ms))
+            assert entry is not None, "was in the list, and archived already"
+            entries.append(entry)
+            numbers = entry.data["unread"], entry.data["unseen"]
+            head = sql.Head(head.epoch, entry.offset, entry.mark, *numbers)
+        more = len(rows) > ARCHIVED_AT_ONCE
+        return ChangedAll(len(entries), head.unread, head.unseen, more), entries
 
     async def mark_seen(self, caller: Principal, ids: Sequence[str]) -> ChangedAll:
         """Mark messages of the caller as seen: one entry of the log. Of ids that are not there, or not theirs, nothing is said.

@@ -61,6 +61,8 @@ class ChangedAll(Struct, frozen=True):
     changed: int
     unread: int
     unseen: int
+    more: bool = False
+    """Whether others are still to be put away: the same call again takes the next."""
 
 
 class StoredMessage(Protocol):

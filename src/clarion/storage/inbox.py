@@ -133,10 +133,11 @@ class UnreadRow(Struct, frozen=True):
     created_ms: int | None
 
 
-class Count(Struct, frozen=True):
-    """How many."""
+class Left(Struct, frozen=True):
+    """How many are unread, and how many of these nobody has seen."""
 
-    count: int
+    unread: int
+    unseen: int
 
 
 class DueRow(Struct, frozen=True):
@@ -261,25 +262,25 @@ MARK = Sql(
           pinned_ms = :pinned_ms, snooze_ms = :snooze_ms, clicked_ms = :clicked_ms
         WHERE {_OWNER} AND seq = :seq"""
 )
+_THESE = f"{_OWNER} AND seq <= :upto AND archived_ms IS NULL AND snooze_ms IS NULL"
 READ_ALL = Sql(
     f"""UPDATE message SET read_ms = :now_ms, seen_ms = coalesce(seen_ms, CAST(:now_ms AS BIGINT))
-        WHERE {_OWNER} AND read_ms IS NULL AND archived_ms IS NULL AND snooze_ms IS NULL"""
+        WHERE {_THESE} AND read_ms IS NULL"""
 )
 SEE_ALL = Sql(
-    f"""UPDATE message SET seen_ms = :now_ms
-        WHERE {_OWNER} AND read_ms IS NULL AND archived_ms IS NULL AND snooze_ms IS NULL AND seen_ms IS NULL"""
+    f"UPDATE message SET seen_ms = :now_ms WHERE {_THESE} AND read_ms IS NULL AND seen_ms IS NULL"
 )
-ARCHIVE_ALL = Sql(
-    f"UPDATE message SET archived_ms = :now_ms WHERE {_OWNER} AND archived_ms IS NULL AND snooze_ms IS NULL"
-)
+ARCHIVE_ALL = Sql(f"UPDATE message SET archived_ms = :now_ms WHERE {_THESE}")
 READ_CATEGORY = Sql(
     f"""UPDATE message SET read_ms = :now_ms, seen_ms = coalesce(seen_ms, CAST(:now_ms AS BIGINT))
-        WHERE {_OWNER} AND read_ms IS NULL AND archived_ms IS NULL AND snooze_ms IS NULL
+        WHERE {_THESE} AND read_ms IS NULL
           AND EXISTS (SELECT 1 FROM notification n WHERE n.tenant = message.tenant AND n.id = message.notification
             AND n.category = :category)"""
 )
-UNSEEN = Sql(
-    f"SELECT count(*) FROM message m WHERE {_OWNER} AND {_UNREAD} AND m.seen_ms IS NULL", Count
+LEFT = Sql(
+    f"""SELECT count(*), coalesce(sum(CASE WHEN m.seen_ms IS NULL THEN 1 ELSE 0 END), 0)
+        FROM message m WHERE {_OWNER} AND {_UNREAD}""",
+    Left,
 )
 
 # The last message of the window as it is now, if it lies below the one that has just left the window.

@@ -14,6 +14,7 @@ from clarion.errors import NotFound
 from clarion.notifications import ChangedAll, Inbox, InboxPage, Message
 from clarion.notifications.inbox import SEEN_MAX
 from clarion.patterns import worded
+from clarion.protocol.jsontext import MAX_SAFE_INTEGER
 
 
 class PageQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,13 +74,18 @@ class Snooze(Struct, frozen=True, forbid_unknown_fields=True):
     until: Annotated[datetime, Meta(tz=True, description="Later than now, by 366 days at most")]
 
 
-class CategoryQuery(Struct, frozen=True, forbid_unknown_fields=True):
+class Which(Struct, frozen=True, forbid_unknown_fields=True):
     """Of which messages."""
 
-    category: Annotated[
-        str,
-        Meta(max_length=64, description="Only messages of this category; for `read` alone"),
-    ] = ""
+    category: Annotated[str, Meta(max_length=64, description="Only messages of this category")] = ""
+    upto: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=MAX_SAFE_INTEGER,
+            description="Only messages up to this `seq`: what came meanwhile stays as it is",
+        ),
+    ] = MAX_SAFE_INTEGER
 
 
 class InboxAction(Struct, frozen=True):
@@ -158,11 +164,10 @@ def add(api: Api, inbox: Inbox) -> None:
         return await inbox.mark_seen(caller, body.ids)
 
     @api.route("POST", "/v1/inbox/{action}", right=Self(), limit=PerCaller(), errors=WRITES)
-    async def change_all_messages(
-        caller: Principal, path: InboxAction, query: CategoryQuery
-    ) -> ChangedAll:
+    async def change_all_messages(caller: Principal, path: InboxAction, query: Which) -> ChangedAll:
         """Mark all messages of the caller as read, or put them all away.
 
-        Messages that are archived or snoozed stay as they are. With `category` only those of one are read.
+        Messages that are archived or snoozed stay as they are. With `category` or `upto` it is some of them: of these a hundred
+        are put away with one call, the newest first; `more` says whether there are others.
         """
-        return await inbox.mark_all(caller, path.action, query.category)
+        return await inbox.mark_all(caller, path.action, query.category, query.upto)
