@@ -31,7 +31,16 @@ def test_a_notification_is_accepted_and_a_repeated_key_has_one_effect(server: Se
     with Client(server.url, key=server.key("notifications:send")) as clarion:
         first = clarion.notify([{"id": "ann", "name": "Ann"}], "Hello", idempotency_key="k1")
         again = clarion.notify([{"id": "ann", "name": "Ann"}], "Hello", idempotency_key="k1")
-        other = clarion.notify(["ann"], "Hello", body="More", data={"n": 1}, action_url="/x")
+        other = clarion.notify(
+            ["ann"],
+            "Hello",
+            body="More",
+            data={"n": 1},
+            action_url="/x",
+            key="k",
+            expires="1h",
+            actions=[{"id": "a", "label": "A"}],
+        )
     assert (first.recipients, first.durability) == (1, "fsync")
     assert again == first
     assert other.id != first.id

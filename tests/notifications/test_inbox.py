@@ -2,12 +2,13 @@
 
 import asyncio
 
+import msgspec
 import pytest
 from msgspec import UNSET
 
 from clarion.auth.principal import Principal
 from clarion.clock import as_datetime
-from clarion.errors import Invalid, NotFound
+from clarion.errors import Conflict, Invalid, NotFound
 from clarion.jobs.purging import total
 from clarion.notifications.log import LOG_AGE_S, LOG_SIZE, NOTHING, WINDOW
 from clarion.storage.store import Sql
@@ -561,3 +562,50 @@ async def test_an_expiry_that_is_none(house: House, expires: str) -> None:
     with pytest.raises(Invalid) as refused:
         await house.send("ann", expires=expires)
     assert refused.value.faults[0].pointer == "/expires"
+
+
+async def test_one_button_of_a_message_is_pressed_once(house: House) -> None:
+    """That is to follow it; every tab sees which it was, and a second one, or somebody else's, changes nothing."""
+    buttons = [
+        {"id": "yes", "label": "Accept", "style": "primary", "url": "/ok"},
+        {"id": "no", "label": "Decline"},
+    ]
+    await house.send("ann", "bob", actions=buttons)
+    reader, [message] = await house.subscribe("ann"), (await house.inbox.page(ANN)).items
+    assert msgspec.to_builtins(message.actions) == buttons
+    pressed = await asyncio.gather(
+        *(house.inbox.press(ANN, message.id, button) for button in ("yes", "yes", "no")),
+        return_exceptions=True,
+    )
+    [refused] = [each for each in pressed if isinstance(each, BaseException)]
+    assert isinstance(refused, Conflict)
+    page = await house.inbox.page(ANN)
+    [shown] = page.items
+    assert (shown.done, page.unread, page.unseen) == (pressed[0].done, 0, 0)  # type: ignore[union-attr]
+    assert shown.done
+    assert (shown.done.action, shown.done.at) == ("yes", shown.clicked_at)
+    for who, button in ((ANN, "maybe"), (user("bob"), "yes")):
+        with pytest.raises(NotFound):
+            await house.inbox.press(who, message.id, button)
+    assert (await house.inbox.page(user("bob"))).unread == 1
+    await house.settle()
+    [told] = reader.publications
+    done = msgspec.to_builtins(shown.done)
+    assert (told.event, told.data["done"], told.data["unread"]) == ("changed", done, 0)
+    fresh = await house.subscribe("ann")
+    assert fresh.answer.snapshot["items"][0]["done"] == done
+
+
+@on_one_engine
+async def test_buttons_that_are_none(house: House) -> None:
+    two = [{"id": "a", "label": "A"}, {"id": "a", "label": "B"}]
+    with pytest.raises(Invalid) as refused:
+        await house.send("ann", actions=two)
+    assert refused.value.faults[0].pointer == "/actions"
+    for wrong in (
+        {"id": "a b", "label": "A"},
+        {"id": "a"},
+        {"id": "a", "label": "A", "url": "javascript:x"},
+    ):
+        with pytest.raises(msgspec.ValidationError):
+            await house.send("ann", actions=[wrong])

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from clarion.notifications.content import Button
 from clarion.storage import runs as run_sql
 from clarion.storage.store import Procedure, Sql
 from tests.notifications.conftest import user
@@ -139,6 +140,8 @@ async def test_what_a_workflow_says_of_one_thing_is_one_message_that_goes_in_tim
 ) -> None:
     """The key is a template: of each upload the newest message alone, until it expires; also where one trigger says both."""
     said = {"title": "{{ payload.done }} %", "key": "upload {{ payload.file }}", "expires": "1h"}
+    button = {"id": "open", "label": "Open {{ payload.file }}", "url": "/files/{{ payload.file }}"}
+    said["actions"] = [button]  # type: ignore[assignment]
     await office.workflow(
         {"inbox": said}, {"inbox": {**said, "title": "{{ payload.done }} % so far"}}
     )
@@ -148,6 +151,7 @@ async def test_what_a_workflow_says_of_one_thing_is_one_message_that_goes_in_tim
     page = await office.house.inbox.page(user("ann"))
     assert (page.unread, page.unseen) == (2, 2)
     assert page.items[0].key == "upload a"
+    assert page.items[0].actions == [Button("open", "Open a", "/files/a")]
     office.clock.advance(3_600)
     await office.house.inbox.look()
     assert (await office.inbox("ann"), await office.inbox("ben")) == ([], [])

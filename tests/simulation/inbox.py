@@ -143,6 +143,7 @@ class Writers:
         category = self._world.rng.choice(["", CATEGORY])
         body = {"recipients": [{"id": user} for user in users], "title": title}
         body["category"] = category
+        body["actions"] = [{"id": "yes", "label": "Yes"}]
         if self._world.rng.random() < 0.3:
             body["key"] = self._world.rng.choice(["upload", "build"])
         if self._world.rng.random() < 0.2:
@@ -168,6 +169,8 @@ class Writers:
             id = rng.choice(seen)["id"]
             if rng.random() < 0.25:
                 await self._world.call(user, "snooze", {"id": id, "for_s": rng.uniform(0.1, 4)})
+            elif rng.random() < 0.1:
+                await self._world.call(user, "press", {"id": id})
             else:
                 await self._world.call(user, "mark", {"id": id, "action": rng.choice(what)})
 

@@ -186,6 +186,8 @@ class Node(Host):
                 return await self.notifications.send(door.principal, body, request["key"])
             case "mark":
                 return await self.inbox.mark(door.principal, args["id"], args["action"])
+            case "press":
+                return await self.inbox.press(door.principal, args["id"], "yes")
             case "snooze":
                 until_ms = self.clock.now_ms() + int(args["for_s"] * 1000)
                 return await self.inbox.snooze(door.principal, args["id"], until_ms)

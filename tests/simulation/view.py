@@ -60,7 +60,7 @@ class View:
         elif seq is not None:
             self._items[seq]["read_at"] = data["read_at"]
             self._items[seq]["seen_at"] = data["seen_at"]
-            for member in ("pinned_at", "clicked_at"):
+            for member in ("pinned_at", "clicked_at", "done"):
                 self._items[seq].pop(member, None)
                 if member in data:
                     self._items[seq][member] = data[member]

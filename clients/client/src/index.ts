@@ -16,6 +16,7 @@ export type { GetToken } from "./tokens.ts";
 export type { Topic, TopicStatus, TopicView, Wish } from "./topic.ts";
 export type {
   Accepted,
+  Button,
   CreateNotification,
   InboxPage,
   Message,

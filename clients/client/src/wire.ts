@@ -71,6 +71,15 @@ export interface Unsubscribed {
 }
 
 /** A message in an inbox, over HTTP and sockets alike. Times are RFC 3339. */
+/** Something that a person can do about a message: one of them, once. */
+export interface Button {
+  readonly id: string;
+  readonly label: string;
+  readonly url?: string;
+  /** Absent: `default`. */
+  readonly style?: "default" | "primary" | "danger";
+}
+
 export interface Message {
   readonly id: string;
   /** Orders the messages of an inbox; rises with each one that is added. */
@@ -91,6 +100,9 @@ export interface Message {
   readonly key?: string;
   /** When it goes by itself. */
   readonly expires_at?: string;
+  readonly actions?: readonly Button[];
+  /** Which of them was pressed. */
+  readonly done?: { readonly action: string; readonly at: string } | undefined;
   /** Since when it is to stay on top. */
   readonly pinned_at?: string | undefined;
   /** When it comes back, as the newest; until then it is out of sight. */

@@ -33,6 +33,13 @@ test("what is kept no longer is taken out, and nothing else", () => {
   expect([next.items.map((item) => item.id), next.unread]).toEqual([["m2", "m0"], 2]);
 });
 
+test("a button that was pressed elsewhere is pressed here", () => {
+  const done = { action: "yes", at: AT };
+  const change = { id: "m1", read_at: AT, archived_at: null, seen_at: AT, clicked_at: AT, done, unread: 1, unseen: 1 };
+  const pressed = inboxKind.apply(start(), told("changed", change));
+  expect(pressed.items.map((item) => item.done)).toEqual([undefined, done]);
+});
+
 test("what another device keeps on top, follows, puts off or reads of one category is so here", () => {
   const change = { id: "m1", read_at: null, archived_at: null, seen_at: null, unread: 2, unseen: 2 };
   const pinned = inboxKind.apply(start(), told("changed", { ...change, pinned_at: AT, clicked_at: AT }));

@@ -184,7 +184,7 @@ def notify(
     data: Mapping[str, Any] | None,
     action_url: str | None,
     idempotency_key: str,
-    **more: str | None,
+    **more: Any,
 ) -> Call[Accepted]:
     """`POST /v1/notifications`."""
     if isinstance(recipients, str):  # it would be taken for a list of letters

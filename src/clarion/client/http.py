@@ -69,6 +69,7 @@ class Client(
         category: str | None = None,
         key: str | None = None,
         expires: str | None = None,
+        actions: Sequence[Mapping[str, str]] | None = None,
         idempotency_key: str | None = None,
     ) -> Accepted:
         """Store a notification for each recipient and show it to those who are there.
@@ -82,6 +83,7 @@ class Client(
             category: What it is about, as people's preferences name it.
             key: Takes the place of the earlier message of this key in each inbox, on top and unread: `upload 40 % … done`.
             expires: When it goes by itself: after a span (`2h`), or at a time (RFC 3339, with its zone).
+            actions: Up to five buttons, `{"id", "label", "url"?, "style"?: "default" | "primary" | "danger"}`; one of them is pressed, once.
             idempotency_key: Makes calls from several processes one call; by default one is made for this call's retries.
 
         Raises:
@@ -89,7 +91,7 @@ class Client(
             TypeError: `recipients` is one text, not a list.
         """
         once = self._key(idempotency_key)
-        more = {"category": category, "key": key, "expires": expires}
+        more = {"category": category, "key": key, "expires": expires, "actions": actions}
         return self.call(calls.notify(recipients, title, body, data, action_url, once, **more))
 
     def call(self, call: Call[T]) -> T:
@@ -178,11 +180,12 @@ class AsyncClient(
         category: str | None = None,
         key: str | None = None,
         expires: str | None = None,
+        actions: Sequence[Mapping[str, str]] | None = None,
         idempotency_key: str | None = None,
     ) -> Accepted:
         """As `Client.notify`."""
         once = self._key(idempotency_key)
-        more = {"category": category, "key": key, "expires": expires}
+        more = {"category": category, "key": key, "expires": expires, "actions": actions}
         return await self.call(
             calls.notify(recipients, title, body, data, action_url, once, **more)
         )

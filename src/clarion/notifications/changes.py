@@ -5,6 +5,7 @@ Every publication says how many messages are `unread` after it, and how many of 
     added         message                                  it is the newest one
     changed       id, read_at, archived_at, seen_at        of one message
                   pinned_at, snoozed_until, clicked_at     where there is such a time
+                  done                                     where a button was pressed: its id, and when
                   message                                  whole, where it comes back into the list
                   entered                                  the message that its leaving lets into the window, whole
     all_read      upto, read_at                            every message up to that `seq` which is not archived
@@ -58,6 +59,9 @@ class State(Struct, frozen=True):
     snooze_ms: int | None = None
     """Until when it is put off; never together with `archived_ms`."""
     clicked_ms: int | None = None
+    done: str = ""
+    """The button that was pressed."""
+    done_ms: int | None = None
 
     @property
     def is_hidden(self) -> bool:
@@ -110,6 +114,13 @@ def act(state: State, action: Action, now_ms: int) -> State:
             return replace(act(state, "read", now_ms), clicked_ms=_first(state.clicked_ms, now_ms))
         case _:
             assert_never(action)
+
+
+def press(state: State, button: str, now_ms: int) -> State:
+    """The state after a button was pressed, which is to follow the message; the same one if one was pressed before."""
+    if state.done:
+        return state
+    return replace(act(state, "clicked", now_ms), done=button, done_ms=now_ms)
 
 
 def snooze(state: State, until_ms: int) -> State:
@@ -187,6 +198,11 @@ def _times(state: State) -> dict[str, Any]:
         "archived_at": maybe_datetime(state.archived_ms),
         "seen_at": maybe_datetime(state.seen_ms),
         **{member: time for member, time in rare.items() if time is not None},
+        **(
+            {"done": {"action": state.done, "at": maybe_datetime(state.done_ms)}}
+            if state.done
+            else {}
+        ),
     }
 
 

@@ -1,8 +1,9 @@
 """What a message of the inbox says, and what it may not: one rule for what a back end sends and for what a workflow renders."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -48,6 +49,30 @@ Expires = Annotated[
 Data = Annotated[dict[str, Any], Meta(description="JSON for the application, at most 16 KiB")]
 
 
+class Button(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Something that a person can do about a message: once, and one of them."""
+
+    id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    label: Annotated[
+        str,
+        Meta(min_length=1, max_length=80, pattern=worded(r"^[^\u0000]*$", "text without U+0000")),
+    ]
+    url: Annotated[
+        str,
+        Meta(
+            max_length=2048,
+            pattern=ACTION_URL.replace("^(", "^(|", 1),
+            description="Where it leads as well; absent: nowhere",
+        ),
+    ] = ""
+    style: Literal["default", "primary", "danger"] = "default"
+
+
+Buttons = Annotated[
+    list[Button], Meta(max_length=5, description="Its buttons, each with an id of its own")
+]
+
+
 class Said(Struct, frozen=True):
     """What a message of the inbox says. `action_url` '': its click leads nowhere."""
 
@@ -57,6 +82,7 @@ class Said(Struct, frozen=True):
     data: Data | None = None
     key: Key = ""
     expires: Expires = ""
+    actions: Buttons = []
 
     def __post_init__(self) -> None:
         """Refuse an address that leads where a button may not, and data that a browser would not get as it was sent."""
@@ -65,6 +91,22 @@ class Said(Struct, frozen=True):
         if (wrong := wrong_json(self.data, DATA_BYTES)) is not None:
             raise ValueError(f"data: {wrong}")
         expiry_ms(self.expires, 0)
+        check_buttons(self.actions)
+
+
+def check_buttons(buttons: Sequence[Button]) -> None:
+    """Refuse buttons that cannot be told apart.
+
+    Raises:
+        ValueError: Two have one id.
+    """
+    if len({each.id for each in buttons}) < len(buttons):
+        raise ValueError("actions: two have one id")
+
+
+def kept_buttons(buttons: Sequence[Any]) -> str:
+    """Buttons as they are kept."""
+    return msgspec.json.encode(buttons).decode() if buttons else ""
 
 
 def expiry_ms(expires: str, now_ms: int) -> int | None:

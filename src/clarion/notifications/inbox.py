@@ -14,7 +14,7 @@ from msgspec.structs import asdict, replace
 
 from clarion.auth.principal import Principal
 from clarion.clock import Clock
-from clarion.errors import Fault, Invalid, NotFound
+from clarion.errors import Conflict, Fault, Invalid, NotFound
 from clarion.ids import Ids
 from clarion.jobs.loop import POLL_S, Loop
 from clarion.notifications.changes import (
@@ -26,6 +26,7 @@ from clarion.notifications.changes import (
     all_facts,
     changed_facts,
     data_of,
+    press,
     removed_facts,
     seen_facts,
     snooze,
@@ -34,7 +35,14 @@ from clarion.notifications.changes import (
 )
 from clarion.notifications.expiring import expire
 from clarion.notifications.log import LOG_AGE_S, LOG_SIZE, NOTHING, WINDOW, InboxLog, topic_of
-from clarion.notifications.messages import ChangedAll, InboxPage, Message, message_of, shown
+from clarion.notifications.messages import (
+    ChangedAll,
+    InboxPage,
+    Message,
+    buttons_of,
+    message_of,
+    shown,
+)
 from clarion.storage import inbox as sql
 from clarion.storage.inbox import MessageRow
 from clarion.storage.inbox_retention import FORGET, Old
@@ -166,6 +174,23 @@ class Inbox:
             NotFound: There is no such message, or it is not theirs.
         """
         return await self._do(caller, id, lambda state: act(state, action, self._clock.now_ms()))
+
+    async def press(self, caller: Principal, id: str, button: str) -> Message:
+        """Press a button of a message of the caller: that is to follow it. The same once more changes nothing.
+
+        Raises:
+            NotFound: There is no such message, it is not theirs, or it has no such button.
+            Conflict: Another of its buttons was pressed.
+        """
+        buttons = buttons_of((await self._find(self._store, caller, id)).actions) or []
+        if button not in {each.id for each in buttons}:
+            raise NotFound("this message has no such action")
+        message = await self._do(
+            caller, id, lambda state: press(state, button, self._clock.now_ms())
+        )
+        if message.done and message.done.action != button:
+            raise Conflict(f"{message.done.action!r} was done already")
+        return message
 
     async def snooze(self, caller: Principal, id: str, until_ms: int) -> Message:
         """Put one message of the caller off: it is out of sight, and comes back unread and as the newest.
@@ -567,7 +592,14 @@ class Inbox:
 
 def _state(row: MessageRow) -> State:
     return State(
-        row.read_ms, row.archived_ms, row.seen_ms, row.pinned_ms, row.snooze_ms, row.clicked_ms
+        row.read_ms,
+        row.archived_ms,
+        row.seen_ms,
+        row.pinned_ms,
+        row.snooze_ms,
+        row.clicked_ms,
+        row.done,
+        row.done_ms,
     )
 
 

@@ -7,7 +7,15 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from clarion.clock import as_datetime
+from clarion.notifications.content import Button
 from clarion.topics.stream import Position
+
+
+class Done(Struct, frozen=True):
+    """Which of its buttons the person has pressed."""
+
+    action: str
+    at: datetime
 
 
 class Message(Struct, frozen=True):
@@ -35,6 +43,10 @@ class Message(Struct, frozen=True):
     """Whose place it takes, and who will take its: a later message of the same key; absent: it stands for itself."""
     expires_at: datetime | UnsetType = UNSET
     """When it goes by itself; absent: never."""
+    actions: list[Button] | UnsetType = UNSET
+    """Its buttons; absent: it has none."""
+    done: Done | UnsetType = UNSET
+    """Which of them was pressed, once and for all; absent: none yet."""
     pinned_at: datetime | UnsetType = UNSET
     """Since when it is to stay on top; absent: it is not."""
     snoozed_until: datetime | UnsetType = UNSET
@@ -90,6 +102,8 @@ class StoredMessage(Protocol):
     def key(self) -> str: ...  # noqa: D102
     @property
     def expires_ms(self) -> int | None: ...  # noqa: D102
+    @property
+    def actions(self) -> str: ...  # noqa: D102
 
 
 def message_of(
@@ -101,6 +115,8 @@ def message_of(
     pinned_ms: int | None = None,
     snooze_ms: int | None = None,
     clicked_ms: int | None = None,
+    done: str = "",
+    done_ms: int | None = None,
 ) -> Message:
     """A stored message as it is shown."""
     assert row.seq is not None, "a row without a message"
@@ -119,6 +135,8 @@ def message_of(
         category=row.category or UNSET,
         key=row.key or UNSET,
         expires_at=maybe_datetime(row.expires_ms) or UNSET,
+        actions=buttons_of(row.actions),
+        done=UNSET if done_ms is None else Done(done, as_datetime(done_ms)),
         pinned_at=maybe_datetime(pinned_ms) or UNSET,
         snoozed_until=maybe_datetime(snooze_ms) or UNSET,
         clicked_at=maybe_datetime(clicked_ms) or UNSET,
@@ -140,6 +158,10 @@ class StateOfMessage(StoredMessage, Protocol):
     def snooze_ms(self) -> int | None: ...  # noqa: D102
     @property
     def clicked_ms(self) -> int | None: ...  # noqa: D102
+    @property
+    def done(self) -> str: ...  # noqa: D102
+    @property
+    def done_ms(self) -> int | None: ...  # noqa: D102
 
 
 def shown(row: StateOfMessage) -> Message:
@@ -152,7 +174,14 @@ def shown(row: StateOfMessage) -> Message:
         pinned_ms=row.pinned_ms,
         snooze_ms=row.snooze_ms,
         clicked_ms=row.clicked_ms,
+        done=row.done,
+        done_ms=row.done_ms,
     )
+
+
+def buttons_of(text: str) -> list[Button] | UnsetType:
+    """Kept buttons as they are shown."""
+    return msgspec.json.decode(text, type=list[Button]) if text else UNSET
 
 
 def maybe_datetime(ms: int | None) -> datetime | None:

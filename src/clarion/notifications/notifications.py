@@ -20,12 +20,15 @@ from clarion.notifications.content import (
     DATA_BYTES,
     ActionUrl,
     Body,
+    Buttons,
     Data,
     Expires,
     Key,
     Title,
+    check_buttons,
     check_json,
     expiry_ms,
+    kept_buttons,
 )
 from clarion.notifications.inbox import Inbox, Tell
 from clarion.notifications.messages import Message, maybe_datetime
@@ -64,6 +67,7 @@ class CreateNotification(Struct, frozen=True, forbid_unknown_fields=True):
     ] = ""
     key: Key = ""
     expires: Expires = ""
+    actions: Buttons = []
 
 
 class Accepted(Struct, frozen=True):
@@ -161,6 +165,10 @@ class Notifications:
         """
         check_json(body.data, DATA_BYTES, "/data")
         try:
+            check_buttons(body.actions)
+        except ValueError as exc:
+            raise Invalid(faults=[Fault("/actions", str(exc))]) from exc
+        try:
             at_ms = expiry_ms(body.expires, now_ms := self._clock.now_ms())
         except ValueError as exc:
             raise Invalid(faults=[Fault("/expires", str(exc))]) from exc
@@ -233,6 +241,7 @@ class Notifications:
             action_url=body.action_url or "",
             category=body.category,
             expires_ms=expiry_ms(body.expires, now_ms),
+            actions=kept_buttons(body.actions),
         )
         return answer, rows
 
@@ -259,6 +268,7 @@ class Notifications:
                 category=body.category or UNSET,
                 key=body.key or UNSET,
                 expires_at=expires_at,
+                actions=body.actions or UNSET,
             )
             await self._inbox.announce_added(tenant, row.usr, message, outcome)
 

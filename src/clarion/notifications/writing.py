@@ -13,7 +13,7 @@ from clarion.ids import Ids
 from clarion.notifications.answers import take_places
 from clarion.notifications.channels import Channels
 from clarion.notifications.channels.inbox import NAME as INBOX
-from clarion.notifications.content import expiry_ms
+from clarion.notifications.content import expiry_ms, kept_buttons
 from clarion.notifications.going import (
     Decided,
     Going,
@@ -24,7 +24,7 @@ from clarion.notifications.going import (
     settlement,
 )
 from clarion.notifications.inbox import Inbox
-from clarion.notifications.messages import Message, maybe_datetime
+from clarion.notifications.messages import Message, buttons_of, maybe_datetime
 from clarion.notifications.rendering import fingerprint
 from clarion.notifications.sight.counting import counts
 from clarion.notifications.workflows.definition import Say, Step, Workflow
@@ -202,6 +202,7 @@ def content_of(
         workflow.key,
         workflow.category,
         expiry_ms(said.get("expires", ""), now_ms),
+        kept_buttons(said.get("actions", ())),
     )
 
 
@@ -219,4 +220,5 @@ def message_of_content(id: str, content: sent_sql.NewContent, seq: int, key: str
         category=content.category or UNSET,
         key=key or UNSET,
         expires_at=maybe_datetime(content.expires_ms) or UNSET,
+        actions=buttons_of(content.actions),
     )

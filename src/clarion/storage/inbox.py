@@ -39,12 +39,15 @@ class MessageRow(Struct, frozen=True):
     category: str
     key: str
     expires_ms: int | None
+    actions: str
     read_ms: int | None
     archived_ms: int | None
     seen_ms: int | None
     pinned_ms: int | None
     snooze_ms: int | None
     clicked_ms: int | None
+    done: str
+    done_ms: int | None
 
 
 class PageRow(Struct, frozen=True):
@@ -66,12 +69,15 @@ class PageRow(Struct, frozen=True):
     category: str
     key: str
     expires_ms: int | None
+    actions: str
     read_ms: int | None
     archived_ms: int | None
     seen_ms: int | None
     pinned_ms: int | None
     snooze_ms: int | None
     clicked_ms: int | None
+    done: str
+    done_ms: int | None
 
 
 class ChangeRow(Struct, frozen=True):
@@ -102,6 +108,7 @@ class ChangeRow(Struct, frozen=True):
     category: str
     key: str
     expires_ms: int | None
+    actions: str
 
 
 class UserTop(Struct, frozen=True):
@@ -171,8 +178,10 @@ class HasRow(Struct, frozen=True):
     id: str
 
 
-_SAYS = "m.seq, m.id, m.notification, n.title, n.body, n.data, n.action_url, m.created_ms, n.category, m.replace_key, n.expires_ms"
-_DONE = "m.read_ms, m.archived_ms, m.seen_ms, m.pinned_ms, m.snooze_ms, m.clicked_ms"
+_SAYS = "m.seq, m.id, m.notification, n.title, n.body, n.data, n.action_url, m.created_ms, n.category, m.replace_key, n.expires_ms, n.actions"
+_DONE = (
+    "m.read_ms, m.archived_ms, m.seen_ms, m.pinned_ms, m.snooze_ms, m.clicked_ms, m.done, m.done_ms"
+)
 _HERE = "m.archived_ms IS NULL AND m.snooze_ms IS NULL"
 _UNREAD = f"m.read_ms IS NULL AND {_HERE}"
 _MESSAGE = "message m JOIN notification n ON n.tenant = m.tenant AND n.id = m.notification"
@@ -259,7 +268,8 @@ ADD_HEAD = Sql(
 
 MARK = Sql(
     f"""UPDATE message SET seq = :place, read_ms = :read_ms, archived_ms = :archived_ms, seen_ms = :seen_ms,
-          pinned_ms = :pinned_ms, snooze_ms = :snooze_ms, clicked_ms = :clicked_ms
+          pinned_ms = :pinned_ms, snooze_ms = :snooze_ms, clicked_ms = :clicked_ms,
+          done = :done, done_ms = :done_ms
         WHERE {_OWNER} AND seq = :seq"""
 )
 _THESE = f"{_OWNER} AND seq <= :upto AND archived_ms IS NULL AND snooze_ms IS NULL"

@@ -138,6 +138,7 @@ class NewContent(Struct, frozen=True, array_like=True):
     workflow: str
     category: str
     expires_ms: int | None = None
+    actions: str = ""
 
 
 ADD = Procedure(
@@ -247,9 +248,9 @@ ADD_CONTENT = Procedure(
     NewContent,
     (
         Sql("""INSERT INTO notification (tenant, id, sender, title, body, data, action_url, recipients, created_ms,
-              trigger_id, workflow, category, expires_ms)
+              trigger_id, workflow, category, expires_ms, actions)
             SELECT tenant, id, sender, title, body, data, action_url, recipients, created_ms, trigger_id, workflow, category,
-              expires_ms
+              expires_ms, actions
             FROM {rows r} WHERE true ON CONFLICT DO NOTHING"""),
     ),
 )

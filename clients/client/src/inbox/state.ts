@@ -48,20 +48,18 @@ function counts(data: Record<string, unknown>, state: InboxState): Pick<InboxSta
 
 function applyToItems(state: InboxState, event: string, data: Record<string, unknown>): InboxState {
   const { message, entered, ids, upto } = data;
-  const { id, category, read_at = null, seen_at = null, pinned_at, clicked_at } = data as Partial<Message>;
+  const { id, category, read_at = null, seen_at = null, pinned_at, clicked_at, done } = data as Partial<Message>;
   const isMeant = (item: Message): boolean =>
     (ids as readonly string[] | undefined)?.includes(item.id) ??
-    (item.seq <= (upto as number) && (category ?? item.category) === item.category);
-  const isLeaving = event === "all_archived" || event === "removed";
+    (id ? item.id === id : item.seq <= (upto as number) && (category ?? item.category) === item.category);
+  // Some left, or one message was `added` or `changed`.
+  const isLeaving = event === "removed" || data["archived_at"] || data["snoozed_until"];
   if (isLeaving || (id ?? message)) {
-    // Some left, or one message was `added` or `changed`.
-    const isGone = data["archived_at"] ?? data["snoozed_until"];
     const changed = {
       ...state,
-      items:
-        isLeaving || isGone
-          ? state.items.filter((item) => (isLeaving ? !isMeant(item) : item.id !== id))
-          : update(state.items, id, (item) => ({ ...item, read_at, seen_at, pinned_at, clicked_at })),
+      items: isLeaving
+        ? state.items.filter((item) => !isMeant(item))
+        : update(state.items, id, (item) => ({ ...item, read_at, seen_at, pinned_at, clicked_at, done })),
       hasMore: event !== "all_archived" && state.hasMore,
     };
     // `entered` slides into the server's window when another leaves; ours may reach further down already.

@@ -10,7 +10,7 @@ from clarion.api.limits import PerCaller
 from clarion.auth.principal import Principal
 from clarion.auth.rights import Self
 from clarion.clock import as_ms
-from clarion.errors import NotFound
+from clarion.errors import Conflict, NotFound
 from clarion.notifications import ChangedAll, Inbox, InboxPage, Message
 from clarion.notifications.inbox import SEEN_MAX
 from clarion.patterns import worded
@@ -66,6 +66,13 @@ class MessageId(Struct, frozen=True):
     """Which message."""
 
     id: Annotated[str, Meta(max_length=64, description="The message's id")]
+
+
+class MessageButton(Struct, frozen=True):
+    """Which button of a message."""
+
+    id: Annotated[str, Meta(max_length=64, description="The message's id")]
+    button: Annotated[str, Meta(max_length=64, description="The id of the action, as it was sent")]
 
 
 class Snooze(Struct, frozen=True, forbid_unknown_fields=True):
@@ -148,6 +155,17 @@ def add(api: Api, inbox: Inbox) -> None:
     async def snooze_message(caller: Principal, path: MessageId, body: Snooze) -> Message:
         """Put a message of the caller off until a time: then it is back, unread and as the newest."""
         return await inbox.snooze(caller, path.id, as_ms(body.until))
+
+    @api.route(
+        "POST",
+        "/v1/inbox/{id}/actions/{button}",
+        right=Self(),
+        limit=PerCaller(),
+        errors=(*WRITES, NotFound, Conflict),
+    )
+    async def press_button(caller: Principal, path: MessageButton) -> Message:
+        """Press a button of a message of the caller, which is to follow it: one of them, once. The caller's other tabs are told."""
+        return await inbox.press(caller, path.id, path.button)
 
     @api.route(
         "POST",

@@ -1,7 +1,7 @@
 """The inbox as a channel: what is said there is in the person's inbox with the step itself, so there is nothing to hand over."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -10,6 +10,15 @@ from clarion.notifications.content import Said
 
 NAME = "inbox"
 Template = Annotated[str, Meta(max_length=8192, description="A template")]
+
+
+class ButtonContent(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A button; label and URL are templates."""
+
+    id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    label: Annotated[str, Meta(min_length=1, max_length=1_000)]
+    url: Annotated[str, Meta(max_length=2_048)] = ""
+    style: Literal["default", "primary", "danger"] = "default"
 
 
 class InboxContent(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -21,6 +30,7 @@ class InboxContent(Struct, frozen=True, forbid_unknown_fields=True, omit_default
     data: dict[str, Any] | None = None
     key: Annotated[str, Meta(max_length=1_000)] = ""
     expires: Annotated[str, Meta(max_length=1_000)] = ""
+    actions: Annotated[list[ButtonContent], Meta(max_length=5)] = []
 
 
 class InboxChannel:
