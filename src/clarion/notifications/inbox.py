@@ -9,7 +9,7 @@ from functools import partial
 from typing import Annotated, Any, Final, Protocol
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct
 from msgspec.structs import asdict, replace
 
 from clarion.auth.principal import Principal
@@ -341,7 +341,7 @@ class Inbox:
             entries.append(entry)
             numbers = entry.data["unread"], entry.data["unseen"]
             head = sql.Head(head.epoch, entry.offset, entry.mark, *numbers)
-        more = len(rows) > ARCHIVED_AT_ONCE
+        more = len(rows) > ARCHIVED_AT_ONCE or UNSET
         return ChangedAll(len(entries), head.unread, head.unseen, more), entries
 
     async def mark_seen(self, caller: Principal, ids: Sequence[str]) -> ChangedAll:

@@ -73,8 +73,8 @@ class ChangedAll(Struct, frozen=True):
     changed: int
     unread: int
     unseen: int
-    more: bool = False
-    """Whether others are still to be put away: the same call again takes the next."""
+    more: bool | UnsetType = UNSET
+    """True: others are still to be put away, and the same call again takes the next; absent: none are."""
 
 
 class StoredMessage(Protocol):
