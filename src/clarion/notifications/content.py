@@ -52,7 +52,9 @@ Data = Annotated[dict[str, Any], Meta(description="JSON for the application, at 
 class Button(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Something that a person can do about a message: once, and one of them."""
 
-    id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    id: Annotated[
+        str, Meta(pattern=worded(r"^[A-Za-z0-9_-]{1,64}$", "1 to 64 of A-Z, a-z, 0-9, - and _"))
+    ]
     label: Annotated[
         str,
         Meta(min_length=1, max_length=80, pattern=worded(r"^[^\u0000]*$", "text without U+0000")),
@@ -61,7 +63,10 @@ class Button(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
         str,
         Meta(
             max_length=2048,
-            pattern=ACTION_URL.replace("^(", "^(|", 1),
+            pattern=worded(
+                ACTION_URL.replace("^(", "^(|", 1),
+                "empty, http(s)://…, mailto:… or a path of the same site",
+            ),
             description="Where it leads as well; absent: nowhere",
         ),
     ] = ""
