@@ -139,6 +139,9 @@ search_handed = _counter(
 presence_views = _gauge("presence_views", "Users whose contacts this process keeps true for them")
 presence_devices = _gauge("presence_devices", "Connections of this process in presence rooms")
 bus_connected = _gauge("bus_connected", "1 while this process hears the others over Redis")
+owner_connected = _gauge(
+    "owner_connected", "1 while this worker is connected to the process that owns the data"
+)
 nodes_silent = _counter("nodes_silent", "Processes that did not answer a question in time")
 bus_gaps = _counter("bus_gaps", "Channels between nodes that may have missed messages")
 redis_links_lost = _Tallies(

@@ -6,13 +6,13 @@ only one asked is this one. A message may be lost with a connection: whoever may
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 from msgspec import Struct
 
 from clarion.bus.base import Bus
-from clarion.bus.registry import BEAT_S, LEASE_S, Registry
+from clarion.bus.registry import BEAT_S, LEASE_S
 from clarion.errors import ClarionError, ServerError, UsageError
 from clarion.ids import Ids
 from clarion.telemetry import Tasks, get_logger, nodes_silent
@@ -26,6 +26,30 @@ _LEFT: Final = "left"
 
 Answerer = Callable[[Any], Any]
 """Takes what was asked, a JSON value, and answers with one; must not block."""
+
+
+class Registry(Protocol):
+    """Who is there, as all processes see it.
+
+    Raises (every method):
+        Unavailable: It cannot be asked now.
+    """
+
+    async def beat(self) -> list[str]:
+        """Be there, or say so again; returns who is there.
+
+        Raises:
+            SettingsError: They are another server.
+        """
+        ...
+
+    async def living(self) -> list[str]:
+        """Who is there."""
+        ...
+
+    async def leave(self) -> None:
+        """Be there no longer."""
+        ...
 
 
 class Answers(Struct, frozen=True):
@@ -52,6 +76,11 @@ class _Message(Struct, array_like=True, frozen=True):
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_Message).decode
+
+
+def left(node: str) -> tuple[str, bytes]:
+    """The channel and the message by which processes hear that one is gone: for whoever knows it before them."""
+    return ALL, _encode(_Message(0, node, _LEFT))
 
 
 class _Asked:

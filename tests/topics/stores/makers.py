@@ -14,6 +14,8 @@ from clarion.ids import Ids
 from clarion.storage import Sql, Store, open_store
 from clarion.topics.stores import MemoryStore, SqlStore, TopicStore
 from clarion.topics.stores.redis import RedisStore
+from clarion.topics.stores.remote import RemoteTopics, TopicService
+from tests.support.owner import linked, owning
 from tests.support.redis_server import RedisServer
 from tests.support.services import Postgres
 
@@ -27,6 +29,17 @@ async def memory(_: pytest.FixtureRequest, clock: Clock, ids: Ids) -> AsyncItera
     store = MemoryStore(clock=clock, ids=ids)
     yield store
     await store.close()
+
+
+@asynccontextmanager
+async def owner(_: pytest.FixtureRequest, clock: Clock, ids: Ids) -> AsyncIterator[TopicStore]:
+    """In the memory of the owner of the data, over its socket."""
+    kept = MemoryStore(clock=clock, ids=ids)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "owner.sock"
+        services = [lambda: TopicService(kept, lambda *_: None)]
+        async with owning(path, services), linked(path) as link:
+            yield RemoteTopics(link, announces=False)
 
 
 @asynccontextmanager
@@ -76,6 +89,7 @@ def in_sql(engine: str) -> Make:
 
 STORES: dict[str, Make] = {
     "memory": memory,
+    "owner": owner,
     "redis": redis,
     "sqlite": in_sql("sqlite"),
     "postgresql": in_sql("postgresql"),

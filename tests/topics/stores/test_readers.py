@@ -52,7 +52,7 @@ def runner() -> Iterator[asyncio.Runner]:
         yield runner
 
 
-EXAMPLES = {"memory": 150, "redis": 30, "sqlite": 20, "postgresql": 10}
+EXAMPLES = {"memory": 150, "owner": 10, "redis": 30, "sqlite": 20, "postgresql": 10}
 
 
 @pytest.mark.parametrize("name", STORES)

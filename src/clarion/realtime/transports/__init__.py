@@ -6,7 +6,7 @@
 from clarion.realtime.transports.head import Refused, Upgrade
 from clarion.realtime.transports.http import LOCAL, Admit
 from clarion.realtime.transports.message import WebSocket
-from clarion.realtime.transports.ports import listen
+from clarion.realtime.transports.ports import listen, listen_local
 from clarion.realtime.transports.serve import HttpServer, run, settle_memory
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Upgrade",
     "WebSocket",
     "listen",
+    "listen_local",
     "run",
     "settle_memory",
 ]
