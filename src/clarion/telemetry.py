@@ -144,6 +144,11 @@ owner_connected = _gauge(
 )
 nodes_silent = _counter("nodes_silent", "Processes that did not answer a question in time")
 bus_gaps = _counter("bus_gaps", "Channels between nodes that may have missed messages")
+backplane_messages = _counter(
+    "backplane_messages",
+    "What other servers said of sockets (heard), what of it cannot be done (refused) or is none (malformed), and what did not get to them (lost)",
+    "outcome",
+)
 redis_links_lost = _Tallies(
     "redis_links_lost", "Connections to Redis that ended, by the cause", "cause"
 )

@@ -12,7 +12,8 @@ from clarion.protocol import socketio
 from clarion.realtime.egress import Egress, Flusher
 from clarion.realtime.handlers import Runner
 from clarion.realtime.heartbeat import Wheel
-from clarion.realtime.hub import Hub, Selection
+from clarion.realtime.hub import Hub
+from clarion.realtime.peers import Selection
 from clarion.settings import Limits
 from tests.support.counting import peak_bytes
 from tests.support.memory_transport import MemoryTransport, settle

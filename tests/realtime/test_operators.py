@@ -8,7 +8,8 @@ from clarion.errors import Invalid, UsageError
 from clarion.realtime import Operator, SocketOperator
 from clarion.realtime.handlers import Runner
 from clarion.realtime.heartbeat import Wheel
-from clarion.realtime.hub import Hub, Selection
+from clarion.realtime.hub import Hub
+from clarion.realtime.peers import Selection
 from clarion.settings import Limits
 from tests.support.memory_transport import MemoryClient, make_server
 

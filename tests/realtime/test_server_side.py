@@ -14,10 +14,10 @@ class Others:
     def __init__(self) -> None:
         self.told = []
 
-    def tell(self, event, args):
+    def tell_servers(self, event, args):
         self.told.append((event, args))
 
-    async def ask(self, event, args):
+    async def ask_servers(self, event, args):
         self.told.append((event, args))
         return ["one", None]
 
@@ -25,7 +25,7 @@ class Others:
 async def test_what_is_emitted_reaches_the_others_and_not_oneself():
     """The backplane of the namespace carries it; listeners of this node hear nothing of it."""
     io = make_server()
-    others = io.of("/").server_side.peers = Others()
+    others = io.of("/").peers = Others()
     io.on_server_side("hello", lambda *args: pytest.fail("it reaches other nodes only"))
     io.server_side_emit("hello", 1, b"\x01")
     assert await io.server_side_emit_with_ack("hello", [2]) == ["one", None]

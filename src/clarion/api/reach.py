@@ -3,7 +3,7 @@
 Names of rooms and users are put into the tenant's words here (`auth.tenants`), so that a route cannot forget to.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated
 
 from msgspec import UNSET, Meta, UnsetType
@@ -19,7 +19,10 @@ from clarion.auth.tenants import (
 )
 from clarion.errors import Fault, Invalid, NotFound, UnknownNamespace
 from clarion.patterns import worded
-from clarion.realtime import Namespace, Operator, Server, Socket
+from clarion.realtime import Namespace, Operator, RemoteSocket, Server, Socket
+
+AnySocket = Socket | RemoteSocket
+"""Of this process, or of another node."""
 
 NamespaceName = Annotated[
     str,
@@ -96,21 +99,29 @@ class Reach:
         return whom.except_(*names, *(room_of(tenant, name) for name in names))
 
     # ── what of them ──
-    def find(
-        self, caller: Principal, where: Iterable[Namespace], id: str
-    ) -> tuple[Namespace, Socket] | None:
-        """The socket of an id, and its namespace; None if there is none that the caller may know of."""
+    async def find(
+        self, caller: Principal, where: Sequence[Namespace], id: str
+    ) -> tuple[Namespace, AnySocket] | None:
+        """The socket of an id, and its namespace; None if there is none that the caller may know of.
+
+        Raises:
+            Unavailable: It is not here, and the other nodes cannot be asked.
+        """
         for namespace in where:
-            found = namespace.sockets.get(id)
-            if found is not None and _tenant_of(found) == caller.tenant:
-                return namespace, found
+            own = namespace.sockets.get(id)
+            if own is not None:
+                return (namespace, own) if _is_of(caller.tenant, own) else None
+        for namespace in where:
+            for found in await namespace.in_(id).fetch_sockets():
+                if found.id == id and _is_of(caller.tenant, found):
+                    return namespace, found
         return None
 
-    def socket(
-        self, caller: Principal, where: Iterable[Namespace], id: str
-    ) -> tuple[Namespace, Socket]:
+    async def socket(
+        self, caller: Principal, where: Sequence[Namespace], id: str
+    ) -> tuple[Namespace, AnySocket]:
         """As `find`; raises NotFound."""
-        if (found := self.find(caller, where, id)) is None:
+        if (found := await self.find(caller, where, id)) is None:
             raise NotFound("there is no such socket: it may have left")
         return found
 
@@ -119,20 +130,27 @@ class Reach:
         names = (own_name(caller.tenant, room) for room in where.rooms)
         return (name for name in names if name is not None)
 
-    def rooms_of(self, caller: Principal, socket: Socket) -> list[str]:
+    def rooms_of(self, caller: Principal, socket: AnySocket) -> list[str]:
         """The rooms of a socket that have a name, without its own."""
         names = (own_name(caller.tenant, room) for room in socket.rooms if room != socket.id)
         return [name for name in names if name is not None]
 
 
-def _tenant_of(socket: Socket) -> str:
-    """Who came without a credential is the default tenant's."""
+def _is_of(tenant: str, socket: AnySocket) -> bool:
+    """Whether it is a tenant's. Who came without a credential is the default tenant's; of another node's socket its rooms tell."""
+    if isinstance(socket, RemoteSocket):
+        rooms = set(socket.rooms)
+        return rooms.issuperset(rooms_of_tenant(tenant)) and rooms.isdisjoint(barred_from(tenant))
     principal = socket.principal
-    return principal.tenant if isinstance(principal, Principal) else DEFAULT_TENANT
+    return tenant == (principal.tenant if isinstance(principal, Principal) else DEFAULT_TENANT)
 
 
-def user_of(socket: Socket) -> str | None:
+def user_of(caller: Principal, socket: AnySocket) -> str | None:
     """Whose socket it is; None: a back end's, or nobody's."""
+    if isinstance(socket, RemoteSocket):
+        prefix = user_room(caller.tenant, "")
+        users = (room[len(prefix) :] for room in socket.rooms if room.startswith(prefix))
+        return next(users, None)
     principal = socket.principal
     if isinstance(principal, Principal):
         return principal.id if principal.kind == "user" else None

@@ -173,7 +173,7 @@ class Parts:
         else:
             processes = alone(self.node, clock, ids)
         self.bus, self.nodes = processes.bus, processes.nodes
-        self._topic_store = processes.topics
+        self._topic_store, self._backplane = processes.topics, processes.backplane
 
     async def _make_accounts(self, secrets: Secrets) -> None:
         auth, clock, ids = self.settings.auth, self.clock, self.ids
@@ -230,6 +230,7 @@ class Parts:
             trusted_proxies=settings.trusted_proxies,
             home=settings.realtime.namespace,
             new_namespace=self._guard,
+            backplane=self._backplane,
         )
         self._make_admin()
 

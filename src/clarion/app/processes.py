@@ -11,6 +11,7 @@ from clarion.bus.registry import Registry, identity
 from clarion.clock import Clock
 from clarion.errors import ClarionError, SettingsError, Unavailable
 from clarion.ids import Ids
+from clarion.realtime.namespaces import Backplane
 from clarion.settings import Settings
 from clarion.storage import Store
 from clarion.storage.server import name_of
@@ -31,6 +32,7 @@ class Processes(Struct, frozen=True):
     bus: Bus
     nodes: Nodes
     topics: TopicStore
+    backplane: Backplane | None = None
 
 
 def alone(node: str, clock: Clock, ids: Ids) -> Processes:
@@ -67,6 +69,7 @@ async def over_redis(
     try:
         from clarion.bus.redis import RedisClient  # an optional extra
         from clarion.bus.redis_bus import RedisBus
+        from clarion.realtime.backplane.pubsub import PubSub
     except ImportError as exc:
         raise SettingsError(
             'redis_url is set, and what speaks to Redis is not installed: pip install "clarion[redis]"'
@@ -74,10 +77,14 @@ async def over_redis(
     prefix = settings.redis_prefix
     redis = RedisClient(settings.redis_url, ids=ids)
     closing.push_async_callback(redis.close)
-    bus = RedisBus(settings.redis_url, ids=ids, prefix=prefix)
+    bus = RedisBus(settings.redis_url, ids=ids, prefix=f"{prefix}:")
     closing.push_async_callback(bus.close)
+    # A connection of its own: what servers of Node say to each other must not hold up topics.
+    beside = RedisBus(settings.redis_url, ids=ids, prefix="")
+    closing.push_async_callback(beside.close)
     try:
         await bus.start()
+        await beside.start()
     except Unavailable as exc:
         raise Unavailable(f"redis_url: {exc.message}") from exc
     await _warn_of_eviction(redis)
@@ -92,7 +99,8 @@ async def over_redis(
         prefix=prefix,
         channel=lambda topic: bus.name_of(channel(topic)),
     )
-    return Processes(bus, Nodes(node, bus, ids=ids, registry=registry), topics)
+    nodes = Nodes(node, bus, ids=ids, registry=registry)
+    return Processes(bus, nodes, topics, PubSub(beside, ids, settings.backplane.prefix))
 
 
 async def _warn_of_eviction(redis: "RedisClient") -> None:

@@ -6,7 +6,8 @@ publisher's own node hears of the gap too. In a Cluster any server will do, sinc
 """
 
 import asyncio
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import hiredis
@@ -26,6 +27,8 @@ FIRST_S, LONGEST_S = (
     0.05,
     2.0,
 )  # of pauses between attempts to connect, each up to twice as long as the one before
+AnyReceiver = Callable[[str, bytes], None]
+"""Takes the channel and one message; must not block, nor raise."""
 AT_ONCE: Final = 1_000  # channels in one command
 
 
@@ -45,7 +48,7 @@ class RedisBus:
     Args:
         url: See `address.parse`.
         ids: For the spread of pauses: nodes must not come back together.
-        prefix: Of the channels' names in Redis.
+        prefix: Of the channels' names in Redis, as it is.
         deadline_s: For how long (s) an answer is waited for, and a connection.
 
     Raises:
@@ -53,15 +56,16 @@ class RedisBus:
     """
 
     def __init__(
-        self, url: str, *, ids: Ids, prefix: str = "clarion", deadline_s: float = DEADLINE_S
+        self, url: str, *, ids: Ids, prefix: str = "clarion:", deadline_s: float = DEADLINE_S
     ) -> None:
         # Fixed at creation
         self._address = parse(url)
         self._ids = ids
-        self._prefix = f"{prefix}:".encode()
+        self._prefix = prefix.encode()
         self._deadline_s = deadline_s
         # Changes while open
         self._receivers = Receivers()
+        self._patterns: dict[bytes, AnyReceiver] = {}
         self._link: Link | None = None
         self._unsettled: dict[str, _Unsettled] = {}
         # Channels that were subscribed before this link and are not confirmed; and those that are, whose gap is to be told.
@@ -87,14 +91,7 @@ class RedisBus:
             Unavailable: There is no connection now; `Overloaded`: too much waits for it.
             Closed: The bus was closed.
         """
-        if self._is_closed:
-            raise Closed("the bus is closed")
-        if self._link is None or self._link.is_lost:
-            raise Unavailable("the bus is not connected to Redis")
-        answer = self._link.ask("PUBLISH", self._name(channel), data)
-        if answer.done():
-            raise answer.result()
-        answer.add_done_callback(_log_refusal)
+        self.say(channel, data)
 
     def name_of(self, channel: str) -> str:
         """What Redis calls a channel: what a script publishes there, the bus brings."""
@@ -109,6 +106,43 @@ class RedisBus:
         """Call it no more; nothing happens if it was not subscribed."""
         if self._receivers.remove(channel, receiver) and self._link is not None:
             self._link.tell("UNSUBSCRIBE", self._name(channel))
+
+    def subscribe_all(self, start: str, receiver: AnyReceiver) -> None:
+        """Call `receiver` with each message of every channel whose name begins so; one receiver a beginning. Gaps are not told."""
+        pattern = _literal(self._name(start)) + b"*"
+        self._patterns[pattern] = receiver
+        if self._link is not None:
+            self._link.tell("PSUBSCRIBE", pattern)
+
+    def unsubscribe_all(self, start: str) -> None:
+        """Call it no more."""
+        pattern = _literal(self._name(start)) + b"*"
+        if self._patterns.pop(pattern, None) is not None and self._link is not None:
+            self._link.tell("PUNSUBSCRIBE", pattern)
+
+    def say(self, channel: str, data: bytes) -> None:
+        """As `publish`, at once."""
+        if self._is_closed:
+            raise Closed("the bus is closed")
+        if self._link is None or self._link.is_lost:
+            raise Unavailable("the bus is not connected to Redis")
+        answer = self._link.ask("PUBLISH", self._name(channel), data)
+        if answer.done():
+            raise answer.result()
+        answer.add_done_callback(_log_refusal)
+
+    async def subscribers(self, channel: str) -> int:
+        """How many processes are subscribed to a channel, this one included; in a Cluster those at this server.
+
+        Raises:
+            Unavailable: There is no connection now, or no answer.
+        """
+        if self._link is None or self._link.is_lost:
+            raise Unavailable("the bus is not connected to Redis")
+        answer = await self._link.ask("PUBSUB", "NUMSUB", self._name(channel))
+        if isinstance(answer, Exception):
+            raise Unavailable(f"Redis does not say who is there: {answer}")
+        return int(answer[1])
 
     async def settle(self, channel: str) -> None:
         """Return when Redis has confirmed the subscription; or when the link is lost: then a gap will be told."""
@@ -148,6 +182,8 @@ class RedisBus:
         bus_connected.set(1)
         channels = self._receivers.channels
         self._missed = dict.fromkeys(channels)
+        if self._patterns:
+            link.tell("PSUBSCRIBE", *self._patterns)
         for at in range(0, len(channels), AT_ONCE):
             self._begin(link, channels[at : at + AT_ONCE])
 
@@ -190,6 +226,13 @@ class RedisBus:
     # ── what comes ──
     def _on_push(self, push: list[Any]) -> None:
         kind, name = push[0], push[1]
+        if kind == b"pmessage":
+            if (receiver := self._patterns.get(name)) is not None:
+                channel = push[2][len(self._prefix) :].decode(errors="replace")
+                receiver(channel, push[3])
+            return
+        if kind in (b"psubscribe", b"punsubscribe"):
+            return
         channel = name[len(self._prefix) :].decode()
         if kind == b"message":
             self._receivers.deliver(channel, push[2])
@@ -213,6 +256,11 @@ class RedisBus:
         channels, self._gaps = self._gaps, []
         bus_gaps.inc(len(channels))
         self._receivers.tell_gap(channels)
+
+
+def _literal(name: bytes) -> bytes:
+    """A name as Redis' patterns have it."""
+    return re.sub(rb"([\\*?\[\]^])", rb"\\\1", name)
 
 
 def _log_refusal(answer: "asyncio.Future[Any]") -> None:

@@ -12,6 +12,7 @@ from clarion.realtime.namespace import Namespace
 from clarion.realtime.operators import Operator, SocketOperator
 from clarion.realtime.origins import Cors
 from clarion.realtime.raw import RawConnection
+from clarion.realtime.remote import RemoteSocket
 from clarion.realtime.server import Server
 from clarion.realtime.shelf import Expired
 from clarion.realtime.socket import Socket
@@ -31,6 +32,7 @@ __all__ = [
     "Prepared",
     "RawConnection",
     "RefusedRequest",
+    "RemoteSocket",
     "Request",
     "Sent",
     "Server",

@@ -5,7 +5,7 @@ An answer is awaited for a bounded time, and not at all from a client that has l
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from clarion.errors import AckTimeout, Disconnected, UsageError
 from clarion.realtime.heartbeat import Timed, Wheel
@@ -97,15 +97,31 @@ class Pending(Timed):
             self._future.set_result(self._answers)
 
 
+class Question(Protocol):
+    """What waits for the answer of a client."""
+
+    def answered(self, args: Sequence[Any]) -> None:
+        """It has answered."""
+        ...
+
+    def left(self) -> None:
+        """It has gone."""
+        ...
+
+    def on_time(self, now: float) -> None:
+        """It is waited for no longer."""
+        ...
+
+
 class Acks:
     """The questions that one client has not answered."""
 
     __slots__ = ("_pending",)
 
     def __init__(self) -> None:
-        self._pending: dict[int, Pending] = {}
+        self._pending: dict[int, Question] = {}
 
-    def expect(self, id: int, pending: Pending, limit: int) -> None:
+    def expect(self, id: int, pending: Question, limit: int) -> None:
         """Wait for an answer; the oldest of too many is given up."""
         if len(self._pending) >= limit:
             limit_exceeded.labels("pending_acks").inc()

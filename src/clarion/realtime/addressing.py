@@ -5,8 +5,9 @@ from typing import Any, Generic, TypeVar
 
 from clarion.realtime.acks import checked_timeout
 from clarion.realtime.egress import Sent
-from clarion.realtime.hub import Hub, Selection
+from clarion.realtime.hub import Hub
 from clarion.realtime.operators import Operator, Recipient, SocketOperator
+from clarion.realtime.peers import Selection
 from clarion.realtime.rooms import Rooms
 
 C = TypeVar("C", bound=Recipient)

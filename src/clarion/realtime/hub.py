@@ -7,8 +7,6 @@ sets: a simulation replays the order. Nothing here knows sessions or packets.
 from collections.abc import Callable, Container, Iterable
 from typing import Any, Generic, Protocol, TypeVar
 
-from msgspec import Struct
-
 from clarion.protocol import socketio
 from clarion.protocol.parser import Parser
 from clarion.realtime.egress import Egress, Sent
@@ -18,6 +16,7 @@ from clarion.realtime.heartbeat import Wheel
 from clarion.realtime.history import Stays
 from clarion.realtime.listeners import SharedListeners
 from clarion.realtime.outgoing import Outgoing
+from clarion.realtime.peers import Peers, Selection
 from clarion.realtime.recovery import Recovery
 from clarion.realtime.shelf import Parked
 from clarion.realtime.transports.base import Prepared, prepared_messages
@@ -46,15 +45,6 @@ class Member(Protocol):
 
 S = TypeVar("S", bound=Member)
 
-
-class Selection(Struct, frozen=True):
-    """Whom a broadcast is for: everybody in any of `rooms` (empty: in the namespace) who is in none of `excluded`."""
-
-    rooms: tuple[str, ...] = ()
-    excluded: tuple[str, ...] = ()
-
-
-EVERYBODY = Selection()
 
 ADAPTER_EVENTS = ("create_room", "join_room", "leave_room", "delete_room")
 """With the room's name, those in the middle also with the socket's id; told once all of it has happened."""
@@ -97,6 +87,8 @@ class Hub(Generic[S]):
         self.guests = 0
         self.on_empty: Callable[[], None] | None = None
         self.namespace: Any = None  # whose it is
+        # The same namespace on other nodes; None: there are none.
+        self.peers: Peers | None = None
         # None: recovery is off.
         self.recovery: Recovery | None = None
         # One counter a namespace, from 0, as in Node.
@@ -132,7 +124,7 @@ class Hub(Generic[S]):
     def join(self, socket: S, room: str) -> None:
         """Put a connected socket into a room."""
         is_told = self.adapter.is_heard and room not in self.rooms_of(socket)
-        is_new = is_told and not self._exists(room)
+        is_new = is_told and not self.has_room(room)
         if room == socket.id:
             self._left_own.pop(socket, None)
         else:
@@ -181,7 +173,8 @@ class Hub(Generic[S]):
         if not members:
             del self._rooms[room]
 
-    def _exists(self, room: str) -> bool:
+    def has_room(self, room: str) -> bool:
+        """Whether anybody is in a room."""
         return room in self._rooms or self._own(room) is not None
 
     def _tell_joined(self, socket: S, room: str, *, is_new: bool) -> None:
@@ -191,7 +184,7 @@ class Hub(Generic[S]):
 
     def _tell_left(self, socket: S, room: str) -> None:
         self.adapter.tell("leave_room", room, socket.id)
-        if not self._exists(room):
+        if not self.has_room(room):
             self.adapter.tell("delete_room", room)
 
     # ── recipients ──

@@ -25,6 +25,7 @@ from clarion.realtime.heartbeat import Wheel
 from clarion.realtime.hub import Hub
 from clarion.realtime.listeners import H, Listeners, check_named
 from clarion.realtime.outgoing import Outgoing
+from clarion.realtime.peers import Peers
 from clarion.realtime.recovery import Recovery, Restored
 from clarion.realtime.server_side import ServerSide
 from clarion.realtime.shelf import Expired, Recoverable, Shelf
@@ -78,7 +79,7 @@ class Namespace(AnyEvents, Speaking[Socket]):
             self._hub.recovery = Recovery(name, shelf, on_expired=self._expired)
         self._ids = ids
         self.server_side: Final = ServerSide(runner)
-        """What other nodes are told and tell; `peers` and `heard` are for a backplane."""
+        """What other nodes are told and tell; `heard` is for a backplane."""
         # Grows while the application sets itself up
         self._middlewares: Sequence[Middleware] = ()
         self._on_connection = Listeners()
@@ -291,6 +292,29 @@ class Namespace(AnyEvents, Speaking[Socket]):
         event = "recovery_expired"
         for listener in self._on_connection.by_event.get(event, ()):
             self._hub.runner.call(listener, None, (expired,)[: listener.most], nobody_asked, event)
+
+    # ── for a backplane ──
+    @property
+    def hub(self) -> Hub[Socket]:
+        """Its sockets and rooms on this node."""
+        return self._hub
+
+    @property
+    def peers(self) -> Peers | None:
+        """The same namespace on other nodes; None: there are none."""
+        return self._hub.peers
+
+    @peers.setter
+    def peers(self, peers: Peers) -> None:
+        self._hub.peers = self.server_side.peers = peers
+
+    async def server_count(self) -> int:
+        """How many nodes there are, this one included.
+
+        Raises:
+            Unavailable: The others cannot be reached.
+        """
+        return 1 if self.peers is None else 1 + await self.peers.count()
 
     # ── for the registry of namespaces ──
     @property

@@ -13,6 +13,7 @@ from clarion.protocol import socketio
 from clarion.realtime.handlers import Runner
 from clarion.realtime.namespace import Namespace
 from clarion.realtime.parent import Match, ParentNamespace
+from clarion.realtime.peers import Peers
 from clarion.telemetry import limit_exceeded
 
 Found = Callable[[Namespace | PeerError], None]
@@ -35,6 +36,18 @@ class Maker(Protocol):
         ...
 
 
+class Backplane(Protocol):
+    """Carries what namespaces say to the same namespaces of other nodes."""
+
+    def enter(self, namespace: Namespace) -> Peers:
+        """A namespace is there, and is heard and told from now on."""
+        ...
+
+    def leave(self, namespace: Namespace) -> None:
+        """It is there no longer."""
+        ...
+
+
 class Namespaces:
     """All namespaces of a server.
 
@@ -43,11 +56,21 @@ class Namespaces:
         runner: Owns the tasks in which functions of the application decide.
         limit: How many may be there because clients asked for them.
         cleans_up: Whether they go when nobody is in them any more.
+        backplane: The way to other nodes; None: there are none.
     """
 
-    def __init__(self, maker: Maker, runner: Runner, limit: int, *, cleans_up: bool) -> None:
+    def __init__(
+        self,
+        maker: Maker,
+        runner: Runner,
+        limit: int,
+        *,
+        cleans_up: bool,
+        backplane: Backplane | None = None,
+    ) -> None:
         # Fixed at creation
         self._maker, self._runner, self._limit, self._cleans_up = maker, runner, limit, cleans_up
+        self._backplane = backplane
         # Grows while the application sets itself up, and with what clients ask for. In the order of registration.
         self.by_name: dict[str, Namespace] = {}
         self._parents: dict[Match, ParentNamespace] = {}
@@ -142,11 +165,15 @@ class Namespaces:
         if parent is not None:
             parent.adopt(made)
             made.when_empty(lambda: self._leave(name))
+        if self._backplane is not None:
+            made.peers = self._backplane.enter(made)
         self._maker.made_namespace(made)
         return made
 
     def _leave(self, name: str) -> None:
         """Nobody is in a child any more."""
         if self._cleans_up and name in self._dynamic:
+            if self._backplane is not None:
+                self._backplane.leave(self.by_name[name])
             del self._dynamic[name].children[name]
             del self._dynamic[name], self.by_name[name]

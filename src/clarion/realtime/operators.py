@@ -6,16 +6,19 @@ the next emit takes, whoever makes it.
 Answers are awaited, never called back: `await io.to("a").timeout(2).emit_with_ack("q")`.
 """
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any, Final, Generic, Protocol, Self, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from clarion.errors import UsageError
+from clarion.errors import AckTimeout, UsageError
 from clarion.realtime.acks import DEFAULT_TIMEOUT_S, Acks, Pending, checked_timeout
 from clarion.realtime.egress import Sent
-from clarion.realtime.hub import Hub, Member, Selection
+from clarion.realtime.hub import Hub, Member
+from clarion.realtime.peers import Answers, Peers, Selection
+from clarion.realtime.remote import RemoteSocket
 from clarion.realtime.rooms import Rooms, check_room, chosen, flat
 from clarion.realtime.transports.base import Prepared
 
@@ -52,7 +55,7 @@ C = TypeVar("C", bound=Recipient)
 
 
 class Operator(Struct, Generic[C], frozen=True):
-    """A choice of sockets of one namespace, and how to send to them. Calls act on this process's sockets."""
+    """A choice of sockets of one namespace, and how to send to them: on all nodes, unless it is `local`. This node's come first, at once."""
 
     hub: Hub[C]
     selection: Selection = Selection()
@@ -128,7 +131,15 @@ class Operator(Struct, Generic[C], frozen=True):
                 is_volatile=is_volatile,
                 compress=self.is_compressed,
             )
-        return hub.deliver(self.selection, prepared, is_volatile=is_volatile)
+        count = hub.deliver(self.selection, prepared, is_volatile=is_volatile)
+        if hub.peers is not None and not self.is_local:
+            hub.peers.emit(
+                self.selection,
+                (event, *args),
+                is_volatile=is_volatile,
+                is_compressed=self.is_compressed,
+            )
+        return count
 
     def send(self, *args: Any) -> int:
         """Emit the event `message`."""
@@ -152,15 +163,28 @@ class Operator(Struct, Generic[C], frozen=True):
 
         Raises:
             AckTimeout: Not all answered; `responses` has what came, `missing` says how many did not.
+            Unavailable: The other nodes cannot be reached.
             UsageError: No time-out was named, or as for `emit`.
         """
         if self.timeout_s is None:
             raise UsageError("a broadcast that wants answers needs a time-out: .timeout(seconds)")
+        if (peers := self._peers) is None:
+            return await self._ask_here(event, args, self.timeout_s, all_args=all_args)
+        here, answers = await asyncio.gather(
+            self._ask_here(event, args, self.timeout_s, all_args=all_args),
+            peers.ask(self.selection, (event, *args), self.timeout_s),
+            return_exceptions=True,
+        )
+        return _joined(here, answers, all_args=all_args)
+
+    async def _ask_here(
+        self, event: str, args: tuple[Any, ...], timeout_s: float, *, all_args: bool
+    ) -> list[Any]:
         hub = self.hub
         id = hub.next_ack()
         prepared = hub.prepare(event, args, id, compress=self.is_compressed)
-        asked = list(hub.select(self.selection))
-        pending = Pending(hub.wheel, len(asked), self.timeout_s, only_one=False, all_args=all_args)
+        asked = self.here()
+        pending = Pending(hub.wheel, len(asked), timeout_s, only_one=False, all_args=all_args)
         for socket in asked:
             socket.acks.expect(id, pending, hub.limits.pending_acks)
             socket.deliver(prepared)
@@ -170,34 +194,75 @@ class Operator(Struct, Generic[C], frozen=True):
             for socket in asked:
                 socket.acks.forget(id)
 
-    async def fetch_sockets(self) -> list[C]:
-        """The sockets that are meant."""
-        return list(self.hub.select(self.selection))
+    async def fetch_sockets(self) -> list[C | RemoteSocket]:
+        """The sockets that are meant: this node's own, then those of others, as those described them.
+
+        Raises:
+            Unavailable: The other nodes cannot be reached, or one of them has not answered.
+        """
+        found: list[C | RemoteSocket] = [*self.here()]
+        if (peers := self._peers) is not None:
+            others = await peers.fetch(self.selection)
+            found += [RemoteSocket.of(each, self.hub.name, peers) for each in others]
+        return found
 
     async def sockets_join(self, *rooms: Rooms) -> None:
-        """Put them into rooms."""
+        """Put them into rooms.
+
+        Raises:
+            Unavailable: The other nodes cannot be reached; this node's are in them.
+        """
         named = list(flat(rooms))
         for room in named:
             check_room(room, self.hub.limits.name_bytes)
-        for socket in list(self.hub.select(self.selection)):
+        self.join_here(named)
+        if (peers := self._peers) is not None:
+            peers.join(self.selection, named)
+
+    async def sockets_leave(self, *rooms: Rooms) -> None:
+        """Take them out of rooms; raises as `sockets_join`."""
+        named = list(chosen(rooms))
+        self.leave_here(named)
+        if (peers := self._peers) is not None:
+            peers.leave(self.selection, named)
+
+    async def disconnect_sockets(self, *, close: bool = False) -> None:
+        """Put them out of the namespace; with `close` end their sessions. Raises as `sockets_join`."""
+        self.disconnect_here(close=close)
+        if (peers := self._peers) is not None:
+            peers.disconnect(self.selection, close=close)
+
+    # ── on this node ──
+    @property
+    def _peers(self) -> Peers | None:
+        return None if self.is_local else self.hub.peers
+
+    def here(self) -> list[C]:
+        """Those of this node."""
+        return list(self.hub.select(self.selection))
+
+    def join_here(self, rooms: Iterable[str]) -> None:
+        """Put those of this node into rooms; raises Invalid where a name is none."""
+        named = list(rooms)
+        for socket in self.here():
             socket.join(named)
         for parked in self.hub.away(self.selection):
             for room in named:
                 parked.join(room)
 
-    async def sockets_leave(self, *rooms: Rooms) -> None:
-        """Take them out of rooms."""
-        named = list(chosen(rooms))
-        for socket in list(self.hub.select(self.selection)):
+    def leave_here(self, rooms: Iterable[str]) -> None:
+        """Take those of this node out of rooms."""
+        named = list(rooms)
+        for socket in self.here():
             for room in named:
                 socket.leave(room)
         for parked in self.hub.away(self.selection):
             for room in named:
                 parked.leave(room)
 
-    async def disconnect_sockets(self, *, close: bool = False) -> None:
-        """Put them out of the namespace; with `close` end their sessions."""
-        for socket in list(self.hub.select(self.selection)):
+    def disconnect_here(self, *, close: bool) -> None:
+        """Put those of this node out."""
+        for socket in self.here():
             socket.disconnect(close=close)
         if self.hub.recovery is not None:
             for parked in self.hub.away(self.selection):
@@ -268,6 +333,24 @@ class SocketOperator(Struct, frozen=True):
             all_args=all_args,
             compress=self.is_compressed,
         )
+
+
+def _joined(
+    here: list[Any] | BaseException, others: Answers | BaseException, *, all_args: bool
+) -> list[Any]:
+    """The answers of this node's sockets and of the others'; raises what either raised."""
+    if isinstance(others, BaseException):
+        raise others
+    values = [(value,) for value in others.values] if all_args else others.values
+    if isinstance(here, AckTimeout):
+        raise AckTimeout(
+            responses=[*here.responses, *values], missing=here.missing + others.missing
+        )
+    if isinstance(here, BaseException):
+        raise here
+    if others.missing:
+        raise AckTimeout(responses=[*here, *values], missing=others.missing)
+    return [*here, *values]
 
 
 def _union(first: tuple[str, ...], second: Iterable[Rooms]) -> tuple[str, ...]:

@@ -13,9 +13,11 @@ from clarion.errors import UsageError
 from clarion.ids import Ids
 from clarion.realtime.handlers import Runner
 from clarion.realtime.heartbeat import Wheel
-from clarion.realtime.hub import Hub, Selection
+from clarion.realtime.hub import Hub
 from clarion.realtime.namespace import Namespace
 from clarion.realtime.operators import Operator, Recipient
+from clarion.realtime.peers import Selection
+from clarion.realtime.remote import RemoteSocket
 from clarion.realtime.rooms import Rooms, chosen, flat
 from clarion.realtime.socket import Socket
 from clarion.realtime.transports.base import Prepared
@@ -116,7 +118,7 @@ class FamilyOperator(Operator[C], Generic[C], frozen=True, kw_only=True):
         """
         raise UsageError("emit_with_ack() is not supported on parent namespaces")
 
-    async def fetch_sockets(self) -> list[C]:
+    async def fetch_sockets(self) -> list[C | RemoteSocket]:
         """As in Node, not over several namespaces.
 
         Raises:

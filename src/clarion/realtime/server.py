@@ -44,7 +44,7 @@ from clarion.realtime.handlers import Runner, check_takes
 from clarion.realtime.handshake import Handshake
 from clarion.realtime.heartbeat import RESOLUTION_S, Wheel
 from clarion.realtime.namespace import Namespace
-from clarion.realtime.namespaces import Found, Namespaces
+from clarion.realtime.namespaces import Backplane, Found, Namespaces
 from clarion.realtime.origins import AllowedOrigins, Cors
 from clarion.realtime.parent import Match, ParentNamespace
 from clarion.realtime.raw import RawConnection, RawHandler
@@ -91,6 +91,7 @@ class Server(Root):
             seen, nor that its user may not come any more. Off, the middlewares run, and must find the same user.
         bare_errors: Answer to an unknown namespace with the message alone, byte for byte as Node, without `data`.
         new_namespace: Called with each namespace as it is made, `/` included: the place for what all of them need.
+        backplane: The way to other nodes, see `clarion.realtime.backplane`; None: this one is alone.
 
     Raises:
         SettingsError: A value of `settings` or `limits` is no good, or a proxy is no address.
@@ -117,6 +118,7 @@ class Server(Root):
         recovery_skips_middlewares: bool = False,
         bare_errors: bool = False,
         new_namespace: Callable[[Namespace], None] = lambda _: None,
+        backplane: Backplane | None = None,
     ) -> None:
         settings, limits = checked(settings, Realtime), checked(limits, Limits)
         clock, ids = clock or SystemClock(), ids or Ids()
@@ -181,6 +183,7 @@ class Server(Root):
             self._runner,
             limits.dynamic_namespaces,
             cleans_up=settings.cleanup_empty_namespaces,
+            backplane=backplane,
         )
         # Changes while open
         self._sessions: dict[str, Session] = {}

@@ -3,37 +3,15 @@
 As in Node, whoever emits does not hear itself. A process that is alone has no other nodes: nothing is delivered, and nobody answers.
 """
 
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from clarion.errors import UsageError
 from clarion.protocol import jsontext
 from clarion.realtime.handlers import Handler, Reply, Runner, nobody_asked
 from clarion.realtime.listeners import Listeners
+from clarion.realtime.peers import Peers
 
 RESERVED: Final = frozenset({"connect", "connection", "new_namespace"})
-
-
-class Peers(Protocol):
-    """The other nodes."""
-
-    def tell(self, event: str, args: tuple[Any, ...]) -> None:
-        """Have their listeners called."""
-        ...
-
-    async def ask(self, event: str, args: tuple[Any, ...]) -> list[Any]:
-        """Have their listeners called; returns the first argument of each node's answer."""
-        ...
-
-
-class Nobody:
-    """No other nodes."""
-
-    def tell(self, event: str, args: tuple[Any, ...]) -> None:
-        """Nobody is told."""
-
-    async def ask(self, event: str, args: tuple[Any, ...]) -> list[Any]:
-        """Nobody answers."""
-        return []
 
 
 class ServerSide:
@@ -45,7 +23,7 @@ class ServerSide:
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
-        self.peers: Peers = Nobody()
+        self.peers: Peers | None = None
         self.listeners: Final = Listeners()
 
     def on(self, event: str, handler: Handler) -> None:
@@ -57,13 +35,14 @@ class ServerSide:
         """Tell the other nodes."""
         _check(event)
         jsontext.write(list(args), [])
-        self.peers.tell(event, args)
+        if self.peers is not None:
+            self.peers.tell_servers(event, args)
 
     async def ask(self, event: str, args: tuple[Any, ...]) -> list[Any]:
         """Tell the other nodes and wait for their answers."""
         _check(event)
         jsontext.write(list(args), [])
-        return await self.peers.ask(event, args)
+        return [] if self.peers is None else await self.peers.ask_servers(event, args)
 
     def heard(self, event: str, args: list[Any], reply: Reply = nobody_asked) -> None:
         """Another node has told: the way in for a backplane."""

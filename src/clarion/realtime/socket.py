@@ -21,9 +21,10 @@ from clarion.realtime.events import Events
 from clarion.realtime.handlers import Listener
 from clarion.realtime.handshake import Handshake
 from clarion.realtime.history import Stays
-from clarion.realtime.hub import Hub, Selection
+from clarion.realtime.hub import Hub
 from clarion.realtime.listening import Listening
 from clarion.realtime.outgoing import Outgoing
+from clarion.realtime.peers import Selection
 from clarion.realtime.recovery import Restored
 from clarion.realtime.rooms import check_room, flat
 from clarion.realtime.shelf import Recoverable

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
 from clarion.realtime.emitter import Emitter
-from clarion.realtime.hub import EVERYBODY, Hub, Selection
+from clarion.realtime.hub import Hub
 from clarion.realtime.operators import Operator, Recipient
+from clarion.realtime.peers import EVERYBODY, Selection
+from clarion.realtime.remote import RemoteSocket
 from clarion.realtime.rooms import Rooms
 from clarion.realtime.transports.base import Prepared
 
@@ -95,8 +97,8 @@ class Speaking(Generic[C]):
         """Send an event that was encoded by `prepare`; returns to how many of this process."""
         return self._hub.deliver(selection, prepared)
 
-    async def fetch_sockets(self) -> list[C]:
-        """Everybody."""
+    async def fetch_sockets(self) -> list[C | RemoteSocket]:
+        """Everybody, on whatever node."""
         return await self._everybody.fetch_sockets()
 
     async def sockets_join(self, *rooms: Rooms) -> None:

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 
 from clarion.settings.about import about
 from clarion.settings.auth import Auth
+from clarion.settings.backplane import Backplane
 from clarion.settings.channels import Chat, Sms, Webhook
 from clarion.settings.dashboards import Dashboards
 from clarion.settings.email import Email
@@ -73,6 +74,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     demo: Annotated[bool, about("Two ready accounts with random passwords; loopback only")] = False
     auth: Auth = Auth()
     realtime: Realtime = Realtime()
+    backplane: Backplane = Backplane()
     admin_ui: AdminUi = AdminUi()
     upstream: Upstream = Upstream()
     presence: Presence = Presence()
@@ -130,6 +132,7 @@ class Field(Struct, frozen=True):
 SECTIONS: Mapping[str, type[Struct]] = {
     "auth": Auth,
     "realtime": Realtime,
+    "backplane": Backplane,
     "admin_ui": AdminUi,
     "upstream": Upstream,
     "presence": Presence,

@@ -144,7 +144,7 @@ def add(api: Api, io: Server) -> None:
         At most once, as for a user.
         """
         where = reach.namespaces(body.namespace, "/namespace")
-        namespace, socket = reach.socket(caller, where, path.id)
+        namespace, socket = await reach.socket(caller, where, path.id)
         return send(caller, namespace.to(socket.id), body)
 
     @api.route(

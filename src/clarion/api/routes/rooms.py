@@ -7,13 +7,13 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from clarion.api.layer import Api
 from clarion.api.limits import PerCaller
-from clarion.api.reach import NamespaceName, Reach
+from clarion.api.reach import AnySocket, NamespaceName, Reach
 from clarion.api.routes.emit import RoomPath
 from clarion.api.routes.sockets import SocketPage, SocketQuery, page_of
 from clarion.auth.principal import Principal
 from clarion.auth.rights import Right
 from clarion.errors import UnknownNamespace
-from clarion.realtime import Namespace, Server, Socket
+from clarion.realtime import Namespace, Server
 
 _READ, _MANAGE = Right("realtime:read"), Right("realtime:manage")
 
@@ -104,20 +104,20 @@ def add(api: Api, io: Server) -> None:
         caller: Principal, path: RoomPath, query: SocketQuery
     ) -> SocketPage:
         """List the sockets in a room, by id."""
-        found: list[tuple[Namespace, Socket]] = []
+        found: list[tuple[Namespace, AnySocket]] = []
         for where in reach.namespaces(query.namespace, "?namespace"):
             inside = await reach.room(caller, where, path.room).fetch_sockets()
             found += [(where, socket) for socket in inside]
         return page_of(reach, caller, found, query)
 
-    async def members(caller: Principal, body: Members) -> list[Socket]:
+    async def members(caller: Principal, body: Members) -> list[AnySocket]:
         where = reach.namespace(body.namespace, "/namespace")
-        found: dict[str, Socket] = {}
+        found: dict[str, AnySocket] = {}
         for user in body.users:
             for socket in await reach.user(caller, where, user).fetch_sockets():
                 found[socket.id] = socket
         for id in body.sockets:
-            if (named := reach.find(caller, [where], id)) is not None:
+            if (named := await reach.find(caller, [where], id)) is not None:
                 found[id] = named[1]
         return list(found.values())
 

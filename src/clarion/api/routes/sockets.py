@@ -9,13 +9,13 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from clarion.api.layer import Api
 from clarion.api.limits import PerCaller
-from clarion.api.reach import NamespaceName, Reach, user_of
+from clarion.api.reach import AnySocket, NamespaceName, Reach, user_of
 from clarion.api.routes.emit import SocketPath, UserPath
 from clarion.auth.principal import Principal
 from clarion.auth.rights import Right
 from clarion.clock import as_datetime
 from clarion.errors import NotFound, UnknownNamespace
-from clarion.realtime import Namespace, Server, Socket
+from clarion.realtime import Namespace, Server
 
 _READ, _MANAGE = Right("realtime:read"), Right("realtime:manage")
 
@@ -80,7 +80,9 @@ def add(api: Api, io: Server) -> None:
     @api.route("GET", "/v1/sockets/{id}", right=_READ, limit=PerCaller(), errors=(NotFound,))
     async def get_socket(caller: Principal, path: SocketPath) -> SocketInfo:
         """Look at a socket."""
-        return _info(reach, caller, *reach.socket(caller, io.namespaces.values(), path.id))
+        return _info(
+            reach, caller, *await reach.socket(caller, list(io.namespaces.values()), path.id)
+        )
 
     @api.route(
         "DELETE",
@@ -97,7 +99,7 @@ def add(api: Api, io: Server) -> None:
         somebody out, end their credential.
         """
         where = reach.namespaces(query.namespace, "?namespace")
-        _, socket = reach.socket(caller, where, path.id)
+        _, socket = await reach.socket(caller, where, path.id)
         socket.disconnect(close=query.close)
 
     @api.route(
@@ -111,7 +113,7 @@ def add(api: Api, io: Server) -> None:
         caller: Principal, path: UserPath, query: SocketQuery
     ) -> SocketPage:
         """List a user's sockets, by id."""
-        found: list[tuple[Namespace, Socket]] = []
+        found: list[tuple[Namespace, AnySocket]] = []
         for where in reach.namespaces(query.namespace, "?namespace"):
             sockets = await reach.user(caller, where, path.id).fetch_sockets()
             found += [(where, socket) for socket in sockets]
@@ -135,7 +137,10 @@ def add(api: Api, io: Server) -> None:
 
 
 def page_of(
-    reach: Reach, caller: Principal, found: Iterable[tuple[Namespace, Socket]], query: SocketQuery
+    reach: Reach,
+    caller: Principal,
+    found: Iterable[tuple[Namespace, AnySocket]],
+    query: SocketQuery,
 ) -> SocketPage:
     """A page of sockets."""
     after = "" if query.cursor is UNSET else query.cursor
@@ -145,11 +150,11 @@ def page_of(
     return SocketPage(items, items[-1].id if len(first) > len(items) else None)
 
 
-def _info(reach: Reach, caller: Principal, where: Namespace, socket: Socket) -> SocketInfo:
+def _info(reach: Reach, caller: Principal, where: Namespace, socket: AnySocket) -> SocketInfo:
     return SocketInfo(
         socket.id,
         where.name,
-        user_of(socket),
+        user_of(caller, socket),
         reach.rooms_of(caller, socket),
         socket.transport,
         as_datetime(socket.handshake.issued),

@@ -1,0 +1,43 @@
+// A Socket.IO server of Node with the official adapter and emitter, and clients of its own. It runs the code that it is given, a line each.
+import { createServer } from "node:http";
+import { createInterface } from "node:readline";
+import { createAdapter } from "@socket.io/redis-adapter";
+import { Emitter } from "@socket.io/redis-emitter";
+import { createClient } from "redis";
+import { Server } from "socket.io";
+import { io as connect } from "socket.io-client";
+
+const [path] = process.argv.slice(2);
+const pub = createClient({ socket: { path } });
+const sub = pub.duplicate();
+await Promise.all([pub.connect(), sub.connect()]);
+const http = createServer();
+const io = new Server(http, { adapter: createAdapter(pub, sub, { requestsTimeout: 3000 }) });
+const emitter = new Emitter(pub);
+await new Promise((ok) => http.listen(0, "127.0.0.1", ok));
+const url = `http://127.0.0.1:${http.address().port}`;
+const clients = {};
+const say = (fact) => console.log(JSON.stringify(fact));
+
+/** A client of this server, in some rooms; what it hears is told, and what it is asked is answered with its name. */
+async function client(name, ...rooms) {
+  const socket = connect(url, { transports: ["websocket"], forceNew: true, reconnection: false });
+  await new Promise((ok) => socket.on("connect", ok));
+  const own = io.sockets.sockets.get(socket.id);
+  own.join(rooms);
+  own.data.name = name;
+  socket.onAny((...event) => (typeof event.at(-1) === "function" ? event.at(-1)(name) : say({ to: name, event })));
+  socket.on("disconnect", (reason) => say({ to: name, event: ["disconnect", reason] }));
+  clients[name] = socket;
+  return socket.id;
+}
+
+say({ ready: true });
+for await (const line of createInterface({ input: process.stdin })) {
+  const { id, code } = JSON.parse(line);
+  const run = eval(`async () => { ${code} }`);
+  run().then(
+    (value) => say({ id, value: value ?? null }),
+    (error) => say({ id, error: error.message, responses: error.responses ?? null }),
+  );
+}
