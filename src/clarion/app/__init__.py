@@ -6,6 +6,7 @@
 Stopping goes the other way round: nobody new is let in, clients are told, what was begun is finished, the store closes last.
 """
 
-from clarion.app.whole import App, Setup, build
+from clarion.app.owning import at_end, own, owner_socket
+from clarion.app.whole import LOCAL_SOCKET, App, Setup, build
 
-__all__ = ["App", "Setup", "build"]
+__all__ = ["LOCAL_SOCKET", "App", "Setup", "at_end", "build", "own", "owner_socket"]

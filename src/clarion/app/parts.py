@@ -25,10 +25,11 @@ from clarion.accounts import (
     trusted_issuers,
 )
 from clarion.app.admission import Admission, principal_of
-from clarion.app.processes import alone, over_redis
+from clarion.app.processes import alone, of_one_host, over_redis
 from clarion.auth import Principal, TokenIssuer, TokenVerifier, secret_key
 from clarion.auth.tenants import FOREIGN
 from clarion.bus.nodes import MISSED
+from clarion.bus.owner_link import OwnerLink
 from clarion.clock import Clock, SystemClock
 from clarion.features.activity import Feeds
 from clarion.features.dashboard import ALERT_JOB, Dashboards
@@ -55,7 +56,8 @@ from clarion.outbound import Outbound, to_endpoint, to_networks
 from clarion.realtime import Namespace, Server, Socket
 from clarion.realtime.admin import instrument
 from clarion.settings import Settings
-from clarion.storage import open_store
+from clarion.storage import Store, open_store
+from clarion.storage.remote import RemoteStore
 from clarion.storage.secrets import secret_of
 from clarion.topics import Commands, Kinds, Subscriptions, TopicEngine, Topics
 from clarion.topics.stores import SqlStore
@@ -93,7 +95,8 @@ class Parts:
         topics: Topics: publishing, reading, and kinds that have no rows of their own.
         activity: Streams of activities, what users follow, and their timelines.
         subscriptions: Counts and ends subscriptions, on all processes of the server.
-        nodes: The processes that form the server; alone without `redis_url`.
+        nodes: The processes that form the server; alone without `redis_url` and workers.
+        is_one_of_many: Whether there may be other processes.
         search: Collections of documents, and asking for them.
         presence: Who is where.
         dashboards: Dashboards, and what their widgets show.
@@ -103,24 +106,26 @@ class Parts:
         purger: Removes what is too old, once an hour on one process of the server.
     """
 
-    def __init__(self, settings: Settings, clock: Clock | None, ids: Ids | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock | None,
+        ids: Ids | None,
+        owner: Path | None = None,
+    ) -> None:
         self.settings = settings
         self.clock = clock or SystemClock()
         self.ids = ids or Ids()
         self.node = self.ids.node()
+        self.is_one_of_many = owner is not None or bool(settings.redis_url)
+        self._owner = owner
+        self._link: OwnerLink | None = None
         self._closing = contextlib.AsyncExitStack()
 
     async def _make(self) -> None:
         settings, clock = self.settings, self.clock
         data_dir = Path(settings.data_dir)
-        self.store = self._kept(
-            await open_store(
-                url=settings.database_url,
-                data_dir=data_dir,
-                clock=clock,
-                is_alone=not settings.redis_url,
-            )
-        )
+        self.store = self._kept(await self._open_store(data_dir))
         secrets = self._secrets(data_dir)
         self._link_secret = await secret_of(self.store, "email links", self.ids.token(32))
         await self._make_processes(secrets)
@@ -149,6 +154,19 @@ class Parts:
         )
         self._make_upstream()
 
+    async def _open_store(self, data_dir: Path) -> Store:
+        settings = self.settings
+        if self._owner is None:
+            return await open_store(
+                url=settings.database_url,
+                data_dir=data_dir,
+                clock=self.clock,
+                is_alone=not settings.redis_url,
+            )
+        self._link = self._kept(OwnerLink(self._owner, self.node, ids=self.ids))
+        await self._link.start()
+        return RemoteStore(self._link, self.clock)
+
     def _kept(self, part: C) -> C:
         """A part that is closed when the app is."""
         self._closing.push_async_callback(part.close)
@@ -170,6 +188,8 @@ class Parts:
                 clock=clock,
                 ids=ids,
             )
+        elif self._link is not None:
+            processes = of_one_host(self.node, self._link, ids)
         else:
             processes = alone(self.node, clock, ids)
         self.bus, self.nodes = processes.bus, processes.nodes
@@ -378,8 +398,8 @@ class Parts:
             node=self.node,
             clock=self.clock,
             ids=self.ids,
-            # Rooms in Redis outlive this process.
-            folder=None if self.settings.redis_url else Path(self.settings.data_dir),
+            # Rooms of many outlive this process.
+            folder=None if self.is_one_of_many else Path(self.settings.data_dir),
             window_s=self.settings.limits.drain_s,
         )
         home = self.io.of(self.io.home)

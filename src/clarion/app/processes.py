@@ -1,4 +1,4 @@
-"""What this process shares with the others of its server: a bus, who they are, and the logs of topics. Alone without `redis_url`."""
+"""What this process shares with the others of its server: a bus, who they are, and the logs of topics. Alone without `redis_url` and workers."""
 
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
@@ -7,7 +7,9 @@ from msgspec import Struct
 
 from clarion.bus import Bus, LocalBus
 from clarion.bus.nodes import Nodes
+from clarion.bus.owner_link import OwnerLink
 from clarion.bus.registry import Registry, identity
+from clarion.bus.unix import UnixBus, UnixRegistry
 from clarion.clock import Clock
 from clarion.errors import ClarionError, SettingsError, Unavailable
 from clarion.ids import Ids
@@ -19,6 +21,7 @@ from clarion.telemetry import get_logger
 from clarion.topics.books import channel
 from clarion.topics.stores import MemoryStore, TopicStore
 from clarion.topics.stores.redis import RedisStore
+from clarion.topics.stores.remote import RemoteTopics
 
 if TYPE_CHECKING:
     from clarion.bus.redis import RedisClient
@@ -39,6 +42,13 @@ def alone(node: str, clock: Clock, ids: Ids) -> Processes:
     """One process: everything is in its memory."""
     bus = LocalBus()
     return Processes(bus, Nodes(node, bus, ids=ids), MemoryStore(clock=clock, ids=ids))
+
+
+def of_one_host(node: str, link: OwnerLink, ids: Ids) -> Processes:
+    """One of the workers around the process that owns the data: what is shared is in that one's memory."""
+    bus = UnixBus(link)
+    nodes = Nodes(node, bus, ids=ids, registry=UnixRegistry(link))
+    return Processes(bus, nodes, RemoteTopics(link))
 
 
 async def over_redis(

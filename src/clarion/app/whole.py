@@ -11,12 +11,16 @@ from clarion.app.asgi import Asgi
 from clarion.app.parts import Parts
 from clarion.app.readiness import Probe
 from clarion.clock import Clock
+from clarion.errors import SettingsError
 from clarion.ids import Ids
 from clarion.realtime.transports import HttpServer, settle_memory
 from clarion.settings import Settings
 from clarion.telemetry import get_logger, spawn
 
 _log = get_logger(__name__)
+
+LOCAL_SOCKET: Final = "clarion.sock"
+"""Where the command line reaches a running server, in its data folder."""
 
 Setup = Callable[["App"], object]
 """An application's own part: called with the app before anything listens."""
@@ -38,9 +42,18 @@ class App(Parts):
         *,
         clock: Clock | None = None,
         ids: Ids | None = None,
+        owner: Path | None = None,
     ) -> None:
-        """Make an app; nothing is opened before it is entered (`async with`)."""
-        super().__init__(settings, clock, ids)
+        """Make an app; nothing is opened before it is entered (`async with`).
+
+        Args:
+            settings: Of the server.
+            setup: The application's own part.
+            clock: Tells the time.
+            ids: Source of ids.
+            owner: Socket of the process that owns the SQLite file; None: this one does, or uses PostgreSQL.
+        """
+        super().__init__(settings, clock, ids, owner)
         self._setup = setup
         self._probe = Probe(lambda: self.store.ping())  # noqa: PLW0108  it is made later
         self.asgi: Final = Asgi(self)
@@ -81,12 +94,14 @@ class App(Parts):
         sockets: Sequence[socket.socket] | None = None,
         *,
         on_started: Callable[[int], object] = lambda _: None,
+        local: str = LOCAL_SOCKET,
     ) -> None:
         """Listen until SIGINT or SIGTERM, then stop in order.
 
         Args:
             sockets: Already listening; None: listen on `settings.host` and `settings.port`.
             on_started: Called with the port once requests are answered.
+            local: Name of the local socket in `settings.data_dir`.
 
         Raises:
             SettingsError: The address or the port cannot be had.
@@ -100,7 +115,7 @@ class App(Parts):
             host=settings.host,
             port=settings.port,
             sockets=sockets,
-            uds=Path(settings.data_dir) / "clarion.sock",
+            uds=Path(settings.data_dir) / local,
             trusted_proxies=settings.trusted_proxies,
             on_stopping=self.stopping,
         )
@@ -134,7 +149,7 @@ class App(Parts):
         at_close = self._closing.push_async_callback
         await self.nodes.start()
         at_close(self.nodes.close)
-        if self.settings.redis_url:  # what was told before this process could hear
+        if self.is_one_of_many:  # what was told before this process could hear
             self._shared.look_again(None)
         self.upkeep.start()
         self.opened.start()
@@ -150,7 +165,7 @@ class App(Parts):
         at_close(self.dashboards.close)
         at_close(self.commands.close)
         self.activity.start(self.worker)
-        if not self.settings.redis_url:
+        if not self.is_one_of_many:
             await self.workflows.release()
         await self.worker.start()
         self.workflows.start()
@@ -175,5 +190,11 @@ class App(Parts):
 
 
 def build(settings: Settings, setup: Setup | None = None) -> App:
-    """Make an app from settings; `setup(app)` adds the application's own part. Open it with `async with`."""
+    """Make an app from settings; `setup(app)` adds the application's own part. Open it with `async with`.
+
+    Raises:
+        SettingsError: It is to have several workers: those are processes, which `clarion serve` starts.
+    """
+    if settings.workers > 1:
+        raise SettingsError("workers: several are processes, which `clarion serve` starts")
     return App(settings, setup)

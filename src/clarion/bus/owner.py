@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 import msgspec
 
@@ -163,8 +163,7 @@ class _Worker(asyncio.Protocol):
         self.channels: dict[str, None] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is of another family
         self._answers = self._owner.came(self)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -7,7 +7,7 @@ silent for too long counts as lost: an owner that hangs is like one that is gone
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from clarion.bus.frames import WAITING_BYTES, Frame, Unpacker, error_of, packed
 from clarion.errors import Closed, OutcomeUnknown, Overloaded, SettingsError, Unavailable
@@ -39,8 +39,7 @@ class _Connection(asyncio.Protocol):
 
     # ── of the transport ──
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is of another family
 
     def data_received(self, data: bytes) -> None:
         self.has_heard = True

@@ -1,8 +1,13 @@
 """`clarion serve`: start the server, and say where to look."""
 
+import contextlib
 import functools
 import importlib
+import os
+import signal
+import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -10,12 +15,15 @@ from cyclopts import Parameter
 from msgspec import Struct
 
 from clarion import __version__
-from clarion.app import App, Setup, build
+from clarion.accounts import load_secrets
+from clarion.app import LOCAL_SOCKET, App, Setup, at_end, own, owner_socket
 from clarion.auth import system
 from clarion.cli.flags import Config, Flags, read
+from clarion.cli.supervisor import Supervisor
 from clarion.errors import SettingsError
-from clarion.realtime.transports import listen, run
-from clarion.settings import Loaded, Settings
+from clarion.ids import Ids
+from clarion.realtime.transports import listen, listen_many, run
+from clarion.settings import Settings
 from clarion.telemetry import build_info, configure_logging, get_logger
 
 _log = get_logger(__name__)
@@ -35,26 +43,77 @@ def serve(
 ) -> None:
     """Start the server; Ctrl-C stops it."""
     loaded = read(flags, config)
+    settings = loaded.settings
+    configure_logging(settings.log_level, json=settings.log_json)
+    for note in loaded.notes:
+        _log.info("setting", note=note)
+    if settings.workers > 1:
+        sys.exit(_supervise(settings, application))
     setup = _find(application) if application else None
-    configure_logging(loaded.settings.log_level, json=loaded.settings.log_json)
-    run(_serve(loaded, setup))
+    # First: a taken port must not cost more than a line.
+    sockets = listen(settings.host, settings.port)
+    run(_serve(settings, setup, sockets, Place()))
 
 
 serve.__annotations__["flags"] = Annotated[Flags, Parameter(name="*")]
 
 
-async def _serve(loaded: Loaded, setup: Setup | None) -> None:
-    settings = loaded.settings
-    for note in loaded.notes:
-        _log.info("setting", note=note)
+class Place(Struct, frozen=True):
+    """Where a process stands among the workers of a host; by default it is the only one.
+
+    Args:
+        number: From 0.
+        is_first: Nobody has stood there before.
+        stop_with: A descriptor: when it is at its end, so is this process. -1: none.
+        owner: The socket of the process that owns the data; None: this one has its own way to the database.
+    """
+
+    number: int = 0
+    is_first: bool = True
+    stop_with: int = -1
+    owner: Path | None = None
+
+
+def _supervise(settings: Settings, application: str | None) -> int:
+    sockets = listen_many(settings.host, settings.port, settings.workers)
+    # Made before there are several who would make them.
+    load_secrets(Path(settings.data_dir), Ids())
+    owner = None if settings.database_url else owner_socket(settings)
+
+    def work(number: int, is_first: bool) -> None:
+        setup = _find(application) if application else None
+        place = Place(number, is_first, supervisor.stop_with, owner)
+        run(_serve(settings, setup, sockets[number], place))
+
+    def own_data() -> None:
+        run(own(settings, supervisor.stop_with))
+
+    supervisor = Supervisor(settings, sockets, work, own_data if owner else None)
+    return supervisor.run()
+
+
+async def _serve(
+    settings: Settings, setup: Setup | None, sockets: Sequence[socket.socket], place: Place
+) -> None:
     build_info.labels(__version__).set(1)
-    # First: a taken port must not cost more than a line.
-    sockets = listen(settings.host, settings.port)
-    async with build(settings, setup) as app:
-        demo = await _demo(app) if settings.demo else None
-        await app.serve(
-            sockets, on_started=lambda port: print(_where_to_look(settings, port, demo), flush=True)
-        )
+    async with App(settings, setup, owner=place.owner) as app:
+        is_to_tell = place.number == 0 and place.is_first
+        demo = await _demo(app) if settings.demo and is_to_tell else None
+
+        def started(port: int) -> None:
+            if is_to_tell:
+                print(_where_to_look(settings, port, demo), flush=True)
+
+        with contextlib.ExitStack() as until:
+            if place.stop_with >= 0:
+                until.enter_context(
+                    at_end(place.stop_with, lambda: os.kill(os.getpid(), signal.SIGTERM))
+                )
+            await app.serve(
+                sockets,
+                on_started=started,
+                local=f"worker-{place.number}.sock" if place.number else LOCAL_SOCKET,
+            )
 
 
 class _Demo(Struct, frozen=True):

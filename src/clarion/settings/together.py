@@ -23,6 +23,10 @@ def check_together(settings: Settings, sources: Mapping[str, str]) -> None:
         raise SettingsError(
             "database_url must begin with postgresql:// (leave it empty for SQLite in data_dir)"
         )
+    if settings.workers > 1 and settings.database_url and not settings.redis_url:
+        raise SettingsError(
+            f"workers is {settings.workers}, and with database_url they need redis_url, too: they hear of each other over Redis"
+        )
     if sum(map(bool, (auth.jwt_secret, auth.jwt_public_key, auth.jwks_url))) > 1:
         raise SettingsError(
             "set one of auth.jwt_secret, auth.jwt_public_key and auth.jwks_url, not several"

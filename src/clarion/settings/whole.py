@@ -28,6 +28,14 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
 
     host: Annotated[str, about("Address to listen on")] = "127.0.0.1"
     port: Annotated[int, about("Port to listen on; 0 takes a free one", ge=0, le=65535)] = 8000
+    workers: Annotated[
+        int,
+        about(
+            "Processes that serve clients on this port; 1: this one. Several share the SQLite file, which another process owns, or PostgreSQL with `redis_url`",
+            ge=1,
+            le=256,
+        ),
+    ] = 1
     data_dir: Annotated[str, about("Folder of the database, the secrets and the local socket")] = (
         "data"
     )

@@ -6,7 +6,7 @@
 from clarion.realtime.transports.head import Refused, Upgrade
 from clarion.realtime.transports.http import LOCAL, Admit
 from clarion.realtime.transports.message import WebSocket
-from clarion.realtime.transports.ports import listen, listen_local
+from clarion.realtime.transports.ports import listen, listen_local, listen_many
 from clarion.realtime.transports.serve import HttpServer, run, settle_memory
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "WebSocket",
     "listen",
     "listen_local",
+    "listen_many",
     "run",
     "settle_memory",
 ]

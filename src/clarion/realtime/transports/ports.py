@@ -18,8 +18,22 @@ MAX_PORT = 65_535
 RESERVED_FILES = 100  # descriptors that are not for connections: database, logs, outbound calls
 
 
-def listen(host: str, port: int) -> list[socket.socket]:
-    """Bind and listen on each address of `host`.
+def listen_many(host: str, port: int, count: int) -> list[list[socket.socket]]:
+    """Bind and listen `count` times on each address of `host`, for as many processes: the kernel spreads connections over the sockets.
+
+    Raises:
+        SettingsError: See `listen`.
+    """
+    # Alone first: another server of this user may not get half of our clients.
+    alone = listen(host, port)
+    port = alone[0].getsockname()[1]
+    for each in alone:
+        each.close()
+    return [listen(host, port, is_shared=True) for _ in range(count)]
+
+
+def listen(host: str, port: int, *, is_shared: bool = False) -> list[socket.socket]:
+    """Bind and listen on each address of `host`; with `is_shared` beside others of this user that do the same.
 
     Raises:
         SettingsError: The name is unknown, the address not ours, the port none, taken or not allowed.
@@ -35,6 +49,8 @@ def listen(host: str, port: int) -> list[socket.socket]:
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if is_shared:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             # All addresses of a name get the one port.
