@@ -69,6 +69,7 @@ def test_a_second_server_on_the_same_data_is_refused(demo: Server) -> None:
         (["serve", "--app", ":setup"], {}, "package.module:setup"),
         (["serve", "--app", ".here:setup"], {}, "package.module:setup"),
         (["serve", "--app", "json:"], {}, "package.module:setup"),
+        (["serve", "--workers", "2"], {"CLARION_DATABASE_URL": "postgresql://x/y"}, "redis_url"),
         (["serv"], {}, "serv"),
         (["settings"], {"CLARION_LIMITS_ROOMS": "-1"}, "limits.rooms"),
     ],

@@ -47,9 +47,9 @@ def serve(
     configure_logging(settings.log_level, json=settings.log_json)
     for note in loaded.notes:
         _log.info("setting", note=note)
-    if settings.workers > 1:
-        sys.exit(_supervise(settings, application))
     setup = _find(application) if application else None
+    if settings.workers > 1:
+        sys.exit(_supervise(settings, setup))
     # First: a taken port must not cost more than a line.
     sockets = listen(settings.host, settings.port)
     run(_serve(settings, setup, sockets, Place()))
@@ -74,14 +74,13 @@ class Place(Struct, frozen=True):
     owner: Path | None = None
 
 
-def _supervise(settings: Settings, application: str | None) -> int:
+def _supervise(settings: Settings, setup: Setup | None) -> int:
     sockets = listen_many(settings.host, settings.port, settings.workers)
     # Made before there are several who would make them.
     load_secrets(Path(settings.data_dir), Ids())
     owner = None if settings.database_url else owner_socket(settings)
 
     def work(number: int, is_first: bool) -> None:
-        setup = _find(application) if application else None
         place = Place(number, is_first, supervisor.stop_with, owner)
         run(_serve(settings, setup, sockets[number], place))
 
