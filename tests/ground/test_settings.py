@@ -106,6 +106,7 @@ def test_that_every_site_may_call_is_said() -> None:
             {"flags": {"limits.egress_soft_bytes": 10, "limits.egress_hard_bytes": 9}},
             "must not exceed",
         ),
+        ({"flags": {"workers": "2", "database_url": "postgresql://db/x"}}, "redis_url"),
         ({"flags": {"delivery": "live", "delivery_allow": "example.com"}}, "delivery = allowlist"),
     ],
 )
