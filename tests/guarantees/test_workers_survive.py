@@ -121,9 +121,9 @@ async def one_on_each(server: Server, token: str) -> AsyncIterator[list[Listener
 
 
 async def test_two_workers_are_one_server(server: Server) -> None:
-    """A publication reaches the subscribers of both, at one offset; who is there is counted over both; only this user reaches their sockets."""
+    """A publication reaches the subscribers of both, at one offset, as does a broadcast; who is there is counted over both; only this user reaches their sockets."""
     token = server.register("ann")["access_token"]
-    key = server.key("topics:*", "users:*")
+    key = server.key("topics:*", "users:*", "realtime:emit")
     async with one_on_each(server, token) as listeners:
         for each in listeners:
             assert (await each.ask("subscribe", {"topic": "log:a"}))["offset"] == 0
@@ -135,6 +135,9 @@ async def test_two_workers_are_one_server(server: Server) -> None:
                 assert (event, heard["offset"], heard["data"]) == ("publication", number, number)
         counted = server.get("/v1/topics/log%3Aa/occupancy", token=key).json()
         assert (counted["subscriptions"], counted["complete"]) == (2, True)
+        server.post("/v1/broadcast", {"event": "hello", "args": [1]}, token=key)
+        for each in listeners:
+            assert await each.event() == ["hello", 1]
         # With the owner goes what was in its memory: sockets stay, and are told to take the state anew.
         os.kill(owner(server), signal.SIGKILL)
         for each in listeners:

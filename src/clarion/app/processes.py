@@ -13,6 +13,7 @@ from clarion.bus.unix import UnixBus, UnixRegistry
 from clarion.clock import Clock
 from clarion.errors import ClarionError, SettingsError, Unavailable
 from clarion.ids import Ids
+from clarion.realtime.backplane.local import Local
 from clarion.realtime.namespaces import Backplane
 from clarion.settings import Settings
 from clarion.storage import Store
@@ -48,7 +49,7 @@ def of_one_host(node: str, link: OwnerLink, ids: Ids) -> Processes:
     """One of the workers around the process that owns the data: what is shared is in that one's memory."""
     bus = UnixBus(link)
     nodes = Nodes(node, bus, ids=ids, registry=UnixRegistry(link))
-    return Processes(bus, nodes, RemoteTopics(link))
+    return Processes(bus, nodes, RemoteTopics(link), Local(bus, ids))
 
 
 async def over_redis(

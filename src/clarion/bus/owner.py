@@ -102,6 +102,7 @@ class Owner:
             "nodes": self._tell_nodes,
             "leave": worker.leave,
             "publish": self._publish,
+            "subscribers": self._count,
             "subscribe": lambda body: self._subscribe(worker, body),
             "unsubscribe": lambda body: self._unsubscribe(worker, body),
         }
@@ -130,6 +131,9 @@ class Owner:
 
     async def _tell_nodes(self, _: bytes) -> bytes:
         return _encode(self.nodes)
+
+    async def _count(self, body: bytes) -> bytes:
+        return _encode(len(self._channels.get(body.decode(), ())))
 
     def _subscribe(self, worker: "_Worker", body: bytes) -> Awaitable[bytes]:
         for channel in _list(body):

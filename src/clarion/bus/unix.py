@@ -17,6 +17,7 @@ from clarion.errors import Closed, Unavailable
 from clarion.telemetry import bus_gaps
 
 _encode = msgspec.msgpack.Encoder().encode
+_count = msgspec.msgpack.Decoder(int).decode
 _names = msgspec.msgpack.Decoder(list[str]).decode
 
 
@@ -43,9 +44,21 @@ class UnixBus:
             Unavailable: The owner is not there now.
             Closed: The bus was closed.
         """
+        self.say(channel, data)
+
+    def say(self, channel: str, data: bytes) -> None:
+        """As `publish`, at once."""
         if self._is_closed:
             raise Closed("the bus is closed")
         self._link.tell("publish", _encode((channel, data)))
+
+    async def subscribers(self, channel: str) -> int:
+        """How many workers are subscribed to a channel, this one included.
+
+        Raises:
+            Unavailable: The owner is not there now.
+        """
+        return _count(await self._link.ask("subscribers", channel.encode()))
 
     def subscribe(self, channel: str, receiver: Receiver) -> None:
         """Call `receiver` with each message of the channel, once it is settled."""
