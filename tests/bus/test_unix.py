@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from clarion.bus.frames import packed
 from clarion.bus.nodes import Nodes
+from clarion.bus.owner_link import OwnerLink
 from clarion.bus.unix import UnixBus, UnixRegistry
-from clarion.errors import Unavailable
+from clarion.errors import Closed, OutcomeUnknown, Unavailable
 from clarion.ids import Ids
+from clarion.realtime.transports import listen_local
 from tests.conformance.bus import BusConformance
 from tests.support.owner import linked, owning
 
@@ -80,3 +83,43 @@ async def test_who_is_connected_is_who_is_asked(tmp_path: Path) -> None:
         asked = await both[0].ask("name?")
         assert (asked.values, asked.is_complete) == (["one0"], True)
         await both[0].close()
+
+
+async def test_garbage_ends_its_own_connection(tmp_path: Path) -> None:
+    """What is no frame, or asks for what is not known, is hung up on; the workers go on."""
+    path = tmp_path / "owner.sock"
+    async with owning(path), linked(path) as link:
+        unknown, long = packed(1, "nothing", b""), b"\xff\xff\xff\xff"
+        for garbage in (b"\0\0\0\1\xc1", unknown, long, packed(0, "publish", b"\xc1")):
+            reader, writer = await asyncio.open_unix_connection(str(path))
+            writer.write(garbage)
+            with contextlib.suppress(ConnectionResetError):
+                assert await reader.read() == b""
+            writer.close()
+        assert await UnixRegistry(link).living() == ["one0"]
+
+
+async def test_an_owner_that_hangs_is_lost(tmp_path: Path) -> None:
+    """Connected and silent: who waits is told after two looks, a writer that it does not know."""
+    path = tmp_path / "owner.sock"
+    listening = listen_local(path)
+    link = OwnerLink(path, "one0", ids=Ids(), health_s=0.05)
+    await link.start()
+    reading, writing = link.begin("read"), link.begin("write", is_write=True)
+    await asyncio.wait([reading, writing])
+    assert type(reading.exception()) is Unavailable
+    assert type(writing.exception()) is OutcomeUnknown
+    await link.close()
+    listening.close()
+
+
+async def test_nobody_there_is_told(tmp_path: Path) -> None:
+    """A worker does not wait for ever for an owner."""
+    link = OwnerLink(tmp_path / "owner.sock", "one0", ids=Ids())
+    with pytest.raises(Unavailable):
+        await link.start(within_s=0.05)
+    with pytest.raises(Unavailable):
+        await link.ask("read")
+    await link.close()
+    with pytest.raises(Closed):
+        await link.ask("read")

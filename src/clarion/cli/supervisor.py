@@ -170,6 +170,8 @@ class Supervisor:
                 os.close(fd)
 
     def _caught(self, number: int, _: FrameType | None) -> None:
+        if number == signal.SIGINT and self._is_stopping:
+            self._send(self._workers, signal.SIGINT)  # at once, as one process does with the second
         if number != signal.SIGCHLD:
             self._is_stopping = True
 
