@@ -26,7 +26,7 @@ def late_live() -> Any:
     return patch.object(Subscription, "keep", keep_later)
 
 
-@bug("inbox")
+@bug("inbox", since=155)
 def no_marks() -> Any:
     """Recovery compares offsets only: a log that lost its tail and grew again is taken for the old one."""
 
@@ -85,7 +85,7 @@ def too_old_is_recovered() -> Any:
     return recovering(lenient)
 
 
-@bug("inbox")
+@bug("inbox", since=15)
 def never_checked() -> Any:
     """Positions are not compared with the log: a lost announcement that nothing follows is never found."""
 

@@ -73,7 +73,7 @@ def index_dropped() -> Any:
     return stack
 
 
-@bug("workflows", since=76)
+@bug("workflows", since=95)
 def digest_closed_as_read() -> Any:
     """Who joins a digest, or is called off, while it closes, is not looked for."""
 
@@ -100,14 +100,14 @@ def wake_lost() -> Any:
     return patch.object(Runs, "wake", nothing)
 
 
-@bug("workflows", since=17)
+@bug("workflows", since=45)
 def tried_again_though_called_off() -> Any:
     """What a provider had when its trigger was called off is tried again."""
     handed = _changed(sent_sql.HANDED, "outgoing.cause <> ''", "outgoing.cause = '?'")
     return patch.object(sent_sql, "HANDED", handed)
 
 
-@bug("workflows", since=150)
+@bug("workflows", since=239)
 def old_lease_used() -> Any:
     """A message is sent under a lease however old."""
     return patch.object(Lane, "_outlasts", lambda self, until_ms: True)
