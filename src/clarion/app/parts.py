@@ -25,6 +25,7 @@ from clarion.accounts import (
     trusted_issuers,
 )
 from clarion.app.admission import Admission, principal_of
+from clarion.app.partition import Partition
 from clarion.app.processes import alone, of_one_host, over_redis
 from clarion.auth import Principal, TokenIssuer, TokenVerifier, secret_key
 from clarion.auth.tenants import FOREIGN
@@ -37,7 +38,7 @@ from clarion.features.presence import Presence
 from clarion.features.search import Search
 from clarion.features.upstream import Caller, Routes
 from clarion.ids import Ids
-from clarion.jobs import Queue, Worker
+from clarion.jobs import Leases, Queue, Worker
 from clarion.jobs.purging import EVERY_S, LONGEST_S, Purger
 from clarion.notifications import HandedOn, Inbox, Notifications, inbox_kind
 from clarion.notifications.ageing import Ageing
@@ -97,6 +98,7 @@ class Parts:
         subscriptions: Counts and ends subscriptions, on all processes of the server.
         nodes: The processes that form the server; alone without `redis_url` and workers.
         is_one_of_many: Whether there may be other processes.
+        partition: Tells whether only this process is without Redis; None without `redis_url`.
         search: Collections of documents, and asking for them.
         presence: Who is where.
         dashboards: Dashboards, and what their widgets show.
@@ -194,6 +196,15 @@ class Parts:
             processes = alone(self.node, clock, ids)
         self.bus, self.nodes = processes.bus, processes.nodes
         self._topic_store, self._backplane = processes.topics, processes.backplane
+        self.partition = (
+            Partition(
+                self.node,
+                Leases(self.store, clock, node=self.node),
+                lambda: self.nodes.silent_s,
+            )
+            if settings.redis_url
+            else None
+        )
 
     async def _make_accounts(self, secrets: Secrets) -> None:
         auth, clock, ids = self.settings.auth, self.clock, self.ids

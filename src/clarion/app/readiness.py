@@ -1,23 +1,29 @@
-"""Whether this process can serve: looked at every two seconds, so that whoever asks waits for nothing and loads nothing."""
+"""Whether this process can serve: database and Redis are looked at every two seconds, so that whoever asks waits for nothing and loads nothing."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
 from clarion.api import Readiness
+from clarion.app.partition import Backplane
 from clarion.errors import ClarionError
 
 PROBE_S = 2.0  # between two looks at whether the store answers
 
 
 class Probe:
-    """Looks at the store, and knows whether the server begins or stops.
+    """Looks at the store and Redis, and knows whether the server begins or stops.
 
     Args:
         ping: Asks the store.
+        backplane: How Redis is.
     """
 
-    def __init__(self, ping: Callable[[], Awaitable[None]]) -> None:
-        self._ping = ping
+    def __init__(
+        self,
+        ping: Callable[[], Awaitable[None]],
+        backplane: Callable[[], Awaitable[Backplane]],
+    ) -> None:
+        self._ping, self._backplane = ping, backplane
         self._not_serving = {"server": "starting"}
         self.now = Readiness(False, self._not_serving)
 
@@ -37,13 +43,18 @@ class Probe:
             await asyncio.sleep(PROBE_S)
 
     async def look(self) -> None:
-        """Ask the store."""
+        """Ask the store, and how Redis is."""
         store: dict[str, str] = {}
+        backplane = Backplane()
         try:
             async with asyncio.timeout(PROBE_S):
                 await self._ping()
+                backplane = await self._backplane()
         except (ClarionError, TimeoutError) as exc:
             store = {"store": str(exc) or "no answer"}
         # Only now: a stop that began while the store was asked must not be taken back.
         reasons = self._not_serving | store
-        self.now = Readiness(not reasons, reasons)
+        is_ready = not reasons and not backplane.is_lone
+        self.now = Readiness(
+            is_ready, reasons | ({"redis": backplane.reason} if backplane.reason else {})
+        )

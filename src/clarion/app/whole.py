@@ -8,6 +8,7 @@ from typing import Final, Self
 
 from clarion.api import Readiness, as_local, build_http
 from clarion.app.asgi import Asgi
+from clarion.app.partition import Backplane
 from clarion.app.parts import Parts
 from clarion.app.readiness import Probe
 from clarion.clock import Clock
@@ -55,7 +56,7 @@ class App(Parts):
         """
         super().__init__(settings, clock, ids, owner)
         self._setup = setup
-        self._probe = Probe(lambda: self.store.ping())  # noqa: PLW0108  it is made later
+        self._probe = Probe(lambda: self.store.ping(), self._look_at_backplane)  # noqa: PLW0108  it is made later
         self.asgi: Final = Asgi(self)
 
     async def __aenter__(self) -> Self:
@@ -173,6 +174,8 @@ class App(Parts):
         at_close(self.worker.close)
         self.inbox.alarm.start()
         at_close(self.inbox.alarm.close)
+        if self.partition is not None:
+            at_close(self.partition.close)
         probing = spawn(self._probe.run(), name="readiness")
         self._closing.callback(probing.cancel)
         at_close(self.io.close)
@@ -181,6 +184,9 @@ class App(Parts):
     def readiness(self) -> Readiness:
         """Whether it can serve, and what keeps it: the newest state, without any waiting."""
         return self._probe.now
+
+    async def _look_at_backplane(self) -> Backplane:
+        return Backplane() if self.partition is None else await self.partition.look()
 
     def stopping(self) -> None:
         """Nobody new is let in from now on, and balancers are told."""

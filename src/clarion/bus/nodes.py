@@ -118,7 +118,13 @@ class Nodes:
         # Who was there at the last looks, and until when that counts (the loop's time): Redis may lose the leases.
         self._known: dict[str, float] = {}
         self._number = 0
+        self._heard = float("-inf")
         self._tasks = Tasks()
+
+    @property
+    def silent_s(self) -> float:
+        """For how long (s) the registry has not answered; a moment ago at most 5 s, where all is well."""
+        return asyncio.get_running_loop().time() - self._heard
 
     def on(self, question: str, answer: Answerer) -> None:
         """Answer a question from now on, on this process. `MISSED` is asked when something may have been lost.
@@ -249,7 +255,7 @@ class Nodes:
             _log.warning("this process cannot say that it is there", error=exc.code)
 
     def _note(self, living: Sequence[str]) -> None:
-        now = asyncio.get_running_loop().time()
+        now = self._heard = asyncio.get_running_loop().time()
         self._known |= dict.fromkeys(living, now + LEASE_S)
         self._known = {
             name: until for name, until in self._known.items() if until > now and name != self._node

@@ -64,6 +64,22 @@ class Leases:
                 for tenant, name in held[at : at + AT_ONCE]:
                     await tx.execute(sql.RELEASE, tenant=tenant, name=name, holder=self._node)
 
+    async def of_others(self, tenant: str, start: str) -> int:
+        """How many leases other nodes have whose names begin so.
+
+        Raises:
+            Unavailable: Of the store.
+        """
+        [found] = await self._store.fetch(
+            sql.OF_OTHERS,
+            tenant=tenant,
+            first=start,
+            end=start[:-1] + chr(ord(start[-1]) + 1),
+            holder=self._node,
+            now_ms=self._clock.now_ms(),
+        )
+        return found.n
+
     async def forget(self) -> int:
         """Remove the rows of nodes that are long gone; returns how many."""
         async with self._store.transaction() as tx:

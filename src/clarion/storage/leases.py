@@ -23,3 +23,17 @@ TAKE = Sql(
 RELEASE = Sql("DELETE FROM lease WHERE tenant = :tenant AND name = :name AND holder = :holder")
 
 FORGET = Sql("DELETE FROM lease WHERE until_ms < :before_ms")
+
+
+class Number(Struct, frozen=True):
+    """How many there are."""
+
+    n: int
+
+
+# Of a range of names, that others hold.
+OF_OTHERS = Sql(
+    """SELECT count(*) FROM lease WHERE tenant = :tenant AND name >= :first AND name < :end
+       AND holder <> :holder AND until_ms > :now_ms""",
+    Number,
+)

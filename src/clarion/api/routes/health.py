@@ -15,7 +15,7 @@ _METRICS = "metrics:read"
 
 
 class Readiness(Struct, frozen=True):
-    """Whether new work may be sent here. `reasons`: part → what is the matter with it; empty where nothing is."""
+    """Whether new work may be sent here. `reasons`: part → what is the matter with it; empty where nothing is. Ready with reasons: what can go on does."""
 
     ready: bool
     reasons: dict[str, str] = {}
@@ -44,7 +44,7 @@ def add(api: Api, readiness: Callable[[], Readiness], registry: CollectorRegistr
         "GET", "/readyz", right=for_probes, limit=never_refused, media=(_TEXT, "application/json")
     )
     async def is_ready(caller: Principal | None) -> Reply[Readiness | str]:
-        """Whether new work may be sent here: 200, or 503 while starting, stopping, or without the database.
+        """Whether new work may be sent here: 200, or 503 while starting, stopping, without the database, or while this node alone is without Redis.
 
         One word for everybody; with the scope `metrics:read` the reasons, as JSON.
         """
