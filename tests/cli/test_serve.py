@@ -51,7 +51,8 @@ def test_a_data_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) 
 def test_a_second_server_on_the_same_data_is_refused(demo: Server) -> None:
     """Two processes never write one database."""
     env = {"CLARION_DATA_DIR": str(demo.folder / "data"), "CLARION_PORT": str(free_port())}
-    assert "another Clarion server" in _refused("serve", env=env, cwd=demo.folder)
+    for flags in ([], ["--workers", "2"]):
+        assert "another Clarion server" in _refused("serve", *flags, env=env, cwd=demo.folder)
     assert demo.get("/readyz").status_code == 200
 
 

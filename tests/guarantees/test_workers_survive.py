@@ -144,6 +144,10 @@ async def test_two_workers_are_one_server(server: Server) -> None:
             event, heard = await each.event()
             assert (event, heard["code"]) == ("unsubscribed", 3010)
             assert (await each.ask("subscribe", {"topic": "log:a"}))["offset"] == 0
+    text = server.get("/metrics", token=server.key("metrics:read")).text
+    for number in range(2):
+        assert f'clarion_owner_connected{{worker="{number}"}} 1.0' in text
+    assert text.count("# TYPE clarion_sessions gauge") == 1
     sockets = list((server.folder / "data").glob("*.sock"))
     assert sorted(each.name for each in sockets) == ["clarion.sock", "owner.sock", "worker-1.sock"]
     assert {each.stat().st_mode & 0o777 for each in sockets} == {0o600}

@@ -60,7 +60,9 @@ from clarion.telemetry import REGISTRY
 PREFLIGHT_S = 600  # how long a browser may remember what it was allowed (s)
 
 
-def build_api(services: Services, web: Path = FOLDER) -> Api:
+def build_api(
+    services: Services, web: Path = FOLDER, whole: health_doors.Whole | None = None
+) -> Api:
     """Every door of the server; what is walked for rights and for the document."""
     settings, topics, limits = services.settings, services.topics, services.settings.limits
     activity, search, io = services.activity, services.search, services.io
@@ -97,7 +99,7 @@ def build_api(services: Services, web: Path = FOLDER) -> Api:
     dashboards_doors.add(api, services.dashboards)
     keys_doors.add(api, services.keys)
     blocks_doors.add(api, services.blocks)
-    health_doors.add(api, lambda: services.readiness, REGISTRY)
+    health_doors.add(api, lambda: services.readiness, REGISTRY, whole)
     url = settings.public_url
     write = functools.cache(lambda: document(api, version=__version__, public_url=url))
     pages.add_docs(api, write)
@@ -111,7 +113,10 @@ def build_api(services: Services, web: Path = FOLDER) -> Api:
 
 
 def build_http(
-    services: Services, mounts: Mapping[str, ASGIApp] | None = None, web: Path = FOLDER
+    services: Services,
+    mounts: Mapping[str, ASGIApp] | None = None,
+    web: Path = FOLDER,
+    whole: health_doors.Whole | None = None,
 ) -> ASGIApp:
     """The ASGI application for everything that is not a WebSocket.
 
@@ -120,6 +125,7 @@ def build_http(
         mounts: Path → an application with rights and CORS of its own, such as the Socket.IO endpoint (`/socket.io/`). One that
             ends with a slash is meant with all below it.
         web: The built front end.
+        whole: Makes of this worker's metrics those of all; None: there is one.
 
     Raises:
         UndeclaredRight: A door does not say who may use it, or how often.
@@ -127,7 +133,7 @@ def build_http(
     It takes no lifespan events. `guards.as_local(app)` is the same application as the local socket's owner sees it.
     """
     return surround(
-        build_api(services, web),
+        build_api(services, web, whole),
         services.settings,
         services.authenticator,
         clock=services.clock,

@@ -7,6 +7,7 @@ Stopping goes the other way round: nobody new is let in, clients are told, what 
 """
 
 from clarion.app.owning import at_end, own, owner_socket
+from clarion.app.siblings import Siblings
 from clarion.app.whole import LOCAL_SOCKET, App, Setup, build
 
-__all__ = ["LOCAL_SOCKET", "App", "Setup", "at_end", "build", "own", "owner_socket"]
+__all__ = ["LOCAL_SOCKET", "App", "Setup", "Siblings", "at_end", "build", "own", "owner_socket"]

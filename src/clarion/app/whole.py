@@ -11,6 +11,7 @@ from clarion.app.asgi import Asgi
 from clarion.app.partition import Backplane
 from clarion.app.parts import Parts
 from clarion.app.readiness import Probe
+from clarion.app.siblings import Siblings
 from clarion.clock import Clock
 from clarion.errors import SettingsError
 from clarion.ids import Ids
@@ -44,6 +45,7 @@ class App(Parts):
         clock: Clock | None = None,
         ids: Ids | None = None,
         owner: Path | None = None,
+        siblings: Siblings | None = None,
     ) -> None:
         """Make an app; nothing is opened before it is entered (`async with`).
 
@@ -53,9 +55,11 @@ class App(Parts):
             clock: Tells the time.
             ids: Source of ids.
             owner: Socket of the process that owns the SQLite file; None: this one does, or uses PostgreSQL.
+            siblings: The other workers of the host.
         """
         super().__init__(settings, clock, ids, owner)
         self._setup = setup
+        self._siblings = siblings
         self._probe = Probe(lambda: self.store.ping(), self._look_at_backplane)  # noqa: PLW0108  it is made later
         self.asgi: Final = Asgi(self)
 
@@ -143,7 +147,9 @@ class App(Parts):
             for path, admit in self.io.endpoints.items()
             if admit == self.io.admit
         }
-        self.http = build_http(self, mounts)
+        self.http = build_http(
+            self, mounts, whole=None if self._siblings is None else self._siblings.metrics
+        )
         self.local = as_local(self.http)
 
     async def _start(self) -> None:

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from clarion import __version__
 from clarion.accounts import load_secrets
-from clarion.app import LOCAL_SOCKET, App, Setup, at_end, own, owner_socket
+from clarion.app import LOCAL_SOCKET, App, Setup, Siblings, at_end, own, owner_socket
 from clarion.auth import system
 from clarion.cli.flags import Config, Flags, read
 from clarion.cli.supervisor import Supervisor
@@ -66,12 +66,24 @@ class Place(Struct, frozen=True):
         is_first: Nobody has stood there before.
         stop_with: A descriptor: when it is at its end, so is this process. -1: none.
         owner: The socket of the process that owns the data; None: this one has its own way to the database.
+        siblings: The other workers.
     """
 
     number: int = 0
     is_first: bool = True
     stop_with: int = -1
     owner: Path | None = None
+    siblings: Siblings | None = None
+
+    @property
+    def local(self) -> str:
+        """The name of its local socket."""
+        return local_socket(self.number)
+
+
+def local_socket(number: int) -> str:
+    """The name of a worker's local socket: the first has the one that the command line looks for."""
+    return f"worker-{number}.sock" if number else LOCAL_SOCKET
 
 
 def _supervise(settings: Settings, setup: Setup | None) -> int:
@@ -79,9 +91,12 @@ def _supervise(settings: Settings, setup: Setup | None) -> int:
     # Made before there are several who would make them.
     load_secrets(Path(settings.data_dir), Ids())
     owner = None if settings.database_url else owner_socket(settings)
+    sockets_of = [Path(settings.data_dir) / local_socket(n) for n in range(settings.workers)]
 
     def work(number: int, is_first: bool) -> None:
-        place = Place(number, is_first, supervisor.stop_with, owner)
+        others = {n: local for n, local in enumerate(sockets_of) if n != number}
+        siblings = Siblings(number, others)
+        place = Place(number, is_first, supervisor.stop_with, owner, siblings)
         run(_serve(settings, setup, sockets[number], place))
 
     def own_data() -> None:
@@ -95,7 +110,7 @@ async def _serve(
     settings: Settings, setup: Setup | None, sockets: Sequence[socket.socket], place: Place
 ) -> None:
     build_info.labels(__version__).set(1)
-    async with App(settings, setup, owner=place.owner) as app:
+    async with App(settings, setup, owner=place.owner, siblings=place.siblings) as app:
         is_to_tell = place.number == 0 and place.is_first
         demo = await _demo(app) if settings.demo and is_to_tell else None
 
@@ -111,7 +126,7 @@ async def _serve(
             await app.serve(
                 sockets,
                 on_started=started,
-                local=f"worker-{place.number}.sock" if place.number else LOCAL_SOCKET,
+                local=place.local,
             )
 
 

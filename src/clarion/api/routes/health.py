@@ -1,6 +1,6 @@
 """Is it alive, is it ready, how is it doing: for probes and scrapers."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -21,13 +21,23 @@ class Readiness(Struct, frozen=True):
     reasons: dict[str, str] = {}
 
 
-def add(api: Api, readiness: Callable[[], Readiness], registry: CollectorRegistry) -> None:
+Whole = Callable[[str], Awaitable[str]]
+"""Takes this process's metrics, gives those of all workers of the host."""
+
+
+def add(
+    api: Api,
+    readiness: Callable[[], Readiness],
+    registry: CollectorRegistry,
+    whole: Whole | None = None,
+) -> None:
     """Open the doors of probes.
 
     Args:
         api: Takes them.
         readiness: The newest state, without any waiting: whoever asks must not be able to load what is asked about.
         registry: The metrics.
+        whole: Adds those of the other workers; None: there are none.
     """
     for_probes = Public(reason="probes and load balancers have no credential")
     never_refused = Unlimited(reason="a probe that is refused looks like a failure")
@@ -58,6 +68,12 @@ def add(api: Api, readiness: Callable[[], Readiness], registry: CollectorRegistr
         return Reply(word, status=status, headers=headers, media_type=_TEXT)
 
     @api.route("GET", "/metrics", right=Right(_METRICS), limit=PerCaller(), media=(_TEXT,))
-    async def metrics() -> Reply[str]:
-        """All metrics, in Prometheus' text format."""
-        return Reply(generate_latest(registry).decode(), media_type=CONTENT_TYPE_LATEST)
+    async def metrics(caller: Principal) -> Reply[str]:
+        """All metrics, in Prometheus' text format.
+
+        With several workers those of each, with the label `worker`; over a local socket those of the worker whose it is.
+        """
+        text = generate_latest(registry).decode()
+        if whole is not None and caller.kind != "system":
+            text = await whole(text)
+        return Reply(text, media_type=CONTENT_TYPE_LATEST)
