@@ -88,6 +88,26 @@ async def test_a_send_to_many_is_paused_watched_and_reported(clarion: BackEnd) -
         await clarion.trigger("mention", audiences="vip")
 
 
+async def test_a_digest_is_looked_at_and_let_go_before_its_time(clarion: BackEnd) -> None:
+    """Once, by whoever may send; one that has closed is not there any more."""
+    steps = [{"digest": {"window": "1h"}}, {"inbox": {"title": "{{ digest.count }} comments"}}]
+    await clarion.put_workflow({"workflow": "comments", "steps": steps})
+    for n in range(2):
+        await clarion.trigger("comments", [{"id": "ann"}], {"n": n})
+    while not (page := await clarion.digests("comments", "ann"))["items"]:
+        pass  # each call lets the server go on
+    [digest] = page["items"]
+    assert (digest["step"], digest["key"], page["next"]) == ("digest_1", "", None)
+    assert (await clarion.digests("comments", "bob"))["items"] == []
+    await clarion.release_digest(digest["id"])
+    while (await clarion.digests("comments", "ann"))["items"]:
+        pass
+    for id in (digest["id"], "nothing"):
+        with pytest.raises(ApiError) as caught:
+            await clarion.release_digest(id)
+        assert caught.value.problem["code"] == "not_found"
+
+
 async def test_what_is_wrong_is_pointed_at(clarion: BackEnd) -> None:
     """In the definition, and in what it is triggered with."""
     with pytest.raises(ApiError) as caught:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from clarion.errors import NotFound
 from tests.notifications.conftest import user
 from tests.notifications.office import ANN, BELL, Office, office
 from tests.support.http_target import HttpTarget
@@ -106,6 +107,25 @@ async def test_a_digest_closes_early_with_so_many(office: Office) -> None:
     assert told
     await office.run()
     assert await office.inbox("ann") == ["3: 123"]
+
+
+async def test_a_digest_that_is_let_go_by_hand_closes_with_what_is_in_it(office: Office) -> None:
+    """Also a sliding one, which nobody who comes puts off any more; who comes after it has closed opens another."""
+    await office.workflow({"digest": {"window": "10m", "sliding": True, "max": "1h"}}, TOLD)
+    await trigger(office, *payloads(1, 2))
+    await office.run(1)
+    [digest] = (await office.digests.open_of("default", "w", "ann", after="", limit=9)).items
+    assert (digest.size, (digest.closes_at - digest.opened_at).seconds) == (2, 600)
+    await office.engine.release_digest("default", digest.id)
+    await trigger(office, *payloads(3))
+    await office.run()
+    assert await office.inbox("ann") == ["3: 123"]
+    await trigger(office, *payloads(4))
+    await office.run()
+    assert await office.inbox("ann") == ["3: 123"]
+    for tenant in ("default", "other"):
+        with pytest.raises(NotFound):
+            await office.engine.release_digest(tenant, digest.id)
 
 
 async def test_the_first_can_go_ahead(office: Office) -> None:

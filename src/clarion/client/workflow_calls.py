@@ -88,6 +88,17 @@ def cancel_all(cancel_key: str) -> Call[Cancelled]:
     return Call("DELETE", f"/v1/triggers{query(cancel_key=cancel_key)}", Cancelled)
 
 
+def digests(workflow: str, recipient: str, after: str, limit: int) -> Call[dict[str, Any]]:
+    """`GET /v1/digests`."""
+    asked = query(workflow=workflow, recipient=recipient, after=after, limit=limit)
+    return Call("GET", f"/v1/digests{asked}", dict)
+
+
+def release_digest(id: str) -> Call[None]:
+    """`POST /v1/digests/{id}/release`."""
+    return Call("POST", f"/v1/{place('digests', id)}/release", type(None))
+
+
 def run(id: str) -> Call[dict[str, Any]]:
     """`GET /v1/runs/{id}`."""
     return Call("GET", f"/v1/{place('runs', id)}", dict)

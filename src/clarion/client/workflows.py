@@ -92,6 +92,16 @@ class WorkflowCalls(Calls):
         """Call off all triggers that were given this key."""
         return self.call(workflow_calls.cancel_all(cancel_key))
 
+    def digests(
+        self, workflow: str, recipient: str, *, after: str = "", limit: int = 50
+    ) -> dict[str, Any]:
+        """A page of a recipient's open digests of a workflow: `{items, next}`."""
+        return self.call(workflow_calls.digests(workflow, recipient, after, limit))
+
+    def release_digest(self, id: str) -> None:
+        """Let a digest close now, with what is in it."""
+        self.call(workflow_calls.release_digest(id))
+
     def runs(self, trigger: str, *, after: str = "", limit: int = 50) -> dict[str, Any]:
         """A page of the runs of a trigger: `{items, next}`."""
         return self.call(workflow_calls.runs(trigger, after, limit))
@@ -162,6 +172,16 @@ class AsyncWorkflowCalls(AsyncCalls):
     async def cancel_triggers(self, cancel_key: str) -> Cancelled:
         """As `WorkflowCalls.cancel_triggers`."""
         return await self.call(workflow_calls.cancel_all(cancel_key))
+
+    async def digests(
+        self, workflow: str, recipient: str, *, after: str = "", limit: int = 50
+    ) -> dict[str, Any]:
+        """As `WorkflowCalls.digests`."""
+        return await self.call(workflow_calls.digests(workflow, recipient, after, limit))
+
+    async def release_digest(self, id: str) -> None:
+        """As `WorkflowCalls.release_digest`."""
+        await self.call(workflow_calls.release_digest(id))
 
     async def runs(self, trigger: str, *, after: str = "", limit: int = 50) -> dict[str, Any]:
         """As `WorkflowCalls.runs`."""

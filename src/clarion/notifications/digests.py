@@ -1,9 +1,13 @@
 """Digests: when one closes, the first of its runs goes on with what all have brought."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
-from clarion.clock import Clock
+from msgspec import Struct
+
+from clarion.clock import Clock, as_datetime
+from clarion.errors import NotFound
 from clarion.jobs.turns import Turns, first_ms, take
 from clarion.notifications.answers import digest_facts
 from clarion.notifications.deciding import asked_of
@@ -20,6 +24,27 @@ from clarion.telemetry import get_logger
 _log = get_logger(__name__)
 
 TRIES: Final = 5  # to close one that changes meanwhile
+
+
+class Digest(Struct, frozen=True):
+    """A digest that is open."""
+
+    id: str
+    step: str
+    key: str
+    """Whatever the step's `key` came to; empty: it has none."""
+    size: int
+    """How many are in it, those that were called off among them."""
+    opened_at: datetime
+    closes_at: datetime
+    """As far as is known: with `sliding` each that comes puts it off."""
+
+
+class DigestPage(Struct, frozen=True):
+    """Digests by id; `next` is the cursor of what follows."""
+
+    items: list[Digest]
+    next: str | None
 
 
 class _Changed(Exception):
@@ -42,6 +67,46 @@ class Digests:
         self._book = book
         self._turns = Turns()
 
+    # ── for people who look ──
+    async def open_of(
+        self, tenant: str, workflow: str, user: str, *, after: str, limit: int
+    ) -> DigestPage:
+        """A recipient's open digests of a workflow."""
+        rows = await self._store.fetch(
+            batch_sql.OPEN_OF,
+            tenant=tenant,
+            workflow=workflow,
+            usr=user,
+            after=after,
+            most=limit + 1,
+        )
+        items = [
+            Digest(
+                row.id,
+                row.step,
+                row.batch_key,
+                row.size,
+                as_datetime(row.opened_ms),
+                as_datetime(row.run_ms),
+            )
+            for row in rows[:limit]
+        ]
+        return DigestPage(items, items[-1].id if len(rows) > limit else None)
+
+    async def release(self, tenant: str, id: str) -> None:
+        """Let a digest close now, whatever it waits for.
+
+        Raises:
+            NotFound: None of this id is open.
+        """
+        async with self._store.transaction() as tx:
+            found = await tx.execute(
+                batch_sql.CLOSE_NOW, tenant=tenant, id=id, now_ms=self._clock.now_ms()
+            )
+        if not found:
+            raise NotFound("there is no such digest: it may have closed")
+
+    # ── closing ──
     async def due_ms(self) -> int | None:
         """When the next digest closes; None: none is open."""
         return first_ms(await self._store.fetch(batch_sql.WAITING))

@@ -278,6 +278,11 @@ class Engine:
         await self.renders.close()
         await self.drafts.close()
 
+    async def release_digest(self, tenant: str, id: str) -> None:
+        """Let a digest close now; raises as `Digests.release`."""
+        await self.digests.release(tenant, id)
+        self._closing.wake()
+
     def wake(self) -> None:
         """Runs that waited for something may go on."""
         self._going.wake()

@@ -52,6 +52,17 @@ class ClaimedBatch(Struct, frozen=True):
     attempts: int
 
 
+class OpenBatch(Struct, frozen=True):
+    """A batch that is open."""
+
+    id: str
+    step: str
+    batch_key: str
+    size: int
+    opened_ms: int
+    run_ms: int
+
+
 class Item(Struct, frozen=True):
     """A run of a batch that was not called off meanwhile, and what it was triggered with."""
 
@@ -109,6 +120,17 @@ COLLECT = Procedure(
             Place,
         ),
     ),
+)
+OPEN_OF = Sql(
+    """SELECT id, step, batch_key, size, opened_ms, run_ms FROM batch
+       WHERE tenant = :tenant AND workflow = :workflow AND usr = :usr AND state = 'open' AND id > :after ORDER BY id LIMIT :most""",
+    OpenBatch,
+)
+# Nobody who joins puts it off again: `max_ms` is the last time of one that slides.
+CLOSE_NOW = Sql(
+    """UPDATE batch SET run_ms = CASE WHEN run_ms > :now_ms THEN :now_ms ELSE run_ms END,
+         max_ms = CASE WHEN max_ms > :now_ms THEN :now_ms ELSE max_ms END
+       WHERE tenant = :tenant AND id = :id AND state = 'open'"""
 )
 CLAIM = claim("batch", "tenant, id, workflow, step, usr, token, attempts", ClaimedBatch)
 WAITING = waiting("batch")
