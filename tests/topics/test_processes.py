@@ -60,7 +60,7 @@ async def test_two_processes_are_one_server(
     """
     one, two = both
     token = one.register("ann")["access_token"]
-    key = two.key("topics:*", "users:*")
+    key = two.key("topics:*", "users:*", "realtime:*")
 
     def say(what: Any) -> Any:
         return two.post(SAID, {"event": "said", "data": what}, token=key)
@@ -72,6 +72,16 @@ async def test_two_processes_are_one_server(
         assert [await anext(facts) for _ in range(20)] == [("said", n) for n in range(20)]
         counted = two.get("/v1/topics/log%3Aa/occupancy", token=key).json()
         assert counted == {"topic": "log:a", "subscriptions": 1, "users": 1, "complete": True}
+
+        [socket] = two.get("/v1/users/ann/sockets", token=key).json()["items"]
+        assert (socket["user"], socket["transport"]) == ("ann", "websocket")
+        assert two.get(f"/v1/sockets/{socket['id']}", token=key).json() == socket
+        body = {"sockets": [socket["id"]], "namespace": "/clarion"}
+        assert two.post("/v1/rooms/vip/join", body, token=key).json() == {"sockets": 1}
+        [found] = two.get("/v1/rooms/vip/sockets", token=key).json()["items"]
+        assert (found["id"], found["rooms"]) == (socket["id"], ["vip"])
+        stranger = one.get("/v1/rooms/vip/sockets", token=token)
+        assert stranger.status_code == 403
 
         def present() -> list[str]:
             """Who the other process says is in the room."""

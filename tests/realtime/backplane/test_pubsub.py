@@ -1,14 +1,17 @@
 """Servers of Clarion and of Node on one Redis are one server: whatever one does to sockets happens to those of all."""
 
 import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
-from clarion.errors import AckTimeout, Unavailable
+from clarion.errors import AckTimeout, Unavailable, UsageError
 from clarion.realtime import RemoteSocket
+from clarion.realtime.backplane.emitter import Emitter
 from clarion.telemetry import backplane_messages
 from tests.realtime.backplane.peers import Here, NodePeer, clarion_peer, node_peer
 from tests.support.redis_server import RedisServer
@@ -256,3 +259,48 @@ async def test_without_redis_a_node_goes_on_alone(
 
     await until(is_heard)
     assert await bob.next() == ["together"]
+
+
+async def test_a_process_without_a_server_acts_on_the_sockets_of_all(
+    redis: RedisServer, stack: AsyncExitStack, tmp_path: Path
+) -> None:
+    """As the emitter of Node, which a server of Node takes it for; without Redis it says so."""
+    one, _, node = await three(redis, stack, tmp_path)
+    ann = await one.client("r")
+    await node.run("io.on('news', (n) => say({ to: 'server', event: [n] })); return client('cid', 'r')")  # fmt: skip
+    emitter = await stack.enter_async_context(Emitter(redis.url))
+    emitter.to("r").except_("nobody").emit("a", b"\x01")
+    assert (await ann.next())[2:] == [b"\x01"]
+    assert (await node.hears(1))["cid"][0] == "a"
+    emitter.of("").volatile.compress(False).emit("b", {"n": 1.5})
+    assert await ann.next() == ["b", {"n": 1.5}]
+    assert await node.hears(1) == {"cid": ["b", {"n": 1.5}]}
+    emitter.in_("r").sockets_join("s")
+    emitter.in_("s").sockets_leave("r")
+    ids = [ann.id, *(await node.run("return [clients.cid.id]"))]
+    await until_in(one, ids, "s")
+    emitter.server_side_emit("news", 7)
+    assert await node.hears(1) == {"server": [7]}
+    emitter.to([]).emit("nobody")
+    emitter.of("/").in_("s").disconnect_sockets()
+    assert await node.hears(1) == {"cid": ["disconnect", "io server disconnect"]}
+    await until_in(one, [])
+    with pytest.raises(UsageError):
+        emitter.emit("connect")
+    bob = await one.client("room")
+    example = Path(__file__).parents[3] / "examples" / "emitter.py"
+    ran = await asyncio.create_subprocess_exec(
+        sys.executable, str(example), env=os.environ | {"REDIS_URL": redis.url}
+    )
+    assert await ran.wait() == 0
+    assert await bob.next() == ["news", {"n": 1}]
+    redis.kill()
+
+    async def is_refused() -> bool:
+        try:
+            emitter.emit("c")
+        except Unavailable:
+            return True
+        return False
+
+    await until(is_refused)
