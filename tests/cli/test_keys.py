@@ -75,7 +75,9 @@ def test_a_wrong_folder_makes_no_new_database(tmp_path: Path) -> None:
 @pytest.mark.parametrize("id", ["nothing", "../auth/me", "a\nb", "a?b", ""])
 def test_an_unknown_key_cannot_be_revoked(stopped: Path, id: str) -> None:
     """Exit code 1, and the reason."""
-    done = command("keys", "revoke", id, env={"CLARION_DATA_DIR": str(stopped / "data")})
+    # The number of workers is for `serve`.
+    env = {"CLARION_DATA_DIR": str(stopped / "data"), "CLARION_WORKERS": "2"}
+    done = command("keys", "revoke", id, env=env)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("clarion: ")
     assert "Traceback" not in done.stderr

@@ -109,9 +109,11 @@ class App(Parts):
             local: Name of the local socket in `settings.data_dir`.
 
         Raises:
-            SettingsError: The address or the port cannot be had.
+            SettingsError: The address or the port cannot be had, or there are to be several workers, which are processes.
         """
         settings = self.settings
+        if settings.workers > 1 and self._siblings is None:
+            raise SettingsError("workers: several are processes, which `clarion serve` starts")
         server = HttpServer(
             self.http,
             limits=settings.limits,
@@ -202,11 +204,5 @@ class App(Parts):
 
 
 def build(settings: Settings, setup: Setup | None = None) -> App:
-    """Make an app from settings; `setup(app)` adds the application's own part. Open it with `async with`.
-
-    Raises:
-        SettingsError: It is to have several workers: those are processes, which `clarion serve` starts.
-    """
-    if settings.workers > 1:
-        raise SettingsError("workers: several are processes, which `clarion serve` starts")
+    """Make an app from settings; `setup(app)` adds the application's own part. Open it with `async with`."""
     return App(settings, setup)

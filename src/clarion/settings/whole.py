@@ -31,7 +31,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     workers: Annotated[
         int,
         about(
-            "Processes that serve clients on this port; 1: this one. Several share the SQLite file, which another process owns, or PostgreSQL with `redis_url`",
+            "Processes of `clarion serve` that serve clients on this port; 1: this one. Several share the SQLite file, which another process owns, or PostgreSQL with `redis_url`",
             ge=1,
             le=256,
         ),
