@@ -12,6 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
+from clarion.bus.unix import UnixRegistry
+from tests.support.owner import linked
 from tests.support.raw_socketio import Reach, Spoken
 from tests.support.server import Server, running, until
 
@@ -138,6 +140,9 @@ async def test_two_workers_are_one_server(server: Server) -> None:
         server.post("/v1/broadcast", {"event": "hello", "args": [1]}, token=key)
         for each in listeners:
             assert await each.event() == ["hello", 1]
+        async with linked(server.folder / "data" / "owner.sock", "test") as link:
+            # A session's id names its worker as the others know it.
+            assert {each.node for each in listeners} < set(await UnixRegistry(link).living())
         # With the owner goes what was in its memory: sockets stay, and are told to take the state anew.
         os.kill(owner(server), signal.SIGKILL)
         for each in listeners:

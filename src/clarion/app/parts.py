@@ -262,6 +262,7 @@ class Parts:
             home=settings.realtime.namespace,
             new_namespace=self._guard,
             backplane=self._backplane,
+            node=self.node,
         )
         self._make_admin()
 

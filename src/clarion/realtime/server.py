@@ -92,6 +92,7 @@ class Server(Root):
         bare_errors: Answer to an unknown namespace with the message alone, byte for byte as Node, without `data`.
         new_namespace: Called with each namespace as it is made, `/` included: the place for what all of them need.
         backplane: The way to other nodes, see `clarion.realtime.backplane`; None: this one is alone.
+        node: The 4 characters that name this process in ids of sessions; '': random ones.
 
     Raises:
         SettingsError: A value of `settings` or `limits` is no good, or a proxy is no address.
@@ -119,6 +120,7 @@ class Server(Root):
         bare_errors: bool = False,
         new_namespace: Callable[[Namespace], None] = lambda _: None,
         backplane: Backplane | None = None,
+        node: str = "",
     ) -> None:
         settings, limits = checked(settings, Realtime), checked(limits, Limits)
         clock, ids = clock or SystemClock(), ids or Ids()
@@ -156,7 +158,7 @@ class Server(Root):
         )
         self.parser = PARSERS[settings.parser]
         self._clock, self._ids = clock, ids
-        self._node = ids.node()
+        self._node = node or ids.node()
         # Node's 20 s give RESOLUTION_S. With the 200 ms of the official suite, which asks for the end of a session 500 ms after its
         # beginning, a hundredth was too coarse: the ping and the missing pong were each noticed up to 2 ms late.
         shortest = min(settings.ping_interval_s, settings.ping_timeout_s)
