@@ -93,8 +93,8 @@ async def test_a_send_to_many_from_its_lines_to_its_report(live: Live) -> None:
         headers={"content-type": NDJSON, "idempotency-key": "k"},
     )
     assert again.json() == answer.json()
-    for door in ("pause", "resume"):
-        assert (await http.post(f"/v1/triggers/{trigger}/{door}")).status_code == 200
+    problem(await http.post(f"/v1/triggers/{trigger}/pause"), 409, "conflict")  # it is over
+    assert (await http.post(f"/v1/triggers/{trigger}/resume")).status_code == 200
     nobody = "00000000-0000-0000-0000-000000000000"
     for path in ("progress", "report", "failures"):
         problem(await http.get(f"/v1/triggers/{nobody}/{path}"), 404, "not_found")

@@ -125,6 +125,19 @@ async def test_a_send_that_is_called_off_half_way(
         await anext(sends.failures("default", "nothing"))
 
 
+async def test_what_is_over_stays_as_it_came_out(office: Office) -> None:
+    """It cannot be paused, and calling it off calls nothing off."""
+    await office.workflow({"inbox": {"title": "News"}})
+    id = await office.trigger(*({"id": name} for name in NAMES))
+    await office.run()
+    sends = office.engine.sends
+    assert (await sends.find("default", id)).state == "done"
+    with pytest.raises(Conflict, match="is over"):
+        await sends.pause("default", id)
+    assert (await office.triggers.cancel("default", id)).runs == 0
+    assert (await sends.find("default", id)).state == "done"
+
+
 async def test_the_report_tells_why(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reasons with how often, and each that failed: messages that nobody got, and steps that made none."""
     monkeypatch.setattr("clarion.notifications.sends.SLICE", 1)

@@ -112,6 +112,9 @@ class Sends:
             NotFound: There is no such trigger.
             Conflict: It is over.
         """
+        job = await self.find(tenant, id)
+        if job.state == "done":
+            raise Conflict(f"trigger {id} is over")
         async with self._store.transaction() as tx:
             held = await tx.fetch(trigger_sql.HOLD, tenant=tenant, id=id)
             if not held:
