@@ -38,17 +38,17 @@ class Link:
 
 
 class _Pair:
-    """A connection: its two sockets, and the tasks between them."""
+    """A connection: its two sockets, and the task between them."""
 
     def __init__(self, client: socket.socket, server: socket.socket) -> None:
         self.sockets: dict[Side, socket.socket] = {"client": client, "server": server}
-        self.tasks: list[asyncio.Task[None]] = []
+        self.task: asyncio.Task[None] | None = None
 
     async def stop(self) -> None:
         """Hand nothing on any more."""
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        assert self.task is not None
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
 
 
 class FaultProxy:
@@ -58,13 +58,14 @@ class FaultProxy:
         to: Where to: host and port, or the path of a Unix socket.
 
     Attributes:
+        to: As given; who connects from now on comes there.
         up: From clients to the server.
         down: From the server to clients.
         refuses: Whether new connections are reset at once.
     """
 
     def __init__(self, to: tuple[str, int] | str) -> None:
-        self._to = to
+        self.to = to
         self.up, self.down, self.refuses = Link(), Link(), False
         self._pairs: list[_Pair] = []
         self._held: list[socket.socket] = []
@@ -144,43 +145,48 @@ class FaultProxy:
             if self.refuses:
                 _reset(client)
                 continue
-            server = socket.socket(socket.AF_UNIX if isinstance(self._to, str) else socket.AF_INET)
+            server = socket.socket(socket.AF_UNIX if isinstance(self.to, str) else socket.AF_INET)
             server.setblocking(False)
             try:
-                await self._loop.sock_connect(server, self._to)
+                await self._loop.sock_connect(server, self.to)
             except OSError:
                 server.close()
                 _reset(client)
                 continue
             pair = _Pair(client, server)
             self._pairs.append(pair)
-            pair.tasks = [
-                self._loop.create_task(self._carry(pair, client, server, "up")),
-                self._loop.create_task(self._carry(pair, server, client, "down")),
-            ]
+            pair.task = self._loop.create_task(self._serve(pair))
 
-    async def _carry(
-        self, pair: _Pair, source: socket.socket, sink: socket.socket, way: str
-    ) -> None:
+    async def _serve(self, pair: _Pair) -> None:
+        client, server = pair.sockets["client"], pair.sockets["server"]
+        ways = [
+            self._loop.create_task(self._carry(client, server, "up")),
+            self._loop.create_task(self._carry(server, client, "down")),
+        ]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            # Nobody may wait for a socket that is closed: another one gets its number.
+            for way in ways:
+                way.cancel()
+            outcomes = await asyncio.gather(*ways, return_exceptions=True)
+            if pair in self._pairs:  # it ended by itself
+                self._pairs.remove(pair)
+                for each in pair.sockets.values():
+                    if outcomes == [None, None]:
+                        each.close()
+                    else:
+                        _reset(each)
+
+    async def _carry(self, source: socket.socket, sink: socket.socket, way: str) -> None:
+        """One direction; returns after an end in order, which it has handed on."""
         waiting: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(WAITING)
         reading = self._loop.create_task(self._read(source, waiting, way))
         try:
             await self._write(sink, waiting, way)
-        except OSError:
-            if pair in self._pairs:
-                self._pairs.remove(pair)
-                for each in pair.sockets.values():
-                    _reset(each)
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
-        # An end in order is handed on as such; with the second one the connection is over.
-        if pair in self._pairs and all(
-            task.done() or task is asyncio.current_task() for task in pair.tasks
-        ):
-            self._pairs.remove(pair)
-            for each in pair.sockets.values():
-                each.close()
 
     async def _read(
         self, source: socket.socket, waiting: "asyncio.Queue[tuple[float, bytes]]", way: str

@@ -1,0 +1,272 @@
+"""Two nodes, a Redis and a database under load: something is hurt for a while, mended, and then every answer and every client is audited."""
+
+import asyncio
+import signal
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final
+
+import httpx
+from msgspec import Struct, field
+
+from clarion.clock import SystemClock
+from clarion.ids import Ids
+from clarion.telemetry import spawn
+from tests.guarantees import invariants
+from tests.guarantees.invariants import Call
+from tests.support.followers import Fleet
+from tests.support.services import Postgres
+from tests.support.two_nodes import LEDGER, LOG, House
+
+EVERY_S: Final = 0.03  # between two publications of a publisher
+NOTIFY_S: Final = 0.1
+QUIET_S: Final = 30.0  # for what must come true after the end
+TOLD: Final = 3  # people of each notification
+
+_clock = SystemClock()
+
+
+class Fault(Struct, frozen=True):
+    """Something that goes wrong, and how it is mended."""
+
+    hurt: "Callable[[Cluster], None]"
+    mend: "Callable[[Cluster], None]"
+
+
+class Trial(Struct):
+    """What came of a fault."""
+
+    fault: str
+    lasted_s: float
+    back_s: float = 0.0
+    """From mending until both nodes took publications of both kinds again, and every client had the last of them."""
+    away_s: float = 0.0
+    """The longest time that a client was not subscribed."""
+    slowest_s: float = 0.0
+    refused: dict[str, int] = field(default_factory=dict)
+    answered: int = 0
+
+
+class Cluster:
+    """The house, who lives in it, and who keeps talking to it.
+
+    Args:
+        house: Two nodes.
+        postgres: Where their database is.
+        ids: Chance.
+    """
+
+    def __init__(self, house: House, postgres: Postgres, ids: Ids) -> None:
+        self.house, self.postgres, self.ids = house, postgres, ids
+        self.fleet = Fleet(house, ids)
+        self.answered: dict[str, dict[str, int]] = {LOG: {}, LEDGER: {}}
+        self.tried: dict[str, dict[str, None]] = {LOG: {}, LEDGER: {}}
+        self.accepted: dict[str, None] = {}
+        self.calls: list[Call] = []
+        self._number = 0
+        self._is_quiet = False
+
+    async def settle(self, followers: int) -> None:
+        """Let half of the clients come to each node."""
+        for node in self.house.nodes:
+            self.house.send_to(node)
+            await self.fleet.add(followers // 2)
+
+    async def under(self, name: str, for_s: float) -> Trial:
+        """One fault, under load, until everything is well again."""
+        fault, trial = FAULTS[name], Trial(name, for_s)
+        first = len(self.calls)
+        for each in self.fleet.members:
+            each.away_s = 0.0
+        self._is_quiet = False
+        load = [
+            spawn(self._publish(n % 2, (LOG, LEDGER)[n // 2]), name="publish") for n in range(4)
+        ]
+        load.append(spawn(self._notify(), name="notify"))
+        await asyncio.sleep(5 * EVERY_S)
+        try:
+            await asyncio.to_thread(fault.hurt, self)
+            await asyncio.sleep(for_s)
+        finally:
+            await asyncio.to_thread(fault.mend, self)
+        mended = _clock.monotonic()
+        await self._both_answer()
+        self._is_quiet = True
+        await asyncio.gather(*load)
+        await self.fleet.live()
+        await self.fleet.know(len((await asyncio.to_thread(self.house.log))[1]))
+        trial.back_s = _clock.monotonic() - mended
+        calls = self.calls[first:]
+        trial.away_s = max((each.away_s for each in self.fleet.members), default=0.0)
+        trial.slowest_s = max(call.took_s for call in calls)
+        trial.refused = dict(Counter(call.code for call in calls if call.code))
+        trial.answered = sum(not call.code for call in calls)
+        return trial
+
+    async def audit(self) -> list[str]:
+        """Everything that is wrong, now that it is quiet."""
+        epoch, log = await asyncio.to_thread(self.house.log)
+        _, ledger = await asyncio.to_thread(self.house.log, LEDGER)
+        spans = self.fleet.spans
+        wrong = {
+            "I1": invariants.gaps(spans),
+            "I2": [*invariants.unlike_the_log(spans, epoch, log), *invariants.began_anew(spans)],
+            "I4": [
+                *invariants.lost_or_doubled(self.answered[LOG], self.tried[LOG], log),
+                *invariants.lost_or_doubled(self.answered[LEDGER], self.tried[LEDGER], ledger),
+            ],
+            "I8": invariants.unexplained(self.calls),
+        }
+        told = self.fleet.names[:TOLD]
+        for name, rule in (("I3", self._ghosts), ("I5", lambda: self._inboxes(told))):
+            wrong[name] = await _eventually_nothing(rule)
+        return [f"{name}: {each}" for name, found in sorted(wrong.items()) for each in found]
+
+    async def _ghosts(self) -> list[str]:
+        found = []
+        for node in self.house.nodes:
+            present = await asyncio.to_thread(self.house.present, node)
+            found += [
+                f"{node.folder.name}: {each}"
+                for each in invariants.ghosts(present, self.fleet.names)
+            ]
+        return found
+
+    async def _inboxes(self, told: list[str]) -> list[str]:
+        found = await self.house.inboxes()
+        return invariants.not_once({who: found.get(who, []) for who in told}, self.accepted)
+
+    # ── the load ──
+    async def _publish(self, node: int, topic: str) -> None:
+        while not self._is_quiet:
+            id = self._next()
+            self.tried[topic][id] = None
+
+            def say(at: int, id: str = id) -> httpx.Response:
+                return self.house.say(self.house.nodes[at], id, topic)
+
+            told = await self._until_done(topic, node, say)
+            self.answered[topic][id] = told["offset"]
+            await asyncio.sleep(EVERY_S)
+
+    async def _notify(self) -> None:
+        people = self.fleet.names[:TOLD]
+        while not self._is_quiet:
+            id = self._next()
+            await self._until_done(
+                "notify", 0, lambda at, id=id: self.house.notify(self.house.nodes[at], id, people)
+            )
+            self.accepted[id] = None
+            await asyncio.sleep(NOTIFY_S)
+
+    async def _until_done(
+        self, what: str, node: int, ask: Callable[[int], httpx.Response]
+    ) -> dict[str, Any]:
+        """Ask until it is done: the other node, too, as a balancer would, and under the same id."""
+        while True:
+            status, told = await self._ask(what, node, ask)
+            if 200 <= status < 300:
+                return told
+            node = 1 - node
+            await asyncio.sleep(EVERY_S)
+
+    async def _ask(
+        self, what: str, node: int, ask: Callable[[int], httpx.Response]
+    ) -> tuple[int, dict[str, Any]]:
+        began, status, told = _clock.monotonic(), 0, dict[str, Any]()
+        try:
+            answer = await asyncio.to_thread(ask, node)
+        except httpx.TransportError:
+            code = "no answer"
+        else:
+            status, told = answer.status_code, answer.json()
+            assert status < 400 or status >= 500, told
+            code = "" if answer.is_success else told.get("code", "")
+        self.calls.append(Call(what, status, code, _clock.monotonic() - began))
+        return status, told
+
+    async def _both_answer(self) -> None:
+        """Return once both nodes take publications of both kinds."""
+        for node in (0, 1):
+            for topic in (LOG, LEDGER):
+                id, status = self._next(), 0
+                self.tried[topic][id] = None
+                while status != 200:
+                    status, told = await self._ask(
+                        topic,
+                        node,
+                        lambda at, id=id, topic=topic: self.house.say(
+                            self.house.nodes[at], id, topic
+                        ),
+                    )
+                    await asyncio.sleep(EVERY_S)
+                self.answered[topic][id] = told["offset"]
+
+    def _next(self) -> str:
+        self._number += 1
+        return f"n{self._number:05}"
+
+
+async def _eventually_nothing(rule: Any) -> list[str]:
+    """What a rule still finds after a while; most often nothing, soon."""
+    end = _clock.monotonic() + QUIET_S
+    while (found := await rule()) and _clock.monotonic() < end:  # noqa: ASYNC110  another process has to do it
+        await asyncio.sleep(0.1)
+    return list(found)
+
+
+# ── what may go wrong ──
+def _nothing(_: Cluster) -> None:
+    pass
+
+
+def _cut_pubsub(cluster: Cluster) -> None:
+    cluster.house.redis.cli("CLIENT", "KILL", "TYPE", "pubsub")
+
+
+def _heal(cluster: Cluster) -> None:
+    for way in cluster.house.ways:
+        way.heal()
+    cluster.house.balancer.heal()
+
+
+def _hear_nothing(cluster: Cluster) -> None:
+    cluster.house.ways[0].down.hole = True
+
+
+def _kill_node(cluster: Cluster) -> None:
+    one, two = cluster.house.nodes
+    cluster.house.send_to(two)
+    one.kill()
+
+
+def _stop_node(cluster: Cluster) -> None:
+    one, two = cluster.house.nodes
+    cluster.house.send_to(two)
+    one.send(signal.SIGSTOP)
+
+
+def _restart_database(mode: str) -> Callable[[Cluster], None]:
+    def restart(cluster: Cluster) -> None:
+        cluster.postgres.stop(mode)
+
+    return restart
+
+
+FAULTS: Final[dict[str, Fault]] = {
+    "redis-killed": Fault(lambda c: c.house.redis.kill(), lambda c: c.house.redis.start()),
+    "redis-paused": Fault(lambda c: c.house.redis.pause(), lambda c: c.house.redis.resume()),
+    "pubsub-cut": Fault(_cut_pubsub, _nothing),
+    "lone-partition": Fault(lambda c: c.house.ways[0].hole(), _heal),
+    "one-way": Fault(_hear_nothing, _heal),
+    "node-killed": Fault(_kill_node, lambda c: c.house.start(c.house.nodes[0])),
+    "node-stopped": Fault(_stop_node, lambda c: c.house.nodes[0].send(signal.SIGCONT)),
+    "clients-cut": Fault(lambda c: _unused(c.house.balancer.cut()), _nothing),
+    "clients-half-open": Fault(lambda c: _unused(c.house.balancer.half_open("server")), _nothing),
+    "postgres-fast": Fault(_restart_database("fast"), lambda c: c.postgres.start()),
+    "postgres-immediate": Fault(_restart_database("immediate"), lambda c: c.postgres.start()),
+}
+
+
+def _unused(_: int) -> None:
+    pass

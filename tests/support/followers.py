@@ -1,0 +1,187 @@
+"""Clients that stay with a topic and a room whatever happens, and remember what they heard, without a library that would hide it."""
+
+import asyncio
+import contextlib
+from typing import Any
+
+from clarion.ids import Ids
+from clarion.telemetry import Tasks, spawn
+from tests.guarantees.invariants import Span
+from tests.support.quick_client import Client, NotLetIn
+from tests.support.quick_packets import Event
+from tests.support.quick_wire import Refused
+from tests.support.two_nodes import LOG, House
+
+AGAIN_S = 0.05, 0.25  # of pauses before it connects again
+ANSWER_S = 12.0
+LIVE_S = 60.0
+_BROKEN = (ConnectionError, OSError, TimeoutError, NotLetIn, Refused, AssertionError)
+
+
+class Follower:
+    """One client, which comes back from wherever the balancer sends it.
+
+    Attributes:
+        spans: What it heard of the topic.
+        connects: How often it came in.
+        away_s: The longest time that it was not subscribed, after it was.
+    """
+
+    def __init__(self, name: str, house: House, ids: Ids) -> None:
+        # Fixed at creation
+        self.name, self._house, self._ids = name, house, ids
+        self._token = house.token(name)
+        # Changes
+        self.spans: list[Span] = []
+        self.connects, self.away_s = 0, 0.0
+        self.is_live = asyncio.Event()
+        self._since: dict[str, Any] | None = None
+        self._client: Client | None = None
+        self._turn = asyncio.Lock()
+        self._left_at: float | None = None
+        self._tasks = Tasks()
+
+    async def run(self) -> None:
+        """Stay."""
+        while True:
+            with contextlib.suppress(*_BROKEN):
+                await self._stay()
+            self._leave()
+            await asyncio.sleep(self._ids.uniform(*AGAIN_S))
+
+    async def close(self) -> None:
+        """Go."""
+        await self._tasks.close()
+        if self._client is not None:
+            self._client.reset()
+
+    async def _stay(self) -> None:
+        client = self._client = Client(self._house.balancer.port, "/clarion", on_event=self._hear)
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                await client.connect(token=self._token)
+                self.connects += 1
+                await self._enter(client)
+                await self._subscribe(client)
+            await client.ended
+        finally:
+            client.reset()
+
+    async def _enter(self, client: Client) -> None:
+        wish = {"topic": "presence:lobby", "params": {"enter": {}}}
+        while "error" in (await client.ask("subscribe", wish))[0]:  # noqa: ASYNC110  asked again
+            await asyncio.sleep(AGAIN_S[1])
+
+    async def _subscribe(self, client: Client) -> None:
+        async with self._turn:
+            while client is self._client:
+                wish = {"topic": LOG} | ({"since": self._since} if self._since else {})
+                [answer] = await client.ask("subscribe", wish)
+                if "error" not in answer:
+                    self._take_answer(answer)
+                    return
+                await asyncio.sleep(AGAIN_S[1])
+
+    def _take_answer(self, answer: dict[str, Any]) -> None:
+        if self._since is None or not answer["recovered"]:
+            reason = answer.get("reason", "") if self._since else ""
+            base = answer["offset"]
+            self.spans.append(Span(self.name, answer["epoch"], base, reason=reason))
+        self._since = {"epoch": answer["epoch"], "offset": answer["offset"], "mark": answer["mark"]}
+        for each in answer.get("publications", []):
+            self._note(each)
+        now = asyncio.get_running_loop().time()
+        if self._left_at is not None:
+            self.away_s, self._left_at = max(self.away_s, now - self._left_at), None
+        self.is_live.set()
+
+    def _leave(self) -> None:
+        if self.is_live.is_set():
+            self._left_at = asyncio.get_running_loop().time()
+        self.is_live.clear()
+
+    def _hear(self, client: Client, event: Event) -> None:
+        if client is not self._client:
+            return
+        match event:
+            case ["publication", told] if told["topic"] == LOG:
+                assert self._since is not None
+                self._since |= {"offset": told["offset"], "mark": told["mark"]}
+                if "event" in told:
+                    self._note(told)
+            case ["unsubscribed", told] if told["topic"] == LOG:
+                self._leave()
+                self._tasks.spawn(self._again(client), name="follower: again")
+            case ["unsubscribed", _]:
+                self._tasks.spawn(self._in_again(client), name="follower: in again")
+
+    async def _again(self, client: Client) -> None:
+        with contextlib.suppress(*_BROKEN):
+            await self._subscribe(client)
+
+    async def _in_again(self, client: Client) -> None:
+        with contextlib.suppress(*_BROKEN):
+            await self._enter(client)
+
+    def _note(self, told: dict[str, Any]) -> None:
+        self.spans[-1].offsets.append(told["offset"])
+        self.spans[-1].said.append(told["data"])
+
+    @property
+    def offset(self) -> int:
+        """How far it knows the topic."""
+        return self._since["offset"] if self._since and self.is_live.is_set() else -1
+
+
+class Fleet:
+    """Several of them; as a context they stay until its end, and go then."""
+
+    def __init__(self, house: House, ids: Ids) -> None:
+        self._house, self._ids = house, ids
+        self.members: list[Follower] = []
+        self._staying: dict[str, asyncio.Task[None]] = {}
+
+    async def __aenter__(self) -> "Fleet":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for each in list(self.members):
+            await self.lose(each)
+
+    async def add(self, count: int) -> None:
+        """Some more, which come to where the balancer sends them; returns once they are subscribed."""
+        for _ in range(count):
+            each = Follower(f"f{len(self.members):03}", self._house, self._ids)
+            self.members.append(each)
+            self._staying[each.name] = spawn(each.run(), name=each.name)
+        await self.live()
+
+    async def lose(self, each: Follower) -> None:
+        """One goes without a word."""
+        self.members.remove(each)
+        task = self._staying.pop(each.name)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await each.close()
+
+    async def live(self) -> None:
+        """Return once all are subscribed."""
+        async with asyncio.timeout(LIVE_S):
+            for each in self.members:
+                await each.is_live.wait()
+
+    async def know(self, offset: int) -> None:
+        """Return once all know the topic so far."""
+        async with asyncio.timeout(LIVE_S):
+            while any(each.offset < offset for each in self.members):  # noqa: ASYNC110  two threads
+                await asyncio.sleep(0.02)
+
+    @property
+    def spans(self) -> list[Span]:
+        """What all have heard."""
+        return [span for each in self.members for span in each.spans]
+
+    @property
+    def names(self) -> list[str]:
+        """Of all."""
+        return [each.name for each in self.members]
