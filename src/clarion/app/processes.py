@@ -74,13 +74,13 @@ async def over_redis(
         ids: Of connections and epochs.
 
     Raises:
-        SettingsError: What speaks to Redis is not installed.
+        SettingsError: What speaks to Redis is not installed; or other servers there speak another `backplane.format`.
         Unavailable: Redis does not answer.
     """
     try:
         from clarion.bus.redis import RedisClient  # an optional extra
         from clarion.bus.redis_bus import RedisBus
-        from clarion.realtime.backplane.pubsub import PubSub
+        from clarion.realtime.backplane.choice import Choice
     except ImportError as exc:
         raise SettingsError(
             'redis_url is set, and what speaks to Redis is not installed: pip install "clarion[redis]"'
@@ -90,12 +90,11 @@ async def over_redis(
     closing.push_async_callback(redis.close)
     bus = RedisBus(settings.redis_url, ids=ids, prefix=f"{prefix}:")
     closing.push_async_callback(bus.close)
-    # A connection of its own: what servers of Node say to each other must not hold up topics.
-    beside = RedisBus(settings.redis_url, ids=ids, prefix="")
-    closing.push_async_callback(beside.close)
     try:
         await bus.start()
-        await beside.start()
+        choice = Choice(settings.redis_url, settings.backplane, ids)
+        closing.push_async_callback(choice.close)
+        await choice.start(redis)
     except Unavailable as exc:
         raise Unavailable(f"redis_url: {exc.message}") from exc
     await _warn_of_eviction(redis)
@@ -111,7 +110,7 @@ async def over_redis(
         channel=lambda topic: bus.name_of(channel(topic)),
     )
     nodes = Nodes(node, bus, ids=ids, registry=registry)
-    return Processes(bus, nodes, topics, PubSub(beside, ids, settings.backplane.prefix))
+    return Processes(bus, nodes, topics, choice.backplane)
 
 
 async def _warn_of_eviction(redis: "RedisClient") -> None:

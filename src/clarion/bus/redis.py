@@ -117,6 +117,23 @@ class RedisClient:
                 replies[at] = await self._ask(keys[0], script.in_full(keys, args))
         return [_error(reply, is_write) or reply for reply in replies]
 
+    async def owners(self) -> list[Node]:
+        """Which server has which slot, asked anew; one alone has them all.
+
+        Raises:
+            Unavailable: No server says so.
+        """
+        return list(await self._learn())
+
+    async def call_all(self, *parts: Part) -> list[Any]:
+        """Ask each primary the same; their answers.
+
+        Raises:
+            Unavailable, Internal: As `call`.
+        """
+        links = [await self._connected(node) for node in dict.fromkeys(await self._learn())]
+        return [_checked(await link.ask(*parts), is_write=False) for link in links]
+
     async def evicts(self) -> bool:
         """Whether it throws keys away when its memory is full: then a part of what must be whole may be gone.
 

@@ -10,10 +10,24 @@ from clarion.settings.about import about
 class Backplane(Struct, frozen=True, forbid_unknown_fields=True):
     """How nodes that share `redis_url` act on each other's sockets."""
 
+    format: Annotated[
+        str,
+        about(
+            "What is spoken: `pubsub`, as `@socket.io/redis-adapter`, or `sharded`, as its sharded adapter (Redis 7; in a Cluster each message goes to one server). All have the same",
+            pattern="^(pubsub|sharded)$",
+        ),
+    ] = "pubsub"
+    mode: Annotated[
+        str,
+        about(
+            "Of `sharded`: which rooms have channels of their own: none (`static`), those that are not of one socket (`dynamic`), all (`dynamic-private`); `subscriptionMode` in Node. All have the same",
+            pattern="^(static|dynamic|dynamic-private)$",
+        ),
+    ] = "dynamic"
     prefix: Annotated[
         str,
         about(
-            "Before the names of its channels, which servers and emitters of Node must have, too: `key` there",
+            "Before the names of its channels, which servers and emitters of Node must have, too: `key` there, `channelPrefix` of the sharded adapter",
             min_length=1,
         ),
     ] = "socket.io"

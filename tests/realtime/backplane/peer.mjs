@@ -1,18 +1,23 @@
 // A Socket.IO server of Node with the official adapter and emitter, and clients of its own. It runs the code that it is given, a line each.
 import { createServer } from "node:http";
 import { createInterface } from "node:readline";
-import { createAdapter } from "@socket.io/redis-adapter";
+import { createAdapter, createShardedAdapter } from "@socket.io/redis-adapter";
 import { Emitter } from "@socket.io/redis-emitter";
-import { createClient } from "redis";
+import { createClient, createCluster } from "redis";
 import { Server } from "socket.io";
 import { io as connect } from "socket.io-client";
 
-const [path] = process.argv.slice(2);
-const pub = createClient({ socket: { path } });
+// The socket of a Redis, or URLs of a Cluster; and the adapter.
+const [where, format] = process.argv.slice(2);
+const pub = where.startsWith("redis:")
+  ? createCluster({ rootNodes: where.split(",").map((url) => ({ url })) })
+  : createClient({ socket: { path: where } });
 const sub = pub.duplicate();
 await Promise.all([pub.connect(), sub.connect()]);
 const http = createServer();
-const io = new Server(http, { adapter: createAdapter(pub, sub, { requestsTimeout: 3000 }) });
+const adapter =
+  format === "sharded" ? createShardedAdapter(pub, sub) : createAdapter(pub, sub, { requestsTimeout: 3000 });
+const io = new Server(http, { adapter });
 const emitter = new Emitter(pub);
 await new Promise((ok) => http.listen(0, "127.0.0.1", ok));
 const url = `http://127.0.0.1:${http.address().port}`;

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from clarion.bus.redis_bus import RedisBus
+from clarion.bus.sharded_bus import ShardedBus
 from clarion.ids import Ids
 from clarion.realtime import Server
 from clarion.realtime.backplane.pubsub import PubSub
+from clarion.realtime.backplane.sharded import Sharded
 from clarion.telemetry import spawn
 from tests.support.memory_transport import MemoryClient, make_server
 from tests.support.redis_server import RedisServer
@@ -54,12 +56,15 @@ class NodePeer:
 
 
 @asynccontextmanager
-async def node_peer(redis: RedisServer, folder: Path) -> AsyncIterator[NodePeer]:
+async def node_peer(
+    redis: RedisServer, folder: Path, format: str = "pubsub"
+) -> AsyncIterator[NodePeer]:
     (folder / "node_modules").symlink_to(MODULES)
     shutil.copy(Path(__file__).with_name("peer.mjs"), folder / "peer.mjs")
     pipe = asyncio.subprocess.PIPE
+    where = redis.url if redis.port else str(redis.folder / "s")
     process = await asyncio.create_subprocess_exec(
-        "node", str(folder / "peer.mjs"), str(redis.folder / "s"), stdin=pipe, stdout=pipe
+        "node", str(folder / "peer.mjs"), where, format, stdin=pipe, stdout=pipe
     )
     peer = NodePeer(process)
     assert process.stdout is not None
@@ -76,7 +81,7 @@ async def node_peer(redis: RedisServer, folder: Path) -> AsyncIterator[NodePeer]
 class Here:
     """A server of Clarion, and a client of it whose events can be awaited."""
 
-    def __init__(self, io: Server, backplane: PubSub, bus: RedisBus) -> None:
+    def __init__(self, io: Server, backplane: PubSub | Sharded, bus: RedisBus | ShardedBus) -> None:
         self.io, self.backplane, self.bus = io, backplane, bus
 
     async def client(self, *rooms: str) -> "Heard":
@@ -113,12 +118,20 @@ class Heard:
 
 
 @asynccontextmanager
-async def clarion_peer(redis: RedisServer, seed: int) -> AsyncIterator[Here]:
+async def clarion_peer(
+    redis: RedisServer, seed: int, format: str = "pubsub", **more: Any
+) -> AsyncIterator[Here]:
     ids = Ids.seeded(seed)
-    bus = RedisBus(redis.url, ids=ids, prefix="")
+    bus: RedisBus | ShardedBus
+    backplane: PubSub | Sharded
+    if format == "sharded":
+        bus = sharded = ShardedBus(redis.url, ids=ids)
+        backplane = Sharded(sharded, ids)
+    else:
+        bus = plain = RedisBus(redis.url, ids=ids, prefix="")
+        backplane = PubSub(plain, ids)
     await bus.start()
-    backplane = PubSub(bus, ids)
-    io = make_server(seed=seed, backplane=backplane)
+    io = make_server(seed=seed, backplane=backplane, **more)
     await backplane.settle()
     try:
         yield Here(io, backplane, bus)

@@ -1,0 +1,213 @@
+"""Redis' sharded Pub/Sub (Redis 7): in a Cluster a channel is at the server that has its slot, and no other server hears of it.
+
+So there is one connection to each server to listen on, beside those that publish. A slot that moves takes its channels along: the old server
+says that it has them no longer, and they are subscribed to at the new one. What is published meanwhile is lost, and counted as a gap.
+"""
+
+import asyncio
+from collections import deque
+from typing import Any, Final
+
+from clarion.bus.address import Node, parse
+from clarion.bus.base import Receiver
+from clarion.bus.cluster import slot
+from clarion.bus.link import DEADLINE_S, IN_FLIGHT, Link, dial
+from clarion.bus.receivers import Receivers
+from clarion.bus.redis import RedisClient
+from clarion.bus.redis_bus import FIRST_S, HEALTH_S, LONGEST_S
+from clarion.errors import Closed, Overloaded, ServerError, Unavailable
+from clarion.ids import Ids
+from clarion.telemetry import backplane_messages, bus_gaps, get_logger, limit_exceeded, spawn
+
+_log = get_logger(__name__)
+
+AT_ONCE: Final = 1_000  # messages that are published together
+
+
+class ShardedBus:
+    """Publish and subscribe by channel name.
+
+    Args:
+        url: See `address.parse`.
+        ids: For the spread of pauses.
+        deadline_s: For how long (s) an answer is waited for, and a connection.
+
+    Raises:
+        SettingsError: The URL is none.
+    """
+
+    def __init__(self, url: str, *, ids: Ids, deadline_s: float = DEADLINE_S) -> None:
+        # Fixed at creation
+        self._address, self._ids, self._deadline_s = parse(url), ids, deadline_s
+        self._redis = RedisClient(url, ids=ids, deadline_s=deadline_s)
+        # Changes while open
+        self._receivers = Receivers()
+        self._owners: list[Node] = []  # of each slot; one alone has them all
+        self._links: dict[Node, Link] = {}
+        # On which link a channel was subscribed to last; who waits until Redis confirms it; which have been confirmed before.
+        self._on: dict[str, Link] = {}
+        self._unsettled: dict[str, asyncio.Future[None]] = {}
+        self._known: set[str] = set()
+        self._waiting: deque[tuple[bytes, bytes]] = deque()
+        self._something = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._is_closed = False
+
+    async def start(self) -> None:
+        """Connect, and keep connected from now on.
+
+        Raises:
+            Unavailable: A server does not answer.
+        """
+        await self._connect()
+        self._tasks = [
+            spawn(self._keep(), name="sharded bus"),
+            spawn(self._publish(), name="sharded bus: publish"),
+        ]
+
+    def subscribe(self, channel: str, receiver: Receiver) -> None:
+        """Call `receiver` with each message of the channel, once it is settled."""
+        if self._receivers.add(channel, receiver):
+            self._place(channel)
+
+    def unsubscribe(self, channel: str, receiver: Receiver) -> None:
+        """Call it no more; nothing happens if it was not subscribed."""
+        if not self._receivers.remove(channel, receiver):
+            return
+        self._known.discard(channel)
+        if (waiting := self._unsettled.pop(channel, None)) is not None:
+            waiting.set_result(None)
+        if (link := self._on.pop(channel, None)) is not None:
+            link.tell("SUNSUBSCRIBE", channel)
+
+    async def settle(self, channel: str) -> None:
+        """Return when Redis has confirmed the subscription."""
+        if (waiting := self._unsettled.get(channel)) is not None:
+            await asyncio.shield(waiting)
+
+    def say(self, channel: str, data: bytes) -> None:
+        """Hand a message to everyone who is subscribed, on whatever node; in the order of the calls. Redis' answer is not waited for.
+
+        Raises:
+            Unavailable: A server is not connected now; `Overloaded`: too much waits for it.
+            Closed: The bus was closed.
+        """
+        if self._is_closed:
+            raise Closed("the bus is closed")
+        if any(link.is_lost for link in self._links.values()):
+            raise Unavailable("the bus is not connected to Redis")
+        if len(self._waiting) >= IN_FLIGHT:
+            limit_exceeded.labels("redis_in_flight").inc()
+            raise Overloaded("Redis answers too slowly: too much waits for it", limit=IN_FLIGHT)
+        self._waiting.append((channel.encode(), data))
+        self._something.set()
+
+    async def subscribers(self, channel: str) -> int:
+        """How many processes are subscribed to a channel, this one included.
+
+        Raises:
+            Unavailable: There is no answer.
+        """
+        name = channel.encode()
+        # Only the server that has the slot can have subscribers.
+        told = await self._redis.call(name, "PUBSUB", "SHARDNUMSUB", name, is_write=False)
+        return int(told[1])
+
+    async def close(self) -> None:
+        """Deliver nothing more."""
+        self._is_closed = True
+        self._receivers.clear()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for link in self._links.values():
+            link.abort("closed")
+        await asyncio.gather(*(link.lost for link in self._links.values()))
+        for waiting in self._unsettled.values():
+            waiting.cancel()
+        await self._redis.close()
+
+    # ── publishing ──
+    async def _publish(self) -> None:
+        while True:
+            await self._something.wait()
+            self._something.clear()
+            while self._waiting:
+                some = [self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))]
+                commands = [(name, (b"SPUBLISH", name, data)) for name, data in some]
+                try:
+                    await self._redis.call_many(commands)
+                except ServerError as exc:
+                    backplane_messages.labels("lost").inc(len(some))
+                    _log.warning("others may not have been told", count=len(some), why=exc.message)
+
+    # ── listening ──
+    def _place(self, channel: str) -> None:
+        """Subscribe where the channel is now."""
+        if channel not in self._unsettled:
+            self._unsettled[channel] = asyncio.get_running_loop().create_future()
+        at = slot(channel.encode()) if len(self._owners) > 1 else 0
+        link = self._links.get(self._owners[at]) if self._owners else None
+        if link is None or link.is_lost:
+            self._changed.set()
+            return
+        self._on[channel] = link
+        link.tell("SSUBSCRIBE", channel)
+
+    async def _keep(self) -> None:
+        longest = FIRST_S
+        while True:
+            try:
+                async with asyncio.timeout(HEALTH_S):
+                    await self._changed.wait()
+            except TimeoutError:
+                for link in self._links.values():
+                    _ = link.ask("PING")  # its deadline finds out a server that is silent for good
+                continue
+            try:
+                await self._connect()
+                longest = FIRST_S
+            except Unavailable as exc:
+                self._changed.set()
+                _log.warning("the bus cannot connect to all of Redis", error=exc.message)
+                longest = min(LONGEST_S, 2 * longest)
+            # A server that is asked too early may not know yet that it has a slot.
+            await asyncio.sleep(self._ids.uniform(0, longest))
+
+    async def _connect(self) -> None:
+        """Find out who has which slot, and listen there."""
+        self._changed.clear()
+        owners = await self._redis.owners()
+        for node in dict.fromkeys(owners):
+            link = self._links.get(node)
+            if link is None or link.is_lost:
+                self._links[node] = await self._dial(node)
+        for node in self._links.keys() - set(owners):
+            self._links.pop(node).abort("closed")
+        self._owners = owners
+        for channel in self._receivers.channels:
+            at = slot(channel.encode()) if len(owners) > 1 else 0
+            if self._on.get(channel) is not self._links[owners[at]]:
+                self._place(channel)
+
+    async def _dial(self, node: Node) -> Link:
+        link = await dial(self._address, node, deadline_s=self._deadline_s, on_push=self._on_push)
+        link.lost.add_done_callback(lambda _: self._changed.set())
+        return link
+
+    def _on_push(self, push: list[Any]) -> None:
+        kind, channel = push[0], push[1].decode(errors="replace")
+        if kind == b"smessage":
+            self._receivers.deliver(channel, push[2])
+        elif kind == b"ssubscribe":
+            if channel in self._known:
+                bus_gaps.inc()
+            elif channel in self._receivers:
+                self._known.add(channel)
+            if (waiting := self._unsettled.pop(channel, None)) is not None:
+                waiting.set_result(None)
+        elif kind == b"sunsubscribe" and channel in self._receivers:
+            # Its slot has moved.
+            self._on.pop(channel, None)
+            self._changed.set()
