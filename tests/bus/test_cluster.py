@@ -114,7 +114,7 @@ async def test_a_slot_that_never_arrives_is_unavailable(
 async def test_what_is_published_on_one_server_is_heard_on_the_other(
     redis_cluster: list[RedisServer],
 ) -> None:
-    """Nodes may be connected to any of them."""
+    """Nodes may be connected to any of them, and all are counted."""
     buses = [RedisBus(server.url, ids=Ids.seeded(1)) for server in redis_cluster]
     heard: asyncio.Queue[bytes] = asyncio.Queue()
     for bus in buses:
@@ -123,6 +123,7 @@ async def test_what_is_published_on_one_server_is_heard_on_the_other(
         await bus.settle("a")
     await buses[0].publish("a", b"1")
     assert [await heard.get(), await heard.get()] == [b"1", b"1"]
+    assert [await bus.subscribers("a") for bus in buses] == [2, 2]
     for bus in buses:
         await bus.close()
 

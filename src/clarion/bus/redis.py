@@ -132,7 +132,8 @@ class RedisClient:
             Unavailable, Internal: As `call`.
         """
         links = [await self._connected(node) for node in dict.fromkeys(await self._learn())]
-        return [_checked(await link.ask(*parts), is_write=False) for link in links]
+        asked = [link.ask(*parts) for link in links]
+        return [_checked(await reply, is_write=False) for reply in asked]
 
     async def evicts(self) -> bool:
         """Whether it throws keys away when its memory is full: then a part of what must be whole may be gone.

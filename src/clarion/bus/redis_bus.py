@@ -16,6 +16,7 @@ from clarion.bus.address import parse
 from clarion.bus.base import GapListener, Receiver
 from clarion.bus.link import DEADLINE_S, Link, dial
 from clarion.bus.receivers import Receivers
+from clarion.bus.redis import RedisClient
 from clarion.errors import Closed, Unavailable
 from clarion.ids import Ids
 from clarion.telemetry import bus_connected, bus_gaps, get_logger, spawn
@@ -63,6 +64,7 @@ class RedisBus:
         self._ids = ids
         self._prefix = prefix.encode()
         self._deadline_s = deadline_s
+        self._redis = RedisClient(url, ids=ids, deadline_s=deadline_s)  # connects to a Cluster only
         # Changes while open
         self._receivers = Receivers()
         self._patterns: dict[bytes, AnyReceiver] = {}
@@ -132,14 +134,17 @@ class RedisBus:
         answer.add_done_callback(_log_refusal)
 
     async def subscribers(self, channel: str) -> int:
-        """How many processes are subscribed to a channel, this one included; in a Cluster those at this server.
+        """How many processes are subscribed to a channel, this one included; in a Cluster at all primaries.
 
         Raises:
             Unavailable: There is no connection now, or no answer.
         """
         if self._link is None or self._link.is_lost:
             raise Unavailable("the bus is not connected to Redis")
-        answer = await self._link.ask("PUBSUB", "NUMSUB", self._name(channel))
+        ask = ("PUBSUB", "NUMSUB", self._name(channel))
+        if self._link.mode == "cluster":  # each counts those at itself
+            return sum(int(answer[1]) for answer in await self._redis.call_all(*ask))
+        answer = await self._link.ask(*ask)
         if isinstance(answer, Exception):
             raise Unavailable(f"Redis does not say who is there: {answer}")
         return int(answer[1])
@@ -164,6 +169,7 @@ class RedisBus:
             self._link.abort("closed")
             await self._link.lost
             self._give_up()
+        await self._redis.close()
 
     # ── the link ──
     async def _dial(self) -> Link:
