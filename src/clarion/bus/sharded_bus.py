@@ -5,23 +5,21 @@ says that it has them no longer, and they are subscribed to at the new one. What
 """
 
 import asyncio
-from collections import deque
-from typing import Any, Final
+from typing import Any
 
 from clarion.bus.address import Node, parse
 from clarion.bus.base import Receiver
 from clarion.bus.cluster import slot
-from clarion.bus.link import DEADLINE_S, IN_FLIGHT, Link, dial
+from clarion.bus.link import DEADLINE_S, Link, dial
+from clarion.bus.pump import Pump
 from clarion.bus.receivers import Receivers
 from clarion.bus.redis import RedisClient
 from clarion.bus.redis_bus import FIRST_S, HEALTH_S, LONGEST_S
-from clarion.errors import Closed, Overloaded, ServerError, Unavailable
+from clarion.errors import Closed, Unavailable
 from clarion.ids import Ids
-from clarion.telemetry import backplane_messages, bus_gaps, get_logger, limit_exceeded, spawn
+from clarion.telemetry import bus_gaps, get_logger, spawn
 
 _log = get_logger(__name__)
-
-AT_ONCE: Final = 1_000  # messages that are published together
 
 
 class ShardedBus:
@@ -40,6 +38,7 @@ class ShardedBus:
         # Fixed at creation
         self._address, self._ids, self._deadline_s = parse(url), ids, deadline_s
         self._redis = RedisClient(url, ids=ids, deadline_s=deadline_s)
+        self._pump = Pump(self._redis, "sharded bus: publish")
         # Changes while open
         self._receivers = Receivers()
         self._owners: list[Node] = []  # of each slot; one alone has them all
@@ -48,10 +47,8 @@ class ShardedBus:
         self._on: dict[str, Link] = {}
         self._unsettled: dict[str, asyncio.Future[None]] = {}
         self._known: set[str] = set()
-        self._waiting: deque[tuple[bytes, bytes]] = deque()
-        self._something = asyncio.Event()
         self._changed = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._task: asyncio.Task[None] | None = None
         self._is_closed = False
 
     async def start(self) -> None:
@@ -61,10 +58,8 @@ class ShardedBus:
             Unavailable: A server does not answer.
         """
         await self._connect()
-        self._tasks = [
-            spawn(self._keep(), name="sharded bus"),
-            spawn(self._publish(), name="sharded bus: publish"),
-        ]
+        self._task = spawn(self._keep(), name="sharded bus")
+        self._pump.start()
 
     def subscribe(self, channel: str, receiver: Receiver) -> None:
         """Call `receiver` with each message of the channel, once it is settled."""
@@ -97,11 +92,8 @@ class ShardedBus:
             raise Closed("the bus is closed")
         if any(link.is_lost for link in self._links.values()):
             raise Unavailable("the bus is not connected to Redis")
-        if len(self._waiting) >= IN_FLIGHT:
-            limit_exceeded.labels("redis_in_flight").inc()
-            raise Overloaded("Redis answers too slowly: too much waits for it", limit=IN_FLIGHT)
-        self._waiting.append((channel.encode(), data))
-        self._something.set()
+        name = channel.encode()
+        self._pump.push((name, (b"SPUBLISH", name, data)))
 
     async def subscribers(self, channel: str) -> int:
         """How many processes are subscribed to a channel, this one included.
@@ -118,29 +110,16 @@ class ShardedBus:
         """Deliver nothing more."""
         self._is_closed = True
         self._receivers.clear()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._pump.close()
         for link in self._links.values():
             link.abort("closed")
         await asyncio.gather(*(link.lost for link in self._links.values()))
         for waiting in self._unsettled.values():
             waiting.cancel()
         await self._redis.close()
-
-    # ── publishing ──
-    async def _publish(self) -> None:
-        while True:
-            await self._something.wait()
-            self._something.clear()
-            while self._waiting:
-                some = [self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))]
-                commands = [(name, (b"SPUBLISH", name, data)) for name, data in some]
-                try:
-                    await self._redis.call_many(commands)
-                except ServerError as exc:
-                    backplane_messages.labels("lost").inc(len(some))
-                    _log.warning("others may not have been told", count=len(some), why=exc.message)
 
     # ── listening ──
     def _place(self, channel: str) -> None:

@@ -13,8 +13,8 @@ class Backplane(Struct, frozen=True, forbid_unknown_fields=True):
     format: Annotated[
         str,
         about(
-            "What is spoken: `pubsub`, as `@socket.io/redis-adapter`, or `sharded`, as its sharded adapter (Redis 7; in a Cluster each message goes to one server). All have the same",
-            pattern="^(pubsub|sharded)$",
+            "What is spoken: `pubsub`, as `@socket.io/redis-adapter`; `sharded`, as its sharded adapter (Redis 7; in a Cluster each message goes to one server); `streams`, as `@socket.io/redis-streams-adapter` (nothing is missed while a connection to Redis is broken). All have the same",
+            pattern="^(pubsub|sharded|streams)$",
         ),
     ] = "pubsub"
     mode: Annotated[
@@ -27,7 +27,7 @@ class Backplane(Struct, frozen=True, forbid_unknown_fields=True):
     prefix: Annotated[
         str,
         about(
-            "Before the names of its channels, which servers and emitters of Node must have, too: `key` there, `channelPrefix` of the sharded adapter",
+            "Before the names of its channels, which servers and emitters of Node must have, too: `key` there, `channelPrefix` of the sharded adapter, with `streamName` of the streams adapter",
             min_length=1,
         ),
     ] = "socket.io"

@@ -3,6 +3,7 @@ import { createServer } from "node:http";
 import { createInterface } from "node:readline";
 import { createAdapter, createShardedAdapter } from "@socket.io/redis-adapter";
 import { Emitter } from "@socket.io/redis-emitter";
+import { createAdapter as createStreamsAdapter } from "@socket.io/redis-streams-adapter";
 import { createClient, createCluster } from "redis";
 import { Server } from "socket.io";
 import { io as connect } from "socket.io-client";
@@ -15,8 +16,12 @@ const pub = where.startsWith("redis:")
 const sub = pub.duplicate();
 await Promise.all([pub.connect(), sub.connect()]);
 const http = createServer();
-const adapter =
-  format === "sharded" ? createShardedAdapter(pub, sub) : createAdapter(pub, sub, { requestsTimeout: 3000 });
+const adapters = {
+  pubsub: () => createAdapter(pub, sub, { requestsTimeout: 3000 }),
+  sharded: () => createShardedAdapter(pub, sub),
+  streams: () => createStreamsAdapter(pub),
+};
+const adapter = adapters[format]();
 const io = new Server(http, { adapter });
 const emitter = new Emitter(pub);
 await new Promise((ok) => http.listen(0, "127.0.0.1", ok));

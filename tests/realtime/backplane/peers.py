@@ -15,6 +15,7 @@ from clarion.ids import Ids
 from clarion.realtime import Server
 from clarion.realtime.backplane.pubsub import PubSub
 from clarion.realtime.backplane.sharded import Sharded
+from clarion.realtime.backplane.streams import Streams
 from clarion.telemetry import spawn
 from tests.support.memory_transport import MemoryClient, make_server
 from tests.support.redis_server import RedisServer
@@ -122,11 +123,13 @@ async def clarion_peer(
     redis: RedisServer, seed: int, format: str = "pubsub", **more: Any
 ) -> AsyncIterator[Here]:
     ids = Ids.seeded(seed)
-    bus: RedisBus | ShardedBus
-    backplane: PubSub | Sharded
+    bus: RedisBus | ShardedBus | Streams
+    backplane: PubSub | Sharded | Streams
     if format == "sharded":
         bus = sharded = ShardedBus(redis.url, ids=ids)
         backplane = Sharded(sharded, ids)
+    elif format == "streams":
+        bus = backplane = Streams(redis.url, ids)
     else:
         bus = plain = RedisBus(redis.url, ids=ids, prefix="")
         backplane = PubSub(plain, ids)

@@ -13,6 +13,7 @@ from clarion.ids import Ids
 from clarion.protocol.redis_adapter.cluster import Mode
 from clarion.realtime.backplane.pubsub import PubSub
 from clarion.realtime.backplane.sharded import Sharded
+from clarion.realtime.backplane.streams import Streams
 from clarion.settings.backplane import Backplane
 
 
@@ -27,12 +28,14 @@ class Choice:
 
     def __init__(self, url: str, settings: Backplane, ids: Ids) -> None:
         self._settings = settings
-        self._bus: RedisBus | ShardedBus
-        self.backplane: PubSub | Sharded
+        self._bus: RedisBus | ShardedBus | Streams
+        self.backplane: PubSub | Sharded | Streams
         if settings.format == "sharded":
             self._bus = sharded = ShardedBus(url, ids=ids)
             mode = cast("Mode", settings.mode)  # as its pattern says
             self.backplane = Sharded(sharded, ids, settings.prefix, mode)
+        elif settings.format == "streams":
+            self._bus = self.backplane = Streams(url, ids, settings.prefix)
         else:
             self._bus = plain = RedisBus(url, ids=ids, prefix="")
             self.backplane = PubSub(plain, ids, settings.prefix)
@@ -57,10 +60,14 @@ class Choice:
             plain = await redis.call_all("PUBSUB", "CHANNELS")
         except Internal:
             plain = []
-        starts = {"pubsub": f"{prefix}-request#/", "sharded": f"{prefix}#/"}
-        for other, said in (("pubsub", plain), ("sharded", sharded)):
-            start = starts[other].encode()
-            if other != format and any(name.startswith(start) for names in said for name in names):
+        for other, start, said in (
+            ("pubsub", f"{prefix}-request#/", plain),
+            ("sharded", f"{prefix}#/", sharded),
+            ("streams", f"{prefix}#/", plain),
+        ):
+            begins = start.encode()
+            is_there = any(name.startswith(begins) for names in said for name in names)
+            if is_there and other != format:
                 raise SettingsError(
                     f"servers that run there now speak {other} on the prefix {prefix!r}: set backplane.format to that, or another backplane.prefix"
                 )

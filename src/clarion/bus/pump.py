@@ -1,0 +1,59 @@
+"""Commands that nobody waits for, such as what is published: handed over at once, sent together, in their order."""
+
+import asyncio
+from collections import deque
+from typing import Final
+
+from clarion.bus.link import IN_FLIGHT
+from clarion.bus.redis import Command, RedisClient
+from clarion.errors import Overloaded, ServerError
+from clarion.telemetry import backplane_messages, get_logger, limit_exceeded, spawn
+
+_log = get_logger(__name__)
+
+AT_ONCE: Final = 1_000  # commands that are sent together
+
+
+class Pump:
+    """Sends commands from the side.
+
+    Args:
+        redis: Where to.
+        name: Of its task.
+    """
+
+    def __init__(self, redis: RedisClient, name: str) -> None:
+        self._redis, self._name = redis, name
+        self._waiting: deque[Command] = deque()
+        self._something = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Send what is pushed from now on."""
+        self._task = spawn(self._run(), name=self._name)
+
+    def push(self, command: Command) -> None:
+        """Send this; raises `Overloaded`: too much waits already."""
+        if len(self._waiting) >= IN_FLIGHT:
+            limit_exceeded.labels("redis_in_flight").inc()
+            raise Overloaded("Redis answers too slowly: too much waits for it", limit=IN_FLIGHT)
+        self._waiting.append(command)
+        self._something.set()
+
+    async def close(self) -> None:
+        """Send nothing more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            await self._something.wait()
+            self._something.clear()
+            while self._waiting:
+                some = [self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))]
+                try:
+                    await self._redis.call_many(some)
+                except ServerError as exc:
+                    backplane_messages.labels("lost").inc(len(some))
+                    _log.warning("others may not have been told", count=len(some), why=exc.message)

@@ -1,0 +1,126 @@
+"""The format of @socket.io/redis-streams-adapter: what is done to sockets goes through a stream, so that a node whose connection to Redis breaks
+misses nothing of it; what wants answers goes over Pub/Sub.
+"""
+
+from typing import Final
+
+from clarion.bus.redis_bus import RedisBus
+from clarion.bus.stream import Stream
+from clarion.errors import ProtocolError
+from clarion.ids import Ids
+from clarion.protocol.redis_adapter import Broadcast, Cluster, Entry, Fetch, Message, ServerSide
+from clarion.realtime.backplane.others import Others
+from clarion.realtime.namespace import Namespace
+from clarion.telemetry import backplane_messages, get_logger
+
+log = get_logger(__name__)
+
+UID_BYTES: Final = (
+    12  # of a server's name in a namespace, and of a request's: 16 characters, as in Node
+)
+
+
+class Streams:
+    """The backplane of a server.
+
+    Args:
+        url: Of Redis, as `redis_url`.
+        ids: Names this server and its requests.
+        prefix: As all servers have it: `streamName` and `channelPrefix` in Node.
+    """
+
+    def __init__(self, url: str, ids: Ids, prefix: str = "socket.io") -> None:
+        self._ids, self._prefix = ids, prefix
+        self.bus = RedisBus(url, ids=ids, prefix="")
+        self.stream = Stream(url, prefix, self._read, ids=ids)
+        self._entered: dict[str, _OnStreams] = {}
+
+    async def start(self) -> None:
+        """Connect; raises `Unavailable`."""
+        await self.bus.start()
+        await self.stream.start()
+
+    async def close(self) -> None:
+        """Hear nothing more."""
+        await self.stream.close()
+        await self.bus.close()
+
+    def enter(self, namespace: Namespace) -> Others:
+        """Be heard and told from now on."""
+        format = Cluster(namespace.name, self._ids.token(UID_BYTES), self._prefix)
+        wire = _OnStreams(self.bus, self.stream, self._ids, format)
+        wire.others = Others(namespace, wire, namespace.hub.wheel)
+        self._entered[namespace.name] = wire
+        for channel in (format.common, format.own):
+            self.bus.subscribe(channel, wire.hear)
+        return wire.others
+
+    def leave(self, namespace: Namespace) -> None:
+        """Be neither heard nor told any more."""
+        if (wire := self._entered.pop(namespace.name, None)) is not None:
+            for channel in (wire.format.common, wire.format.own):
+                self.bus.unsubscribe(channel, wire.hear)
+
+    async def settle(self) -> None:
+        """Return when this server counts for the others."""
+        for wire in list(self._entered.values()):
+            await self.bus.settle(wire.format.common)
+            await self.bus.settle(wire.format.own)
+
+    def _read(self, fields: dict[bytes, bytes]) -> None:
+        name = fields.get(b"nsp", b"").decode(errors="replace")
+        wire = self._entered.get(name)
+        if wire is None or fields.get(b"uid") == wire.uid.encode():
+            return
+        try:
+            entry = Entry.read(fields)
+        except ProtocolError as exc:
+            _malformed(exc)
+            return
+        wire.others.hear(entry.message)
+
+
+class _OnStreams:
+    """One namespace's way."""
+
+    others: Others
+
+    def __init__(self, bus: RedisBus, stream: Stream, ids: Ids, format: Cluster) -> None:
+        self._bus, self._stream, self._ids, self.format = bus, stream, ids, format
+        self.uid = format.uid
+
+    def hear(self, data: bytes) -> None:
+        """Something came over Pub/Sub."""
+        try:
+            message = self.format.read(data)
+        except ProtocolError as exc:
+            _malformed(exc)
+            return
+        if message is not None:
+            self.others.hear(message)
+
+    # ── see `Wire` ──
+    def request(self) -> str:
+        """A fresh id."""
+        return self._ids.token(UID_BYTES)
+
+    def send(self, message: Message) -> None:
+        """To all others: kept, unless it wants answers or is for servers."""
+        wants_answers = isinstance(message, Broadcast) and message.request is not None
+        if wants_answers or isinstance(message, Fetch | ServerSide):
+            self._bus.say(self.format.common, self.format.write(message, is_packed=True))
+        else:
+            self._stream.add(Entry(self.format.namespace, self.uid, message).write())
+
+    def answer(self, to: str, message: Message) -> None:
+        """Where that server alone hears it."""
+        self._bus.say(self.format.answers_to(to), self.format.write(message, is_packed=True))
+
+    async def count(self) -> int:
+        """Those that are subscribed, but this one."""
+        return max(0, await self._bus.subscribers(self.format.common) - 1)
+
+
+def _malformed(exc: ProtocolError) -> None:
+    backplane_messages.labels("malformed").inc()
+    log.warning("what came over Redis is no message", why=exc.message)
