@@ -47,6 +47,9 @@ class ShardedBus:
         self._on: dict[str, Link] = {}
         self._unsettled: dict[str, asyncio.Future[None]] = {}
         self._known: set[str] = set()
+        self._leaving: dict[
+            str, int
+        ] = {}  # how often we have left it and Redis has not said so yet
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._is_closed = False
@@ -74,6 +77,7 @@ class ShardedBus:
         if (waiting := self._unsettled.pop(channel, None)) is not None:
             waiting.set_result(None)
         if (link := self._on.pop(channel, None)) is not None:
+            self._leaving[channel] = self._leaving.get(channel, 0) + 1
             link.tell("SUNSUBSCRIBE", channel)
 
     async def settle(self, channel: str) -> None:
@@ -172,21 +176,36 @@ class ShardedBus:
 
     async def _dial(self, node: Node) -> Link:
         link = await dial(self._address, node, deadline_s=self._deadline_s, on_push=self._on_push)
-        link.lost.add_done_callback(lambda _: self._changed.set())
+        link.lost.add_done_callback(self._on_lost)
         return link
+
+    def _on_lost(self, lost: "asyncio.Future[str]") -> None:
+        self._leaving.clear()  # what is said of others will be taken for moves: then they are subscribed to once more
+        self._changed.set()
 
     def _on_push(self, push: list[Any]) -> None:
         kind, channel = push[0], push[1].decode(errors="replace")
         if kind == b"smessage":
             self._receivers.deliver(channel, push[2])
         elif kind == b"ssubscribe":
-            if channel in self._known:
-                bus_gaps.inc()
-            elif channel in self._receivers:
-                self._known.add(channel)
-            if (waiting := self._unsettled.pop(channel, None)) is not None:
-                waiting.set_result(None)
-        elif kind == b"sunsubscribe" and channel in self._receivers:
-            # Its slot has moved.
+            self._on_settled(channel)
+        elif kind == b"sunsubscribe":
+            self._on_left(channel)
+
+    def _on_settled(self, channel: str) -> None:
+        if channel in self._leaving:
+            return  # and we have left it since
+        if channel in self._known:
+            bus_gaps.inc()
+        elif channel in self._receivers:
+            self._known.add(channel)
+        if (waiting := self._unsettled.pop(channel, None)) is not None:
+            waiting.set_result(None)
+
+    def _on_left(self, channel: str) -> None:
+        """Redis has it no longer for us: because we said so, or since its slot has moved."""
+        if (asked := self._leaving.pop(channel, 0)) > 1:
+            self._leaving[channel] = asked - 1
+        elif not asked and channel in self._receivers:
             self._on.pop(channel, None)
             self._changed.set()
