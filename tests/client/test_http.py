@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from clarion.client import ApiError, AsyncClient, Client, bulk_calls, calls
-from clarion.errors import UsageError
+from clarion.errors import Closed, UsageError
 from tests.support.http_target import HttpTarget
 from tests.support.server import Server, free_port, running
 
@@ -50,6 +50,17 @@ async def test_the_asynchronous_client_does_the_same(server: Server) -> None:
     """One set of calls, two clients."""
     async with AsyncClient(server.url, key=server.key("notifications:send")) as clarion:
         assert (await clarion.notify([{"id": "ben"}], "Hello")).recipients == 1
+
+
+async def test_a_closed_client_says_that_it_is_closed() -> None:
+    """In the SDK's words; nothing is sent."""
+    one, other = Client("http://127.0.0.1:1"), AsyncClient("http://127.0.0.1:1")
+    one.close()
+    await other.close()
+    with pytest.raises(Closed):
+        one.notify(["ann"], "Hello")
+    with pytest.raises(Closed):
+        await other.notify(["ann"], "Hello")
 
 
 def test_a_refusal_is_an_error_with_the_servers_code(server: Server) -> None:

@@ -7,7 +7,7 @@ import httpx
 
 from clarion.client import calls
 from clarion.client.calls import ApiError, Call
-from clarion.errors import UsageError
+from clarion.errors import Closed, UsageError
 from clarion.ids import Ids
 
 T = TypeVar("T")
@@ -19,6 +19,8 @@ _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 class Base:
     """The part of a client that does no I/O."""
+
+    _http: httpx.Client | httpx.AsyncClient
 
     def __init__(
         self,
@@ -55,6 +57,8 @@ class Base:
         self._ids = Ids()
 
     def _request(self, call: Call[T]) -> dict[str, Any]:
+        if self._http.is_closed:
+            raise Closed("this client was closed: make another")
         return {
             "method": call.method,
             "url": call.path,

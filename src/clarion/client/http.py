@@ -56,7 +56,9 @@ class Client(
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._http = httpx.Client(transport=httpx.HTTPTransport(uds=self._socket), **self._options)
+        self._http: httpx.Client = httpx.Client(
+            transport=httpx.HTTPTransport(uds=self._socket), **self._options
+        )
 
     def notify(
         self,
@@ -167,7 +169,7 @@ class AsyncClient(
     def __init__(self, *args: Any, app: Any = None, **options: Any) -> None:
         super().__init__(*args, **options)
         transport = httpx.ASGITransport(app) if app else httpx.AsyncHTTPTransport(uds=self._socket)
-        self._http = httpx.AsyncClient(transport=transport, **self._options)
+        self._http: httpx.AsyncClient = httpx.AsyncClient(transport=transport, **self._options)
 
     async def notify(
         self,
