@@ -101,6 +101,8 @@ async def test_what_is_no_time_is_refused(office: Office) -> None:
         with pytest.raises(Invalid) as refused:
             await office.trigger(ANN, payload={"n": 1}, **given)
         assert [fault.pointer for fault in refused.value.faults] == [pointer]
+    with pytest.raises(Invalid, match="too far away"):
+        await office.trigger(ANN, payload={"n": 1}, at="9999-12-31T00:00Z")
 
 
 @on_one_engine

@@ -282,8 +282,10 @@ def _time(given: str, at: str) -> tuple[datetime, bool]:
     except ValueError as exc:
         raise _no_time(given, at) from exc
     is_written_so = found.tzinfo is not None or _LOCAL.fullmatch(given) is not None
-    if not is_written_so or not YEARS[0] <= found.year < YEARS[1]:
+    if not is_written_so:
         raise _no_time(given, at)
+    if not YEARS[0] <= found.year < YEARS[1]:
+        raise wrong(at, f"{given!r} is too far away: years are {YEARS[0]} … {YEARS[1] - 1}")
     return found.replace(microsecond=0), found.tzinfo is not None
 
 
