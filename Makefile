@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test fuzz stress soak chaos check python-check clients-check unit clients-test browser wheel bench sim docs clean build setup-run setup-dev system
+.PHONY: help run test fuzz stress soak chaos chaos-report check python-check clients-check unit clients-test browser wheel bench sim docs clean build setup-run setup-dev system
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -39,8 +39,11 @@ stress: setup-dev ## Clients that do everything wrong, and counts that must come
 soak: setup-dev ## Churn for MINUTES (60 before a release); fails if memory, tasks, timers, files or rooms grow (ARGS=--draw draws it)
 	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),3) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-chaos: setup-dev ## Kill a server 10 times, and the database, during a bulk send to 10,000 on SQLite and PostgreSQL, then count every row: minutes (SEED=7 replays; ARGS=--help)
+chaos: setup-dev ## Hurt two nodes, Redis and PostgreSQL under load, and kill a server during a bulk send to 10,000, then count every row: minutes (SEED=7 replays; ARGS=--help)
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+chaos-report: setup-dev ## Do it with three seeds, and write docs/explanation/chaos.md: many minutes
+	@$(BIN)/python -m tests.chaos.report $(ARGS)
 
 docs: setup-dev ## Write the generated reference pages
 	@$(BIN)/python -m tools.reference

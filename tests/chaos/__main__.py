@@ -1,10 +1,12 @@
-"""Kill a server again and again while it tells everybody something, and see that nothing is lost or doubled.
+"""Hurt servers again and again, and see that nothing is lost or doubled.
 
-    python -m tests.chaos                                          10,000 people, both databases, minutes
-    python -m tests.chaos --database sqlite --seed 7               as it was
-    python -m tests.chaos --fault handed:57 --fault any:0.4        what the seed would choose
+    python -m tests.chaos                                                        all of it, minutes
+    python -m tests.chaos --scenario bulk --database sqlite --seed 7             as it was
+    python -m tests.chaos --scenario bulk --fault handed:57 --fault any:0.4      what the seed would choose
+    python -m tests.chaos --scenario nodes --seed 7 --kills 22                   two nodes over Redis: 22 faults
+    python -m tests.chaos --scenario nodes --fault redis-paused:20               this one
 
-Everybody has each message of the inbox exactly once, and the provider got each message once at least, and once more at most for each
+Of a bulk send everybody has each message of the inbox exactly once, and the provider got each message once at least, and once more at most for each
 crash. Ends with 1, and says what was wrong, where something was.
 """
 
@@ -15,23 +17,31 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from clarion.clock import SystemClock
+from tests.chaos import nodes
 from tests.chaos.run import Plan, chaos, faults_of
 from tests.support.services import Postgres
 
 DATABASES = ("sqlite", "postgresql")
+SCENARIOS = ("bulk", "nodes")
 
 
 def main(given: Sequence[str] | None = None) -> int:
     """Do what the command line asks for; returns the exit code."""
     cli = argparse.ArgumentParser(prog="python -m tests.chaos")
     cli.add_argument("--database", choices=DATABASES, action="append", help="only this one")
-    cli.add_argument("--people", type=int, default=10_000)
-    cli.add_argument("--kills", type=int, default=10, help="at each point, then any time")
+    cli.add_argument("--scenario", choices=SCENARIOS, action="append", help="only this one")
+    cli.add_argument("--people", type=int, default=10_000, help="of a bulk send")
+    cli.add_argument("--kills", type=int, default=11, help="or other faults, of each run")
     cli.add_argument("--seed", type=int, default=1)
     cli.add_argument("--fault", action="append", help="instead of what the seed chooses")
     args = cli.parse_args(given)
+    scenarios = args.scenario or SCENARIOS
     wrong = 0
-    for database in args.database or DATABASES:
+    if "nodes" in scenarios:
+        faults = args.fault or nodes.faults_of(args.seed, args.kills)
+        say(f"two nodes: seed {args.seed}, {len(faults)} faults")
+        wrong += _report(nodes.alone(args.seed, faults, say).wrong)
+    for database in (args.database or DATABASES) if "bulk" in scenarios else ():
         is_postgres = database == "postgresql"
         faults = args.fault or faults_of(
             args.seed, args.kills, args.people, is_postgres=is_postgres
@@ -51,13 +61,17 @@ def _run(plan: Plan, *, is_postgres: bool) -> int:
     finally:
         if postgres is not None:
             postgres.remove()
-    for each in outcome.wrong[:20]:
-        say(f"WRONG: {each}")
     say(
-        f"{outcome.crashes} crashes in {clock.monotonic() - began:.0f} s: {outcome.again} messages came again,"
-        f" {len(outcome.wrong)} wrong"
+        f"{outcome.crashes} crashes in {clock.monotonic() - began:.0f} s: {outcome.again} messages came again"
     )
-    return len(outcome.wrong)
+    return _report(outcome.wrong)
+
+
+def _report(wrong: Sequence[str]) -> int:
+    for each in wrong[:20]:
+        say(f"WRONG: {each}")
+    say(f"{len(wrong)} wrong")
+    return len(wrong)
 
 
 def say(text: str) -> None:

@@ -37,6 +37,7 @@ class Follower:
         self.is_live = asyncio.Event()
         self._since: dict[str, Any] | None = None
         self._client: Client | None = None
+        self._early: list[Event] | None = None
         self._turn = asyncio.Lock()
         self._left_at: float | None = None
         self._tasks = Tasks()
@@ -56,6 +57,7 @@ class Follower:
             self._client.reset()
 
     async def _stay(self) -> None:
+        self._early = None
         client = self._client = Client(self._house.balancer.port, "/clarion", on_event=self._hear)
         try:
             async with asyncio.timeout(ANSWER_S):
@@ -76,9 +78,14 @@ class Follower:
         async with self._turn:
             while client is self._client:
                 wish = {"topic": LOG} | ({"since": self._since} if self._since else {})
+                # What follows the answer may be read with it, before this task has its turn.
+                early = self._early = []
                 [answer] = await client.ask("subscribe", wish)
+                self._early = None
                 if "error" not in answer:
                     self._take_answer(answer)
+                    for event in early:
+                        self._hear(client, event)
                     return
                 await asyncio.sleep(AGAIN_S[1])
 
@@ -102,6 +109,9 @@ class Follower:
 
     def _hear(self, client: Client, event: Event) -> None:
         if client is not self._client:
+            return
+        if self._early is not None and event[1].get("topic") == LOG:
+            self._early.append(event)
             return
         match event:
             case ["publication", told] if told["topic"] == LOG:

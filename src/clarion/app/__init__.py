@@ -6,8 +6,19 @@
 Stopping goes the other way round: nobody new is let in, clients are told, what was begun is finished, the store closes last.
 """
 
-from clarion.app.owning import at_end, own, owner_socket
+from clarion.app.owning import at_end, has_failed, own, owner_socket, when_disk_fails
 from clarion.app.siblings import Siblings
 from clarion.app.whole import LOCAL_SOCKET, App, Setup, build
 
-__all__ = ["LOCAL_SOCKET", "App", "Setup", "Siblings", "at_end", "build", "own", "owner_socket"]
+__all__ = [
+    "LOCAL_SOCKET",
+    "App",
+    "Setup",
+    "Siblings",
+    "at_end",
+    "build",
+    "has_failed",
+    "own",
+    "owner_socket",
+    "when_disk_fails",
+]

@@ -13,8 +13,10 @@ from clarion.clock import SystemClock
 from clarion.ids import Ids
 from clarion.realtime.transports import listen_local, settle_memory
 from clarion.settings import Settings
-from clarion.storage import open_store
+from clarion.storage import Store, open_store
 from clarion.storage.serving import StoreService
+from clarion.storage.sqlite import SqliteStore
+from clarion.telemetry import spawn
 from clarion.topics.stores import MemoryStore
 from clarion.topics.stores.remote import TopicService
 
@@ -26,8 +28,8 @@ def owner_socket(settings: Settings) -> Path:
     return Path(settings.data_dir) / "owner.sock"
 
 
-async def own(settings: Settings, stop_with: int) -> None:
-    """Own the data until SIGTERM, or until the descriptor `stop_with` is at its end.
+async def own(settings: Settings, stop_with: int) -> bool:
+    """Own the data until SIGTERM, until the descriptor `stop_with` is at its end, or until the disk fails; returns whether it did.
 
     Raises:
         SettingsError: The folder cannot be written, or another server uses the data.
@@ -40,7 +42,7 @@ async def own(settings: Settings, stop_with: int) -> None:
             [lambda: StoreService(store), lambda: TopicService(topics, owner.publish)],
             on_left=lambda node: owner.publish(*left(node)),
         )
-        with until_told(stop_with) as told:
+        with until_told(stop_with) as told, when_disk_fails(store, told.set):
             await owner.start(listen_local(path))
             settle_memory()
             await told.wait()
@@ -50,6 +52,26 @@ async def own(settings: Settings, stop_with: int) -> None:
     finally:
         await topics.close()
         await store.close()
+    return has_failed(store)
+
+
+def has_failed(store: Store) -> bool:
+    """Whether a sync of SQLite's file has failed."""
+    return isinstance(store, SqliteStore) and store.failed.is_set()
+
+
+@contextlib.contextmanager
+def when_disk_fails(store: Store, call: Callable[[], object]) -> Iterator[None]:
+    """Call back once when a sync of SQLite's file has failed: nothing can be written any more then, until a new process has opened it."""
+    if not isinstance(store, SqliteStore):
+        yield
+        return
+    waiting = spawn(store.failed.wait(), name="disk")
+    waiting.add_done_callback(lambda done: None if done.cancelled() else call())
+    try:
+        yield
+    finally:
+        waiting.cancel()
 
 
 @contextlib.contextmanager

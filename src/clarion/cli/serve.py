@@ -16,7 +16,17 @@ from msgspec import Struct
 
 from clarion import __version__
 from clarion.accounts import load_secrets
-from clarion.app import LOCAL_SOCKET, App, Setup, Siblings, at_end, own, owner_socket
+from clarion.app import (
+    LOCAL_SOCKET,
+    App,
+    Setup,
+    Siblings,
+    at_end,
+    has_failed,
+    own,
+    owner_socket,
+    when_disk_fails,
+)
 from clarion.auth import system
 from clarion.cli.flags import Config, Flags, read
 from clarion.cli.supervisor import Supervisor
@@ -52,7 +62,8 @@ def serve(
         sys.exit(_supervise(settings, setup))
     # First: a taken port must not cost more than a line.
     sockets = listen(settings.host, settings.port)
-    run(_serve(settings, setup, sockets, Place()))
+    if run(_serve(settings, setup, sockets, Place())):
+        sys.exit(os.EX_IOERR)
 
 
 serve.__annotations__["flags"] = Annotated[Flags, Parameter(name="*")]
@@ -100,7 +111,8 @@ def _supervise(settings: Settings, setup: Setup | None) -> int:
         run(_serve(settings, setup, sockets[number], place))
 
     def own_data() -> None:
-        run(own(settings, supervisor.stop_with))
+        if run(own(settings, supervisor.stop_with)):
+            sys.exit(os.EX_IOERR)
 
     supervisor = Supervisor(settings, sockets, work, own_data if owner else None)
     return supervisor.run()
@@ -108,7 +120,8 @@ def _supervise(settings: Settings, setup: Setup | None) -> int:
 
 async def _serve(
     settings: Settings, setup: Setup | None, sockets: Sequence[socket.socket], place: Place
-) -> None:
+) -> bool:
+    """Serve until told to stop, or until the disk fails; returns whether it did."""
     build_info.labels(__version__).set(1)
     async with App(settings, setup, owner=place.owner, siblings=place.siblings) as app:
         is_to_tell = place.number == 0 and place.is_first
@@ -119,15 +132,19 @@ async def _serve(
                 print(_where_to_look(settings, port, demo), flush=True)
 
         with contextlib.ExitStack() as until:
+            until.enter_context(when_disk_fails(app.store, _end))
             if place.stop_with >= 0:
-                until.enter_context(
-                    at_end(place.stop_with, lambda: os.kill(os.getpid(), signal.SIGTERM))
-                )
+                until.enter_context(at_end(place.stop_with, _end))
             await app.serve(
                 sockets,
                 on_started=started,
                 local=place.local,
             )
+    return has_failed(app.store)
+
+
+def _end() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 class _Demo(Struct, frozen=True):

@@ -13,7 +13,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
-from typing import Final, NoReturn
+from typing import Final, NoReturn, cast
 
 from clarion.clock import SystemClock
 from clarion.errors import ClarionError, UsageError
@@ -134,6 +134,8 @@ class Supervisor:
         except ClarionError as exc:
             print(f"clarion: {exc.message}", file=sys.stderr)
             code = 1
+        except SystemExit as exc:
+            code = cast(int, exc.code)
         except BaseException:  # noqa: BLE001  the last frame of this process
             _log.exception("a process failed", process=place.name)
         finally:

@@ -129,6 +129,8 @@ class SqliteStore:
         self._reads_may_begin = threading.Lock()
         self._threads = ThreadPoolExecutor(READERS, "sqlite-reader")
         self._writer = threading.Thread(target=self._write, name="sqlite-writer", daemon=True)
+        # Set when a sync has failed: only a new process can say what is on disk.
+        self.failed = asyncio.Event()
         # Changes while open
         self._log_pages = 0
         self._is_closed = False
@@ -243,6 +245,9 @@ class SqliteStore:
                 _log.exception("a group of writes failed")
                 outcomes = [_bug(exc) for _ in group]
             _post(self._loop, [(done, out) for (_, done), out in zip(group, outcomes, strict=True)])
+            if self._core.refusal is not None:
+                with contextlib.suppress(RuntimeError):  # the loop is closed
+                    self._loop.call_soon_threadsafe(self.failed.set)
             if self._log_pages > CHECKPOINT_PAGES:
                 if self._log_pages > RESTART_PAGES:
                     self._restart_log()

@@ -1,0 +1,106 @@
+"""Chaos over two nodes and Redis: by a seed, one thing after another is hurt under load, and after each everything is audited."""
+
+import asyncio
+import random  # noqa: TID251  seeded
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct, field
+
+from clarion.ids import Ids
+from tests.chaos.cluster import FAULTS, Cluster, Trial
+from tests.guarantees import invariants
+from tests.support.server import until
+from tests.support.services import Postgres
+from tests.support.two_nodes import House
+
+FOLLOWERS: Final = 40
+
+LASTS: Final[dict[str, tuple[float, float]]] = {
+    "redis-killed": (0.1, 5.0),
+    "redis-paused": (0.5, 20.0),
+    "pubsub-cut": (0.0, 0.2),
+    "lone-partition": (0.5, 6.0),
+    "one-way": (0.5, 6.0),
+    "node-killed": (0.0, 3.0),
+    "node-stopped": (0.5, 10.0),
+    "clients-cut": (0.0, 0.2),
+    "clients-half-open": (0.0, 0.2),
+    "postgres-fast": (0.0, 2.0),
+    "postgres-immediate": (0.0, 2.0),
+}
+"""Between how many seconds each; a pause of Redis as long as a disk that is stuck."""
+
+
+class Outcome(Struct):
+    """What came of a run."""
+
+    trials: list[Trial] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+
+def faults_of(seed: int, count: int) -> list[str]:
+    """So many, as `name:seconds`: each once before any comes again."""
+    chance = random.Random(seed)
+    found: list[str] = []
+    while len(found) < count:
+        names = list(FAULTS)
+        chance.shuffle(names)
+        found += [f"{name}:{chance.uniform(*LASTS[name]):.1f}" for name in names]
+    return found[:count]
+
+
+def alone(
+    seed: int, faults: list[str], tell: Callable[[str], None], followers: int = FOLLOWERS
+) -> Outcome:
+    """`run`, on a database and in a folder of its own."""
+    postgres = Postgres()
+    try:
+        with tempfile.TemporaryDirectory(prefix="clarion-chaos-") as folder:
+            return asyncio.run(run(seed, faults, followers, Path(folder), postgres, tell))
+    finally:
+        postgres.remove()
+
+
+async def run(
+    seed: int,
+    faults: list[str],
+    followers: int,
+    folder: Path,
+    postgres: Postgres,
+    tell: Callable[[str], None],
+) -> Outcome:
+    """Hurt it, and look; ends at the first that is wrong.
+
+    Args:
+        seed: Of everything else that is chosen.
+        faults: See `faults_of`.
+        followers: Clients, half of which begin on each node.
+        folder: For the nodes' files.
+        postgres: Is stopped now and then.
+        tell: Is told of each fault.
+    """
+    outcome = Outcome()
+    house = await asyncio.to_thread(House, folder, await postgres.new_database())
+    try:
+        cluster = Cluster(house, postgres, Ids.seeded(seed))
+        async with cluster.fleet:
+            await cluster.settle(followers)
+            for fault in faults:
+                name, _, seconds = fault.partition(":")
+                trial = await cluster.under(name, float(seconds))
+                outcome.trials.append(trial)
+                outcome.wrong += [f"{fault}: {each}" for each in await cluster.audit()]
+                tell(
+                    f"{fault} s: back after {trial.back_s:.2f} s, {trial.answered} answered, refused {trial.refused}"
+                )
+                if outcome.wrong:
+                    return outcome
+        await asyncio.to_thread(until, lambda: not any(map(house.present, house.nodes)))
+        nothing = dict.fromkeys(house.kept(), 0.0)
+        outcome.wrong += invariants.left_behind(nothing, await asyncio.to_thread(house.kept))
+    finally:
+        await asyncio.to_thread(house.close)
+    return outcome
