@@ -248,15 +248,15 @@ class Triggers:
         raise NotFound(f"there is no trigger {id}")
 
     async def cancel(self, tenant: str, id: str) -> Cancelled:
-        """Call off what has not happened yet: when this returns, nothing more of it begins. What is over stays as it came out.
+        """Call off what has not happened yet: when this returns, nothing more of it begins.
 
         Raises:
             NotFound: There is no such trigger.
         """
         async with self._store.transaction() as tx:
-            if not (held := await tx.fetch(sql.HOLD, tenant=tenant, id=id)):
+            if not await tx.fetch(sql.HOLD, tenant=tenant, id=id):
                 raise NotFound(f"there is no trigger {id}")
-            runs, messages = await self._cancel(tx, tenant, held[0])
+            runs, messages = await self._cancel(tx, tenant, id)
         return Cancelled(1, runs, messages)
 
     async def cancel_by_key(self, tenant: str, cancel_key: str) -> Cancelled:
@@ -265,8 +265,8 @@ class Triggers:
         async with self._store.transaction() as tx:
             found = await tx.fetch(sql.BY_CANCEL_KEY, tenant=tenant, cancel_key=cancel_key, n=1_000)
             for row in found:
-                [held] = await tx.fetch(sql.HOLD, tenant=tenant, id=row.id)
-                some = await self._cancel(tx, tenant, held)
+                await tx.fetch(sql.HOLD, tenant=tenant, id=row.id)
+                some = await self._cancel(tx, tenant, row.id)
                 runs, messages = runs + some[0], messages + some[1]
         return Cancelled(len(found), runs, messages)
 
@@ -377,14 +377,12 @@ class Triggers:
             # Nothing is lost: the lease ends, and a worker plans it.
             _log.warning("trigger could not be planned yet", trigger=job.id, code=exc.code)
 
-    async def _cancel(self, tx: Tx, tenant: str, held: sql.TriggerRow) -> tuple[int, int]:
-        id = held.id
+    async def _cancel(self, tx: Tx, tenant: str, id: str) -> tuple[int, int]:
+        await tx.execute(sql.CANCEL, tenant=tenant, id=id)
         runs = await tx.execute(run_sql.CANCEL_OF_TRIGGER, tenant=tenant, id=id)
         messages = await tx.fetch(
             sent_sql.CANCEL_OF_TRIGGER, tenant=tenant, id=id, now_ms=self._clock.now_ms()
         )
-        if runs or messages or held.state != "planned":
-            await tx.execute(sql.CANCEL, tenant=tenant, id=id)
         return runs, sum(each.status == "cancelled" for each in messages)
 
 
