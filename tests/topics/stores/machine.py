@@ -236,7 +236,11 @@ class Machine(RuleBasedStateMachine):
         now_ms = self.clock.now_ms()
         for told in self.told.values():
             newest_ms = told.model.times[-1] if told.model.times else 0
-            told.may_end |= not told.model.things and newest_ms < now_ms - REMEMBERED_MS
+            # What is gone and only keeps its version keeps no topic once its time is over, whether it was swept or not.
+            due = told.model.due(now_ms)
+            things = told.model.things.items()
+            is_empty = all(thing.is_gone and key in due for key, thing in things)
+            told.may_end |= is_empty and newest_ms < now_ms - REMEMBERED_MS
             await self._look(told)
 
     def _announce(self, told: Told, epoch: str, entries: Sequence[Entry], before: int) -> None:
