@@ -47,12 +47,12 @@ async def test_planning_goes_on_where_a_process_died(
     await office.workflow(BELL)
     carry, left = office.runs.carry, 2
 
-    async def dies(*args: Any) -> None:
+    async def dies(*args: Any, **how: Any) -> None:
         nonlocal left
         left -= 1
         if left < 0:
             raise asyncio.CancelledError
-        await carry(*args)
+        await carry(*args, **how)
 
     recipients = [{"id": f"u{n}"} for n in range(8)]
     worker = Worker(office.queue, office.clock, Ids())
@@ -83,7 +83,7 @@ async def test_a_run_that_the_store_refuses_holds_up_no_other(
     await office.trigger(ANN, payload={"n": 1})
 
     # What a bug elsewhere might let through: a text that no database keeps.
-    async def render(wishes: Sequence[Wish]) -> list[dict[str, Any]]:
+    async def render(wishes: Sequence[Wish], **_: object) -> list[dict[str, Any]]:
         who = [wish.facts["recipient"]["id"] for wish in wishes]
         return [{"title": "a\0" if each == "eve" else "fine"} for each in who]
 

@@ -12,7 +12,7 @@ from clarion.clock import SystemClock
 from clarion.errors import Internal, OutcomeUnknown, StorageFull, Unavailable
 from clarion.storage import Sql, Store, open_store
 from clarion.storage.core import Core
-from clarion.storage.sqlite import CHECKPOINT_PAGES, SqliteStore
+from clarion.storage.sqlite import SqliteStore
 from clarion.telemetry import spawn
 from tests.conformance.store import IDLE_S, StoreConformance
 from tests.support.ledger import APPEND, MIGRATIONS, Entry, lines
@@ -99,14 +99,17 @@ async def test_a_bug_does_not_end_the_writer(store: Store, monkeypatch: pytest.M
     assert [line.id for line in await lines(store)] == ["2"]
 
 
-async def test_the_log_does_not_grow_without_bound(store: Store, tmp_path: Path) -> None:
-    """Past a size the writer moves the log into the database; it is used again from its beginning."""
-    page = 4096
-    for i in range(5):
-        await store.apply(APPEND, [Entry("t", "a", str(i), "x" * (page * CHECKPOINT_PAGES // 5))])
+async def test_the_log_does_not_grow_without_bound(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Past a size the log is moved into the database beside the writes; it is used again from its beginning, also where these never pause."""
+    monkeypatch.setattr("clarion.storage.sqlite.CHECKPOINT_PAGES", 100)
+    monkeypatch.setattr("clarion.storage.sqlite.RESTART_PAGES", 400)
+    for i in range(60):
+        await store.apply(APPEND, [Entry("t", "a", str(i), "x" * 4096 * 20)])
     log = os.stat(tmp_path / "data" / "clarion.db-wal").st_size
-    assert log < page * CHECKPOINT_PAGES * 1.8
-    assert len(await lines(store)) == 5
+    assert log < 4096 * 700
+    assert len(await lines(store)) == 60
 
 
 async def test_readers_without_a_pause_do_not_keep_the_log_growing(

@@ -80,6 +80,7 @@ class Catalog:
         self._store, self._channels, self._clock = store, channels, clock
         self._library, self._checker = library, checker
         self._read: dict[tuple[str, str, int], Read] = {}
+        self._seen: dict[tuple[str, str], int] = {}
         self._heads = SharedReads(self._head)
 
     async def check(self, tenant: str, definition: Definition) -> Workflow:
@@ -195,8 +196,18 @@ class Catalog:
         for head in await self._heads((tenant, workflow)):
             if not head.is_active:
                 raise Conflict(f"the workflow {workflow!r} is not active")
-            return head.version, await self.version(tenant, workflow, head.version)
+            read = await self.version(tenant, workflow, head.version)
+            while len(self._seen) >= CACHED:
+                self._seen.pop(next(iter(self._seen)))
+            self._seen[tenant, workflow] = head.version
+            return head.version, read
         raise NotFound(f"there is no workflow {workflow!r}")
+
+    def believed(self, tenant: str, workflow: str) -> tuple[int, Read] | None:
+        """The version that was current when this process looked last: for who finds out by `current` before it matters. None: it has not looked."""
+        version = self._seen.get((tenant, workflow))
+        read = version and self._read.get((tenant, workflow, version))
+        return (version, read) if version and read else None
 
     async def _head(self, key: tuple[str, str]) -> list[sql.HeadRow]:
         tenant, workflow = key

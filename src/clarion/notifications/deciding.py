@@ -59,8 +59,14 @@ class Decider:
         self._channels, self._sayings, self._renderer = channels, sayings, renderer
         self._links, self._clock, self._ids = links, clock, ids
 
-    async def decide(self, goings: Sequence[Going]) -> list[Decided]:
-        """What each run of a slice does next, with what it says rendered, all of it together. A failure of ours is tried again, then is the run's own."""
+    async def decide(
+        self, goings: Sequence[Going], *, may_ask_workers: bool = True
+    ) -> list[Decided]:
+        """What each run of a slice does next, with what it says rendered, all of it together. A failure of ours is tried again, then is the run's own.
+
+        Raises:
+            NeedsWorkers: Something is rendered by workers only, and they may not be asked.
+        """
         books = await self._sayings.books(goings)
         asking = [_Asking(going) for going in goings]
         open = asking
@@ -69,7 +75,9 @@ class Decider:
                 self._ask(each, books)
                 if not n % TURN:
                     await asyncio.sleep(0)  # others wait for the loop
-            await self._render([each for each in open if each.decided is None], books)
+            await self._render(
+                [each for each in open if each.decided is None], books, may_ask_workers
+            )
             # A template failed: what follows may ask for that, so it is decided anew, which costs nothing.
             open = [each for each in open if each.decided is None]
         return [each.decided for each in asking if each.decided is not None]
@@ -97,7 +105,9 @@ class Decider:
         except Exception as exc:  # noqa: BLE001  one run's failure is its own, whatever it is
             asking.decided = self._failed(going, exc)
 
-    async def _render(self, asking: Sequence["_Asking"], books: Books) -> None:
+    async def _render(
+        self, asking: Sequence["_Asking"], books: Books, may_ask_workers: bool
+    ) -> None:
         """Render what several runs say; which of them could say it are decided."""
         wishes: list[Wish] = []
         for each in asking:
@@ -110,7 +120,7 @@ class Decider:
                     facts = {**facts, LINKS: self._links_of(each.going, step)}
                 wishes.append(Wish(prepared, facts, locale, zone))
         try:
-            contents = iter(await self._renderer.render(wishes))
+            contents = iter(await self._renderer.render(wishes, may_ask_workers=may_ask_workers))
         except ClarionError as exc:
             for each in asking:
                 each.decided = self._failed(each.going, exc)

@@ -1,6 +1,6 @@
 """Digests: when one closes, the first of its runs goes on with what all have brought."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -154,15 +154,16 @@ class Digests:
             carrier.event = Closed(digest_facts([(each.payload, each.actor) for each in kept]))
             if not kept:
                 carrier = None
+        carried = [] if carrier is None else [carrier]
         rest = [each for each in goings if each is not carrier]
         into = "nothing was left of it" if carrier is None else f"went on with {carrier.id}"
 
-        async def within(tx: Tx) -> bool:
+        async def within(tx: Tx) -> Container[str]:
             closed = await tx.execute(
                 batch_sql.CLOSE, tenant=batch.tenant, id=batch.id, token=batch.token
             )
             if not closed:
-                return False
+                return ()
             if not await self._is_as_read(tx, batch, goings):
                 raise _Changed
             if rest:
@@ -172,9 +173,9 @@ class Digests:
                     for each in rest
                 ]
                 await tx.apply(sql.ADD_RECORDS, records)
-            return True
+            return {each.id for each in carried}
 
-        await self._runs.carry([] if carrier is None else [carrier], within)
+        await self._runs.carry(carried, within)
 
     async def _is_as_read(
         self, tx: Tx, batch: batch_sql.ClaimedBatch, goings: Sequence[Going]

@@ -7,6 +7,7 @@ from clarion.ids import Ids
 from clarion.jobs import Loop, Queue, Worker
 from clarion.notifications.addresses import Addresses
 from clarion.notifications.answers import Fetcher
+from clarion.notifications.at_once import AtOnce
 from clarion.notifications.audiences import Audiences
 from clarion.notifications.bulk import Bulk
 from clarion.notifications.catalog import Catalog
@@ -211,6 +212,7 @@ class Engine:
             store,
             self.catalog,
             self.planner,
+            AtOnce(store, self.catalog, self.planner, self.runs),
             self.targets,
             queue,
             limits,

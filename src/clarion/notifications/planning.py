@@ -4,7 +4,7 @@ Whoever plans holds the trigger's job under a lease, and its row while it writes
 meanwhile, it leaves alone. A crash repeats nothing and forgets nobody.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -110,7 +110,7 @@ class Planner:
         goings = self._goings(job.tenant, row, workflow, recipients)
         is_wanted = False
 
-        async def within(tx: Tx) -> bool:
+        async def within(tx: Tx) -> Container[str]:
             nonlocal is_wanted
             [held] = await tx.fetch(sql.HOLD, tenant=job.tenant, id=job.id)
             is_wanted = _is_open(held) and held.upto == row.upto
@@ -130,7 +130,7 @@ class Planner:
                 )
                 if alike is not None and users:
                     await self._bulk.write(tx, job.tenant, alike, users)
-            return is_wanted
+            return {each.id for each in goings} if is_wanted else ()
 
         await self._runs.carry(goings, within)
         if alike is not None and users and is_wanted:
@@ -147,28 +147,22 @@ class Planner:
             Whether it was done; if not, nothing of it was: each is to be planned by itself.
         """
         asked = [msgspec.json.decode(row.asked, type=Asked) for row in rows]
-        named = [
-            people_sql.Named(row.tenant, usr)
-            for row, each in zip(rows, asked, strict=True)
-            for usr in each.users
-        ]
-        found: list[people_sql.Known] = await self._store.apply(people_sql.KNOWN, named)
-        known = {each.id: recipient_facts(each.id, each) for each in found}
+        known = await self.known(rows[0].tenant, [u for each in asked for u in each.users])
         goings: list[Going] = []
         planned: list[sql.Planned] = []
         for row, each in zip(rows, asked, strict=True):
             read = await self._catalog.version(row.tenant, row.workflow, row.version)
             excluded = frozenset(each.exclude)
             whom = {u: known[u] for u in each.users if u in known and u not in excluded}
-            goings += self._goings(row.tenant, sql.row_of(row), read.workflow, whom)
+            goings += self.begin(row, read.workflow, whom)
             planned.append(sql.Planned(row.tenant, row.id, len(whom)))
 
-        async def within(tx: Tx) -> bool:
+        async def within(tx: Tx) -> Container[str]:
             mine: list[sql.PlannedHere] = await tx.apply(sql.PLAN_WHOLE, planned)
             if len(mine) < len(planned):
                 raise Conflict("some were called off, or are planned by somebody else")
             await tx.apply(FINISH, [Held(row.tenant, row.id, 0) for row in rows])
-            return True
+            return {each.id for each in goings}
 
         try:
             await self._runs.carry(goings, within)
@@ -176,6 +170,21 @@ class Planner:
             _log.info("triggers are planned one by one", count=len(rows), code=exc.code)
             return False
         return True
+
+    async def known(self, tenant: str, users: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """What workflows may ask about people, by id; who is not known is not in it."""
+        named = [people_sql.Named(tenant, user) for user in dict.fromkeys(users)]
+        found: list[people_sql.Known] = await self._store.apply(people_sql.KNOWN, named)
+        return {each.id: recipient_facts(each.id, each) for each in found}
+
+    def begin(
+        self,
+        row: sql.NewTrigger,
+        workflow: Workflow,
+        recipients: Mapping[str, Mapping[str, Any]],
+    ) -> list[Going]:
+        """The runs of a trigger, as they begin."""
+        return self._goings(row.tenant, sql.row_of(row), workflow, recipients)
 
     async def _expect(self, tenant: str, id: str, asked: Asked) -> None:
         """Say how many there are about, once, of a send that takes longer than a slice."""
@@ -204,14 +213,8 @@ class Planner:
         """Those who have said nothing about what they want, and the others with what is known of them: each of these is asked."""
         users = [each.usr for each in people]
         wishes, _ = await self._book.of(tenant, users)
-        own = [people_sql.Named(tenant, user) for user in users if user in wishes]
-        known: list[people_sql.Known] = (
-            await self._store.apply(people_sql.KNOWN, own) if own else []
-        )
-        return (
-            [user for user in users if user not in wishes],
-            {each.id: recipient_facts(each.id, each) for each in known},
-        )
+        own = [user for user in users if user in wishes]
+        return [user for user in users if user not in wishes], await self.known(tenant, own)
 
     def _goings(
         self,

@@ -21,7 +21,11 @@ from clarion.templates.pool import Ask, Renders
 _COMMON: Final = frozenset({"payload", "actor", "workflow"})
 """Facts that all recipients of a trigger have in common."""
 
-__all__ = ["Renderer", "Unrenderable", "Wish", "fingerprint"]
+__all__ = ["NeedsWorkers", "Renderer", "Unrenderable", "Wish", "fingerprint"]
+
+
+class NeedsWorkers(Exception):
+    """A text is rendered by workers only, who may take their time."""
 
 
 class Unrenderable(Exception):
@@ -53,14 +57,19 @@ class Renderer:
     def __init__(self, renders: Renders, settings: Templates, clock: Clock) -> None:
         self._renders, self._settings, self._clock = renders, settings, clock
 
-    async def render(self, wishes: Sequence[Wish]) -> list[dict[str, Any] | Unrenderable]:
+    async def render(
+        self, wishes: Sequence[Wish], *, may_ask_workers: bool = True
+    ) -> list[dict[str, Any] | Unrenderable]:
         """What becomes of each content, or why it is none.
 
         Raises:
+            NeedsWorkers: One needs a worker, and none may be asked.
             Unavailable: There is no worker, and can be none.
         """
         asking = _Asking(self._clock.now_ms(), self._settings.locale)
         found = [self._wish(wish, asking) for wish in wishes]
+        if asking.items and not may_ask_workers:
+            raise NeedsWorkers
         answers = await self._renders.render(asking.ask()) if asking.items else []
         return [
             self._filled(wish, texts, answers) for wish, texts in zip(wishes, found, strict=True)

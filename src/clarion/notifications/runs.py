@@ -5,7 +5,7 @@ of the runs are still this process' own: of the others nothing is written, since
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from typing import Final
 
 import msgspec
@@ -167,22 +167,29 @@ class Runs:
     async def carry(
         self,
         goings: Sequence[Going],
-        within: Callable[[Tx], Awaitable[bool]] | None = None,
+        within: Callable[[Tx], Awaitable[Container[str]]] | None = None,
+        *,
+        may_ask_workers: bool = True,
     ) -> None:
         """Carry on a slice.
 
         Args:
             goings: Runs in hand, each once.
-            within: Writes more in the same transaction, and says whether the runs are wanted still; what it raises undoes all.
+            within: Writes more in the same transaction, and says which runs, by id, are wanted still; what it raises undoes all.
+            may_ask_workers: Whether texts may be rendered that only the workers render.
+
+        Raises:
+            NeedsWorkers: There is such a text. Nothing was written.
         """
         await self._addresses.load(goings)
         await self._suppressions.load(goings)
         await self._knowing.find_out(goings)
         await self._book.give(goings)
-        decided = await self._decider.decide(goings)
+        decided = await self._decider.decide(goings, may_ask_workers=may_ask_workers)
         async with self._store.transaction() as tx:
-            if within is not None and not await within(tx):
-                return
+            if within is not None:
+                wanted = await within(tx)
+                decided = [each for each in decided if each.going.id in wanted]
             written = await self._writer.write(tx, decided)
         for tell in written.told:
             await tell()

@@ -22,7 +22,7 @@ from clarion.errors import (
 )
 from clarion.ids import Ids
 from clarion.jobs.queue import LEASE_S, MAX_ATTEMPTS, Job, Queue
-from clarion.notifications import planning
+from clarion.notifications.at_once import IN_LINE, TOGETHER, AtOnce, is_small
 from clarion.notifications.catalog import Catalog, Read
 from clarion.notifications.content import check_json
 from clarion.notifications.notifications import check_key
@@ -62,9 +62,6 @@ _log = get_logger(__name__)
 PLANNING: Final = (
     32  # triggers, or lines of small ones, that are planned by who accepted them, at a time
 )
-TOGETHER: Final = 250  # small ones of a workflow that are planned in one transaction
-IN_LINE: Final = 1_000  # small ones that wait for those before them
-SMALL: Final = 200  # bytes of JSON that say whom a small one is for
 PAYLOAD_BYTES: Final = 64 * 1024  # of JSON
 FAULTS: Final = 20  # of a payload that are told
 JOB: Final = sql.JOB
@@ -77,6 +74,7 @@ class Triggers:
         store: Where they are kept.
         catalog: Workflows.
         planner: Plans what was accepted.
+        at_once: Accepts and plans, where it can.
         targets: Knows whom it can be for.
         queue: Holds the planning that is not done.
         limits: `recipients`.
@@ -89,6 +87,7 @@ class Triggers:
         store: Store,
         catalog: Catalog,
         planner: Planner,
+        at_once: AtOnce,
         targets: Targets,
         queue: Queue,
         limits: Limits,
@@ -97,7 +96,7 @@ class Triggers:
         ids: Ids,
     ) -> None:
         self._store, self._catalog, self._queue = store, catalog, queue
-        self._planner, self._targets = planner, targets
+        self._planner, self._at_once, self._targets = planner, at_once, targets
         self._limits, self._clock, self._ids = limits, clock, ids
         self._planning: dict[asyncio.Task[None], None] = {}
         self._lines: dict[tuple[str, str], list[sql.NewTrigger]] = {}
@@ -125,6 +124,8 @@ class Triggers:
         """
         check_key(idempotency_key)
         who = f"{caller.kind}:{caller.id}"
+        if received is None and (done := await self._try_at_once(caller, body, idempotency_key)):
+            return done
         row = await self.prepare(caller.tenant, who, body, received=received)
         if not idempotency_key:
             await self._store.apply(sql.PUT_TRIGGER, [row])
@@ -156,7 +157,26 @@ class Triggers:
         Raises:
             Conflict, Invalid: As `accept`.
         """
-        version, read = await self._current(tenant, body.workflow)
+        current = await self._current(tenant, body.workflow)
+        people, row = await self._row(
+            tenant, caller, body, current, local_start=local_start, received=received
+        )
+        if not are_known:
+            await self._describe(tenant, people)
+            await self._check_known(tenant, people)
+        return row
+
+    async def _row(
+        self,
+        tenant: str,
+        caller: str,
+        body: CreateTrigger,
+        current: tuple[int, Read],
+        *,
+        local_start: str = "",
+        received: Received | None = None,
+    ) -> tuple[list[Named], sql.NewTrigger]:
+        version, read = current
         _check_payload(read, body.payload)
         now_ms = self._clock.now_ms()
         start_ms = 0
@@ -169,8 +189,6 @@ class Triggers:
             raise Invalid("a zone is that of `at`", faults=[Fault("/zone", "there is no `at`")])
         people = self._people(body)
         asked = await self._asked(tenant, body, people, has_rows=received is not None)
-        if not are_known:
-            await self._know(tenant, people)
         row = sql.NewTrigger(
             tenant=tenant,
             caller=caller,
@@ -189,12 +207,12 @@ class Triggers:
             local_start=local_start,
         )
         if start_ms <= now_ms and self._has_time_for(row):
-            return msgspec.structs.replace(row, lease_ms=now_ms + int(LEASE_S * 1000))
-        return row
+            row = msgspec.structs.replace(row, lease_ms=now_ms + int(LEASE_S * 1000))
+        return people, row
 
     def _has_time_for(self, row: sql.NewTrigger) -> bool:
         """More than can be planned at a time is left to the worker, which takes no more than it can do."""
-        line = self._lines.get((row.tenant, row.workflow)) if _is_small(row) else None
+        line = self._lines.get((row.tenant, row.workflow)) if is_small(row) else None
         return len(self._planning) < PLANNING if line is None else len(line) < IN_LINE
 
     def begin(self, row: sql.NewTrigger, outcome: sql.TriggerOutcome) -> TriggerAccepted:
@@ -272,10 +290,32 @@ class Triggers:
 
     async def settled(self) -> None:
         """Wait until what was accepted here is planned."""
+        await self._at_once.settled()
         while self._planning:
             await asyncio.wait(tuple(self._planning))
 
     # ── accepting ──
+    async def _try_at_once(
+        self, caller: Principal, body: CreateTrigger, idempotency_key: str | None
+    ) -> TriggerAccepted | None:
+        """Accept and plan it in one commit; None: it goes another way, and nothing was written."""
+        tenant = caller.tenant
+        if (believed := self._catalog.believed(tenant, body.workflow)) is None:
+            return None
+        try:
+            people, row = await self._row(tenant, f"{caller.kind}:{caller.id}", body, believed)
+        except Invalid:
+            return None  # perhaps only by a version that is current no more
+        if row.lease_ms <= row.at_ms:
+            return None
+        if idempotency_key:
+            row = keyed(row, idempotency_key, text_of(body, None))
+        await self._describe(tenant, people)
+        outcome = await self._at_once.write(row)
+        if outcome is None:
+            return None
+        return accepted(row) if outcome.is_accepted else former(outcome, row.digest)
+
     async def _current(self, tenant: str, workflow: str) -> tuple[int, Read]:
         try:
             return await self._catalog.current(tenant, workflow)
@@ -315,7 +355,7 @@ class Triggers:
         await self._targets.check(tenant, asked)
         return asked
 
-    async def _know(self, tenant: str, people: Sequence[Named]) -> None:
+    async def _describe(self, tenant: str, people: Sequence[Named]) -> None:
         now_ms = self._clock.now_ms()
         described = [
             people_sql.Described(tenant, each.id, **columns_of(each.described), at_ms=now_ms)
@@ -324,6 +364,8 @@ class Triggers:
         ]
         if described:
             await self._store.apply(people_sql.DESCRIBE, described)
+
+    async def _check_known(self, tenant: str, people: Sequence[Named]) -> None:
         named = [each for each in people if each.described is None]
         if not named:
             return
@@ -335,7 +377,7 @@ class Triggers:
 
     # ── planning ──
     def _plan_soon(self, row: sql.NewTrigger) -> None:
-        if not _is_small(row):
+        if not is_small(row):
             self._spawn(self._plan_first(row))
             return
         # Those of a workflow that come while one is planned are planned together after it: what slows one workflow down slows no other.
@@ -384,14 +426,6 @@ class Triggers:
             sent_sql.CANCEL_OF_TRIGGER, tenant=tenant, id=id, now_ms=self._clock.now_ms()
         )
         return runs, sum(each.status == "cancelled" for each in messages)
-
-
-def _is_small(row: sql.NewTrigger) -> bool:
-    """Whether it names all it is for, and they are few: not more than a slice."""
-    if len(row.asked) > SMALL or row.local_start:
-        return False
-    asked = msgspec.json.decode(row.asked, type=Asked)
-    return asked.is_named and len(asked.users) <= planning.SLICE
 
 
 def _no_workflow(exc: NotFound) -> Invalid:

@@ -216,10 +216,17 @@ class Core:
         return found
 
     # ── the disk ──
-    def checkpoint(self, mode: int = apsw.SQLITE_CHECKPOINT_PASSIVE) -> None:
-        """Move what is in the log into the database. Only the writer does (two at once have corrupted databases in the past)."""
+    def checkpoint(
+        self, mode: int = apsw.SQLITE_CHECKPOINT_PASSIVE, db: apsw.Connection | None = None
+    ) -> None:
+        """Move what is in the log into the database; never two at once.
+
+        Args:
+            mode: How; PASSIVE waits for nobody.
+            db: Another connection, in whose thread this is called; None: the writer's own.
+        """
         try:
-            self._db.wal_checkpoint(mode=mode)
+            (db or self._db).wal_checkpoint(mode=mode)
         except apsw.IOError as exc:
             self.give_up(exc)
         except apsw.Error as exc:

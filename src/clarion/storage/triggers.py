@@ -14,7 +14,7 @@ JOB = "plan_trigger"
 
 
 class NewTrigger(Struct, frozen=True):
-    """One call. `asked` is the JSON of whom it names; `lease_ms`: until when the job of planning it is that of who accepted it; `start_ms`: not before."""
+    """One call. `asked` is the JSON of whom it names; `lease_ms`: until when the job of planning it is that of who accepted it; `start_ms`: not before. One that is written together with its runs is `planned`, for `total` people, and has no job."""
 
     tenant: str
     caller: str
@@ -34,6 +34,8 @@ class NewTrigger(Struct, frozen=True):
     priority: int = NORMAL
     start_ms: int = 0
     local_start: str = ""
+    state: str = "planning"
+    total: int = 0
 
 
 class TriggerOutcome(Struct, frozen=True):
@@ -120,11 +122,11 @@ def _steps(new: str, put: str) -> tuple[Sql[None], Sql[None]]:
     """Put the triggers that come from `new` into their table, and the job of planning them for those from `put`."""
     return (
         Sql(f"""INSERT INTO trigger_call (tenant, id, workflow, version, caller, actor, payload, asked, cancel_key, state, total, created_ms, priority, start_ms, local_start)
-            SELECT r.tenant, r.id, r.workflow, r.version, r.caller, r.actor, r.payload, r.asked, r.cancel_key, 'planning', 0, r.at_ms, r.priority, r.start_ms, r.local_start
+            SELECT r.tenant, r.id, r.workflow, r.version, r.caller, r.actor, r.payload, r.asked, r.cancel_key, r.state, r.total, r.at_ms, r.priority, r.start_ms, r.local_start
             FROM {new}"""),
         enqueue_from(
             f"""SELECT r.tenant, r.id, '{JOB}', '{{}}', CASE WHEN r.start_ms > r.lease_ms THEN r.start_ms ELSE r.lease_ms END, 12, r.at_ms, r.priority
-                FROM {put} WHERE true""",
+                FROM {put} WHERE r.state = 'planning'""",
             "tenant, id, kind, payload, run_ms, max_attempts, created_ms, priority",
         ),
     )
