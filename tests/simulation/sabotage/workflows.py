@@ -107,7 +107,7 @@ def tried_again_though_called_off() -> Any:
     return patch.object(sent_sql, "HANDED", handed)
 
 
-@bug("workflows", since=239)
+@bug("workflows", since=560)
 def old_lease_used() -> Any:
     """A message is sent under a lease however old."""
     return patch.object(Lane, "_outlasts", lambda self, until_ms: True)
