@@ -233,6 +233,31 @@ async def test_many_come_at_once_into_one_digest(office: Office) -> None:
     assert (told[:3], sorted(told[3:])) == ("9: ", sorted("012345678"))
 
 
+@pytest.mark.parametrize("more", [{}, {"lead": True}, {"sliding": True, "max": "1h"}])
+@pytest.mark.parametrize("apart", [False, True])
+async def test_no_digest_is_larger_than_its_limit(
+    office: Office, more: dict[str, Any], apart: bool
+) -> None:
+    """However many come in one moment, in one transaction or in many: each that is full closes at once, and the next to come opens another."""
+    digest = {"digest": {"window": "10m", "limit": 3, **more}}
+    await office.workflow(*([{"wait": "1s"}] if apart else []), digest, TOLD)
+    to = [ANN, {"id": "ben"}]
+    await asyncio.gather(*(office.trigger(*to, payload={"n": n}) for n in "0123456789X"))
+    if apart:
+        office.clock.advance(1)
+        while any(await asyncio.gather(*(office.runs.go_on(2) for _ in range(11)))):
+            pass
+    await office.run()
+    full = ["1", "1", "1", "3", "3"] if "lead" in more else ["3", "3", "3"]
+    for name in ("ann", "ben"):
+        assert sorted(each[0] for each in await office.inbox(name)) == full
+    await office.run(600)
+    for name in ("ann", "ben"):
+        told = [each.split(": ") for each in await office.inbox(name)]
+        assert sorted(count for count, _ in told) == sorted([*full, "2"])
+        assert sorted("".join(numbers for _, numbers in told)) == list("0123456789X")
+
+
 async def test_a_throttle_lets_so_many_through_in_a_window(office: Office) -> None:
     """Of a step, per recipient and key; the window begins with the first."""
     await office.workflow(

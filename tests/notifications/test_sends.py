@@ -7,6 +7,7 @@ import pytest
 from clarion.errors import Conflict, NotFound
 from clarion.notifications.channels import NotSent
 from clarion.notifications.recipients import Recipient
+from clarion.notifications.trigger_shapes import Cancelled
 from tests.notifications.conftest import on_one_engine
 from tests.notifications.office import LETTER, Office, office
 
@@ -125,15 +126,23 @@ async def test_a_send_that_is_called_off_half_way(
         await anext(sends.failures("default", "nothing"))
 
 
-async def test_what_is_over_cannot_be_paused(office: Office) -> None:
-    """There is nothing that could stand still."""
+async def test_what_is_over_stays_as_it_came_out(office: Office) -> None:
+    """It cannot be paused, and calling it off calls nothing off and says so, by its id and its key; what was called off is so a second time."""
     await office.workflow({"inbox": {"title": "News"}})
-    id = await office.trigger(*({"id": name} for name in NAMES))
+    sends, triggers = office.engine.sends, office.triggers
+    id = await office.trigger(*({"id": name} for name in NAMES), cancel_key="k")
     await office.run()
-    sends = office.engine.sends
     assert (await sends.find("default", id)).state == "done"
     with pytest.raises(Conflict, match="is over"):
         await sends.pause("default", id)
+    assert await triggers.cancel("default", id) == Cancelled(0, 0, 0)
+    assert (await sends.find("default", id)).state == "done"
+    await office.workflow({"wait": "1h"}, {"inbox": {"title": "News"}}, LETTER)
+    waits = await office.trigger(CROWD[0], cancel_key="k")
+    assert await triggers.cancel_by_key("default", "k") == Cancelled(1, 1, 0)
+    assert await triggers.cancel("default", waits) == Cancelled(1, 0, 0)
+    states = [(await sends.find("default", each)).state for each in (id, waits)]
+    assert states == ["done", "cancelled"]
 
 
 async def test_the_report_tells_why(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:

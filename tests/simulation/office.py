@@ -70,7 +70,7 @@ CREATE TRIGGER taken_over_{_table} BEFORE UPDATE OF lease_by ON {_table}
 _LEFT = (
     "SELECT 'run', * FROM run WHERE status IN ('running', 'collected')",
     "SELECT 'letter', * FROM outgoing WHERE status = 'queued'",
-    "SELECT 'batch', * FROM batch WHERE state = 'open'",
+    "SELECT 'batch', * FROM batch WHERE run_ms IS NOT NULL",
     "SELECT 'job', * FROM job",
     "SELECT 'schedule', * FROM schedule WHERE state = 'active'",
 )

@@ -3,7 +3,7 @@
 - accepted ⊆ rows, each call once, each occurrence of a schedule once; nothing is left: no run that is not at its end, no letter without one, no open batch, no job
 - each recipient has of each step exactly the messages that follow from what the run has recorded; of what was not called off,
   those that the workflow promises, by a small model of each kind
-- every run that came to a digest is in one batch, and what it brought is told once
+- every run that came to a digest is in one batch, none larger than its limit, and what it brought is told once
 - a letter that was sent was taken; it was taken again only where a process died, an answer was lost, or a lease had passed on
 - no row's token or life cycle ever went back, and nothing was done of what was called off (`office` watches every write)
 
@@ -184,6 +184,7 @@ def _check_digests(rows: Rows) -> None:
                 count, _, listed = row["title"].partition(":")
                 numbers = [int(each) for each in listed.split()]
                 assert int(count) == len(numbers), f"{row} tells of {len(numbers)}"
+                assert workflow != "sliding" or len(numbers) <= 2, f"{row} is larger than its limit"
                 is_keyed = workflow in ("fixed", "lead")
                 assert not is_keyed or len({thread[n] for n in numbers}) == 1, (
                     f"{row} mixes threads"

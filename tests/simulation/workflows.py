@@ -63,7 +63,7 @@ WORKFLOWS: dict[str, list[dict[str, Any]]] = {
         {"inbox": {"title": "failed"}, "if": "mail.failed"},
     ],
     "fixed": [{"digest": {"window": "6s", "key": "payload.thread"}}, _LIST],
-    "sliding": [{"digest": {"window": "4s", "sliding": True, "max": "12s", "limit": 3}}, _LIST],
+    "sliding": [{"digest": {"window": "4s", "sliding": True, "max": "12s", "limit": 2}}, _LIST],
     "lead": [{"digest": {"window": "8s", "lead": True, "key": "payload.thread"}}, _LIST],
     "look": [{"digest": {"window": "6s", "look_back": "5s"}}, _LIST],
     "minutely": [{"digest": {"cron": "* * * * *"}}, _LIST],
@@ -86,7 +86,7 @@ class Call(Struct):
     users: list[str]
     id: str = ""
     is_cancelled: bool = False
-    """Whether calling it off was answered."""
+    """Whether it was answered that it was called off: what was over before stays as it came out."""
     schedule: str = ""
     """Which schedule it is that calls."""
 
@@ -122,8 +122,10 @@ class Caller:
         call.id = accepted.id
 
     async def _cancel(self, call: Call) -> None:
-        await self._until_answered(lambda life: life.engine.triggers.cancel("default", call.id))
-        call.is_cancelled = True
+        answer = await self._until_answered(
+            lambda life: life.engine.triggers.cancel("default", call.id)
+        )
+        call.is_cancelled = answer.triggers == 1
 
     async def _until_answered(self, work: Any) -> Any:
         while True:

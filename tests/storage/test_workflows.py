@@ -284,21 +284,30 @@ def test_describing(rows: list[list[object]]) -> None:
     assert_law(subscribers.DESCRIBE, rows)
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    st.lists(st.sampled_from("kl"), max_size=6), st.integers(0, 2), st.booleans(), st.integers(2, 3)
-)
-def test_collecting(keys: list[str], leads: int, is_sliding: bool, most: int) -> None:
-    """Of those that come to a step in one moment the first opens a digest, and the others are in it."""
-    rows = [
-        [
-            batches.Collected(
-                "t", f"r{n}", f"b{n}", "w", "s", "ann", key, leads, 50, 90, 95, is_sliding, most, 5
-            )
-        ]
-        for n, key in enumerate(keys)
-    ]
-    assert_law(batches.COLLECT, rows)
+def _batch(n: int, key: str, state: str = "open", size: int = 0) -> batches.Batch:
+    return batches.Batch("t", f"b{n}", "w", "s", "ann", key, state, "", size, 5, 95, 90)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.sampled_from("kl"), max_size=6))
+def test_opening(keys: list[str]) -> None:
+    """Of those that come in one moment the first opens a batch, and all are told of it."""
+    assert_law(batches.OPEN, [[_batch(n, key)] for n, key in enumerate(keys)])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9)), max_size=6))
+def test_keeping(rows: list[tuple[int, int]]) -> None:
+    """What is said of a batch last counts; one that is full makes room for the next."""
+    given_rows = [[_batch(n, "k", "closed" if n else "open", size)] for n, size in rows]
+    assert_law(batches.KEEP, given_rows, given=[(batches.OPEN, [_batch(0, "k")])])
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(1, 9), max_size=6, unique=True))
+def test_adding_items(places: list[int]) -> None:
+    """Each has a place of its own."""
+    assert_law(batches.ADD_ITEMS, [[batches.NewItem("t", "b", n, f"r{n}", 5)] for n in places])
 
 
 @settings(max_examples=40, deadline=None)

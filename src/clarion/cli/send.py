@@ -235,6 +235,8 @@ def _called_off(
     cancelled: Cancelled, report: Report | None = None, total: int | None = None
 ) -> str:
     """How many were done with before; who has several messages that were called off is counted for each."""
+    if not cancelled.triggers:
+        return "over already: nothing was called off"
     text = "called off"
     if report is not None:
         ended = report.recipients - report.failed - cancelled.runs - cancelled.messages

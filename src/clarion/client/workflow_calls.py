@@ -44,7 +44,7 @@ class Trigger(msgspec.Struct, frozen=True):
 
 
 class Cancelled(msgspec.Struct, frozen=True):
-    """What was called off."""
+    """What was called off; `triggers` 0: it was over."""
 
     triggers: int
     runs: int

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from clarion.errors import ClarionError
 from clarion.ids import Ids
+from clarion.notifications.collecting import Comer, as_found, opened, place
 from clarion.notifications.prepared import nothing, prepare
 from clarion.notifications.rendering import Renderer, Unrenderable, Wish
 from clarion.notifications.workflows import durations
@@ -36,7 +37,6 @@ FETCH_S: Final = 15.0
 FETCH_BYTES: Final = 256 * 1024
 FETCH_TRIES: Final = 3
 ITEMS: Final = 50  # of a digest that templates are given: its run keeps them, and nobody reads more
-_ROUNDS: Final = 3
 
 
 class Asking(Protocol):
@@ -69,22 +69,21 @@ async def take_places(tx: Tx, asking: Sequence[Asking], ids: Ids, now_ms: int) -
             _leave(counting[hit.n - 1], {"hits": hit.hits}, now_ms)
     await _spend(tx, [each for each in asking if isinstance(each.next, Spend)], now_ms)
     collecting = [each for each in asking if isinstance(each.next, Collect)]
-    # A batch that was open when a run came may be closed when it would be in: then another is opened.
-    for _ in range(_ROUNDS):
-        if not collecting:
-            return
-        rows = [_collected(each, ids, now_ms) for each in collecting]
-        places: list[sql.Place] = await tx.apply(sql.COLLECT, rows)
-        for place in places:
-            each = collecting[place.n - 1]
-            if place.is_lead:
-                _leave(each, {"batch": place.batch, "is_lead": True}, now_ms)
-            else:
-                _leave(each, {**_left(each), "batch": place.batch}, None)
-                each.status = "collected"
-        there = {place.n for place in places}
-        collecting = [each for n, each in enumerate(collecting, 1) if n not in there]
-    raise AssertionError("a batch that is open takes whoever comes")
+    if not collecting:
+        return
+    comers = [_comer(each, ids, now_ms) for each in collecting]
+    batches = [opened(each) for each in comers]
+    found: list[sql.Opened] = await tx.apply(sql.OPEN, batches)
+    placed = place(comers, [as_found(*each) for each in zip(batches, found, strict=True)])
+    await tx.apply(sql.KEEP, placed.batches)
+    if placed.items:
+        await tx.apply(sql.ADD_ITEMS, placed.items)
+    for each, batch in zip(collecting, placed.places, strict=True):
+        if batch.lead == each.run:
+            _leave(each, {"batch": batch.id, "is_lead": True}, now_ms)
+        else:
+            _leave(each, {**_left(each), "batch": batch.id}, None)
+            each.status = "collected"
 
 
 async def _spend(tx: Tx, asking: Sequence[Asking], now_ms: int) -> None:
@@ -219,26 +218,26 @@ def _hit(each: Asking, now_ms: int) -> sql.Hit:
     return sql.Hit(each.tenant, f"{each.usr}:{each.next.key}", ends_ms, now_ms)
 
 
-def _collected(each: Asking, ids: Ids, now_ms: int) -> sql.Collected:
+def _comer(each: Asking, ids: Ids, now_ms: int) -> Comer:
     step = each.workflow.steps[each.state.at]
     assert isinstance(each.next, Collect), "it asks for a place"
     # What is over a cap is collected as a plain digest is.
     act = step.act if isinstance(step.act, Digest) else Digest()
     look_back_ms = 0 if act.look_back is None else durations.seconds(act.look_back) * 1000
-    return sql.Collected(
-        each.tenant,
-        each.run,
-        ids.ordered(now_ms),
-        each.workflow.key,
-        step.id,
-        each.usr,
-        each.next.key,
-        2 if look_back_ms else int(act.lead),
-        now_ms + look_back_ms if look_back_ms else each.next.closes_ms,
-        each.next.closes_ms,
-        each.next.max_ms,
-        int(act.sliding),
-        act.limit,
-        now_ms,
-        each.priority,
+    return Comer(
+        tenant=each.tenant,
+        run=each.run,
+        batch=ids.ordered(now_ms),
+        workflow=each.workflow.key,
+        step=step.id,
+        usr=each.usr,
+        key=each.next.key,
+        lead="unless followed" if look_back_ms else "always" if act.lead else "no",
+        alone_ms=now_ms + look_back_ms if look_back_ms else each.next.closes_ms,
+        closes_ms=each.next.closes_ms,
+        max_ms=each.next.max_ms,
+        is_sliding=act.sliding,
+        limit=act.limit,
+        now_ms=now_ms,
+        priority=each.priority,
     )

@@ -81,7 +81,7 @@ class Trigger(Struct, frozen=True):
 
 
 class Cancelled(Struct, frozen=True):
-    """What was called off: runs that had not ended, and messages that nobody had sent."""
+    """What was called off: triggers that were not over (a second time, too), runs that had not ended, and messages that nobody had sent."""
 
     triggers: int
     runs: int

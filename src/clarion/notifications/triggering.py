@@ -268,25 +268,24 @@ class Triggers:
     async def cancel(self, tenant: str, id: str) -> Cancelled:
         """Call off what has not happened yet: when this returns, nothing more of it begins.
 
+        What is over stays as it came out: `triggers` is 0. What was called off before is called off: it is 1.
+
         Raises:
             NotFound: There is no such trigger.
         """
         async with self._store.transaction() as tx:
-            if not await tx.fetch(sql.HOLD, tenant=tenant, id=id):
-                raise NotFound(f"there is no trigger {id}")
-            runs, messages = await self._cancel(tx, tenant, id)
-        return Cancelled(1, runs, messages)
+            return await self._cancel(tx, tenant, id)
 
     async def cancel_by_key(self, tenant: str, cancel_key: str) -> Cancelled:
-        """Call off all triggers that were given this key."""
-        runs = messages = 0
+        """The same of all triggers that were given this key, and are not over; a thousand at a time."""
         async with self._store.transaction() as tx:
-            found = await tx.fetch(sql.BY_CANCEL_KEY, tenant=tenant, cancel_key=cancel_key, n=1_000)
-            for row in found:
-                await tx.fetch(sql.HOLD, tenant=tenant, id=row.id)
-                some = await self._cancel(tx, tenant, row.id)
-                runs, messages = runs + some[0], messages + some[1]
-        return Cancelled(len(found), runs, messages)
+            rows = await tx.fetch(sql.BY_CANCEL_KEY, tenant=tenant, cancel_key=cancel_key, n=1_000)
+            found = [await self._cancel(tx, tenant, row.id) for row in rows]
+        return Cancelled(
+            sum(each.triggers for each in found),
+            sum(each.runs for each in found),
+            sum(each.messages for each in found),
+        )
 
     async def settled(self) -> None:
         """Wait until what was accepted here is planned."""
@@ -419,13 +418,18 @@ class Triggers:
             # Nothing is lost: the lease ends, and a worker plans it.
             _log.warning("trigger could not be planned yet", trigger=job.id, code=exc.code)
 
-    async def _cancel(self, tx: Tx, tenant: str, id: str) -> tuple[int, int]:
-        await tx.execute(sql.CANCEL, tenant=tenant, id=id)
+    async def _cancel(self, tx: Tx, tenant: str, id: str) -> Cancelled:
+        held = await tx.fetch(sql.HOLD, tenant=tenant, id=id)
+        if not held:
+            raise NotFound(f"there is no trigger {id}")
         runs = await tx.execute(run_sql.CANCEL_OF_TRIGGER, tenant=tenant, id=id)
         messages = await tx.fetch(
             sent_sql.CANCEL_OF_TRIGGER, tenant=tenant, id=id, now_ms=self._clock.now_ms()
         )
-        return runs, sum(each.status == "cancelled" for each in messages)
+        if held[0].state == "planned" and not runs and not messages:
+            return Cancelled(0, 0, 0)
+        await tx.execute(sql.CANCEL, tenant=tenant, id=id)
+        return Cancelled(1, runs, sum(each.status == "cancelled" for each in messages))
 
 
 def _no_workflow(exc: NotFound) -> Invalid:

@@ -7,37 +7,48 @@ from clarion.storage.store import Procedure, Sql
 from clarion.storage.triggers import BEGAN
 
 
-class Collected(Struct, frozen=True, array_like=True):
-    """A run that comes to a digest.
+class Batch(Struct, frozen=True, array_like=True):
+    """A batch as it is kept. `state` closed: nobody joins it any more; `run_ms` says when it goes on, None: it has.
 
-    `batch` is the id if it opens one. It closes at `closes_ms`; each that joins a sliding one puts that off to its own, at most to
-    `max_ms`. `leads` 1 or 2: whoever opens it goes on at once and is not in it; `first_ms` is when it closes if nobody follows, and
-    with 2 it is open for its window from when somebody does.
+    `lead` is the run that opened it and went on at once, '' for none. One that slides is put off to `max_ms` at most.
     """
 
     tenant: str
-    run: str
-    batch: str
+    id: str
     workflow: str
     step: str
     usr: str
     batch_key: str
-    leads: int
-    first_ms: int
-    closes_ms: int
+    state: str
+    lead: str
+    size: int
+    opened_ms: int
     max_ms: int
-    is_sliding: int
-    size_max: int
-    now_ms: int
+    run_ms: int
     priority: int = NORMAL
 
 
-class Place(Struct, frozen=True):
-    """Where a run is now: in the batch, or ahead of it."""
+class Opened(Struct, frozen=True):
+    """The batch that is open for the caller's n-th."""
 
     n: int
+    id: str
+    lead: str
+    size: int
+    opened_ms: int
+    max_ms: int
+    run_ms: int
+    priority: int
+
+
+class NewItem(Struct, frozen=True, array_like=True):
+    """A run that is the n-th of a batch (`place`, from 1)."""
+
+    tenant: str
     batch: str
-    is_lead: int
+    place: int
+    run: str
+    at_ms: int
 
 
 class ClaimedBatch(Struct, frozen=True):
@@ -84,41 +95,45 @@ class Count(Struct, frozen=True):
     count: int
 
 
-_OPEN = """b.tenant = r.tenant AND b.workflow = r.workflow AND b.step = r.step AND b.usr = r.usr
-    AND b.batch_key = r.batch_key AND b.state = 'open'"""
-_GROUP = "PARTITION BY r.tenant, r.workflow, r.step, r.usr, r.batch_key"
-
-COLLECT = Procedure(
-    "collect_run",
-    Collected,
+_COLUMNS = ", ".join(Batch.__struct_fields__)
+_LAST = "row_number() OVER (PARTITION BY r.tenant, r.id ORDER BY r.n DESC) AS k"
+# Of those that find none open the first opens one. From here to the end of the transaction it is the caller's: whoever else comes
+# to it waits, and so does who would close it.
+OPEN = Procedure(
+    "open_batch",
+    Batch,
     (
-        # The first of those that find none opens one.
-        Sql(f"""INSERT INTO batch (tenant, id, workflow, step, usr, batch_key, state, lead, size, opened_ms, max_ms, run_ms, priority)
-            SELECT f.tenant, f.batch, f.workflow, f.step, f.usr, f.batch_key, 'open',
-              CASE f.leads WHEN 0 THEN '' ELSE f.run END, 0, f.now_ms, f.max_ms,
-              CASE f.leads WHEN 0 THEN f.closes_ms ELSE f.first_ms END, f.priority
-            FROM (SELECT r.*, row_number() OVER ({_GROUP} ORDER BY r.n) AS k FROM {{rows r}}) AS f
+        Sql(f"""INSERT INTO batch ({_COLUMNS})
+            SELECT {_COLUMNS} FROM (SELECT r.*, row_number() OVER (
+                PARTITION BY r.tenant, r.workflow, r.step, r.usr, r.batch_key ORDER BY r.n) AS k FROM {{rows r}}) AS f
             WHERE f.k = 1 ORDER BY f.tenant, f.workflow, f.step, f.usr, f.batch_key
-            ON CONFLICT (tenant, workflow, step, usr, batch_key) WHERE state = 'open' DO NOTHING"""),
-        # Everybody but the one that leads is in it. A batch that closes at this moment is closed under its row's lock: wait for it.
-        Sql(f"""UPDATE batch SET lease_by = batch.lease_by FROM {{rows r}}
-            WHERE {_OPEN.replace("b.", "batch.")}"""),
-        Sql(f"""INSERT INTO batch_item (tenant, batch, n, run, at_ms)
-            SELECT r.tenant, b.id, b.size + row_number() OVER ({_GROUP} ORDER BY r.n), r.run, r.now_ms
-            FROM {{rows r}} JOIN batch b ON {_OPEN} WHERE b.lead <> r.run ON CONFLICT DO NOTHING"""),
-        Sql(f"""UPDATE batch SET size = s.size, run_ms = CASE WHEN s.size >= s.size_max THEN s.now_ms
-                WHEN batch.size = 0 AND s.leads = 2 THEN s.first_closes_ms
-                WHEN s.is_sliding = 1 AND s.closes_ms < batch.max_ms THEN s.closes_ms
-                WHEN s.is_sliding = 1 THEN batch.max_ms ELSE batch.run_ms END
-            FROM (SELECT b.tenant, b.id, max(r.size_max) AS size_max, max(r.now_ms) AS now_ms, max(r.closes_ms) AS closes_ms, min(r.closes_ms) AS first_closes_ms, max(r.leads) AS leads,
-                    max(r.is_sliding) AS is_sliding,
-                    (SELECT count(*) FROM batch_item i WHERE i.tenant = b.tenant AND i.batch = b.id) AS size
-                  FROM {{rows r}} JOIN batch b ON {_OPEN} GROUP BY b.tenant, b.id) AS s
-            WHERE batch.tenant = s.tenant AND batch.id = s.id AND s.size > batch.size"""),
+            ON CONFLICT (tenant, workflow, step, usr, batch_key) WHERE state = 'open' DO UPDATE SET lease_by = batch.lease_by"""),
         Sql(
-            f"""SELECT r.n, b.id, CASE WHEN b.lead = r.run THEN 1 ELSE 0 END FROM {{rows r}} JOIN batch b ON {_OPEN}""",
-            Place,
+            """SELECT r.n, b.id, b.lead, b.size, b.opened_ms, b.max_ms, b.run_ms, b.priority
+               FROM {rows r} JOIN batch b ON b.tenant = r.tenant AND b.workflow = r.workflow AND b.step = r.step
+                 AND b.usr = r.usr AND b.batch_key = r.batch_key AND b.state = 'open' ORDER BY r.n""",
+            Opened,
         ),
+    ),
+)
+# Those that were opened, as they are now; then those that follow on one that is full.
+KEEP = Procedure(
+    "keep_batch",
+    Batch,
+    (
+        Sql(f"""UPDATE batch SET state = s.state, lead = s.lead, size = s.size, max_ms = s.max_ms, run_ms = s.run_ms
+            FROM (SELECT r.*, {_LAST} FROM {{rows r}}) AS s
+            WHERE s.k = 1 AND batch.tenant = s.tenant AND batch.id = s.id"""),
+        Sql(f"""INSERT INTO batch ({_COLUMNS})
+            SELECT {_COLUMNS} FROM (SELECT r.*, {_LAST} FROM {{rows r}}) AS s WHERE s.k = 1 ON CONFLICT (tenant, id) DO NOTHING"""),
+    ),
+)
+ADD_ITEMS = Procedure(
+    "add_batch_item",
+    NewItem,
+    (
+        Sql("""INSERT INTO batch_item (tenant, batch, n, run, at_ms)
+            SELECT r.tenant, r.batch, r.place, r.run, r.at_ms FROM {rows r}"""),
     ),
 )
 OPEN_OF = Sql(
@@ -138,7 +153,7 @@ RELEASE = release("batch")
 # In the transaction that lets one run go on for all.
 CLOSE = Sql(
     """UPDATE batch SET state = 'closed', run_ms = NULL, lease_by = NULL, token = token + 1
-       WHERE tenant = :tenant AND id = :id AND token = :token AND state = 'open'"""
+       WHERE tenant = :tenant AND id = :id AND token = :token AND run_ms IS NOT NULL"""
 )
 ITEMS = Sql(
     f"""SELECT run.id, i.n, run.version, run.state, run.token, run.trigger_id, t.payload, t.actor, {BEGAN}, run.created_ms

@@ -46,7 +46,7 @@ FORGET_OUTGOING = Procedure(
 )
 FORGET_BATCHES = Sql(
     """DELETE FROM batch WHERE (tenant, id) IN (SELECT tenant, id FROM batch
-         WHERE state = 'closed' AND opened_ms < :before ORDER BY opened_ms LIMIT :n)"""
+         WHERE state = 'closed' AND run_ms IS NULL AND opened_ms < :before ORDER BY opened_ms LIMIT :n)"""
 )
 FORGET_TRIGGERS = Sql(
     """DELETE FROM trigger_call WHERE (tenant, id) IN (SELECT t.tenant, t.id FROM trigger_call t

@@ -166,9 +166,12 @@ _OWNER = "tenant = :tenant AND id = :id"
 FIND = Sql(f"SELECT {_ROW} FROM trigger_call WHERE {_OWNER}", TriggerRow)
 # Whoever holds it is alone in planning and cancelling it.
 HOLD = Sql(f"SELECT {_ROW} FROM trigger_call WHERE {_OWNER} {{for_update}}", TriggerRow)
+# Those that are over are left out: there may be any number of them before the one that is meant.
+_OPEN_RUN = "SELECT 1 FROM run r WHERE r.tenant = t.tenant AND r.trigger_id = t.id AND r.status IN ('running', 'collected')"
+_QUEUED = "SELECT 1 FROM outgoing o WHERE o.tenant = t.tenant AND o.trigger_id = t.id AND o.status = 'queued'"
 BY_CANCEL_KEY = Sql(
-    f"""SELECT {_ROW} FROM trigger_call WHERE tenant = :tenant AND cancel_key = :cancel_key AND cancel_key <> ''
-        AND state <> 'cancelled' ORDER BY id LIMIT :n""",
+    f"""SELECT {_ROW} FROM trigger_call t WHERE tenant = :tenant AND cancel_key = :cancel_key AND cancel_key <> ''
+        AND state <> 'cancelled' AND (state <> 'planned' OR EXISTS ({_OPEN_RUN}) OR EXISTS ({_QUEUED})) ORDER BY id LIMIT :n""",
     TriggerRow,
 )
 # Of triggers that their acceptor plans under the lease that no claim gave; whoever holds or cancels one has it left alone.

@@ -7,6 +7,7 @@ from unittest.mock import patch
 import msgspec
 
 from clarion.errors import ClarionError
+from clarion.notifications import answers, collecting
 from clarion.notifications.digests import Digests
 from clarion.notifications.lanes import Lane
 from clarion.notifications.runs import Runs
@@ -18,27 +19,27 @@ from tests.simulation.office import Office
 from tests.simulation.sabotage.base import bug
 
 
-@bug("workflows", since=3)
+@bug("workflows", since=6)
 def held_without_token() -> Any:
     """Whoever has a run in hand writes what came of it, though its lease has passed on, or it was called off."""
     return patch.object(run_sql, "HOLD", _changed(run_sql.HOLD, " AND run.token = r.token", ""))
 
 
-@bug("workflows")
+@bug("workflows", since=6)
 def handed_without_token() -> Any:
     """What became of a message is written by whoever comes last: a late no follows a yes."""
     handed = _changed(sent_sql.HANDED, " AND outgoing.token = s.token", "")
     return patch.object(sent_sql, "HANDED", handed)
 
 
-@bug("workflows", since=3)
+@bug("workflows", since=7)
 def run_claimed_without_lease() -> Any:
     """A run in somebody's hands is still due; the fence hides it, at the price of doing the work twice."""
     text = run_sql.CLAIM.text.replace("run_ms = :until", "run_ms = :now")
     return patch.object(run_sql, "CLAIM", Sql(text, run_sql.CLAIM.result))
 
 
-@bug("workflows", since=11)
+@bug("workflows")
 def cursor_apart() -> Any:
     """How far a plan has come is committed before the runs that it speaks of."""
     carry = Runs.carry
@@ -56,11 +57,9 @@ def cursor_apart() -> Any:
 @bug("workflows")
 def index_dropped() -> Any:
     """That one digest is open at a time is not the database's to keep."""
-    collect = _changed(
-        batch_sql.COLLECT,
-        "ON CONFLICT (tenant, workflow, step, usr, batch_key) WHERE state = 'open' DO NOTHING",
-        "",
-    )
+    at_conflict = """
+            ON CONFLICT (tenant, workflow, step, usr, batch_key) WHERE state = 'open' DO UPDATE SET lease_by = batch.lease_by"""
+    opening = _changed(batch_sql.OPEN, at_conflict, "")
     make = Office.__init__
 
     def without(self: Office, *args: Any, **more: Any) -> None:
@@ -68,12 +67,12 @@ def index_dropped() -> Any:
         self.db.execute("DROP INDEX batch_open")
 
     stack = contextlib.ExitStack()
-    stack.enter_context(patch.object(batch_sql, "COLLECT", collect))
+    stack.enter_context(patch.object(batch_sql, "OPEN", opening))
     stack.enter_context(patch.object(Office, "__init__", without))
     return stack
 
 
-@bug("workflows", since=95)
+@bug("workflows", since=10)
 def digest_closed_as_read() -> Any:
     """Who joins a digest, or is called off, while it closes, is not looked for."""
 
@@ -86,11 +85,32 @@ def digest_closed_as_read() -> Any:
 @bug("workflows")
 def leader_collected() -> Any:
     """Who goes ahead of a digest is in it, too."""
-    collect = _changed(batch_sql.COLLECT, " WHERE b.lead <> r.run", " WHERE true")
-    return patch.object(batch_sql, "COLLECT", collect)
+
+    def all_in(comers: Any, batches: Any) -> Any:
+        placed = collecting.place(comers, batches)
+        items = [
+            batch_sql.NewItem(batch.tenant, batch.id, 1_000 + batch.size, each.run, each.now_ms)
+            for each, batch in zip(comers, placed.places, strict=True)
+            if batch.lead == each.run
+        ]
+        return msgspec.structs.replace(placed, items=placed.items + items)
+
+    return patch.object(answers, "place", all_in)
 
 
-@bug("workflows", since=4)
+@bug("workflows", since=40)
+def limit_overlooked() -> Any:
+    """A digest that is full takes whoever comes in the same moment."""
+
+    def all_in(comers: Any, batches: Any) -> Any:
+        return collecting.place(
+            [msgspec.structs.replace(each, limit=1_000) for each in comers], batches
+        )
+
+    return patch.object(answers, "place", all_in)
+
+
+@bug("workflows", since=7)
 def wake_lost() -> Any:
     """Who waits for a message is not woken when it is read: right in the end, and late."""
 
@@ -100,20 +120,20 @@ def wake_lost() -> Any:
     return patch.object(Runs, "wake", nothing)
 
 
-@bug("workflows", since=45)
+@bug("workflows", since=67)
 def tried_again_though_called_off() -> Any:
     """What a provider had when its trigger was called off is tried again."""
     handed = _changed(sent_sql.HANDED, "outgoing.cause <> ''", "outgoing.cause = '?'")
     return patch.object(sent_sql, "HANDED", handed)
 
 
-@bug("workflows", since=560)
+@bug("workflows", since=175)
 def old_lease_used() -> Any:
     """A message is sent under a lease however old."""
     return patch.object(Lane, "_outlasts", lambda self, until_ms: True)
 
 
-@bug("workflows", since=71)
+@bug("workflows", since=20)
 def answer_forgotten() -> Any:
     """What a provider said is lost if it cannot be written at once."""
 

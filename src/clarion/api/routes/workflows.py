@@ -203,7 +203,7 @@ def _triggers(api: Api, engine: Engine) -> None:
 
     @api.route("DELETE", "/v1/triggers", right=_SEND, limit=PerCaller(), errors=WRITES)
     async def cancel_triggers(caller: Principal, query: CancelByKey) -> Cancelled:
-        """Call off all triggers that were given this key; at most 1,000 a call, the oldest first."""
+        """Call off all triggers that were given this key and are not over; at most 1,000 a call, the oldest first."""
         return await triggers.cancel_by_key(caller.tenant, query.cancel_key)
 
     @api.route("GET", "/v1/triggers/{id}", right=_READ, limit=PerCaller(), errors=READS)
@@ -213,7 +213,7 @@ def _triggers(api: Api, engine: Engine) -> None:
 
     @api.route("DELETE", "/v1/triggers/{id}", right=_SEND, limit=PerCaller(), errors=WRITES)
     async def cancel_trigger(caller: Principal, path: IdPath) -> Cancelled:
-        """Call off what has not happened yet: when the answer is there, nothing more of it begins."""
+        """Call off what has not happened yet: when the answer is there, nothing more of it begins. `triggers` 0: it was over, and stays as it came out."""
         return await triggers.cancel(caller.tenant, path.id)
 
     @api.route("GET", "/v1/triggers/{id}/progress", right=_READ, limit=PerCaller(), errors=READS)
