@@ -141,6 +141,8 @@ async def test_what_is_over_stays_as_it_came_out(office: Office) -> None:
     waits = await office.trigger(CROWD[0], cancel_key="k")
     assert await triggers.cancel_by_key("default", "k") == Cancelled(1, 1, 0)
     assert await triggers.cancel("default", waits) == Cancelled(1, 0, 0)
+    told = [(await sends.report("default", each)).messages for each in (id, waits)]
+    assert told == [{"inbox": {"delivered": len(NAMES)}}, {}]
     states = [(await sends.find("default", each)).state for each in (id, waits)]
     assert states == ["done", "cancelled"]
 
@@ -157,7 +159,8 @@ async def test_the_report_tells_why(office: Office, monkeypatch: pytest.MonkeyPa
     await office.run()
     report = await office.engine.sends.report("default", id)
     assert (report.state, report.recipients, report.done) == ("done", 6, 6)
-    assert report.messages == {"letter": {"bounced": 2, "failed": 1, "sent": 3}}
+    letters = {"bounced": 2, "failed": 1, "sent": 3}
+    assert report.messages == {"letter": letters, "inbox": {"delivered": 4}}
     assert report.runs["failed"] == 2
     whole = {(each.channel, each.status, each.reason): each.count for each in report.reasons}
     assert whole[("letter", "bounced", "no such box")] == 2

@@ -36,7 +36,7 @@ class Failures(Struct, frozen=True):
 class Report(Struct, frozen=True):
     """What has become of a send: recipients, runs by their status, messages of each channel by theirs, and why some failed.
 
-    `messages` has those of channels other than the inbox. Of the reasons the hundred most frequent are told, the most frequent first.
+    What came into inboxes is `delivered`, whatever has become of it there since. Of the reasons the hundred most frequent are told, the most frequent first.
     """
 
     id: str

@@ -95,8 +95,14 @@ STANDING = Sql(
            GROUP BY x.usr) AS p""",
     Standing,
 )
+# Messages of inboxes are made and delivered in one commit; how many share a content, it says itself.
 MESSAGES = Sql(
-    f"SELECT channel, status, count(*) FROM outgoing WHERE {_OF} GROUP BY channel, status ORDER BY channel, status",
+    f"""SELECT x.channel, x.status, x.count FROM
+          (SELECT channel, status, count(*) AS count FROM outgoing WHERE {_OF} GROUP BY channel, status
+           UNION ALL
+           SELECT 'inbox', 'delivered', CAST(sum(recipients) AS BIGINT) FROM notification
+           WHERE {_OF} AND trigger_id <> '' HAVING count(*) > 0) AS x
+        ORDER BY x.channel, x.status""",
     MessageCount,
 )
 # Providers' words may have ids in them: of so many reasons the most frequent are told.
