@@ -184,7 +184,35 @@ async def test_one_click_unsubscribes(site: Site, ann: Caller) -> None:
     assert action is not None
     undone = await site.http.post(f"/{action[2]}")
     assert "Unsubscribe?" in undone.text
-    assert (await wanted(site)).categories == {"marketing": {"email": True}}
+    assert await wanted(site) == Document()
+
+
+CONDITION = {"email": "payload.urgent", "push": False}
+KEPT = {"workflows": {"w": {"email": True}}, "channels": {"email": False}}
+OFF = {"channels": {"email": False}}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"categories": {"news": "payload.urgent"}}, {"categories": {"news": {"*": "payload.urgent"}}}),
+        ({"categories": {"news": CONDITION}}, {"categories": {"news": CONDITION}}),
+        (KEPT, KEPT),
+        (OFF, {**OFF, "categories": {"news": {"email": True}}}),
+    ],
+)  # fmt: skip
+async def test_undoing_brings_back_what_was_said(
+    site: Site, ann: Caller, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    """A condition, a word about the workflow; what was not wanted before the click is wanted after it was undone."""
+    await site.book.change("default", "ann", lambda _: msgspec.convert(before, Document))
+    link = site.workflows.links.unsubscribe("default", "ann", "email", category="news", workflow="w")  # fmt: skip
+    page = (await site.http.post(link)).text
+    assert "You get no more" in page
+    [action] = re.findall(r'action="(?:\.\./)+([^"]+)"', page)
+    for _ in range(2):
+        assert "Unsubscribe?" in (await site.http.post(f"/{action}")).text
+        assert await wanted(site) == msgspec.convert(after, Document)
 
 
 async def test_links_that_lead_nowhere(site: Site, ann: Caller) -> None:

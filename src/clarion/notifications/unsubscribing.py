@@ -3,11 +3,13 @@
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from clarion.errors import Conflict, NotFound
 from clarion.notifications.catalog import Catalog
 from clarion.notifications.channels import Outgoing
 from clarion.notifications.preferences.book import Book
+from clarion.notifications.preferences.document import Document
 from clarion.notifications.preferences.evaluate import Asked, sources
 from clarion.notifications.preferences.links import Links, Unsubscribe
 from clarion.notifications.supposing import Suppose
@@ -15,7 +17,7 @@ from clarion.notifications.workflows.definition import Definition
 
 
 class WayOut(Struct, frozen=True):
-    """What a link unsubscribes from. `locked`: it cannot be turned off. `message`: the one that brought the link, '' if none did."""
+    """What a link unsubscribes from. `locked`: it cannot be turned off. `message`: the one that brought the link, '' if none did. `undo`: the token that undoes it."""
 
     tenant: str
     channel: str
@@ -24,6 +26,7 @@ class WayOut(Struct, frozen=True):
     wanted: bool
     locked: bool
     message: str
+    undo: str
 
 
 class Unsubscribing:
@@ -62,21 +65,46 @@ class Unsubscribing:
         """
         return await self._look(self._links.read(token, Unsubscribe))
 
-    async def go(self, token: str, *, is_wanted: bool = False) -> WayOut:
-        """Unsubscribe, or undo that. Twice is as once.
+    async def go(self, token: str) -> WayOut:
+        """Unsubscribe. Twice is as once.
 
         Raises:
             NotFound: As `look`.
             Conflict: It cannot be turned off.
         """
+        out, found = await self._free(token)
+        was = None
+
+        def change(document: Document) -> Document:
+            nonlocal was
+            was = out.said(document) if found.wanted else None
+            return out.apply(document)
+
+        await self._book.change(out.tenant, out.usr, change)
+        return await self._look(replace(out, was=was))
+
+    async def undo(self, token: str) -> WayOut:
+        """Let it be as it was before, as far as the token knows; where that is not wanted either, it is from now on.
+
+        Raises:
+            NotFound, Conflict: As `go`.
+        """
+        out, _ = await self._free(token)
+        await self._book.change(out.tenant, out.usr, out.undone)
+        found = await self._look(out)
+        if found.wanted:
+            return found
+        wanted = replace(out, was=(True, True))
+        await self._book.change(out.tenant, out.usr, wanted.undone)
+        return await self._look(out)
+
+    async def _free(self, token: str) -> tuple[Unsubscribe, WayOut]:
+        """A link that may do what it says."""
         out = self._links.read(token, Unsubscribe)
         found = await self._look(out)
         if found.locked:
             raise Conflict(f"{found.name!r} cannot be turned off: it is needed")
-        await self._book.change(
-            out.tenant, out.usr, lambda document: out.apply(document, is_wanted)
-        )
-        return await self._look(out)
+        return out, found
 
     async def _look(self, out: Unsubscribe) -> WayOut:
         # Somebody who was erased must not come back by an old link.
@@ -94,6 +122,7 @@ class Unsubscribing:
             next((choice for _, choice in choices if choice is not None), True) is not False,
             bool(of and of.critical) or out.category in wishes.defaults.required,
             out.message,
+            self._links.undo(out),
         )
 
     async def _workflow(self, tenant: str, workflow: str) -> Definition | None:

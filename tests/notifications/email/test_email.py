@@ -252,7 +252,7 @@ async def test_one_click_ends_what_it_came_with(desk: Desk) -> None:
     ended = await desk.trigger(ANN, payload={"n": 2})
     await desk.run()
     assert await desk.story(ended) == ["mail skipped: user:/workflows/w/email"]
-    await out.go(token, is_wanted=True)
+    await out.undo(token)
     await desk.trigger(ANN, payload={"n": 3})
     await desk.run()
     assert len(desk.server.mails) == 2

@@ -60,8 +60,8 @@ def add(api: Api, unsubscribing: Unsubscribing, email: Email) -> None:
         errors=(*WRITES, NotFound, Conflict), media=(HTML,),
     )  # fmt: skip
     async def undo_unsubscribe(path: TokenPath) -> Reply[str]:
-        """Take it back: these messages are wanted again."""
-        return _page(await unsubscribing.go(path.token, is_wanted=True), path.token, f"{_UP}../")
+        """Take it back: what was said of these messages before holds again, and they are wanted."""
+        return _page(await unsubscribing.undo(path.token), path.token, f"{_UP}../")
 
 
 def _page(found: WayOut, token: str, up: str = _UP) -> Reply[str]:
@@ -72,5 +72,5 @@ def _page(found: WayOut, token: str, up: str = _UP) -> Reply[str]:
     if found.wanted:
         ask = f'<p>You get {what}.</p><form method="post" action="{at}"><button>Unsubscribe</button></form>'
         return plain("Unsubscribe?", ask, up=up)
-    done = f'<p>You get no more {what}.</p><form method="post" action="{at}/undo"><button class="quiet">Undo</button></form>'
+    done = f'<p>You get no more {what}.</p><form method="post" action="{up}v1/unsubscribe/{found.undo}/undo"><button class="quiet">Undo</button></form>'
     return plain("You are unsubscribed", done, up=up)

@@ -175,24 +175,43 @@ def unmuted(given: Sequence[Muted], path: str, value: str | int | bool) -> list[
     return [each for each in given if (each.path, type(each.value), each.value) != gone]
 
 
-def with_choice(given: Document, kind: Kind, name: str, channel: str, is_wanted: bool) -> Document:
-    """The document in which a person wants something on a channel, or not; what is said of other channels stays.
+def with_choice(
+    given: Document, kind: Kind, name: str, channel: str, choice: Choice | None
+) -> Document:
+    """The document in which a person says this of something on a channel; what is said of other channels stays.
 
     Args:
         given: As it is.
         kind: What `name` names; of a `channel` it is not looked at.
         name: A category or a workflow.
         channel: Where.
-        is_wanted: Whether.
+        choice: Whether it is wanted; None: nothing is said of it.
     """
     if kind == "channel":
-        return msgspec.structs.replace(given, channels={**given.channels, channel: is_wanted})
+        return msgspec.structs.replace(given, channels=_chosen(given.channels, channel, choice))
     member = "categories" if kind == "category" else "workflows"
     named: dict[str, Choice | Choices] = getattr(given, member)
-    found = named.get(name, {})
-    choices: Choices = found if isinstance(found, dict) else {ALL: found}
-    changed = {**named, name: {**choices, channel: is_wanted}}
+    choices = _chosen(_choices(named, name), channel, choice)
+    others = {each: said for each, said in named.items() if each != name}
+    changed = {**others, name: choices} if choices else others
     return msgspec.structs.replace(given, **{member: changed})
+
+
+def choice_of(given: Document, kind: Kind, name: str, channel: str) -> Choice | None:
+    """What a person says of something on this very channel; None: nothing."""
+    if kind == "channel":
+        return given.channels.get(channel)
+    return _choices(given.categories if kind == "category" else given.workflows, name).get(channel)
+
+
+def _choices(named: dict[str, Choice | Choices], name: str) -> Choices:
+    found = named.get(name, {})
+    return found if isinstance(found, dict) else {ALL: found}
+
+
+def _chosen(given: Choices, channel: str, choice: Choice | None) -> Choices:
+    others = {each: said for each, said in given.items() if each != channel}
+    return others if choice is None else {**others, channel: choice}
 
 
 def without(given: Document, channel: str) -> Document:

@@ -11,19 +11,25 @@ from typing import Final, TypeVar
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from clarion.clock import Clock
 from clarion.errors import NotFound, UsageError
-from clarion.notifications.preferences.document import Document, Kind, with_choice
+from clarion.notifications.preferences.document import Document, Kind, choice_of, with_choice
+from clarion.notifications.workflows.definition import Choice
 
 T = TypeVar("T", "Unsubscribe", "Page")
 
 PAGE_S: Final = 30 * 24 * 3600
 """How long a link to a person's page is good, unless asked otherwise (s)."""
+UNDO: Final = 4_000  # characters of a token
 
 
 class Unsubscribe(Struct, frozen=True, array_like=True, tag="u"):
-    """What somebody does not want any more on a channel: the category, or the workflow where there is none. `message` brought the link."""
+    """What somebody does not want any more on a channel: the category, or the workflow where there is none. `message` brought the link.
+
+    `was`: one that undoes it knows what was said before, of the category or the workflow, and of the workflow beside a category.
+    """
 
     tenant: str
     usr: str
@@ -31,19 +37,32 @@ class Unsubscribe(Struct, frozen=True, array_like=True, tag="u"):
     category: str = ""
     workflow: str = ""
     message: str = ""
+    was: tuple[Choice | None, Choice | None] | None = None
 
     @property
     def what(self) -> tuple[Kind, str]:
         """The kind of what it names, and its name."""
         return ("category", self.category) if self.category else ("workflow", self.workflow)
 
-    def apply(self, given: Document, is_wanted: bool) -> Document:
-        """The document after it, or after it was undone."""
+    def said(self, given: Document) -> tuple[Choice | None, Choice | None]:
+        """What a document says of it."""
+        of_workflow = choice_of(given, "workflow", self.workflow, self.channel)
+        return choice_of(given, *self.what, self.channel), of_workflow if self.category else None
+
+    def apply(self, given: Document) -> Document:
+        """The document after it."""
+        return self._with(given, False, False)
+
+    def undone(self, given: Document) -> Document:
+        """The document in which it says what it said before; nothing, where that is not known."""
+        return self._with(given, *(self.was or (None, None)))
+
+    def _with(self, given: Document, choice: Choice | None, beside: Choice | None) -> Document:
         kind, name = self.what
-        document = with_choice(given, kind, name, self.channel, is_wanted)
+        document = with_choice(given, kind, name, self.channel, choice)
         # A word about the workflow that the link came with would be more specific than the category's.
         if kind == "category" and self.workflow in given.workflows:
-            document = with_choice(document, "workflow", self.workflow, self.channel, is_wanted)
+            document = with_choice(document, "workflow", self.workflow, self.channel, beside)
         return document
 
 
@@ -96,6 +115,11 @@ class Links:
             raise UsageError("what a link unsubscribes from is a category or a workflow")
         token = self._sign(Unsubscribe(tenant, usr, channel, category, workflow, message))
         return f"{self._base}/v1/unsubscribe/{token}"
+
+    def undo(self, out: Unsubscribe) -> str:
+        """The token that undoes it; one that would be too long for an address knows less."""
+        token = self._sign(out)
+        return token if len(token) <= UNDO else self._sign(replace(out, was=None))
 
     def page(self, tenant: str, usr: str, *, good_s: int = PAGE_S) -> str:
         """The address of a person's page, good for so long."""
