@@ -25,6 +25,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
+from clarion.allowed import allowed_at
 from clarion.patterns import in_words
 
 Retry = Literal["never", "later", "same"]
@@ -38,25 +39,41 @@ class Fault(msgspec.Struct, frozen=True):
     detail: str
 
     @classmethod
-    def of(cls, error: msgspec.ValidationError) -> "Fault":
+    def of(cls, error: msgspec.ValidationError, kind: Any = None) -> "Fault":
         """What msgspec found, as a JSON pointer (RFC 6901) and what is wrong there.
 
         A member that is missing or unknown is pointed at itself, so that a form knows which one is meant.
+
+        Args:
+            error: What was raised.
+            kind: The type that was asked for: where it leaves a choice of values, they are told. None: they are not.
         """
-        detail, place = str(error), ""
+        detail, place, is_key = str(error), "", False
         if (found := _PLACE.fullmatch(detail)) is not None:
-            detail, place = found[1], found[2]
-        steps = (step[1] or step[2] for step in _STEP.finditer(place) if step.lastindex)
-        pointer = "".join(f"/{step}" for step in steps)
+            detail, is_key, place = found[1], bool(found[2]), found[3]
+        steps = [step[1] or step[2] or "..." for step in _STEP.finditer(place)]
+        pointer = "".join(f"/{step}" for step in steps if step != "...")
         if (unknown := _UNKNOWN.fullmatch(detail)) is not None:
             return cls(f"{pointer}/{pointer_step(unknown[1])}", "is not known here")
         if (missing := _MISSING.fullmatch(detail)) is not None:
             return cls(f"{pointer}/{pointer_step(missing[1])}", "is missing")
+        if kind is not None and detail.startswith("Invalid "):
+            way = [*steps, "key"] if is_key else steps
+            if values := allowed_at(kind, way):
+                return cls(pointer, f"{detail}: expected {_one_of(values)}")
         return cls(pointer, in_words(detail))
 
 
+def _one_of(values: Sequence[str]) -> str:
+    shown = [f"'{value}'" for value in values[:_SHOWN]]
+    if len(values) > _SHOWN:
+        return f"one of {len(values)}, such as {', '.join(shown)}"
+    return " or ".join(filter(None, [", ".join(shown[:-1]), shown[-1]]))
+
+
+_SHOWN = 20  # values of a choice
 # msgspec says: Expected `int`, got `str` - at `$.a[0].b`; for a dict's key: - at `key` in `$.a`; for its value: $.a[...]
-_PLACE = re.compile(r"(?s)(.*) - at (?:`key` in )?`\$(.*?)`")
+_PLACE = re.compile(r"(?s)(.*) - at (`key` in )?`\$(.*?)`")
 _UNKNOWN = re.compile(r"(?s)Object contains unknown field `(.*)`")
 _MISSING = re.compile(r"Object missing required field `(.*)`")
 _STEP = re.compile(r"\[(\d+)\]|\.([^.\[]+)|\[\.\.\.\]")

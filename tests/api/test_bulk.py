@@ -130,7 +130,8 @@ async def test_an_import_and_the_way_out(live: Live) -> None:
     assert (await http.get("/v1/subscribers/u0")).json()["name"] == "=1+1"
     whole = (await http.get("/v1/exports/subscribers")).text
     assert len(whole.splitlines()) == 7
-    problem(await http.get("/v1/exports/subscribers?filter=1%20%2B"), 422, "invalid")
+    refused = problem(await http.get("/v1/exports/subscribers?filter=1%20%2B"), 422, "invalid")
+    assert [each["pointer"] for each in refused["errors"]] == ["?filter"]
 
 
 async def _cut(*parts: bytes) -> AsyncIterator[bytes]:

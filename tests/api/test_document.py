@@ -103,11 +103,15 @@ ACCEPTED = {
         "/at",
     ): "what is too early, or older than events are kept, the clock says",
     **{
-        (operation, "positive_data_acceptance", "/filter"): "a condition is a language of its own"
-        for operation in (
-            "GET /v1/subscribers",
-            "PUT /v1/audiences/{audience}",
-            "GET /v1/exports/subscribers",
+        (
+            operation,
+            "positive_data_acceptance",
+            f"{at}filter",
+        ): "a condition is a language of its own"
+        for operation, at in (
+            ("GET /v1/subscribers", "?"),
+            ("PUT /v1/audiences/{audience}", "/"),
+            ("GET /v1/exports/subscribers", "?"),
         )
     },
     **{

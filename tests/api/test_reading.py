@@ -190,6 +190,22 @@ def test_a_bad_query_names_its_parameter(pairs: list[tuple[str, str]], pointer: 
     assert [fault.pointer for fault in refused.value.faults] == [pointer]
 
 
+class Wanted(Struct):
+    filter: str = ""
+    limit: int = 0
+
+
+def test_what_a_handler_says_of_the_query_names_its_parameter() -> None:
+    """The floors below point at members; one that the body has as well is the body's, and the rest stays as it is."""
+    faults = [Fault("/filter", "no"), Fault("/limit/0", "no"), Fault("/other", "no"), Fault("", "")]
+    error = Invalid(faults=faults)
+    reading.point_at_query(error, {"query": Query, "body": Wanted})
+    assert list(error.faults) == faults
+    reading.point_at_query(error, {"query": Query})
+    assert [each.pointer for each in error.faults] == ["?filter", "?limit", "/other", ""]
+    assert error.as_answer()["message"] == "?filter: no"
+
+
 def test_a_good_query_is_read() -> None:
     """Numbers are read from their digits."""
     assert reading.from_query([("limit", "7")], Query) == Query(limit=7)

@@ -238,6 +238,7 @@ class _Endpoint:
         except ClarionError as error:
             if error.status == 413:
                 headers["connection"] = "close"  # the rest of the body is not going to be read
+            reading.point_at_query(error, self._door.parts)
             response = problem_response(error, headers)
         await response(scope, receive, send)
 

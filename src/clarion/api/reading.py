@@ -8,13 +8,14 @@ import functools
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.requests import Request
 
 from clarion.errors import (
+    ClarionError,
     Fault,
     Invalid,
     Malformed,
@@ -201,7 +202,7 @@ def to_struct(value: Any, kind: type[T]) -> T:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as exc:
-        raise _invalid(Fault.of(exc)) from exc
+        raise _invalid(Fault.of(exc, kind)) from exc
 
 
 def from_path(values: Mapping[str, str], kind: type[T]) -> T:
@@ -217,7 +218,7 @@ def from_path(values: Mapping[str, str], kind: type[T]) -> T:
     try:
         return msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as exc:
-        fault = Fault.of(exc)
+        fault = Fault.of(exc, kind)
         raise NotFound(
             f"nothing can be there: {fault.pointer[1:] or 'the path'}: {fault.detail}"
         ) from exc
@@ -230,6 +231,32 @@ def from_query(pairs: Iterable[tuple[str, str]], kind: type[T]) -> T:
         Invalid: A parameter is wrong, or stands twice; `?name` says which.
     """
     return _from_texts(pairs, kind, "?")
+
+
+def point_at_query(error: ClarionError, parts: Mapping[str, Any]) -> None:
+    """Let the faults of what came by the query say so: the floors below know members, and not where they came from.
+
+    Args:
+        error: What a handler raised.
+        parts: What the handler takes; a member that the body has as well, or may have, is taken for the body's.
+    """
+    if not error.faults or "query" not in parts:
+        return
+    names = set(_names(parts["query"]))
+    if (body := parts.get("body")) is not None:
+        names -= set(_names(body)) if _is_struct(body) else names
+    faults: list[Fault] = []
+    for fault in error.faults:
+        step = fault.pointer[1:].partition("/")[0] if fault.pointer.startswith("/") else ""
+        if step in names:
+            error.message = error.message.replace(f"{fault.pointer}: ", f"?{step}: ", 1)
+            fault = Fault(f"?{step}", fault.detail)
+        faults.append(fault)
+    error.faults = tuple(faults)
+
+
+def _is_struct(kind: Any) -> TypeGuard[type[msgspec.Struct]]:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
 def from_headers(request: Request, kind: type[S]) -> S:
@@ -259,7 +286,7 @@ def _from_texts(pairs: Iterable[tuple[str, str]], kind: type[T], prefix: str) ->
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as exc:
-        fault = Fault.of(exc)
+        fault = Fault.of(exc, kind)
         raise _invalid(Fault(prefix + fault.pointer[1:], fault.detail)) from exc
 
 

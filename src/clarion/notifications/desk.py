@@ -111,7 +111,7 @@ class Desk:
             try:
                 return msgspec.convert(merged, Document)
             except msgspec.ValidationError as exc:
-                fault = Fault.of(exc)
+                fault = Fault.of(exc, Document)
                 raise Invalid(fault.detail, faults=[fault]) from exc
 
         return await self._book.change(tenant, usr, change, matches)

@@ -129,7 +129,7 @@ def _read(line: Line) -> str | Recipient:
     try:
         found: str | Recipient = _decode(line.text)
     except msgspec.ValidationError as exc:
-        fault = Fault.of(exc)
+        fault = Fault.of(exc, Recipient)
         raise ValueError(f"{fault.pointer}: {fault.detail}".removeprefix(": ")) from exc
     except msgspec.DecodeError as exc:
         raise ValueError(f"no JSON: {exc}") from exc

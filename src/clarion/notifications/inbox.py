@@ -389,7 +389,7 @@ class Inbox:
         try:
             said = msgspec.convert(given.data or {}, Seen)
         except msgspec.ValidationError as exc:
-            raise Invalid(faults=[Fault.of(exc)]) from exc
+            raise Invalid(faults=[Fault.of(exc, Seen)]) from exc
         if said.ids is None:
             await self.mark_all(call.principal, "seen")
         else:

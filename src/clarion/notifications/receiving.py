@@ -145,7 +145,7 @@ class Receiver:
                 body = msgspec.convert({**value, "workflow": workflow}, CreateTrigger)
                 await self._triggers.check(tenant, body, has_rows=True)
             except msgspec.ValidationError as exc:
-                raise _invalid(number, [Fault.of(exc)]) from exc
+                raise _invalid(number, [Fault.of(exc, CreateTrigger)]) from exc
             except Invalid as exc:
                 raise _invalid(number, exc.faults, exc.message) from exc
             return body

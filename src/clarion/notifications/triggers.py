@@ -79,4 +79,4 @@ def _read(asks: Mapping[str, Any], type: type[T]) -> T:
     try:
         return msgspec.convert(asks, type)
     except msgspec.ValidationError as exc:
-        raise Invalid(faults=[Fault.of(exc)]) from exc
+        raise Invalid(faults=[Fault.of(exc, type)]) from exc

@@ -73,7 +73,7 @@ def convert(given: tuple[Any, ...], args: type[Struct]) -> Any:
     try:
         return msgspec.convert(given[0], args)
     except msgspec.ValidationError as exc:
-        raise Invalid(faults=[Fault.of(exc)]) from exc
+        raise Invalid(faults=[Fault.of(exc, args)]) from exc
     except UnicodeEncodeError as exc:  # msgspec cannot say which member it is that it does not know
         raise Invalid(faults=[Fault("", "a member's name has half a character")]) from exc
 

@@ -48,7 +48,7 @@ def converted(data: Any, kind: Any) -> Any:
     try:
         return msgspec.convert(data, kind)
     except msgspec.ValidationError as exc:
-        fault = Fault.of(exc)
+        fault = Fault.of(exc, kind)
         raise Invalid(faults=[Fault(f"/data{fault.pointer}", fault.detail)]) from exc
     except UnicodeEncodeError as exc:
         raise Invalid(faults=[Fault("/data", "a member's name has half a character")]) from exc

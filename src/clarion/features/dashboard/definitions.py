@@ -215,7 +215,7 @@ def _text(given: Definition) -> str:
     try:
         return _encode(_decode(_encode(given))).decode()
     except msgspec.ValidationError as exc:
-        raise Invalid(faults=[Fault.of(exc)]) from exc
+        raise Invalid(faults=[Fault.of(exc, Definition)]) from exc
 
 
 def _dashboard(row: sql.DashboardRow) -> Dashboard:

@@ -89,7 +89,7 @@ def _convert(given: Any, kind: Any, at: str) -> Any:
     try:
         return msgspec.convert(given, kind)
     except msgspec.ValidationError as exc:
-        fault = Fault.of(exc)
+        fault = Fault.of(exc, kind)
         raise Invalid(faults=[Fault(at + fault.pointer, fault.detail)]) from exc
     except UnicodeEncodeError as exc:
         raise Invalid(faults=[Fault(at, "a member's name has half a character")]) from exc

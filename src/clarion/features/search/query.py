@@ -111,7 +111,7 @@ def parse(given: Any, fields: Mapping[str, FieldType]) -> Query:
     try:
         read = msgspec.convert(given, _Given)
     except msgspec.ValidationError as exc:
-        raise Invalid(faults=[Fault.of(exc)]) from exc
+        raise Invalid(faults=[Fault.of(exc, _Given)]) from exc
     except UnicodeEncodeError as exc:
         raise Invalid(faults=[Fault("", "half a character")]) from exc
     terms = parse_text(read.text) if read.text.strip() else ()

@@ -281,7 +281,7 @@ def _read(given: Any, kept: Kept) -> tuple[Query, _More]:
     try:
         more = msgspec.convert({name: given[name] for name in _MORE if name in given}, _More)
     except msgspec.ValidationError as exc:
-        raise Invalid(faults=[Fault.of(exc)]) from exc
+        raise Invalid(faults=[Fault.of(exc, _More)]) from exc
     for i, field in enumerate(more.facets):
         if field not in kept.collection.facets:
             raise Invalid(faults=[Fault(f"/facets/{i}", "not one of the collection's facets")])

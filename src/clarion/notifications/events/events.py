@@ -301,7 +301,7 @@ class Events:
         try:
             event = msgspec.convert(body, Event, strict=False)
         except msgspec.ValidationError as exc:
-            raise Invalid(faults=[Fault.of(exc)]) from exc
+            raise Invalid(faults=[Fault.of(exc, Event)]) from exc
         tracked = await self.track(call.principal, [event])
         dropped: dict[str, Any] = {"dropped": "duplicate"} if tracked.repeated else {}
         return Published(call.topic.wire, "0", 0, 0, "durable", **dropped)

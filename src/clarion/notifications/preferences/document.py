@@ -137,7 +137,9 @@ def check(given: Document | Defaults, limit: int) -> None:
     try:  # what was changed in the process has been through no decoder
         msgspec.json.decode(text, type=type(given))
     except msgspec.ValidationError as exc:
-        raise Invalid("these preferences are not right", faults=[Fault.of(exc)]) from exc
+        raise Invalid(
+            "these preferences are not right", faults=[Fault.of(exc, type(given))]
+        ) from exc
     faults: list[Fault] = []
     for member in ("channels", "categories", "workflows"):
         faults += wrong_choices(getattr(given, member), f"/{member}")

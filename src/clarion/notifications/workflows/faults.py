@@ -16,7 +16,7 @@ def convert(given: Any, kind: Any, at: str) -> Any:
     try:
         return msgspec.convert(given, kind)
     except msgspec.ValidationError as exc:
-        fault = Fault.of(exc)
+        fault = Fault.of(exc, kind)
         raise Invalid(fault.detail, faults=[Fault(f"{at}{fault.pointer}", fault.detail)]) from exc
 
 
