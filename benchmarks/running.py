@@ -141,16 +141,20 @@ async def started(
     name: str, environment: Mapping[str, str] | None = None, *arguments: str
 ) -> AsyncIterator[Server]:
     """Start a peer and wait until it listens; end it afterwards."""
-    peer = PEERS[name]
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = Server(peer, port, environment or {}, arguments)
+    server = Server(PEERS[name], free_port(), environment or {}, arguments)
     try:
         await server.start()
         yield server
     finally:
         await server.end()
+
+
+def free_port() -> int:
+    """One that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 async def _until_listening(name: str, port: int, process: asyncio.subprocess.Process) -> None:
@@ -166,10 +170,17 @@ async def _until_listening(name: str, port: int, process: asyncio.subprocess.Pro
 
 
 @contextlib.asynccontextmanager
-async def loading(server: Server, dialect: str = "", **environment: str) -> AsyncIterator[Load]:
+async def loading(
+    server: Server, dialect: str = "", *, pinned: bool = True, **environment: str
+) -> AsyncIterator[Load]:
     """A generator that talks to a server, in its dialect or another; what load/main.c reads from its environment can be given."""
     process = await asyncio.create_subprocess_exec(
-        *(*_on(1), str(BIN / "load"), str(server.port), dialect or server.peer.dialect),
+        *(
+            *(_on(1) if pinned else ()),
+            str(BIN / "load"),
+            str(server.port),
+            dialect or server.peer.dialect,
+        ),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -15,6 +15,7 @@ long live;
 int stdin_is_ready, may_break;
 long breaks, refusals;
 double broke_at, backoff_s = 1;
+int first_address;
 static long started;              /* clients whose connection was begun */
 static int loop, port;
 static const struct dialect *dialect;
@@ -60,7 +61,7 @@ void send_text(struct client *c, const char *text, size_t size) { send_frame(c, 
 
 static void open_connection(struct client *c) {
     /* 28,000 ports an address pair: spread over several loopback addresses. */
-    struct sockaddr_in here = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK + c->index / ADDRESS_PORTS)};
+    struct sockaddr_in here = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK + first_address + c->index / ADDRESS_PORTS)};
     struct sockaddr_in there = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     if (c->fd < 0) fail("socket: %s", strerror(errno));

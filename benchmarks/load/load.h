@@ -48,6 +48,7 @@ void send_text(struct client *c, const char *text, size_t size);
 extern int may_break;             /* the end of a connection is part of the plan: the client comes back as the stock one does */
 extern long breaks, refusals;     /* connections that ended, and tries that came to nothing */
 extern double broke_at;           /* when the first one ended */
+extern int first_address;         /* the loopback address that the clients come from, counted from 127.0.0.1 */
 extern double backoff_s;          /* about how long a client waits before it comes back the first time */
 void break_off(struct client *c); /* a dialect was told to go */
 void come_back(void);             /* those whose time has come try again */

@@ -7,6 +7,7 @@
  *
  *     connect COUNT AT_ONCE PER_S     join     broadcast ROUNDS BYTES     burst ROUNDS COUNT
  *     ack SECONDS DEPTH               idle SECONDS                        echo | rooms SECONDS RATE
+ *     hear COUNT
  *
  * and, in Clarion's own namespace (dialect `clarion`), those of topics.c:
  *
@@ -15,6 +16,7 @@
  * A message that is missing after PATIENCE_S (120), doubled, out of order, of another size or not theirs ends it with status 1 and a
  * line on standard error. The environment's TOKEN goes into the CONNECT packet or, client by client, a line of the file TOKENS. Where
  * connections may break, clients come back after BACKOFF_S (1), then after twice, four and five times that, as socket.io-client's do.
+ * Several generators come from addresses of their own: FROM (0) is the first of them, counted from 127.0.0.1.
  * It shares the machine with what it measures, so it is lean: it tells with each answer what share of a processor it took (`load`).
  */
 #include "load.h"
@@ -38,6 +40,7 @@ int main(int argc, char **argv) {
     dialect_in_use = find_dialect(argv[2]);
     token = getenv("TOKEN");
     if (getenv("PATIENCE_S")) patience_s = atof(getenv("PATIENCE_S"));
+    if (getenv("FROM")) first_address = atoi(getenv("FROM"));
     if (getenv("BACKOFF_S")) backoff_s = atof(getenv("BACKOFF_S"));
     signal(SIGPIPE, SIG_IGN);
     listen_to(atoi(argv[1]), dialect_in_use);

@@ -254,6 +254,19 @@ static void rooms_scenario(double seconds, double rate, double c) {
     printf(",");
 }
 
+/* hear COUNT: what another generator's client sends to all, so often */
+static void hear_scenario(double count, double b, double c) {
+    (void)b, (void)c;
+    timing = 1;
+    all_are_due(count);
+    until(&events, live * count);
+    timing = 0;
+    account();
+    printf("{\"clients\":%ld,", live);
+    print_times();
+    printf(",");
+}
+
 /* idle SECONDS: only heartbeats are answered */
 static void idle_scenario(double seconds, double b, double c) {
     (void)b, (void)c;
@@ -265,7 +278,7 @@ static void idle_scenario(double seconds, double b, double c) {
 
 static const struct { const char *name; void (*run)(double, double, double); } scenarios[] = {
     {"connect", connect_scenario}, {"join", join_scenario}, {"broadcast", broadcast_scenario}, {"burst", burst_scenario},
-    {"ack", ack_scenario}, {"echo", echo_scenario}, {"rooms", rooms_scenario}, {"idle", idle_scenario},
+    {"ack", ack_scenario}, {"echo", echo_scenario}, {"rooms", rooms_scenario}, {"idle", idle_scenario}, {"hear", hear_scenario},
 };
 
 int run(char *command) {

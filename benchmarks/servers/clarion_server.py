@@ -1,12 +1,14 @@
 """Clarion's Socket.IO server with the handlers that every measured server has, on the default limits.
 
-PING_INTERVAL_S=… JWT_SECRET=… python -m benchmarks.servers.clarion_server PORT [whole]
+PING_INTERVAL_S=… JWT_SECRET=… WORK_US=… python -m benchmarks.servers.clarion_server PORT [whole]
 
 With `whole` it is `clarion serve` with these handlers: API, accounts, notifications and all; its settings are in the environment.
+With WORK_US the answer to an event takes so much processor time (µs), as an application's own handler would.
 """
 
 import os
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from clarion.auth.signing import OneKey, secret_key
@@ -42,9 +44,18 @@ def handle(io: Server) -> None:
     def room(_socket: Socket, number: int, message: dict[str, Any]) -> None:
         io.to(f"room-{number}").emit("tick", message)
 
-    @root.handle("echo")
+    work_s = float(os.environ.get("WORK_US", "0")) / 1e6
+
     def echo(_socket: Socket, value: Any) -> Any:
         return value
+
+    def think(_socket: Socket, value: Any) -> Any:
+        until = time.perf_counter() + work_s
+        while time.perf_counter() < until:
+            pass
+        return value
+
+    root.handle("echo")(think if work_s else echo)
 
 
 def check_tokens(io: Server, secret: str) -> None:
