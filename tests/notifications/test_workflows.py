@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from clarion.errors import Invalid
 from clarion.notifications.content import Button
 from clarion.storage import runs as run_sql
 from clarion.storage.store import Procedure, Sql
@@ -104,6 +105,20 @@ async def test_a_template_that_fails_for_one_recipient_fails_for_no_other(office
     assert await office.inbox("u0") == ["sorry"]
     assert await office.inbox("u1") == ["10"]
     assert await office.inbox("u2") == ["5"]
+
+
+async def test_what_would_fail_for_everybody_is_refused_when_it_is_saved(office: Office) -> None:
+    """Of a message and of a fetch: all of it at once, each pointed at."""
+    bell = {"inbox": {"title": "{{ payload.n }}", "action_url": "javascript:alert(1)"}}
+    fetch = {"http": {"url": "file:///etc/passwd", "headers": {"x": "a\r\nb"}}}
+    with pytest.raises(Invalid) as refused:
+        await office.workflow(bell, {"fallback": [bell, {"letter": LETTER["letter"]}]}, fetch)
+    assert sorted({each.pointer for each in refused.value.faults}) == [
+        "/steps/0/inbox/action_url",
+        "/steps/1/fallback/0/inbox/action_url",
+        "/steps/2/http/headers/x",
+        "/steps/2/http/url",
+    ]
 
 
 @pytest.mark.parametrize(

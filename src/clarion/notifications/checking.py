@@ -12,12 +12,13 @@ from msgspec import Struct
 from clarion.clock import Clock
 from clarion.errors import Fault, Invalid
 from clarion.notifications.channels import Channels
+from clarion.notifications.constants import wrong_constants, wrong_fetch
 from clarion.notifications.library import Book
 from clarion.notifications.prepared import Tangled, linked, texts_in
 from clarion.notifications.sayings import Sayings
 from clarion.notifications.template import Template, chain, choose
 from clarion.notifications.workflows.contents import check_content, merge
-from clarion.notifications.workflows.definition import FACTS, LINKS, Say, Workflow
+from clarion.notifications.workflows.definition import FACTS, LINKS, Http, Say, Workflow
 from clarion.settings import Templates
 from clarion.telemetry import limit_exceeded
 from clarion.templates import reading
@@ -84,6 +85,7 @@ class Checker:
                 except Invalid as exc:
                     faults += exc.faults
                     continue
+                faults += self._never(channel, content, f"{at}/{locale}")
                 texts += self._texts(content, book, f"{at}/{locale}", locale, faults)
         if template.part:
             faults += self._fallback(template.part, own, "/part")
@@ -107,12 +109,16 @@ class Checker:
         faults: list[Fault] = []
         texts: list[_Text] = []
         for step in workflow.steps:
+            if isinstance(step.act, Http):
+                faults += wrong_fetch(step.act, step.at)
             if not isinstance(step.act, Say):
                 continue
             say, at = step.act, step.at
             texts += self._texts(say.content, book, at, "", faults)
             if say.template:
                 faults += self._stored(say, book, at)
+            else:
+                faults += self._never(say.channel, say.content, at)
         steps = {step.id for step in workflow.steps}
         return faults + await self._wrong(texts, knows(steps, schema))
 
@@ -126,10 +132,18 @@ class Checker:
         content = self._channels.contents()[say.channel]
         for each in said.values():
             try:
-                check_content(merge(each, say.content), content, at)
+                whole = check_content(merge(each, say.content), content, at)
             except Invalid as exc:
                 return list(exc.faults)
+            if faults := self._never(say.channel, whole, at):
+                return faults
         return []
+
+    def _never(self, channel: str, content: Mapping[str, Any], at: str) -> list[Fault]:
+        """What is wrong with it whoever is told."""
+        known = self._channels.get(channel)
+        assert known is not None, "looked up before"
+        return wrong_constants(content, known.said, at)
 
     def _fallback(self, said: Mapping[str, Any], own: str, at: str) -> list[Fault]:
         if choose(said, self._settings.locale, own) is not None:

@@ -1,7 +1,6 @@
 """What a step of a workflow says by email."""
 
 import base64
-import binascii
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -56,13 +55,14 @@ class EmailSaid(EmailContent, frozen=True, forbid_unknown_fields=True, omit_defa
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.subject.strip():
-            raise ValueError("the subject is empty")
-        try:
-            for text in (self.from_, self.reply_to, *self.cc):
+            raise ValueError("subject: is empty")
+        given = [("from", self.from_), ("reply_to", self.reply_to), *(("cc", cc) for cc in self.cc)]
+        for name, text in given:
+            try:
                 if text:
                     Address(text)
-        except Unwritable as exc:
-            raise ValueError(str(exc)) from exc
+            except Unwritable as exc:
+                raise ValueError(f"{name}: {exc}") from exc
         for each in self.attachments:
             if each.content:
                 decoded(each.content)
@@ -76,5 +76,5 @@ def decoded(content: str) -> bytes:
     """
     try:
         return base64.b64decode("".join(content.split()), validate=True)
-    except binascii.Error as exc:
+    except ValueError as exc:
         raise ValueError("an attachment's `content` is no base64") from exc
