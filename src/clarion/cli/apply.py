@@ -140,6 +140,9 @@ def _planned(client: Client, written: list[Written]) -> list[Plan]:
             faults = exc.problem.get("errors") or [{"pointer": "", "detail": exc.message}]
             flaws += (each.flaw(str(f["pointer"]), str(f["detail"])) for f in faults)
             continue
+        for said in put.warnings:
+            flaw = each.flaw(said["pointer"], f"warning: {said['detail']}")
+            print(safe(str(flaw)), file=sys.stderr)
         state = "unchanged" if not put.is_new else "new" if put.version == 1 else "changed"
         plans.append(Plan(each, state, put.version))
     if flaws:

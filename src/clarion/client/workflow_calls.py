@@ -17,6 +17,8 @@ class WorkflowPut(msgspec.Struct, frozen=True):
     workflow: str
     version: int
     is_new: bool
+    warnings: list[dict[str, str]] = []
+    """What may go wrong when it runs there: `{pointer, detail}`."""
 
 
 class Triggered(msgspec.Struct, frozen=True):

@@ -48,6 +48,8 @@ class Put(Struct, frozen=True):
     workflow: str
     version: int
     is_new: bool
+    warnings: list[Fault]
+    """What may go wrong when it runs here, by its place."""
 
 
 class WorkflowPage(Struct, frozen=True):
@@ -109,11 +111,11 @@ class Catalog:
         Raises:
             Invalid: Something is wrong with it.
         """
-        await self.check(tenant, definition)
+        warnings = self._checker.warnings(await self.check(tenant, definition))
         for row in await self._store.fetch(sql.FIND, tenant=tenant, workflow=definition.workflow):
             is_new = row.definition != _text(definition)
-            return Put(definition.workflow, row.version + is_new, is_new)
-        return Put(definition.workflow, 1, True)
+            return Put(definition.workflow, row.version + is_new, is_new, warnings)
+        return Put(definition.workflow, 1, True, warnings)
 
     async def put(self, caller: Principal, definition: Definition) -> Put:
         """Keep a definition as the next version; the same as the current one changes nothing.
@@ -122,7 +124,7 @@ class Catalog:
             Invalid: Something is wrong with it.
             Conflict: Somebody else put a first version at the same time.
         """
-        await self.check(caller.tenant, definition)
+        warnings = self._checker.warnings(await self.check(caller.tenant, definition))
         text = _text(definition)
         fingerprint = digest(text)
         whose = {"tenant": caller.tenant, "workflow": definition.workflow}
@@ -130,7 +132,7 @@ class Catalog:
         async with self._store.transaction() as tx:
             current = next(iter(await tx.fetch(sql.CURRENT, **whose)), None)
             if current is not None and current.digest == fingerprint and current.is_active:
-                return Put(definition.workflow, current.version, False)
+                return Put(definition.workflow, current.version, False, warnings)
             version = 1 if current is None else current.version
             is_new = current is None or current.digest != fingerprint
             if is_new:
@@ -145,7 +147,7 @@ class Catalog:
                     now_ms=now_ms,
                 )
             await tx.execute(sql.SET_CURRENT, **whose, version=version, now_ms=now_ms)
-        return Put(definition.workflow, version, is_new)
+        return Put(definition.workflow, version, is_new, warnings)
 
     async def find(self, tenant: str, workflow: str, version: int | None = None) -> Kept:
         """A workflow, in its current version unless another is named.

@@ -5,14 +5,16 @@ looked at here.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
 from clarion.clock import Clock
 from clarion.errors import Fault, Invalid
 from clarion.notifications.channels import Channels
-from clarion.notifications.constants import wrong_constants, wrong_fetch
+from clarion.notifications.channels.email.channel import NAME as EMAIL
+from clarion.notifications.channels.inbox import NAME as INBOX
+from clarion.notifications.constants import names_links, wrong_constants, wrong_fetch
 from clarion.notifications.library import Book
 from clarion.notifications.prepared import Tangled, linked, texts_in
 from clarion.notifications.sayings import Sayings
@@ -25,6 +27,7 @@ from clarion.templates import reading
 from clarion.templates.bench import Checked, Source
 from clarion.templates.pool import Ask, Renders
 
+NO_ADDRESS: Final = "public_url is not set: emails have no way out (List-Unsubscribe), and links are paths that lead nowhere"
 Known = Callable[[str], bool]
 """Whether a template may read the fact of that name (`payload.text`)."""
 
@@ -44,6 +47,7 @@ class Checker:
         sayings: Puts templates together.
         renders: The workers.
         settings: Limits, and the default language.
+        has_address: Whether it is known where people reach this server: links lead through it.
         clock: The time.
     """
 
@@ -54,9 +58,11 @@ class Checker:
         renders: Renders,
         settings: Templates,
         *,
+        has_address: bool,
         clock: Clock,
     ) -> None:
         self._channels, self._sayings, self._renders = channels, sayings, renders
+        self._has_address = has_address
         self._settings, self._clock = settings, clock
 
     async def template(self, template: Template, book: Book) -> list[Fault]:
@@ -121,6 +127,28 @@ class Checker:
                 faults += self._never(say.channel, say.content, at)
         steps = {step.id for step in workflow.steps}
         return faults + await self._wrong(texts, knows(steps, schema))
+
+    def warnings(self, workflow: Workflow) -> list[Fault]:
+        """What is not wrong with a workflow, and not what somebody wants who sends it to people."""
+        if self._has_address:
+            return []
+        says = [(step.at, step.act) for step in workflow.steps if isinstance(step.act, Say)]
+        return [
+            Fault(at, NO_ADDRESS)
+            for at, say in says
+            if (say.channel == EMAIL and not workflow.is_critical)
+            or (say.channel != INBOX and names_links(say.content))
+        ]
+
+    def lost_links(self, template: Template) -> list[Fault]:
+        """The channels on which a template says links that would lead nowhere."""
+        if self._has_address:
+            return []
+        return [
+            Fault(f"/channels/{channel}", NO_ADDRESS)
+            for channel, said in template.channels.items()
+            if channel != INBOX and any(map(names_links, said.values()))
+        ]
 
     def _stored(self, say: Say, book: Book | None, at: str) -> list[Fault]:
         stored = None if book is None else book.find(say.template)

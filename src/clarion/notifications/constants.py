@@ -12,13 +12,14 @@ from msgspec import Struct, inspect
 
 from clarion.errors import Fault, pointer_step
 from clarion.notifications.prepared import texts_in
-from clarion.notifications.workflows.definition import Http
+from clarion.notifications.workflows.definition import LINKS, Http
 
 # In place of what a template makes, where something must be; base64, too.
 _SOMETHING: Final = "some"
 _SOMEWHERE: Final = "https://some.example/"
 _EITHER: Final = ("text", "html", "content")  # of which a struct wants one
 _WEB: Final = re.compile(r"https?(:|$)", re.IGNORECASE)
+_LINKS: Final = re.compile(rf"\b{LINKS}\b")
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.1
 
 
@@ -44,6 +45,11 @@ def wrong_constants(content: Mapping[str, Any], said: type[Struct], at: str) -> 
             fault = Fault(f"/{name}", why)
         faults.append(Fault(f"{at}{fault.pointer}", fault.detail))
     return faults
+
+
+def names_links(content: Mapping[str, Any]) -> bool:
+    """Whether a content speaks of the links that lead through this server."""
+    return any("{" in text and _LINKS.search(text) for _, text, _ in texts_in(content))
 
 
 def wrong_fetch(act: Http, at: str) -> list[Fault]:

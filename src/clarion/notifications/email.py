@@ -16,6 +16,7 @@ from clarion.notifications.channels.email.channel import NAME, EmailChannel, Uns
 from clarion.notifications.channels.email.headers import Address, Unwritable
 from clarion.notifications.channels.email.message import read_message_id
 from clarion.notifications.channels.email.tracking import Seen, Tokens, is_machine
+from clarion.notifications.checking import NO_ADDRESS
 from clarion.notifications.lanes import RANKS
 from clarion.notifications.runs import nothing
 from clarion.notifications.suppressions import Reason, Suppressions, comparable
@@ -30,6 +31,7 @@ from clarion.telemetry import get_logger
 _log = get_logger(__name__)
 
 KINDS: Final = ("opens", "clicks")
+_NO_HTTPS: Final = "public_url is not https: emails have no way out (List-Unsubscribe)"
 _SUPPRESSES: Final[Mapping[str, Reason]] = {
     "bounced": "bounce",
     "complained": "complaint",
@@ -100,6 +102,8 @@ class Email:
         # RFC 8058 §3.1: with anything else readers show no button.
         if base_url.startswith("https://"):
             self.channel.unsubscribe = way_out
+        elif own.providers and settings.delivery != "capture":
+            _log.warning(_NO_HTTPS if base_url else NO_ADDRESS)
 
     async def close(self) -> None:
         """Close connections to mail servers."""

@@ -149,7 +149,14 @@ class Engine:
         self.drafts = renders or Pool(templates, 1)
         library = Library(store)
         sayings = Sayings(library, templates)
-        checker = Checker(self.channels, sayings, self.drafts, templates, clock=clock)
+        checker = Checker(
+            self.channels,
+            sayings,
+            self.drafts,
+            templates,
+            has_address=bool(public_url),
+            clock=clock,
+        )
         self.templates = Editor(store, library, checker, templates, clock=clock)
         self.catalog = Catalog(store, self.channels, library, checker, clock=clock)
         self.delivery = delivery or Delivery(store, "live", clock=clock, ids=ids)

@@ -53,10 +53,11 @@ class ChannelPreview(Struct, frozen=True):
 
 
 class Preview(Struct, frozen=True):
-    """What a template says, by channel; `faults`: what would keep it from being stored."""
+    """What a template says, by channel; `faults`: what would keep it from being stored; `warnings`: what would go wrong here."""
 
     channels: dict[str, ChannelPreview]
     faults: list[Fault]
+    warnings: list[Fault]
 
 
 class Previews:
@@ -126,6 +127,7 @@ class Previews:
                 for channel, each, content in zip(channels, prepared, said, strict=True)
             },
             faults,
+            self._checker.lost_links(template),
         )
 
     def _shown(

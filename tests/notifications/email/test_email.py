@@ -9,12 +9,17 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 from msgspec import Struct
+from structlog.testing import capture_logs
 
 from clarion.errors import Forbidden, Invalid, NotFound, SettingsError
 from clarion.ids import Ids
+from clarion.notifications.channels import Outgoing
 from clarion.notifications.email import Email
 from clarion.notifications.preferences.document import Defaults
+from clarion.notifications.previewing import PreviewTemplate
 from clarion.notifications.suppressions import NewSuppression
+from clarion.notifications.template import Template
+from clarion.notifications.workflows.definition import Definition
 from clarion.settings import Email as EmailSettings
 from clarion.settings import Settings
 from clarion.storage.store import Sql
@@ -25,7 +30,7 @@ from tests.support.mail_server import MailServer
 
 BEARER = "Bearer a secret of 24 letters"
 FIREFOX = {"user-agent": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"}
-MAIL = {
+MAIL: dict[str, Any] = {
     "id": "mail",
     "email": {"subject": "Hello {{ recipient.name }}", "html": '<a href="https://x.example/{{ payload.n }}">Look</a>'},
 }  # fmt: skip
@@ -436,3 +441,57 @@ async def test_the_way_is_not_blocked_for_others(desk: Desk) -> None:
     await desk.trigger(ANN, ben, {"id": "cleo"}, payload={"n": 1})
     await desk.run()
     assert [mail.rcpt_tos for mail in desk.server.mails] == [["ben@example.com"]]
+
+
+@pytest.mark.parametrize(
+    ("public_url", "delivery", "said"),
+    [
+        ("", "live", "public_url is not set"),
+        ("http://c.example", "allowlist", "public_url is not https"),
+        ("", "capture", ""),
+        ("https://c.example", "live", ""),
+    ],
+)
+@on_one_engine
+async def test_mails_whose_links_lead_nowhere_are_warned_of(
+    house: House, public_url: str, delivery: Any, said: str
+) -> None:
+    """When the server starts, and when a workflow is put that sends them; the mail has no `List-Unsubscribe` then."""
+    office = Office(house)
+    with capture_logs() as logs:
+        mail = Email(
+            Settings(
+                public_url=public_url,
+                delivery=delivery,
+                email=EmailSettings(providers=["smtp://localhost:1?tls=none"]),
+            ),
+            house.store,
+            office.engine.suppressions,
+            office.outbound,
+            secret="of tests",
+            way_out=lambda message: office.engine.unsubscribing.link(message, "email"),
+            clock=house.clock,
+            ids=Ids(),
+        )
+    assert [each["event"].partition(":")[0] for each in logs] == [said][: bool(said)]
+    message = Outgoing("default", "m", "ann", "ann@example.com", MAIL["email"], "w", "", 1)
+    letter = (await mail.channel.compose(message)).letter
+    assert bool(letter.unsubscribe) == public_url.startswith("https")
+
+
+@on_one_engine
+async def test_a_workflow_and_a_template_tell_of_links_that_lead_nowhere(desk: Desk) -> None:
+    """Each step that mails, unless it is critical and says none; on an inbox, which is on the same site, they lead somewhere."""
+    link = "{{ links.preferences }}"
+    bell = {"inbox": {"title": "a", "body": link}}
+    letter = {"letter": {"text": link}}
+    for is_critical, places in ((False, ["0/email", "2/letter"]), (True, ["2/letter"])):
+        given = {"workflow": "w", "steps": [MAIL, bell, letter], "critical": is_critical}
+        put = await desk.catalog.check_put("default", msgspec.convert(given, Definition))
+        assert [each.pointer for each in put.warnings] == [f"/steps/{each}" for each in places]
+    draft = msgspec.convert(
+        {"template": "t", "channels": {"inbox": {"en": bell["inbox"]}, "email": {"en": {**MAIL["email"], "text": link}}}},
+        Template,
+    )  # fmt: skip
+    found = await desk.engine.previews.preview("default", PreviewTemplate(draft=draft))
+    assert ([each.pointer for each in found.warnings], found.faults) == (["/channels/email"], [])
