@@ -5,7 +5,9 @@ import pytest
 from clarion.errors import Invalid
 from clarion.ids import Ids
 from clarion.notifications.channels import chat
+from clarion.notifications.delivery import Delivery
 from clarion.notifications.sealing import Sealer, Unopenable
+from clarion.storage.addresses import PUT, NewAddress
 from tests.notifications.conftest import on_one_engine
 from tests.notifications.doors import Doors, doors, make_known, office, send, target
 from tests.notifications.office import Office
@@ -106,3 +108,16 @@ def test_what_is_sealed_is_opened_for_its_purpose_only() -> None:
     ):
         with pytest.raises(Unopenable):
             other.open(text, purpose)
+
+
+async def test_a_chat_that_is_kept_instead_is_known_again(office: Office, doors: Doors) -> None:
+    """Its service and room can be read, and what is secret in its address cannot; one that cannot be opened shows its service."""
+    delivery = Delivery(office.house.store, "capture", clock=office.clock, ids=Ids.seeded(1))
+    office.sender._diverts = delivery
+    await make_known(office)
+    await office.engine.addresses.put("default", "ann", "chat", SLACK)
+    row = NewAddress("default", "x", "ann", "chat", "tgram:sealed1.AAAA", "", "", 1)
+    await office.house.store.apply(PUT, [row])
+    await send(office, CHAT)
+    shown = {each.address for each in (await delivery.page("default")).items}
+    assert shown == {"slack://T...2/A...D/T...Q/#general/", "tgram://…"}

@@ -12,6 +12,7 @@ from clarion.ids import Ids
 from clarion.notifications.sealing import Sealer
 from clarion.notifications.webhooks import signature
 from clarion.settings import Settings, Webhook
+from clarion.storage.addresses import PUT, NewAddress, address_id
 from clarion.storage.store import Sql
 from tests.notifications.conftest import on_one_engine
 from tests.notifications.doors import (
@@ -200,6 +201,10 @@ async def test_an_endpoint_that_redirects_badly_hurts_no_other(office: Office, t
         "https://hooks.test:22/",
         "http://hooks.test/",
         f"https://hooks.test/{'x' * 2_050}",
+        "https://127.0.0.1/",
+        "https://localhost/",
+        "https://[::ffff:127.0.0.1]/",
+        "https://169.254.169.254/latest/",
     ],
 )
 async def test_what_can_never_be_called_is_refused_when_it_is_given(
@@ -209,22 +214,27 @@ async def test_what_can_never_be_called_is_refused_when_it_is_given(
     doors = Doors(office, Settings())
     try:
         await make_known(office)
-        with pytest.raises(Invalid):
+        with pytest.raises(Invalid) as refused:
             await doors.endpoint(url)
+        assert [each.pointer for each in refused.value.faults] == ["/address"]
     finally:
         await doors.reach.close()
 
 
 @on_one_engine
 async def test_private_networks_are_not_reached(office: Office, target: HttpTarget) -> None:
-    """Without `webhook.networks` this machine is out of reach, by every name: what counts is the address."""
+    """Without `webhook.networks` this machine is out of reach, by every name: what counts is the address, also of one that was taken before."""
     hook = Webhook(ports=[443, int(target.url.rpartition(":")[2])])
     doors = Doors(office, settings(webhook=hook))
     try:
         await make_known(office)
         port = target.url.rpartition(":")[2]
         for host in ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "169.254.169.254"):
-            await doors.endpoint(f"https://{host}:{port}/")
+            url = f"https://{host}:{port}/"
+            row = NewAddress(
+                "default", address_id("webhook", url), "ann", "webhook", url, "", "", 1
+            )
+            await office.house.store.apply(PUT, [row])
         await send(office, HOOK)
         assert {row.status for row in await doors.rows()} == {"failed"}
         assert all("is not a public address" in row.cause for row in await doors.rows())

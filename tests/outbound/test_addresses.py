@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from clarion.errors import OutboundRefused
 from clarion.outbound.addresses import (
+    addresses_in,
     check_addresses,
     check_url,
     is_public,
@@ -15,6 +16,28 @@ from clarion.outbound.addresses import (
     parse_networks,
     port_of,
 )
+
+
+@pytest.mark.parametrize(
+    ("host", "found"),
+    [
+        ("127.0.0.1", ["127.0.0.1"]),
+        ("127.1", ["127.0.0.1"]),
+        ("0x7f000001", ["127.0.0.1"]),
+        ("2130706433", ["127.0.0.1"]),
+        ("::1", ["::1"]),
+        ("[::ffff:10.0.0.1]", ["::ffff:10.0.0.1"]),
+        ("localhost", ["127.0.0.1"]),
+        ("a.localhost", ["127.0.0.1"]),
+        ("example.com", []),
+        ("127.0.0.1.example.com", []),
+        ("x" * 300, []),
+    ],
+)
+def test_a_host_that_is_an_address(host: str, found: list[str]) -> None:
+    """In whatever form the system would take for one; a name is not looked up."""
+    assert addresses_in(host) == found
+
 
 NOT_PUBLIC = [
     "0.0.0.0",

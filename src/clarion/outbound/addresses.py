@@ -4,6 +4,7 @@ A URL that somebody else wrote may name this machine, its neighbours or a cloud'
 What counts is the address that is dialled, not the name, and every form that stands for an IPv4 address is refused with it.
 """
 
+import socket
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TypeAlias
@@ -74,6 +75,20 @@ def check_addresses(host: str, found: Sequence[str], allowed: Networks) -> None:
         address = ip_address(text)
         if not is_public(address) and not any(address in net for net in allowed):
             raise OutboundRefused(f"{host} is not a public address")
+
+
+def addresses_in(host: str) -> Sequence[str]:
+    """The address that a host is, in any form that the system would take for one (`127.1`, `0x7f000001`); nothing: it is a name.
+
+    `localhost` and what ends with it are no names that anybody looks up (RFC 6761 §6.3).
+    """
+    if host == "localhost" or host.endswith(".localhost"):
+        return ["127.0.0.1"]
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), None, flags=socket.AI_NUMERICHOST)
+    except (OSError, UnicodeError):
+        return []
+    return list(dict.fromkeys(str(each[4][0]) for each in found))
 
 
 def check_url(url: str | URL, *, ports: Iterable[int], allow_http: bool) -> URL:

@@ -19,6 +19,7 @@ from clarion.clock import Clock
 from clarion.errors import OutboundRefused, Unavailable
 from clarion.outbound.addresses import (
     Networks,
+    addresses_in,
     check_addresses,
     check_url,
     origin_of,
@@ -86,22 +87,24 @@ class Outbound:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._clock, self._allow_http = clock, allow_http
+        self._allowed = parse_networks(allow_private)
         default_ports = PORTS + HTTP_PORTS if allow_http else PORTS
         self._ports = frozenset(default_ports if ports is None else ports)
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=tls or public_certificates(),
             http2=True,
             keepalive_expiry=IDLE_S,
-            network_backend=_Dialler(resolver or resolve, parse_networks(allow_private)),
+            network_backend=_Dialler(resolver or resolve, self._allowed),
         )
 
     def check(self, url: str) -> None:
         """Refuse a URL that is going to be called, before it is: what can be said of it without its name being looked up.
 
         Raises:
-            OutboundRefused: See `addresses.check_url`.
+            OutboundRefused: See `addresses.check_url`; or its host is an address that may not be dialled, or this machine's name.
         """
-        check_url(url, ports=self._ports, allow_http=self._allow_http)
+        host = check_url(url, ports=self._ports, allow_http=self._allow_http).host
+        check_addresses(host, addresses_in(host), self._allowed)
 
     async def request(
         self,

@@ -309,10 +309,20 @@ async def test_a_source_that_cannot_be_asked_is_refused_with_the_definition(
         assert caught.value.faults[0].pointer == f"/widgets/0/source{pointer}", source
 
 
-async def test_an_address_of_this_machine_is_not_asked(tmp_path: Path) -> None:
-    """The name is looked at when it is asked: the widget says that it is refused."""
+async def test_an_address_of_this_machine_is_not_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused when it is given; a name that leads there is looked at when it is asked: the widget says that it is refused."""
+
+    async def here(name: str, port: int) -> list[str]:
+        return ["127.0.0.1"]
+
+    monkeypatch.setattr("clarion.outbound.door.resolve", here)
     async with nodes(tmp_path, 1, SETTINGS, SystemClock()) as [node]:
         source = Source(url="https://127.0.0.1/")
+        with pytest.raises(Invalid):
+            await node.dashboards.put("ops", Definition("Ops", [Gauge(id="g", source=source)]))
+        source = Source(url="https://meter.example/")
         await node.dashboards.put("ops", Definition("Ops", [Gauge(id="g", source=source)]))
         viewer = await node.watch("dashboard:ops")
         items = await until(viewer, lambda items: "g" in items)

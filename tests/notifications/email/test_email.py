@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from clarion.errors import Forbidden, Invalid, NotFound, SettingsError
 from clarion.ids import Ids
 from clarion.notifications.channels import Outgoing
+from clarion.notifications.delivery import Delivery
 from clarion.notifications.email import Email
 from clarion.notifications.preferences.document import Defaults
 from clarion.notifications.previewing import PreviewTemplate
@@ -441,6 +442,19 @@ async def test_the_way_is_not_blocked_for_others(desk: Desk) -> None:
     await desk.trigger(ANN, ben, {"id": "cleo"}, payload={"n": 1})
     await desk.run()
     assert [mail.rcpt_tos for mail in desk.server.mails] == [["ben@example.com"]]
+
+
+@on_one_engine
+async def test_a_mail_that_is_kept_instead_has_its_text_part(desk: Desk) -> None:
+    """As it would have gone out: made from its HTML where it has none."""
+    delivery = Delivery(desk.house.store, "capture", clock=desk.clock, ids=Ids.seeded(1))
+    desk.sender._diverts = delivery
+    await desk.workflow(MAIL)
+    await desk.trigger(ANN, payload={"n": 7})
+    await desk.run()
+    [kept] = (await delivery.page("default")).items
+    assert kept.content["text"] == "Look (https://x.example/7)\n"
+    assert desk.server.mails == []
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from clarion.storage.addresses import PUT, NewAddress
 from tests.api.conftest import Site, bearer, problem
 from tests.support.push_service import Browser
 
@@ -83,7 +84,7 @@ STRANGERS = [
     ("https://evil.com#.push.apple.com/x", "no known push service"),
     ("https://push.apple.com.evil.com/x", "no known push service"),
     ("https://xpush.apple.com/x", "no known push service"),
-    ("https://127.0.0.1/x", "no known push service"),
+    ("https://127.0.0.1/x", "not a public address"),
     ("http://web.push.apple.com/x", "https://"),
     ("https://user@web.push.apple.com/x", "user or password"),
     ("https://web.push.apple.com:22/x", "port"),
@@ -200,6 +201,20 @@ async def test_devices_that_nobody_registers_any_more_are_forgotten(site: Site) 
     site.clock.advance(100 * 86_400)
     assert [count async for count in site.push.devices.purge()] == [1]
     assert [each["label"] for each in await Person(site, "ben").devices()] == ["kept"]
+
+
+async def test_a_device_that_nobody_can_read_is_shown_and_can_be_removed(site: Site) -> None:
+    """Of former versions: the list says that it is unknown, nothing is sent to it, and the others stay."""
+    ben = Person(site, "ben")
+    await ben.put({"subscription": subscription("1")})
+    for n, data in enumerate(("", "{}", "[]", '{"kind": "fax"}', '{"kind": "web", "auth": 5}')):
+        row = NewAddress("default", f"old{n}", "ben", "push", f"x{n}", data, "", 1)
+        await site.store.apply(PUT, [row])
+    devices = await ben.devices()
+    assert sorted(each["kind"] for each in devices) == ["unknown"] * 5 + ["web"]
+    assert await site.push.devices.target("default", "ben", "old0") is None
+    for each in devices:
+        assert (await ben.remove(each["id"])).status_code == 204
 
 
 async def test_a_device_is_no_address_that_anybody_writes_down(site: Site) -> None:

@@ -13,9 +13,10 @@ import importlib.util
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, Final, Literal, Protocol
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from clarion.errors import Fault, Invalid
 from clarion.notifications.channels.base import NotSent, Outgoing, Sent
@@ -82,6 +83,10 @@ class Says(Protocol):
         """Say something; false: it was not taken."""
         ...
 
+    def url(self, *, privacy: bool) -> str:
+        """Its URL; with `privacy` what is secret in it is masked."""
+        ...
+
 
 class Services:
     """The services that may be used.
@@ -139,6 +144,7 @@ class ChatChannel(Provided):
         self.apprise = Apprise(services, sealer, settings.concurrency)
         allowed = Allowed(concurrency=settings.concurrency, timeout_s=settings.timeout_s)
         providers.add(self.apprise, allowed)
+        providers.shown = self.apprise.shown
 
     def addresses(self, recipient: Mapping[str, Any]) -> Sequence[str]:
         """Their chats, sealed."""
@@ -168,6 +174,16 @@ class Apprise:
     def close(self) -> None:
         """End its threads, without waiting for services that hang."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def shown(self, message: Outgoing) -> Outgoing:
+        """The message with an address that a person knows again, and that opens nothing: Apprise masks what is secret in it."""
+        schema, _, sealed = message.address.partition(":")
+        try:
+            url = self._sealer.open(sealed, _PURPOSE)
+            address = unquote(self._services.open(url).url(privacy=True).partition("?")[0])
+        except (Unopenable, Invalid):
+            address = f"{schema}://…"
+        return replace(message, address=address)
 
     async def send(self, message: Outgoing) -> Sent:
         """Say it; what hangs keeps its thread, and nobody else's time."""

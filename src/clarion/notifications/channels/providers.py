@@ -68,6 +68,8 @@ class Providers:
         self._settings, self._clock, self._ids = settings, clock, ids
         self._lines: list[Line] = []
         self.diverts: Diverts | None = None
+        self.shown: Callable[[Outgoing], Outgoing] = _as_it_is
+        """What is to be looked at of a message that is kept instead of sent."""
         """Set by who sends: it keeps what is not to leave."""
         # Messages that were claimed to be handed over, and have not been yet: they have no slot, and will need one.
         self._expected: dict[str, None] = {}
@@ -164,7 +166,7 @@ class Providers:
         """
         self.arrived(message.id)
         if self.diverts is not None and not self.diverts.is_real(message):
-            return await self.diverts.keep(self.channel, message)
+            return await self.diverts.keep(self.channel, self.shown(message))
         lines = [line for line in self._lines if among is None or line.name in among]
         tries: list[Tried] = []
         results: list[NotSent] = []
@@ -220,6 +222,10 @@ class Provided:
     async def send(self, message: Outgoing) -> Sent:
         """Hand it over; see `Providers.send`."""
         return await self.providers.send(message)
+
+
+def _as_it_is(message: Outgoing) -> Outgoing:
+    return message
 
 
 def _joined(results: Sequence[NotSent], tries: tuple[Tried, ...]) -> NotSent:

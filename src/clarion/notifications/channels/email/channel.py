@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from clarion.clock import Clock
 from clarion.ids import Ids
@@ -15,6 +16,7 @@ from clarion.notifications.channels.email.files import Files
 from clarion.notifications.channels.email.headers import Address, Unwritable
 from clarion.notifications.channels.email.hooks import marks as marks_of
 from clarion.notifications.channels.email.message import Letter, message_id, thread_id
+from clarion.notifications.channels.email.plain import to_text
 from clarion.notifications.channels.email.smtp import Envelope, make_smtp
 from clarion.notifications.channels.email.tracking import Tokens, tracked
 from clarion.notifications.channels.providers import Provided, Providers
@@ -76,6 +78,7 @@ class EmailChannel(Provided):
         self._suppressed, self._marks = suppressed, marks
         self._files = Files(outbound, most=settings.attachments, most_bytes=settings.attachment_bytes)  # fmt: skip
         self._domains = Domains(clock, ids, rate=settings.domain_rate, concurrency=settings.domain_concurrency)  # fmt: skip
+        providers.shown = _with_text
         self.unsubscribe: Unsubscribe = nowhere
         """Where each message can be ended with one click."""
 
@@ -156,3 +159,11 @@ class EmailChannel(Provided):
             opens="opens" in kinds,
             clicks="clicks" in kinds,
         )
+
+
+def _with_text(message: Outgoing) -> Outgoing:
+    """The message with the text part that it goes out with."""
+    content = message.content
+    if content.get("text") or not content.get("html"):
+        return message
+    return replace(message, content={**content, "text": to_text(content["html"])})

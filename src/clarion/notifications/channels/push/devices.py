@@ -7,7 +7,7 @@ so only those of known push services are taken, unless a setting allows others.
 import fnmatch
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -101,7 +101,8 @@ class Device(Struct, frozen=True):
     """A device as it stands. Where it is reached is not told: whoever knows that could send to it."""
 
     id: str
-    kind: Kind
+    kind: Literal["web", "fcm", "apns", "unknown"]
+    """`unknown`: nothing is sent to it, because nobody can read what is stored of it. It can be removed."""
     label: str
     created_at: datetime
     updated_at: datetime
@@ -122,6 +123,15 @@ class DeviceList(Struct, frozen=True):
     """All devices of a user."""
 
     items: list[Device]
+
+
+class _Kept(Struct, frozen=True):
+    """What is stored beside the endpoint or token."""
+
+    kind: Kind
+    p256dh: str = ""
+    auth: str = ""
+    topic: str = ""
 
 
 class Devices:
@@ -201,11 +211,14 @@ class Devices:
         await self._store.apply(sql.REMOVE, [sql.Removed(tenant, id, user)])
 
     async def target(self, tenant: str, user: str, id: str) -> Target | None:
-        """Where a message goes; None: the device is no longer the user's."""
+        """Where a message goes; None: the device is no longer the user's, or nobody can read what is stored of it."""
         for row in await self._store.fetch(sql.FIND, tenant=tenant, id=id):
             if row.usr == user and row.channel == CHANNEL:
-                data: dict[str, Any] = msgspec.json.decode(row.data)
-                return Target(row.id, data["kind"], row.address, data, row.updated_ms)
+                kept = _kept(row)
+                if kept is None:
+                    return None
+                data = msgspec.to_builtins(kept)
+                return Target(row.id, kept.kind, row.address, data, row.updated_ms)
         return None
 
     async def worked(self, tenant: str, id: str) -> None:
@@ -281,10 +294,17 @@ def _wrong(pointer: str, detail: str) -> Invalid:
     return Invalid(f"this is no device: {detail}", faults=[Fault(pointer, detail)])
 
 
+def _kept(row: sql.AddressRow) -> _Kept | None:
+    try:
+        return msgspec.json.decode(row.data, type=_Kept)
+    except msgspec.DecodeError:
+        return None
+
+
 def _device(row: sql.AddressRow) -> Device:
     return Device(
         row.id,
-        msgspec.json.decode(row.data)["kind"],
+        kept.kind if (kept := _kept(row)) else "unknown",
         row.label,
         as_datetime(row.created_ms),
         as_datetime(row.updated_ms),
