@@ -63,6 +63,20 @@ async def test_a_closed_client_says_that_it_is_closed() -> None:
         await other.notify(["ann"], "Hello")
 
 
+async def test_whoever_follows_a_topic_of_a_client_that_is_closed_is_told(server: Server) -> None:
+    """Who asks for a topic, who enters one, and who waits for its next change."""
+    clarion = AsyncClient(server.url, key=server.key("topics:read", "notifications:read"))
+    one, other = clarion.topic("job:none"), clarion.topic("presence:x")
+    async with other:
+        async with asyncio.timeout(30):
+            ended, _ = await asyncio.gather(anext(other), clarion.close(), return_exceptions=True)
+        assert isinstance(ended, Closed)
+    with pytest.raises(Closed):
+        await one.__aenter__()
+    with pytest.raises(Closed):
+        clarion.topic("presence:x")
+
+
 def test_a_refusal_is_an_error_with_the_servers_code(server: Server) -> None:
     """Its name, its status, and where it was wrong."""
     clarion = Client(server.url, key=server.key("notifications:send"))

@@ -55,16 +55,20 @@ class Base:
         self._where = self._socket or url
         self._retries = retries
         self._ids = Ids()
+        self._is_closed = False
 
     def _request(self, call: Call[T]) -> dict[str, Any]:
-        if self._http.is_closed:
-            raise Closed("this client was closed: make another")
+        self._check_open()
         return {
             "method": call.method,
             "url": call.path,
             # As the bytes that they are on the way: what cannot stand there is the server's to say.
             "headers": {name: value.encode() for name, value in call.headers.items()},
         } | ({"content": call.content()} if call.content else {"json": call.body})
+
+    def _check_open(self) -> None:
+        if self._is_closed or self._http.is_closed:
+            raise Closed("this client was closed: make another")
 
     def _unreachable(self, exc: Exception) -> ApiError:
         said = str(exc) or type(exc).__name__

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from weakref import WeakSet
 
 import httpx
 
@@ -169,6 +170,7 @@ class AsyncClient(
     def __init__(self, *args: Any, app: Any = None, **options: Any) -> None:
         super().__init__(*args, **options)
         transport = httpx.ASGITransport(app) if app else httpx.AsyncHTTPTransport(uds=self._socket)
+        self._followed: WeakSet[Topic] = WeakSet()
         self._http: httpx.AsyncClient = httpx.AsyncClient(transport=transport, **self._options)
 
     async def notify(
@@ -211,10 +213,20 @@ class AsyncClient(
             rewind: Of a stream, publications from before: `{"count": 10}`, `{"since_ms": …}`.
             token: For this topic alone.
             path: Of the Socket.IO endpoint (the server's `realtime.path`).
+
+        Raises:
+            Closed: This client was closed. Who follows a topic when it is closed gets it from the iteration.
         """
+        self._check_open()
         given = {"filter": filter, "params": params, "rewind": rewind, "token": token}
         wish = {name: value for name, value in given.items() if value is not None}
-        return Topic(name, lambda: Line(self._http, path), wish, self._ids)
+        topic = Topic(name, lambda: self._line(path), wish, self._ids)
+        self._followed.add(topic)
+        return topic
+
+    def _line(self, path: str) -> Line:
+        self._check_open()
+        return Line(self._http, path)
 
     async def call(self, call: Call[T]) -> T:
         """Make any call, with retries."""
@@ -236,7 +248,10 @@ class AsyncClient(
             await asyncio.sleep(wait)
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and those of topics that are followed."""
+        self._is_closed = True
+        for topic in list(self._followed):
+            await topic.close()
         await self._http.aclose()
 
     async def __aenter__(self) -> Self:

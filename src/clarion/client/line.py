@@ -120,10 +120,11 @@ class Line:
         return found
 
     async def close(self) -> None:
-        """Leave."""
+        """Leave; who waits for an event hears of it."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        self._events.put_nowait(None)
         if self._sid and self._lost is None:
             try:
                 await self._post("1")
@@ -192,7 +193,10 @@ class Line:
             answer = await self._http.request(
                 method, self._path, params=asked, content=content, timeout=timeout_s
             )
-        except httpx.TransportError as exc:
+        except Exception as exc:
+            # Of a client that is closed meanwhile each layer says in its own way that it is.
+            if not isinstance(exc, httpx.TransportError) and not self._http.is_closed:
+                raise
             raise Lost(str(exc) or type(exc).__name__) from exc
         if answer.status_code != 200:
             raise Lost(f"the server answered {answer.status_code}")

@@ -96,6 +96,7 @@ class Topic:
 
         Raises:
             ApiError: The server has ended the subscription for good: `code` says why.
+            Closed: The client was closed.
         """
         while not self._ready:
             try:
