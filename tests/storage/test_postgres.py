@@ -1,6 +1,7 @@
 """The store on PostgreSQL."""
 
 import asyncio
+import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -10,6 +11,7 @@ from typing import Any
 import asyncpg
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from clarion.clock import SystemClock
 from clarion.errors import (
@@ -23,7 +25,7 @@ from clarion.errors import (
     StorageFull,
     Unavailable,
 )
-from clarion.storage import Procedure, Sql, Store, open_store, postgres_lock
+from clarion.storage import Procedure, Sql, Store, open_store, postgres_lock, postgres_open
 from clarion.storage.postgres import PostgresStore
 from clarion.storage.postgres_errors import ConnectionLost, as_error, can_repeat
 from clarion.storage.postgres_lock import KEY
@@ -394,3 +396,17 @@ async def test_who_calls_when_all_committers_have_just_ended_is_served(
     gate.set()
     async with asyncio.timeout(5):
         await asyncio.gather(*callers)
+
+
+def test_a_server_that_is_away_is_a_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """The driver's pool tells each try with a traceback; what is no matter of connections stays as it is."""
+    assert postgres_open.SERVER_SETTINGS  # which every server on PostgreSQL has loaded
+    say = logging.getLogger("asyncpg.pool").warning
+    with capture_logs() as logs:
+        say("Failed to restore …; retrying", exc_info=ConnectionRefusedError(111, "refused"))
+        say("Failed to restore …; retrying", exc_info=ZeroDivisionError())
+        say("Pool.close() is taking over 60 seconds")
+    assert [(each["event"], each["reason"]) for each in logs] == [
+        ("no connection to PostgreSQL can be made", "[Errno 111] refused")
+    ]
+    assert len(caplog.records) == 2

@@ -1,6 +1,7 @@
 """Opening the store on PostgreSQL: the lock, the migrations, and what every connection of the pool is told."""
 
 import contextlib
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,12 @@ from clarion.storage.migrate import migrate_postgres
 from clarion.storage.postgres import ANSWER_S, POOL, WAIT_S, PostgresStore
 from clarion.storage.postgres_errors import DRIVER
 from clarion.storage.postgres_lock import ServerLock
+from clarion.telemetry import get_logger
 
 if TYPE_CHECKING:
     _Connection = asyncpg.Connection[asyncpg.Record]
+
+_log = get_logger(__name__)
 
 SERVER_SETTINGS = {
     "application_name": "clarion",
@@ -27,6 +31,18 @@ SERVER_SETTINGS = {
     # A generic plan is kept from when the tables were small: a joined run of 1,000 rows took up to 2.3 s with it, 30 ms without.
     "plan_cache_mode": "force_custom_plan",
 }
+
+
+def _in_our_words(record: logging.LogRecord) -> bool:
+    """What asyncpg's pool says of a connection that it cannot make, a traceback each time it tries, is one line of ours."""
+    exc = record.exc_info[1] if record.exc_info else None
+    if not isinstance(exc, DRIVER):
+        return True
+    _log.warning("no connection to PostgreSQL can be made", reason=str(exc) or type(exc).__name__)
+    return False
+
+
+logging.getLogger("asyncpg.pool").addFilter(_in_our_words)
 
 
 async def open_postgres(
