@@ -1,13 +1,23 @@
 """What happens to a server on SQLite whose disk is full, or fails."""
 
+import asyncio
 import contextlib
+import os
 import resource
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
+import pytest
 
+from clarion.app import owning
+from clarion.settings import Settings
+from clarion.storage import Store, open_store
+from clarion.storage.sqlite import SqliteStore
+from clarion.telemetry import spawn
+from tests.support.owner import linked
 from tests.support.server import Server, running, until
 from tests.support.two_nodes import APP
 
@@ -88,3 +98,30 @@ def test_after_a_failed_fsync_the_process_ends(tmp_path: Path) -> None:
         server.start("--app", "kinds:setup")
         assert [say(server, key, "unsure").is_success for _ in range(2)] == [True, True]
         assert said(server, key) == [*accepted, "unsure"]
+
+
+async def test_an_owner_whose_sync_has_failed_waits_for_no_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends while they are still connected, so that they have its successor at once."""
+    stores: list[Store] = []
+
+    async def opened(**more: Any) -> Store:
+        stores.append(await open_store(**more))
+        return stores[0]
+
+    monkeypatch.setattr(owning, "open_store", opened)
+    monkeypatch.setattr(owning, "LAST_S", 3_600.0)
+    settings = Settings(data_dir=str(tmp_path))
+    hears, says = os.pipe()
+    owner = spawn(owning.own(settings, hears), name="owner")
+    try:
+        while not owning.owner_socket(settings).exists():  # noqa: ASYNC110  the file system tells nobody
+            await asyncio.sleep(0.01)
+        async with linked(owning.owner_socket(settings)):
+            assert isinstance(stores[0], SqliteStore)
+            stores[0].failed.set()
+            assert await owner
+    finally:
+        os.close(hears)
+        os.close(says)
