@@ -16,6 +16,7 @@ import { SendForm } from "./send-form.tsx";
 import { Toasts } from "./toasts.tsx";
 import { useStore } from "./use-store.ts";
 
+const HOME = "#";
 const CAPTURES = "#captures";
 const OVERVIEW = "#messages";
 const ROOM = "(min-width: 52rem)";
@@ -34,6 +35,9 @@ export function Home({ session, user }: { session: Session; user: User }) {
   const isCaptures = hash === CAPTURES;
   const isOverview = hash === OVERVIEW;
   const isElsewhere = isCaptures || isOverview;
+  const places: Place[] = [{ href: HOME, name: "Home", id: "to-home" }];
+  if (may(user, "messages", "read") || isOverview) places.push({ href: OVERVIEW, name: "Messages", id: "to-overview" });
+  if (hasCaptures || isCaptures) places.push({ href: CAPTURES, name: "Captured", id: "to-captures" });
   const [said] = useState(() => createStore(""));
   const bell = useRef<HTMLButtonElement>(null);
   // The inbox is beside the page's own cards.
@@ -54,17 +58,8 @@ export function Home({ session, user }: { session: Session; user: User }) {
           <span>Clarion</span>
         </h1>
         <ConnectionPill connection={client.connection} />
+        <Places places={places} here={isElsewhere ? hash : HOME} />
         <div className="bar-end">
-          {(may(user, "messages", "read") || isOverview) && (
-            <a className="button" data-testid="to-overview" href={isOverview ? "#" : OVERVIEW}>
-              {isOverview ? "Home" : "Messages"}
-            </a>
-          )}
-          {(hasCaptures || isCaptures) && (
-            <a className="button" data-testid="to-captures" href={isCaptures ? "#" : CAPTURES}>
-              {isCaptures ? "Home" : "Captured"}
-            </a>
-          )}
           <Bell
             inbox={client.inbox}
             isOpen={isOpen && !isElsewhere}
@@ -101,6 +96,26 @@ export function Home({ session, user }: { session: Session; user: User }) {
       <Announcer client={client} said={said} />
       <Title client={client} />
     </>
+  );
+}
+
+interface Place {
+  readonly href: string;
+  readonly name: string;
+  readonly id: string;
+}
+
+/** Where one can go, always in the same order; for who can go nowhere else there is nothing to choose. */
+function Places({ places, here }: { places: readonly Place[]; here: string }) {
+  if (places.length < 2) return null;
+  return (
+    <nav className="places" aria-label="Pages">
+      {places.map(({ href, name, id }) => (
+        <a key={id} href={href} data-testid={id} aria-current={href === here ? "page" : undefined}>
+          {name}
+        </a>
+      ))}
+    </nav>
   );
 }
 

@@ -201,7 +201,7 @@ function Table({ title, head, rows }: TableProps) {
             <tr key={name} data-testid={`overview-${title}`}>
               <th scope="row">{name}</th>
               {cells.map((cell, i) => (
-                <td key={head[i + 1]} className={i === bad ? "bad-text" : undefined}>
+                <td key={head[i + 1]} data-name={head[i + 1]} className={i === bad ? "bad-text" : undefined}>
                   {cell}
                 </td>
               ))}
