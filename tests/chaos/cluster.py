@@ -20,7 +20,10 @@ from tests.support.two_nodes import LEDGER, LOG, House
 
 EVERY_S: Final = 0.03  # between two publications of a publisher
 NOTIFY_S: Final = 0.1
+NOBODY_LEAVES: Final = frozenset({"rolling-restart", "node-killed", "clients-cut", "pubsub-cut"})
+"""Under these everybody is back before it is said that somebody has left."""
 QUIET_S: Final = 30.0  # for what must come true after the end
+TOGETHER: Final = 100  # of a crowd come at a time
 TOLD: Final = 3  # people of each notification
 
 _clock = SystemClock()
@@ -42,6 +45,10 @@ class Trial(Struct):
     """From mending until both nodes took publications of both kinds again, and every client had the last of them."""
     away_s: float = 0.0
     """The longest time that a client was not subscribed."""
+    stops_s: list[float] = field(default_factory=list)
+    """How long each node took to end that was told to."""
+    leaves: int = 0
+    """How often a client heard of somebody that he left."""
     slowest_s: float = 0.0
     refused: dict[str, int] = field(default_factory=dict)
     answered: int = 0
@@ -54,41 +61,51 @@ class Cluster:
         house: Two nodes.
         postgres: Where their database is.
         ids: Chance.
+        every_s: Between two publications of a publisher.
     """
 
-    def __init__(self, house: House, postgres: Postgres, ids: Ids) -> None:
-        self.house, self.postgres, self.ids = house, postgres, ids
+    def __init__(
+        self, house: House, postgres: Postgres, ids: Ids, every_s: float = EVERY_S
+    ) -> None:
+        self.house, self.postgres, self.ids, self.every_s = house, postgres, ids, every_s
         self.fleet = Fleet(house, ids)
         self.answered: dict[str, dict[str, int]] = {LOG: {}, LEDGER: {}}
         self.tried: dict[str, dict[str, None]] = {LOG: {}, LEDGER: {}}
         self.accepted: dict[str, None] = {}
         self.calls: list[Call] = []
+        self.stops: list[tuple[int, float]] = []
+        """Exit status of each node that was told to end, and how long that took (s)."""
         self._number = 0
-        self._is_quiet = False
+        self._is_quiet, self._last = False, ""
 
-    async def settle(self, followers: int) -> None:
-        """Let half of the clients come to each node."""
+    async def settle(self, followers: int, crowd: int = 0) -> None:
+        """Let half of the clients come to each node, and of a crowd that is not present in the room."""
         for node in self.house.nodes:
             self.house.send_to(node)
             await self.fleet.add(followers // 2)
+            for _ in range(crowd // 2 // TOGETHER):
+                await self.fleet.add(TOGETHER, are_present=False)
 
     async def under(self, name: str, for_s: float) -> Trial:
         """One fault, under load, until everything is well again."""
         fault, trial = FAULTS[name], Trial(name, for_s)
-        first = len(self.calls)
+        first, stopped = len(self.calls), len(self.stops)
         for each in self.fleet.members:
             each.away_s = 0.0
-        self._is_quiet = False
+            each.leaves.clear()
+        self._is_quiet, self._last = False, name
         load = [
             spawn(self._publish(n % 2, (LOG, LEDGER)[n // 2]), name="publish") for n in range(4)
         ]
         load.append(spawn(self._notify(), name="notify"))
         await asyncio.sleep(5 * EVERY_S)
+        began = _clock.monotonic()
         try:
             await asyncio.to_thread(fault.hurt, self)
             await asyncio.sleep(for_s)
         finally:
             await asyncio.to_thread(fault.mend, self)
+            trial.lasted_s = _clock.monotonic() - began
         mended = _clock.monotonic()
         await self._both_answer()
         self._is_quiet = True
@@ -98,6 +115,8 @@ class Cluster:
         trial.back_s = _clock.monotonic() - mended
         calls = self.calls[first:]
         trial.away_s = max((each.away_s for each in self.fleet.members), default=0.0)
+        trial.stops_s = [took_s for _, took_s in self.stops[stopped:]]
+        trial.leaves = sum(len(each.leaves) for each in self.fleet.members)
         trial.slowest_s = max(call.took_s for call in calls)
         trial.refused = dict(Counter(call.code for call in calls if call.code))
         trial.answered = sum(not call.code for call in calls)
@@ -116,7 +135,14 @@ class Cluster:
                 *invariants.lost_or_doubled(self.answered[LEDGER], self.tried[LEDGER], ledger),
             ],
             "I8": invariants.unexplained(self.calls),
+            "I9": invariants.late(self.stops, [each.away_s for each in self.fleet.members]),
         }
+        if self._last in NOBODY_LEAVES:
+            wrong["I6"] = [
+                f"{each.name} heard that {who} left"
+                for each in self.fleet.members
+                for who in each.leaves
+            ]
         told = self.fleet.names[:TOLD]
         for name, rule in (("I3", self._ghosts), ("I5", lambda: self._inboxes(told))):
             wrong[name] = await _eventually_nothing(rule)
@@ -128,7 +154,7 @@ class Cluster:
             present = await asyncio.to_thread(self.house.present, node)
             found += [
                 f"{node.folder.name}: {each}"
-                for each in invariants.ghosts(present, self.fleet.names)
+                for each in invariants.ghosts(present, self.fleet.present)
             ]
         return found
 
@@ -147,7 +173,7 @@ class Cluster:
 
             told = await self._until_done(topic, node, say)
             self.answered[topic][id] = told["offset"]
-            await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(self.every_s)
 
     async def _notify(self) -> None:
         people = self.fleet.names[:TOLD]
@@ -155,6 +181,11 @@ class Cluster:
             id = self._next()
             await self._until_done(
                 "notify", 0, lambda at, id=id: self.house.notify(self.house.nodes[at], id, people)
+            )
+            self.accepted[id] = None
+            id = self._next()
+            await self._until_done(
+                "trigger", 1, lambda at, id=id: self.house.remind(self.house.nodes[at], id, people)
             )
             self.accepted[id] = None
             await asyncio.sleep(NOTIFY_S)
@@ -246,6 +277,16 @@ def _stop_node(cluster: Cluster) -> None:
     one.send(signal.SIGSTOP)
 
 
+def _roll(cluster: Cluster) -> None:
+    """One node after the other is told to end, and started anew, as a new version is put there."""
+    for node, other in ((0, 1), (1, 0)):
+        cluster.house.send_to(cluster.house.nodes[other])
+        began = _clock.monotonic()
+        status = cluster.house.nodes[node].stop(signal.SIGTERM)
+        cluster.stops.append((status, _clock.monotonic() - began))
+        cluster.house.start(cluster.house.nodes[node])
+
+
 def _restart_database(mode: str) -> Callable[[Cluster], None]:
     def restart(cluster: Cluster) -> None:
         cluster.postgres.stop(mode)
@@ -259,6 +300,7 @@ FAULTS: Final[dict[str, Fault]] = {
     "pubsub-cut": Fault(_cut_pubsub, _nothing),
     "lone-partition": Fault(lambda c: c.house.ways[0].hole(), _heal),
     "one-way": Fault(_hear_nothing, _heal),
+    "rolling-restart": Fault(_roll, _nothing),
     "node-killed": Fault(_kill_node, lambda c: c.house.start(c.house.nodes[0])),
     "node-stopped": Fault(_stop_node, lambda c: c.house.nodes[0].send(signal.SIGCONT)),
     "clients-cut": Fault(lambda c: _unused(c.house.balancer.cut()), _nothing),

@@ -3,20 +3,21 @@
 import asyncio
 import random  # noqa: TID251  seeded
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from msgspec import Struct, field
 
 from clarion.ids import Ids
-from tests.chaos.cluster import FAULTS, Cluster, Trial
+from tests.chaos.cluster import EVERY_S, FAULTS, Cluster, Trial
 from tests.guarantees import invariants
 from tests.support.server import until
 from tests.support.services import Postgres
 from tests.support.two_nodes import House
 
 FOLLOWERS: Final = 40
+DELIVERIES: Final = 1_500  # a second to a crowd, of each publisher: one process is all of them
 
 LASTS: Final[dict[str, tuple[float, float]]] = {
     "redis-killed": (0.1, 5.0),
@@ -25,6 +26,7 @@ LASTS: Final[dict[str, tuple[float, float]]] = {
     "lone-partition": (0.5, 6.0),
     "one-way": (0.5, 6.0),
     "node-killed": (0.0, 3.0),
+    "rolling-restart": (0.0, 0.1),
     "node-stopped": (0.5, 10.0),
     "clients-cut": (0.0, 0.2),
     "clients-half-open": (0.0, 0.2),
@@ -32,6 +34,10 @@ LASTS: Final[dict[str, tuple[float, float]]] = {
     "postgres-immediate": (0.0, 2.0),
 }
 """Between how many seconds each; a pause of Redis as long as a disk that is stuck."""
+
+CROWD: Final = 2_000
+RESTARTS: Final = ("rolling-restart:0", "node-killed:1", "rolling-restart:0", "node-killed:0")
+"""After each of the first kind everybody is on the node that is killed then."""
 
 
 class Outcome(Struct):
@@ -52,49 +58,48 @@ def faults_of(seed: int, count: int) -> list[str]:
     return found[:count]
 
 
-def alone(
-    seed: int, faults: list[str], tell: Callable[[str], None], followers: int = FOLLOWERS
-) -> Outcome:
+def alone(seed: int, faults: Sequence[str], tell: Callable[[str], None], crowd: int = 0) -> Outcome:
     """`run`, on a database and in a folder of its own."""
     postgres = Postgres()
     try:
         with tempfile.TemporaryDirectory(prefix="clarion-chaos-") as folder:
-            return asyncio.run(run(seed, faults, followers, Path(folder), postgres, tell))
+            return asyncio.run(run(seed, faults, Path(folder), postgres, tell, crowd))
     finally:
         postgres.remove()
 
 
 async def run(
     seed: int,
-    faults: list[str],
-    followers: int,
+    faults: Sequence[str],
     folder: Path,
     postgres: Postgres,
     tell: Callable[[str], None],
+    crowd: int = 0,
 ) -> Outcome:
     """Hurt it, and look; ends at the first that is wrong.
 
     Args:
         seed: Of everything else that is chosen.
         faults: See `faults_of`.
-        followers: Clients, half of which begin on each node.
         folder: For the nodes' files.
         postgres: Is stopped now and then.
         tell: Is told of each fault.
+        crowd: Clients beside the others that follow the topic, which is spoken to less often the more they are.
     """
     outcome = Outcome()
     house = await asyncio.to_thread(House, folder, await postgres.new_database())
     try:
-        cluster = Cluster(house, postgres, Ids.seeded(seed))
+        cluster = Cluster(house, postgres, Ids.seeded(seed), max(EVERY_S, crowd / DELIVERIES))
         async with cluster.fleet:
-            await cluster.settle(followers)
+            await cluster.settle(FOLLOWERS, crowd)
             for fault in faults:
                 name, _, seconds = fault.partition(":")
                 trial = await cluster.under(name, float(seconds))
                 outcome.trials.append(trial)
                 outcome.wrong += [f"{fault}: {each}" for each in await cluster.audit()]
                 tell(
-                    f"{fault} s: back after {trial.back_s:.2f} s, {trial.answered} answered, refused {trial.refused}"
+                    f"{fault} s: back after {trial.back_s:.2f} s, a client away for {trial.away_s:.2f} s at most, {trial.answered} answered, refused {trial.refused}"
+                    + "".join(f", a node ended within {took_s:.2f} s" for took_s in trial.stops_s)
                 )
                 if outcome.wrong:
                     return outcome

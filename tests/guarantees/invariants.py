@@ -10,6 +10,9 @@ CODES = frozenset({"unavailable", "outcome_unknown", "overloaded", "in_progress"
 LONGEST_S = 10.0
 """For an answer, whatever it is."""
 
+WINDOW_S, STOPPING_S, BACK_S = 10.0, 15.0, 5.0
+"""Over which a node spreads its closes (`limits.drain_s`); what it may take beyond that to end, and a client to be back."""
+
 
 class Span(Struct):
     """What a client has heard of a topic without a break: it began at a position, and each publication followed."""
@@ -96,6 +99,16 @@ def unexplained(calls: Iterable[Call]) -> list[str]:
         for call in calls
         if call.took_s > LONGEST_S or (call.status >= 400 and call.code not in CODES)
     ]
+
+
+def late(stops: Iterable[tuple[int, float]], away_s: Iterable[float]) -> list[str]:
+    """I9: a node that is told to end does so in order and in time, and no client is away for longer than a drain takes."""
+    wrong = [
+        f"a node ended with {status} after {took_s:.1f} s"
+        for status, took_s in stops
+        if status or took_s > WINDOW_S + STOPPING_S
+    ]
+    return wrong + [f"a client was away for {s:.1f} s" for s in away_s if s > WINDOW_S + BACK_S]
 
 
 def left_behind(

@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from typing import Any
 
 from clarion.ids import Ids
 from clarion.telemetry import Tasks, spawn
+from clarion.topics.changes import REMOVE
 from tests.guarantees.invariants import Span
 from tests.support.quick_client import Client, NotLetIn
 from tests.support.quick_packets import Event
@@ -21,19 +23,29 @@ _BROKEN = (ConnectionError, OSError, TimeoutError, NotLetIn, Refused, AssertionE
 class Follower:
     """One client, which comes back from wherever the balancer sends it.
 
+    Args:
+        name: The user's, too.
+        house: Where it connects.
+        ids: Chance.
+        is_present: Whether it enters the lobby.
+
     Attributes:
         spans: What it heard of the topic.
         connects: How often it came in.
         away_s: The longest time that it was not subscribed, after it was.
+        codes: With which close codes its connections ended.
+        leaves: Who it heard leave the lobby.
     """
 
-    def __init__(self, name: str, house: House, ids: Ids) -> None:
+    def __init__(self, name: str, house: House, ids: Ids, *, is_present: bool = True) -> None:
         # Fixed at creation
-        self.name, self._house, self._ids = name, house, ids
+        self.name, self._house, self._ids, self.is_present = name, house, ids, is_present
         self._token = house.token(name)
         # Changes
         self.spans: list[Span] = []
         self.connects, self.away_s = 0, 0.0
+        self.codes: Counter[int] = Counter()
+        self.leaves: list[str] = []
         self.is_live = asyncio.Event()
         self._since: dict[str, Any] | None = None
         self._client: Client | None = None
@@ -63,9 +75,10 @@ class Follower:
             async with asyncio.timeout(ANSWER_S):
                 await client.connect(token=self._token)
                 self.connects += 1
-                await self._enter(client)
+                if self.is_present:
+                    await self._enter(client)
                 await self._subscribe(client)
-            await client.ended
+            self.codes[await client.ended] += 1
         finally:
             client.reset()
 
@@ -119,6 +132,8 @@ class Follower:
                 self._since |= {"offset": told["offset"], "mark": told["mark"]}
                 if "event" in told:
                     self._note(told)
+            case ["publication", told] if told.get("event") == REMOVE:
+                self.leaves.append(told["key"])
             case ["unsubscribed", told] if told["topic"] == LOG:
                 self._leave()
                 self._tasks.spawn(self._again(client), name="follower: again")
@@ -158,10 +173,11 @@ class Fleet:
         for each in list(self.members):
             await self.lose(each)
 
-    async def add(self, count: int) -> None:
+    async def add(self, count: int, *, are_present: bool = True) -> None:
         """Some more, which come to where the balancer sends them; returns once they are subscribed."""
         for _ in range(count):
-            each = Follower(f"f{len(self.members):03}", self._house, self._ids)
+            name = f"f{len(self.members):04}"
+            each = Follower(name, self._house, self._ids, is_present=are_present)
             self.members.append(each)
             self._staying[each.name] = spawn(each.run(), name=each.name)
         await self.live()
@@ -195,3 +211,8 @@ class Fleet:
     def names(self) -> list[str]:
         """Of all."""
         return [each.name for each in self.members]
+
+    @property
+    def present(self) -> list[str]:
+        """The names of those who are in the lobby."""
+        return [each.name for each in self.members if each.is_present]

@@ -143,9 +143,9 @@ class Server:
         """Tell it something."""
         os.kill(self.pid, what)
 
-    def stop(self) -> int:
-        """Ctrl-C, as a person would; returns the exit status."""
-        return self._end(signal.SIGINT)
+    def stop(self, how: signal.Signals = signal.SIGINT) -> int:
+        """Ctrl-C, as a person would, or SIGTERM, as a supervisor; returns the exit status."""
+        return self._end(how)
 
     def _end(self, how: signal.Signals) -> int:
         if self._process is None:

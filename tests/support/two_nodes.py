@@ -34,6 +34,10 @@ def setup(app):
     app.topics.add("log", "stream", rights=rights, log_size=50_000)
     app.topics.add("ledger", "stream", rights=rights, log_size=50_000, durability="durable")
 """
+REMIND: Final = {
+    "workflow": "remind",
+    "steps": [{"wait": "1s"}, {"inbox": {"title": "{{ payload.id }}"}}],
+}
 INBOXES: Final = """SELECT m.usr, n.title FROM message m JOIN notification n
   ON n.tenant = m.tenant AND n.id = m.notification"""
 
@@ -67,7 +71,10 @@ class House:
         self.balancer = self._stack.enter_context(FaultProxy(("127.0.0.1", self.nodes[0].port)))
         for node in self.nodes:
             self.start(node)
-        self.key = self.nodes[0].key("topics:*", "metrics:read", "notifications:send")
+        scopes = ("topics:*", "metrics:read", "notifications:send", "workflows:*")
+        self.key = self.nodes[0].key(*scopes)
+        answer = self.nodes[0].put("/v1/workflows/remind", REMIND, token=self.key)
+        assert answer.is_success, answer.text
 
     def _node(self, folder: Path, name: str, redis: int, settings: dict[str, str]) -> Server:
         (folder / name).mkdir()
@@ -128,6 +135,12 @@ class House:
         """Put a message into inboxes, under a key."""
         body = {"recipients": [{"id": who} for who in people], "title": id}
         return node.post("/v1/notifications", body, token=self.key, **{"Idempotency-Key": id})
+
+    def remind(self, node: Server, id: str, people: Sequence[str]) -> httpx.Response:
+        """Put a message into inboxes a second later, under a key."""
+        to = [{"id": who} for who in people]
+        body = {"workflow": "remind", "recipients": to, "payload": {"id": id}}
+        return node.post("/v1/triggers", body, token=self.key, **{"Idempotency-Key": id})
 
     async def inboxes(self) -> dict[str, list[str]]:
         """What everybody has in the inbox, by title, as the database says."""
