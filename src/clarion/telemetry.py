@@ -142,6 +142,9 @@ bus_connected = _gauge("bus_connected", "1 while this process hears the others o
 owner_connected = _gauge(
     "owner_connected", "1 while this worker is connected to the process that owns the data"
 )
+moved_connections = _counter(
+    "moved_connections", "Connections whose request was for a session of another process", "way"
+)
 nodes_silent = _counter("nodes_silent", "Processes that did not answer a question in time")
 bus_gaps = _counter("bus_gaps", "Channels between nodes that may have missed messages")
 backplane_messages = _counter(

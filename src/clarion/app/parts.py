@@ -96,6 +96,7 @@ class Parts:
         topics: Topics: publishing, reading, and kinds that have no rows of their own.
         activity: Streams of activities, what users follow, and their timelines.
         subscriptions: Counts and ends subscriptions, on all processes of the server.
+        address_of: Finds the `node_url` of one of them; None: they have none.
         nodes: The processes that form the server; alone without `redis_url` and workers.
         is_one_of_many: Whether there may be other processes.
         partition: Tells whether only this process is without Redis; None without `redis_url`.
@@ -195,6 +196,7 @@ class Parts:
         else:
             processes = alone(self.node, clock, ids)
         self.bus, self.nodes = processes.bus, processes.nodes
+        self.address_of = processes.address_of
         self._topic_store, self._backplane = processes.topics, processes.backplane
         self.partition = (
             Partition(

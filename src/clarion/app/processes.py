@@ -1,5 +1,6 @@
 """What this process shares with the others of its server: a bus, who they are, and the logs of topics. Alone without `redis_url` and workers."""
 
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,7 @@ class Processes(Struct, frozen=True):
     nodes: Nodes
     topics: TopicStore
     backplane: Backplane | None = None
+    address_of: Callable[[str], Awaitable[str]] | None = None
 
 
 def alone(node: str, clock: Clock, ids: Ids) -> Processes:
@@ -101,7 +103,9 @@ async def over_redis(
     # Where the application has its own login, nothing is signed here.
     signs = "" if settings.auth.is_external else token_secret
     database = await name_of(store, ids.token(12))
-    registry = Registry(redis, node, identity(database, signs), prefix=prefix)
+    registry = Registry(
+        redis, node, identity(database, signs), prefix=prefix, address=settings.node_url
+    )
     topics = RedisStore(
         redis,
         clock=clock,
@@ -110,7 +114,7 @@ async def over_redis(
         channel=lambda topic: bus.name_of(channel(topic)),
     )
     nodes = Nodes(node, bus, ids=ids, registry=registry)
-    return Processes(bus, nodes, topics, choice.backplane)
+    return Processes(bus, nodes, topics, choice.backplane, registry.address_of)
 
 
 async def _warn_of_eviction(redis: "RedisClient") -> None:

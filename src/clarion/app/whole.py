@@ -15,8 +15,9 @@ from clarion.app.siblings import Siblings
 from clarion.clock import Clock
 from clarion.errors import SettingsError
 from clarion.ids import Ids
-from clarion.realtime.transports import HttpServer, settle_memory
+from clarion.realtime.transports import HttpServer, Others, settle_memory
 from clarion.settings import Settings
+from clarion.storage.secrets import secret_of
 from clarion.telemetry import get_logger, spawn
 
 _log = get_logger(__name__)
@@ -124,6 +125,7 @@ class App(Parts):
             sockets=sockets,
             uds=Path(settings.data_dir) / local,
             trusted_proxies=settings.trusted_proxies,
+            others=await self._others(),
             on_stopping=self.stopping,
         )
 
@@ -142,13 +144,25 @@ class App(Parts):
         finally:
             beginning.cancel()
 
+    async def _others(self) -> Others | None:
+        """The processes that may have sessions that this one is asked for."""
+        if not self.is_one_of_many:
+            return None
+        settings = self.settings
+        return Others(
+            self.node,
+            self._session_paths(),
+            Path(settings.data_dir) if settings.realtime.handover else None,
+            self.address_of if settings.node_url else None,
+            await secret_of(self.store, "relay", self.ids.token(32)),
+        )
+
+    def _session_paths(self) -> list[str]:
+        # Raw endpoints are WebSockets alone, and have no sessions.
+        return [path for path, admit in self.io.endpoints.items() if admit == self.io.admit]
+
     def _make_http(self) -> None:
-        # Raw endpoints are WebSockets alone.
-        mounts = {
-            path: self.io.asgi
-            for path, admit in self.io.endpoints.items()
-            if admit == self.io.admit
-        }
+        mounts = dict.fromkeys(self._session_paths(), self.io.asgi)
         self.http = build_http(
             self, mounts, whole=None if self._siblings is None else self._siblings.metrics
         )

@@ -66,14 +66,22 @@ class Registry:
         node: This process's name.
         identity: Of its server.
         prefix: Of all keys.
+        address: Where other processes reach this one (`http://10.0.0.5:8000`); '': nowhere.
     """
 
     def __init__(
-        self, redis: "RedisClient", node: str, identity: Identity, *, prefix: str = "clarion"
+        self,
+        redis: "RedisClient",
+        node: str,
+        identity: Identity,
+        *,
+        prefix: str = "clarion",
+        address: str = "",
     ) -> None:
         self._redis = redis
         self._node = node
-        self._identity = identity
+        self._identity, self._address = identity, address
+        self._at = f"{prefix}:{{nodes}}:at:"
         self._keys = [f"{prefix}:{{nodes}}:{name}".encode() for name in ("leases", "server")]
 
     async def beat(self) -> list[str]:
@@ -89,7 +97,22 @@ class Registry:
                 f"redis_url: processes that run there now have {_OTHER[reply.decode()]}; or give this server a redis_prefix of its own "
                 f"(one that was killed counts for {LEASE_S:.0f} s)"
             )
+        if self._address:
+            key = self._key_of(self._node)
+            await self._redis.call(key, "SET", key, self._address, "PX", int(LEASE_S * 1000))
         return [name.decode() for name in reply]
+
+    async def address_of(self, node: str) -> str:
+        """Where a process is reached; '': it is not there, or nowhere.
+
+        Raises:
+            Unavailable: Redis does not answer now.
+        """
+        key = self._key_of(node)
+        return ((await self._redis.call(key, "GET", key)) or b"").decode()
+
+    def _key_of(self, node: str) -> bytes:
+        return f"{self._at}{node}".encode()
 
     async def living(self) -> list[str]:
         """Who is there.
@@ -106,6 +129,9 @@ class Registry:
             Unavailable: Redis does not answer now.
         """
         await self._redis.call(self._keys[0], "ZREM", self._keys[0], self._node)
+        if self._address:
+            key = self._key_of(self._node)
+            await self._redis.call(key, "DEL", key)
 
     async def _look(self, node: str) -> Any:
         args: list[Part] = [

@@ -14,7 +14,7 @@ from clarion.realtime.raw import RawConnection, RawHandler
 from clarion.realtime.transports.base import Transport
 from clarion.realtime.transports.deflated import Deflating
 from clarion.realtime.transports.head import Refused, Upgrade
-from clarion.realtime.transports.http import Admit
+from clarion.realtime.transports.leaving import Admit
 from clarion.realtime.transports.request import Request
 from clarion.realtime.transports.websocket import SessionSocket
 from clarion.settings import Limits

@@ -56,7 +56,7 @@ from clarion.realtime.transports.asgi import Begin
 from clarion.realtime.transports.base import Transport
 from clarion.realtime.transports.deflated import Deflating
 from clarion.realtime.transports.head import Upgrade, parse_networks
-from clarion.realtime.transports.http import Admit
+from clarion.realtime.transports.leaving import Admit
 from clarion.realtime.transports.polling import PollingEndpoint, Receive, Scope, Send
 from clarion.realtime.transports.request import Request
 from clarion.realtime.transports.serve import HttpServer, run, settle_memory

@@ -27,6 +27,8 @@ def check_together(settings: Settings, sources: Mapping[str, str]) -> None:
         raise SettingsError(
             f"workers is {settings.workers}, and with database_url they need redis_url, too: they hear of each other over Redis"
         )
+    if settings.node_url and not settings.redis_url:
+        raise SettingsError("node_url needs redis_url: where processes are is told over Redis")
     if sum(map(bool, (auth.jwt_secret, auth.jwt_public_key, auth.jwks_url))) > 1:
         raise SettingsError(
             "set one of auth.jwt_secret, auth.jwt_public_key and auth.jwks_url, not several"

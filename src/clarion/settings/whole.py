@@ -53,6 +53,13 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
             pattern="^[^{}]+$",
         ),
     ] = "clarion"
+    node_url: Annotated[
+        str,
+        about(
+            "Where the other processes of this server reach this one, `http://10.0.0.5:8000`; empty: nowhere, and clients that poll need sticky sessions between hosts. Of several workers each other's connections are handed over, without it",
+            pattern="^(https?://[^/]+)?$",
+        ),
+    ] = ""
     public_url: Annotated[
         str, about("Where people reach this server; for links, and an allowed origin")
     ] = ""

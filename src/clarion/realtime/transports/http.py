@@ -1,57 +1,51 @@
-"""HTTP on one connection: uvicorn's protocol with its open ends closed, and the place where a WebSocket begins.
+"""HTTP on one connection: uvicorn's protocol with its open ends closed.
 
-Each state of a connection has a deadline (head, body, idle, an answer that is not read), each thing the peer sends a size. An
-upgrade on the path of an endpoint is judged here, admitted by the application, and handed with its transport to a `WebSocket`;
-everything else is served by the ASGI application. docs/explanation/one-port.md tells the holes that this closes.
+Each state of a connection has a deadline (head, body, idle, an answer that is not read), each thing the peer sends a size. What becomes
+a WebSocket, or is another process' business, leaves (`leaving`); everything else is served by the ASGI application. docs/explanation/one-port.md tells the holes that this closes.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from typing import Any
 
 import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from clarion.realtime.transports.connections import Connections
+from clarion.realtime.transports.elsewhere import Elsewhere
 from clarion.realtime.transports.head import (
     Networks,
     Refused,
-    Upgrade,
     check_head,
     check_header,
     has_body,
     original,
-    wants_websocket,
-    websocket_key,
 )
-from clarion.realtime.transports.message import WebSocket, adopt
-from clarion.telemetry import get_logger, limit_exceeded, spawn
-
-log = get_logger(__name__)
-
-Admit: TypeAlias = Callable[[Upgrade], WebSocket | Awaitable[WebSocket]]
-"""Decides about an upgrade: the WebSocket that will serve it, or `Refused`; at once, or awaited, for at most `limits.handshake_s`."""
+from clarion.realtime.transports.leaving import Admit, Leaving
+from clarion.realtime.transports.relay import Signing, relayed_by
+from clarion.telemetry import limit_exceeded
 
 LOCAL = "clarion.local"
 """Key in `scope["extensions"]` of requests that came by the local socket."""
 
-LINGER_S = 2.0  # time for the peer to read a refusal; a close with unread input is a reset, which destroys the answer
 TINY_CHUNKS = (
     1024,
     64,
 )  # so many chunks of fewer bytes on average are an attack on our time, not a body
 
 
-class HttpProtocol(HttpToolsProtocol):
+class HttpProtocol(Leaving):
     """One connection, for as long as it speaks HTTP.
 
     Args:
         connections: Where it is counted and swept.
         endpoints: By path, who admits WebSockets there; a path that ends with a slash is meant with all below it.
         trusted: Proxies whose `X-Forwarded-*` headers are believed.
+        elsewhere: Where requests for sessions of other processes go; None: there are no others.
+        signing: Checks what other hosts say of those who ask; None: there are none.
+        arrived: What another process had read from the connection when it handed it over.
         config: uvicorn's.
         server_state: uvicorn's.
         app_state: uvicorn's.
@@ -68,22 +62,27 @@ class HttpProtocol(HttpToolsProtocol):
         connections: Connections,
         endpoints: Mapping[str, Admit],
         trusted: Networks,
+        elsewhere: Elsewhere | None = None,
+        signing: Signing | None = None,
+        arrived: bytes = b"",
     ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
+        super().__init__(
+            config,
+            server_state,
+            app_state,
+            _loop,
+            connections=connections,
+            endpoints=endpoints,
+            elsewhere=elsewhere,
+        )
         # Fixed at creation
-        self._all, self._limits = connections, connections.limits
-        self._endpoints, self._trusted = endpoints, trusted
-        self._is_local = False
-        # Changes while open; times are monotonic seconds, 0 or None where nothing runs
-        self._deadline: float | None = None
-        self._in_head = True
+        self._trusted, self._signing = trusted, signing
+        # Changes while open; times are monotonic seconds, 0 where nothing runs
         self._unheard = 0  # bytes since the parser last told of something: it keeps a header that is not complete to itself
-        self._body_since = 0.0
         self._body_bytes = self._chunks = self._trailer_bytes = 0
         self._stalled_since, self._stalled_with = 0.0, 0
-        self._discarding = False
-        # Not None: the application decides about an upgrade, and it is not too late yet.
-        self._deciding: asyncio.Task[None] | None = None
+        # Only until it is read
+        self._arrived = arrived
 
     # ── life ──
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
@@ -102,15 +101,14 @@ class HttpProtocol(HttpToolsProtocol):
         if self._all.is_full:
             why = Refused(503, "too many connections", retry_after_s=5, limit="connections")
             self._refuse(why)
+        elif self._arrived:
+            self.loop.call_soon(self.data_received, b"")  # perhaps nothing more comes
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it."""
         self._all.discard(self)
+        self._arrived = b""
         super().connection_lost(exc)
-
-    def abort(self) -> None:
-        """Cut it off at once."""
-        self.transport.abort()
 
     def sweep(self, now: float) -> None:
         """Once a second: end it if its peer is late."""
@@ -144,15 +142,23 @@ class HttpProtocol(HttpToolsProtocol):
     # ── bytes ──
     def data_received(self, data: bytes) -> None:
         """Parse, or throw away where the connection is being refused."""
-        if self._discarding:
+        if self._arrived:
+            data, self._arrived = self._arrived + data, b""
+        if self._discarding or not data:
             return
         self._unheard += len(data)
         try:
             self.parser.feed_data(data)
             if self._unheard > self._limits.head_bytes:
                 raise Refused(431, "request head too large", limit="head_bytes")
+            if self._owner:
+                self._move(self._rest)
         except httptools.HttpParserUpgrade as upgrade:
-            self._upgraded(data[upgrade.args[0] :])
+            tail = data[upgrade.args[0] :]
+            if self._owner:
+                self._move(tail)
+            else:
+                self._upgraded(tail)
         except httptools.HttpParserCallbackError as exc:
             # An exception in one of the callbacks below; anything but a refusal is a target that does not parse.
             why = exc.__context__
@@ -164,6 +170,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """The first byte of a request; the connection's first deadline runs since it was made."""
+        if self._owner:
+            raise Refused(400, "a request behind one for another process")
         super().on_message_begin()
         # At least this one byte has come; how many more of what is parsed now belong to this head is told nowhere.
         self._in_head, self._unheard, self._trailer_bytes = True, 1, 0
@@ -196,6 +204,9 @@ class HttpProtocol(HttpToolsProtocol):
                 400, "a body with an upgrade"
             )  # llhttp stops at the head and would skip it: smuggling
         self._identify()
+        if self._elsewhere is not None and (owner := self._owner_of(self._elsewhere)):
+            self._owner, self._rest, self._unheard = owner, b"", 0
+            return
         self._in_head, self._unheard, self._deadline = False, 0, None
         self._body_since, self._body_bytes, self._chunks = self._all.now(), 0, 0
         super().on_headers_complete()
@@ -204,6 +215,11 @@ class HttpProtocol(HttpToolsProtocol):
         """Tell the application who asks."""
         if self._is_local:
             self.scope["extensions"] = {LOCAL: {}}
+        elif self._signing is not None and (said := relayed_by(self.headers)):
+            method = self.parser.get_method()
+            client, is_tls = self._signing.read(said, method, self.url)
+            self._is_relayed = True
+            self.scope["client"], self.scope["scheme"] = client, "https" if is_tls else "http"
         elif self._trusted:
             is_tls = self.scheme == "https"
             client, is_tls = original(self.client, is_tls, self.headers, self._trusted)
@@ -220,17 +236,22 @@ class HttpProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """A piece of the body; its whole size is the application's to judge, which reads it."""
         self._unheard = 0
+        if self._owner:
+            self._rest += body
+            return
         self._body_bytes += len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The end of the body."""
         self._body_since, self._unheard = 0.0, 0
-        super().on_message_complete()
+        if not self._owner:
+            super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """An answer is out; perhaps another request waits behind it."""
         super().on_response_complete()
+        self._stays = False
         self._unset_keepalive_if_required()  # uvicorn's timer: the sweep has its work
         if self.cycle.response_complete:
             # Answered before the body was there: what remains of it gets its grace, not a rate.
@@ -247,111 +268,3 @@ class HttpProtocol(HttpToolsProtocol):
         """It has caught up."""
         self._stalled_since = 0.0
         super().resume_writing()
-
-    # ── refusals ──
-    def _refuse(self, why: Refused) -> None:
-        """Answer so that the peer can read it: close our side, throw away what still comes, end after `LINGER_S`."""
-        if self._discarding or self.transport.is_closing():
-            return
-        if why.limit:
-            limit_exceeded.labels(why.limit).inc()
-        log.debug("request refused", status=why.status, reason=str(why))
-        self._discarding, self._deadline = True, self._all.now() + LINGER_S
-        is_body, self._body_since = not self._in_head, 0.0
-        cycle = self.cycle
-        if cycle is not None and not cycle.response_complete:
-            if not is_body:
-                # An earlier request is being served: its answer goes out whole, then uvicorn closes.
-                cycle.keep_alive, self._deadline = False, None
-                return
-            if cycle.response_started or self.pipeline:
-                self.abort()  # in the middle of an answer nothing sane can follow
-                return
-            cycle.disconnected = (
-                True  # the application reads a disconnect, and what it sends goes nowhere
-            )
-            cycle.message_event.set()
-        self.transport.write(why.as_response())
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-
-    # ── upgrades ──
-    def _should_upgrade(self) -> bool:
-        return wants_websocket(self.headers)
-
-    def _upgraded(self, tail: bytes) -> None:
-        """The parser has stopped behind a head that asks for another protocol."""
-        if not wants_websocket(self.headers):
-            # Not ours (h2c): answered as plain HTTP, then closed, because what follows can't be trusted.
-            self.cycle.keep_alive = False
-            self._discarding, self._deadline, self._body_since = True, None, 0.0
-            return
-        self._in_head, self._body_since = True, 0.0
-        if self.cycle is not None and not self.cycle.response_complete:
-            self._refuse(Refused(400, "an upgrade behind a request that is still served"))
-            return
-        try:
-            admit = self._endpoint()
-            key = websocket_key(self.parser.get_method(), self.headers)
-            upgrade = self._as_upgrade()
-            admitted = admit(upgrade)
-        except Exception as exc:  # noqa: BLE001  an application may raise anything
-            self._not_admitted(exc)
-            return
-        if isinstance(admitted, WebSocket):
-            self._hand_over(admitted, upgrade, key, tail)
-            return
-        # Meanwhile what follows stays with the kernel.
-        self.transport.pause_reading()
-        self._deadline = self._all.now() + self._limits.handshake_s
-        work = self._decide(admitted, upgrade, key, tail)
-        self._deciding = spawn(work, name="admission of a websocket")
-
-    async def _decide(
-        self, admitted: Awaitable[WebSocket], upgrade: Upgrade, key: bytes, tail: bytes
-    ) -> None:
-        try:
-            socket = await admitted
-        except Exception as exc:  # noqa: BLE001  as above
-            self._not_admitted(exc)
-            return
-        if self._deciding is not None and not self.transport.is_closing():  # or it was too late
-            self.transport.resume_reading()  # before: who gets the connection may want to pause
-            self._hand_over(socket, upgrade, key, tail)
-
-    def _hand_over(self, socket: WebSocket, upgrade: Upgrade, key: bytes, tail: bytes) -> None:
-        self._all.discard(self)
-        self.connections.discard(self)
-        # The parser holds our methods: without this the two would live on as a cycle.
-        self.parser = self.cycle = None  # type: ignore[assignment]
-        adopt(socket, self.transport, key, tail, self._all, upgrade.answer)
-
-    def _not_admitted(self, exc: Exception) -> None:
-        if not isinstance(exc, Refused):
-            log.error("admission of a websocket failed", exc_info=exc)
-            exc = Refused(500, "internal error")
-        self._refuse(exc)
-        if self._deciding is not None and not self.transport.is_closing():
-            self.transport.resume_reading()
-        self._deciding = None
-
-    def _endpoint(self) -> Admit:
-        path = self.url.partition(b"?")[0].decode("latin-1")
-        found = self._endpoints.get(path)
-        if found is None:
-            below = (
-                each for each in self._endpoints if each.endswith("/") and path.startswith(each)
-            )
-            found = self._endpoints.get(max(below, key=len, default=""))
-        if found is None or self._is_local:  # picows sets options that only TCP has
-            raise Refused(404, "no WebSocket here")
-        return found
-
-    def _as_upgrade(self) -> Upgrade:
-        client = self.scope["client"]
-        return Upgrade(
-            target=self.url,
-            headers=self.headers,
-            client=(client[0], client[1] or 0) if client is not None else None,
-            is_secure=self.scope["scheme"] == "https",
-        )

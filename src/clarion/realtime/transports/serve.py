@@ -18,10 +18,14 @@ import uvicorn
 
 from clarion.clock import Clock
 from clarion.realtime.transports.connections import Connections
+from clarion.realtime.transports.elsewhere import Elsewhere, Others, Way
+from clarion.realtime.transports.handover import Arrivals, Handover
 from clarion.realtime.transports.head import parse_networks
-from clarion.realtime.transports.http import Admit, HttpProtocol
+from clarion.realtime.transports.http import HttpProtocol
+from clarion.realtime.transports.leaving import Admit
 from clarion.realtime.transports.message import WebSocket
 from clarion.realtime.transports.ports import BACKLOG, listen, listen_local, room_for_files
+from clarion.realtime.transports.relay import Relay, Relayed, Signing
 from clarion.settings import Limits
 from clarion.telemetry import get_logger, spawn
 
@@ -46,6 +50,7 @@ class HttpServer:
         sockets: Already listening (`listen`), instead of `host` and `port`: for whoever must know first that they can be had.
         uds: Path of the local socket, made with mode 0600; None for none. Requests by it carry `LOCAL` in `scope["extensions"]`.
         trusted_proxies: Addresses or networks whose `X-Forwarded-*` headers are believed.
+        others: The other processes of this server, which have sessions that this one is asked for; None: there are none.
         on_stopping: Called when the stop begins, before anything is closed: the moment to end held polls.
         handle_signals: SIGINT and SIGTERM stop the server, a second SIGINT at once. Only in the main thread.
     """
@@ -62,6 +67,7 @@ class HttpServer:
         sockets: Sequence[socket.socket] | None = None,
         uds: Path | None = None,
         trusted_proxies: Sequence[str] = (),
+        others: Others | None = None,
         on_stopping: Callable[[], None] | None = None,
         handle_signals: bool = True,
     ) -> None:
@@ -69,11 +75,13 @@ class HttpServer:
         self._host, self._uds = host, uds
         self.connections = Connections(limits, clock)
         self._handle_signals = handle_signals
+        arrivals, more = self._ways(others, clock) if others is not None else (None, {})
         http = functools.partial(
             HttpProtocol,
             connections=self.connections,
             endpoints=endpoints if endpoints is not None else {},
             trusted=parse_networks(trusted_proxies),
+            **more,
         )
         config = uvicorn.Config(
             _ending_quietly(app),
@@ -89,11 +97,23 @@ class HttpServer:
             timeout_graceful_shutdown=TASKS_S,
         )
         self.started = asyncio.Event()
-        self._server = _Server(config, self.connections, self.started, on_stopping)
+        self._server = _Server(config, self.connections, self.started, on_stopping, arrivals)
         # Known once `started` is set
         self.port = port
         # Only while listening
         self._sockets = list(sockets or ())
+
+    def _ways(self, others: Others, clock: Clock) -> tuple[Arrivals | None, dict[str, Any]]:
+        ways: list[Way] = []
+        arrivals = signing = None
+        if others.folder is not None:
+            ways.append(Handover(others.folder))
+            arrivals = Arrivals(others.folder, others.node)
+        if others.find is not None:
+            signing = Signing(others.secret, clock)
+            ways.append(Relay(others.find, signing, self.connections))
+        elsewhere = Elsewhere(others.node, others.paths, ways)
+        return arrivals, {"elsewhere": elsewhere, "signing": signing}
 
     async def serve(self) -> None:
         """Listen until stopped, then stop in order; returns when nothing is left running.
@@ -154,8 +174,10 @@ class _Server(uvicorn.Server):
         connections: Connections,
         is_started: asyncio.Event,
         on_stopping: Callable[[], None] | None,
+        arrivals: Arrivals | None,
     ) -> None:
         super().__init__(config)
+        self._arrivals = arrivals
         self._connections, self._is_started = connections, is_started
         self._on_stopping = on_stopping
         self._forced = asyncio.Event()
@@ -173,7 +195,14 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to accept."""
         await super().startup(sockets)
+        if self._arrivals is not None:
+            self._arrivals.start(self._arrived)
         self._is_started.set()
+
+    def _arrived(self, data: bytes) -> asyncio.Protocol:
+        make: Callable[..., HttpProtocol] = self.config.http_protocol_class  # type: ignore[assignment]
+        state, app_state = self.server_state, self.lifespan.state
+        return make(config=self.config, server_state=state, app_state=app_state, arrived=data)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop in order, within `drain_s` + `close_s` and a little."""
@@ -182,7 +211,8 @@ class _Server(uvicorn.Server):
         if self._on_stopping is not None:
             self._on_stopping()
         open_now = list(self._connections)
-        drain = spawn(self._drain([c for c in open_now if isinstance(c, WebSocket)]), name="drain")
+        ending = [c for c in open_now if isinstance(c, WebSocket | Relayed)]
+        drain = spawn(self._drain(ending), name="drain")
         for connection in open_now:
             if isinstance(connection, HttpProtocol):
                 connection.shutdown()
@@ -197,10 +227,14 @@ class _Server(uvicorn.Server):
             for task in (drain, empty, forced):
                 task.cancel()
             await asyncio.gather(drain, empty, forced, return_exceptions=True)
+        if (
+            self._arrivals is not None
+        ):  # until here others' requests for sessions that end were served
+            await self._arrivals.close()
         self._connections.abort_all()
         await super().shutdown(sockets)
 
-    async def _drain(self, sockets: list[WebSocket]) -> None:
+    async def _drain(self, sockets: Sequence[WebSocket | Relayed]) -> None:
         """Tell one after another, evenly over the window; a pause each 50 ms is even enough."""
         clock = self._connections.now
         window = min(self._connections.limits.drain_s, len(sockets) / CLOSES_PER_S)
