@@ -16,6 +16,7 @@ import pytest
 from clarion.clock import SystemClock
 from clarion.realtime.transports.elsewhere import Moving
 from clarion.realtime.transports.relay import HEADER, Signing
+from clarion.telemetry import spawn
 from tests.support.official import official
 from tests.support.raw_socketio import Heard, Polled, Reach, until
 from tests.support.redis_server import RedisServer
@@ -54,11 +55,14 @@ def workers(folder: Path) -> Iterator[Server]:
 
 
 class Nodes:
-    """Two that count as two hosts: nothing is handed over, and nginx asks them in turn, as `deploy/` has it."""
+    """Two that count as two hosts, for their folders differ; the second has two workers. nginx asks them in turn, as `deploy/` has it."""
 
     def __init__(self, folder: Path, database: str, redis: str) -> None:
         self._stack = ExitStack()
-        self.nodes = [self._node(folder, name, database, redis) for name in ("one", "two")]
+        self.nodes = [
+            self._node(folder, name, database, redis, workers)
+            for name, workers in (("one", 1), ("two", 2))
+        ]
         for node in self.nodes:
             node.start("--app", "echoes:setup")
         self.port = free_port()
@@ -66,7 +70,7 @@ class Nodes:
         self._stack.callback(nginx.wait)
         self._stack.callback(nginx.kill)
 
-    def _node(self, folder: Path, name: str, database: str, redis: str) -> Server:
+    def _node(self, folder: Path, name: str, database: str, redis: str, workers: int) -> Server:
         (folder / name).mkdir()
         shutil.copy(folder / "echoes.py", folder / name)
         node = Server(
@@ -74,7 +78,7 @@ class Nodes:
             CLARION_DATABASE_URL=database,
             CLARION_REDIS_URL=redis,
             CLARION_AUTH_TOKEN_SECRET="the secret of both, of 32 bytes or more",
-            CLARION_REALTIME_HANDOVER="false",
+            CLARION_WORKERS=str(workers),
             CLARION_TRUSTED_PROXIES="127.0.0.1",
             **OPEN,
         )
@@ -106,19 +110,19 @@ def nodes(folder: Path, postgres: Postgres, redis_server: RedisServer) -> Iterat
 
 
 def moved(server: Server, way: str) -> float:
-    """How many requests this worker has sent to others."""
-    found = re.search(rf'moved_connections_total{{.*way="{way}".*}} (.*)', metrics(server))
-    return float(found[1]) if found else 0.0
+    """How many requests its workers have sent elsewhere."""
+    return total(server, rf'clarion_moved_connections_total{{.*way="{way}".*}}')
 
 
 def polling(server: Server) -> float:
     """How many sessions are on polling there."""
-    found = re.search(r'clarion_sessions{transport="polling"} (.*)', metrics(server))
-    return float(found[1]) if found else 0.0
+    return total(server, r'clarion_sessions{.*transport="polling".*}')
 
 
-def metrics(server: Server) -> str:
-    return server.get("/metrics", token=server.key("metrics:read")).text
+def total(server: Server, name: str) -> float:
+    """A metric, over all workers."""
+    said = server.get("/metrics", token=server.key("metrics:read")).text
+    return sum(map(float, re.findall(f"^{name} (.*)", said, re.MULTILINE)))
 
 
 def forked(server: Server) -> set[int]:
@@ -150,6 +154,7 @@ async def test_default_clients_are_served_behind_a_round_robin_balancer(nodes: N
     """Two hosts, nginx that knows of no sessions, hundreds of clients."""
     assert await crowd(nodes.port, 240) == {"polling": 80, "websocket": 160}
     assert all(moved(node, "relay") > 0 for node in nodes.nodes)
+    assert moved(nodes.nodes[1], "handover") > 0
 
 
 async def elsewhere(polled: Polled, *, data: str = "40") -> Heard:
@@ -269,7 +274,7 @@ async def test_a_poll_that_waits_elsewhere_is_answered_when_its_process_stops(no
     assert (await polled.post("40")).status == 200
     assert (await polled.get()).body.startswith(b"40{")
     far, before = Polled(Reach(two.port), polled.sid), moved(two, "relay")
-    waiting = asyncio.ensure_future(far.get())
+    waiting = spawn(far.get(), name="test: poll")
     await until(lambda: moved(two, "relay") > before)
     one.send(signal.SIGTERM)
     answer = await waiting

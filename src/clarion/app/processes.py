@@ -1,5 +1,6 @@
 """What this process shares with the others of its server: a bus, who they are, and the logs of topics. Alone without `redis_url` and workers."""
 
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
@@ -104,7 +105,11 @@ async def over_redis(
     signs = "" if settings.auth.is_external else token_secret
     database = await name_of(store, ids.token(12))
     registry = Registry(
-        redis, node, identity(database, signs), prefix=prefix, address=settings.node_url
+        redis,
+        node,
+        identity(database, signs),
+        prefix=prefix,
+        address=settings.node_url.replace("{hostname}", socket.gethostname()),
     )
     topics = RedisStore(
         redis,

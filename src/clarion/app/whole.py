@@ -152,7 +152,7 @@ class App(Parts):
         return Others(
             self.node,
             self._session_paths(),
-            Path(settings.data_dir) if settings.realtime.handover else None,
+            Path(settings.data_dir),
             self.address_of if settings.node_url else None,
             await secret_of(self.store, "relay", self.ids.token(32)),
         )

@@ -24,12 +24,6 @@ class Realtime(Struct, frozen=True, forbid_unknown_fields=True):
     allow_upgrades: Annotated[
         bool, about("Whether clients on polling are told that they may go on by WebSocket")
     ] = True
-    handover: Annotated[
-        bool,
-        about(
-            "Whether a connection goes to the process of this host that has its session; off: it is relayed, if `node_url` is set"
-        ),
-    ] = True
     http_compression: Annotated[
         bool, about("Whether answers on polling are compressed (gzip, deflate)")
     ] = True

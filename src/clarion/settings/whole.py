@@ -56,7 +56,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     node_url: Annotated[
         str,
         about(
-            "Where the other processes of this server reach this one, `http://10.0.0.5:8000`; empty: nowhere, and clients that poll need sticky sessions between hosts. Of several workers each other's connections are handed over, without it",
+            "Where the other processes of this server reach this one, `http://10.0.0.5:8000` (`{hostname}` stands for this machine's name); empty: nowhere, and clients that poll need sticky sessions between hosts. Of several workers each other's connections are handed over, without it",
             pattern="^(https?://[^/]+)?$",
         ),
     ] = ""

@@ -57,14 +57,14 @@ class Others(Struct, frozen=True):
     Attributes:
         node: The 4 characters that name this one.
         paths: Where sessions are.
-        folder: Where those of this host hand connections over; None: they do not.
+        folder: Where those of this host hand connections over.
         find: Where those of other hosts are (`http://10.0.0.5:8000`), by their name, '' if it is not known; None: there are none.
         secret: What all of them sign with for each other.
     """
 
     node: str
     paths: Collection[str]
-    folder: Path | None = None
+    folder: Path
     find: Callable[[str], Awaitable[str]] | None = None
     secret: str = ""
 
@@ -75,6 +75,11 @@ class Way(Protocol):
     @property
     def name(self) -> str:
         """For the count of connections that have gone it."""
+        ...
+
+    @property
+    def is_last(self) -> bool:
+        """Whether what has come by it does not go by it again."""
         ...
 
     async def take(self, node: str, request: Moving, transport: asyncio.Transport) -> bool:
@@ -104,10 +109,12 @@ class Elsewhere:
         node = found[0][-NODE:] if found is not None else self._node
         return "" if node == self._node else node.decode()
 
-    async def take(self, node: str, request: Moving, transport: asyncio.Transport) -> bool:
-        """Send a request there; False: it stays here."""
+    async def take(
+        self, node: str, request: Moving, transport: asyncio.Transport, *, is_relayed: bool
+    ) -> bool:
+        """Send a request there; False: it stays here. One that was relayed to this host may still be another worker's."""
         for way in self._ways:
-            if await way.take(node, request, transport):
+            if not (is_relayed and way.is_last) and await way.take(node, request, transport):
                 moved_connections.labels(way.name).inc()
                 return True
         return False

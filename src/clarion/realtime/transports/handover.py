@@ -40,6 +40,7 @@ class Handover:
     """
 
     name: Final = "handover"
+    is_last: Final = False
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

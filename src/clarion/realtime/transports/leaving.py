@@ -61,7 +61,7 @@ class Leaving(Ending):
     # ── sessions of other processes ──
     def _owner_of(self, elsewhere: Elsewhere) -> str:
         is_behind = self.cycle is not None and not self.cycle.response_complete
-        if self._is_local or self._is_relayed or self._stays or is_behind:
+        if self._is_local or self._stays or is_behind:
             return ""
         if any(name == b"transfer-encoding" for name, _ in self.headers):
             return ""  # what is read of it is no longer as it came
@@ -86,7 +86,8 @@ class Leaving(Ending):
 
     async def _take_elsewhere(self, owner: str, request: Moving) -> None:
         assert self._elsewhere is not None, "it has said who has it"
-        if await self._elsewhere.take(owner, request, self.transport):
+        is_relayed, to = self._is_relayed, self._elsewhere
+        if await to.take(owner, request, self.transport, is_relayed=is_relayed):
             self._let_go()
         elif not self.transport.is_closing():
             # Nobody has it: served here, where its session is not known.

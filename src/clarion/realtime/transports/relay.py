@@ -76,6 +76,7 @@ class Relay:
     """
 
     name: Final = "relay"
+    is_last: Final = True
 
     def __init__(self, find: Find, signing: Signing, connections: Connections) -> None:
         self._find, self._signing, self._connections = find, signing, connections

@@ -103,16 +103,14 @@ class HttpServer:
         # Only while listening
         self._sockets = list(sockets or ())
 
-    def _ways(self, others: Others, clock: Clock) -> tuple[Arrivals | None, dict[str, Any]]:
-        ways: list[Way] = []
-        arrivals = signing = None
-        if others.folder is not None:
-            ways.append(Handover(others.folder))
-            arrivals = Arrivals(others.folder, others.node)
+    def _ways(self, others: Others, clock: Clock) -> tuple[Arrivals, dict[str, Any]]:
+        ways: list[Way] = [Handover(others.folder)]
+        signing = None
         if others.find is not None:
             signing = Signing(others.secret, clock)
             ways.append(Relay(others.find, signing, self.connections))
         elsewhere = Elsewhere(others.node, others.paths, ways)
+        arrivals = Arrivals(others.folder, others.node)
         return arrivals, {"elsewhere": elsewhere, "signing": signing}
 
     async def serve(self) -> None:
