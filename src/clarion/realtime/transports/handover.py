@@ -93,7 +93,10 @@ class Arrivals:
             SettingsError: The socket can't be made.
         """
         self._remove_leftovers()
-        self._socket = listen_local(self._path)
+        # Under its name only once it listens: others that start now would take it for one of a killed process.
+        new = self._path.with_name(f".{self._path.name}")
+        self._socket = listen_local(new)
+        new.rename(self._path)
         self._tasks.spawn(self._accept(self._socket, arrived), name="handover: accept")
 
     async def close(self) -> None:
