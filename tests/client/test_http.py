@@ -40,6 +40,7 @@ def test_a_notification_is_accepted_and_a_repeated_key_has_one_effect(server: Se
             key="k",
             expires="1h",
             actions=[{"id": "a", "label": "A"}],
+            tags=["a"],
         )
     assert (first.recipients, first.durability) == (1, "fsync")
     assert again == first

@@ -157,6 +157,7 @@ async def test_what_a_workflow_says_of_one_thing_is_one_message_that_goes_in_tim
     said = {"title": "{{ payload.done }} %", "key": "upload {{ payload.file }}", "expires": "1h"}
     button = {"id": "open", "label": "Open {{ payload.file }}", "url": "/files/{{ payload.file }}"}
     said["actions"] = [button]  # type: ignore[assignment]
+    said["tags"] = ["files", "{{ payload.file }}", "{{ payload.nothing | default('') }}"]  # type: ignore[assignment]
     await office.workflow(
         {"inbox": said}, {"inbox": {**said, "title": "{{ payload.done }} % so far"}}
     )
@@ -167,6 +168,7 @@ async def test_what_a_workflow_says_of_one_thing_is_one_message_that_goes_in_tim
     assert (page.unread, page.unseen) == (2, 2)
     assert page.items[0].key == "upload a"
     assert page.items[0].actions == [Button("open", "Open a", "/files/a")]
+    assert page.items[0].tags == ["files", "a"]
     office.clock.advance(3_600)
     await office.house.inbox.look()
     assert (await office.inbox("ann"), await office.inbox("ben")) == ([], [])

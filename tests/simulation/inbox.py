@@ -36,6 +36,7 @@ USERS = ("ann", "bob")
 FOLLOWERS = 2  # of each user
 CHANGES = 12  # by each writer
 CATEGORY = "news"
+TAG = "urgent"
 SHORT_LOG = 5  # entries that are kept, in some seeds
 FEW = 8  # publications that may be recovered, in some seeds
 PRELOADED = WINDOW + 2  # messages, in some inboxes: more than the window
@@ -135,7 +136,12 @@ class Writers:
             elif rng.random() < 0.8:
                 await self._mark(user)
             else:
-                action = rng.choice(["read", "archive", "some", "put some away", "upto"])
+                action = rng.choice(
+                    [
+                        *("read", "archive", "some", "put some away", "upto"),
+                        *("seen", "some with a tag", "some seen"),
+                    ]
+                )
                 args = {"action": action, "upto": rng.randint(1, 40)}
                 await self._world.call(user, "mark_all", args)
 
@@ -143,6 +149,7 @@ class Writers:
         category = self._world.rng.choice(["", CATEGORY])
         body = {"recipients": [{"id": user} for user in users], "title": title}
         body["category"] = category
+        body["tags"] = self._world.rng.choice([[], [TAG], ["quiet", TAG]])
         body["actions"] = [{"id": "yes", "label": "Yes"}]
         if self._world.rng.random() < 0.3:
             body["key"] = self._world.rng.choice(["upload", "build"])

@@ -197,6 +197,10 @@ class Node(Host):
                 return await self.inbox.mark_all(door.principal, "archive", "news")
             case "mark_all" if args["action"] == "upto":
                 return await self.inbox.mark_all(door.principal, "read", upto=args["upto"])
+            case "mark_all" if args["action"] == "some with a tag":
+                return await self.inbox.mark_all(door.principal, "read", tag="urgent")
+            case "mark_all" if args["action"] == "some seen":
+                return await self.inbox.mark_all(door.principal, "seen", "news", tag="urgent")
             case "mark_all":
                 return await self.inbox.mark_all(door.principal, args["action"])
             case "enqueue":

@@ -33,14 +33,12 @@ class View:
                         item["read_at"] = data["read_at"]
                         item["seen_at"] = item["seen_at"] or data["read_at"]
             case "some_read":
-                for item in self._items.values():
-                    if (
-                        item["seq"] <= data["upto"]
-                        and item.get("category") == data["category"]
-                        and item["read_at"] is None
-                    ):
-                        item["read_at"] = data["read_at"]
-                        item["seen_at"] = item["seen_at"] or data["read_at"]
+                for item in self._meant(data):
+                    item["read_at"] = item["read_at"] or data["read_at"]
+                    item["seen_at"] = item["seen_at"] or data["read_at"]
+            case "all_seen" | "some_seen":
+                for item in self._meant(data):
+                    item["seen_at"] = item["seen_at"] or data["seen_at"]
             case "removed":
                 self._items = {
                     seq: item for seq, item in self._items.items() if item["id"] not in data["ids"]
@@ -52,6 +50,15 @@ class View:
                 for seq in gone:
                     del self._items[seq]
                 self._has_more = False
+
+    def _meant(self, data: dict[str, Any]) -> list[Message]:
+        return [
+            item
+            for item in self._items.values()
+            if item["seq"] <= data["upto"]
+            and data.get("category") in (None, item.get("category"))
+            and ("tag" not in data or data["tag"] in item.get("tags", ()))
+        ]
 
     def _change(self, data: dict[str, Any]) -> None:
         seq = next((seq for seq, item in self._items.items() if item["id"] == data["id"]), None)

@@ -96,6 +96,8 @@ export interface Message {
   readonly seen_at?: string | null;
   /** What it is about. */
   readonly category?: string;
+  /** What it is filed under. */
+  readonly tags?: readonly string[];
   /** A later message of the same key takes its place. */
   readonly key?: string;
   /** When it goes by itself. */

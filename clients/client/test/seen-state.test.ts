@@ -60,4 +60,7 @@ test("what another device keeps on top, follows, puts off or reads of one catego
   const some = { upto: 3, category: "news", read_at: AT, unread: 1, unseen: 1 };
   const read = inboxKind.apply(awake, told("some_read", some));
   expect([read.items.map((item) => item.read_at), read.unread]).toEqual([[AT, null], 1]);
+  const tagged = inboxKind.apply(awake, told("added", { message: { ...message(4), tags: ["a", "b"] }, unread: 3 }));
+  const seen = inboxKind.apply(tagged, told("some_seen", { upto: 4, tag: "b", seen_at: AT, unseen: 2 }));
+  expect([seen.items.map((item) => item.seen_at ?? null), seen.unseen]).toEqual([[AT, null, null], 2]);
 });

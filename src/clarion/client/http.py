@@ -73,6 +73,7 @@ class Client(
         key: str | None = None,
         expires: str | None = None,
         actions: Sequence[Mapping[str, str]] | None = None,
+        tags: Sequence[str] | None = None,
         idempotency_key: str | None = None,
     ) -> Accepted:
         """Store a notification for each recipient and show it to those who are there.
@@ -87,6 +88,7 @@ class Client(
             key: Takes the place of the earlier message of this key in each inbox, on top and unread: `upload 40 % … done`.
             expires: When it goes by itself: after a span (`2h`), or at a time (RFC 3339, with its zone).
             actions: Up to five buttons, `{"id", "label", "url"?, "style"?: "default" | "primary" | "danger"}`; one of them is pressed, once.
+            tags: Up to eight words that it is filed under; lists and counts of an inbox narrow by one.
             idempotency_key: Makes calls from several processes one call; by default one is made for this call's retries.
 
         Raises:
@@ -94,7 +96,13 @@ class Client(
             TypeError: `recipients` is one text, not a list.
         """
         once = self._key(idempotency_key)
-        more = {"category": category, "key": key, "expires": expires, "actions": actions}
+        more = {
+            "category": category,
+            "key": key,
+            "expires": expires,
+            "actions": actions,
+            "tags": tags,
+        }
         return self.call(calls.notify(recipients, title, body, data, action_url, once, **more))
 
     def call(self, call: Call[T]) -> T:
@@ -185,11 +193,18 @@ class AsyncClient(
         key: str | None = None,
         expires: str | None = None,
         actions: Sequence[Mapping[str, str]] | None = None,
+        tags: Sequence[str] | None = None,
         idempotency_key: str | None = None,
     ) -> Accepted:
         """As `Client.notify`."""
         once = self._key(idempotency_key)
-        more = {"category": category, "key": key, "expires": expires, "actions": actions}
+        more = {
+            "category": category,
+            "key": key,
+            "expires": expires,
+            "actions": actions,
+            "tags": tags,
+        }
         return await self.call(
             calls.notify(recipients, title, body, data, action_url, once, **more)
         )

@@ -13,7 +13,8 @@ Every publication says how many messages are `unread` after it, and how many of 
     preferences   revision                                 of none: the user's preferences have changed
     seen          ids, seen_at                             of some messages
     all_seen      upto, seen_at                            every message up to that `seq` which was not seen, nor read, nor archived
-    some_read     upto, category, read_at                  every message of a category up to that `seq`
+    some_read     upto, category?, tag?, read_at           every message of a category, or with a tag, up to that `seq`
+    some_seen     upto, category?, tag?, seen_at           likewise, what was not seen, nor read, nor archived
     removed       ids                                      of some messages: they are kept no longer
                   entered                                  as above, where one was removed
 
@@ -40,6 +41,7 @@ Event = Literal[
     "seen",
     "all_seen",
     "some_read",
+    "some_seen",
     "removed",
     "preferences",
 ]
@@ -165,10 +167,12 @@ def changed_facts(
     return _encode(facts)
 
 
-def all_facts(action: ActionForAll, upto: int, now_ms: int, category: str = "") -> str:
-    """What the log keeps of a change of all messages, or of all of a category."""
+def all_facts(
+    action: ActionForAll, upto: int, now_ms: int, category: str = "", tag: str = ""
+) -> str:
+    """What the log keeps of a change of all messages, or of all of a category, or with a tag."""
     member = {"read": "read_at", "archive": "archived_at", "seen": "seen_at"}[action]
-    of = {"category": category} if category else {}
+    of = {name: value for name, value in (("category", category), ("tag", tag)) if value}
     return _encode({"upto": upto, **of, member: maybe_datetime(now_ms)})
 
 

@@ -78,6 +78,22 @@ Buttons = Annotated[
 ]
 
 
+_TAG = r"[A-Za-z0-9_.:-]{1,32}"
+TAG = worded(rf"^{_TAG}$(?!\n)", "1 to 32 of A-Z, a-z, 0-9, _, ., : and -")
+TAGS_MAX = 8
+Tag = Annotated[
+    str,
+    Meta(
+        pattern=worded(rf"^({_TAG})?$(?!\n)", "1 to 32 of A-Z, a-z, 0-9, _, ., : and -, or empty")
+    ),
+]
+"""One tag; '': none."""
+Tags = Annotated[
+    list[Annotated[str, Meta(pattern=TAG)]],
+    Meta(max_length=TAGS_MAX, description="What it is filed under: lists and counts narrow by one"),
+]
+
+
 class Said(Struct, frozen=True):
     """What a message of the inbox says. `action_url` '': its click leads nowhere."""
 
@@ -88,6 +104,8 @@ class Said(Struct, frozen=True):
     key: Key = ""
     expires: Expires = ""
     actions: Buttons = []
+    # Rendered, so that one may come out empty: then it is none.
+    tags: Annotated[list[Tag], Meta(max_length=TAGS_MAX)] = []
 
     def __post_init__(self) -> None:
         """Refuse an address that leads where a button may not, and data that a browser would not get as it was sent."""
@@ -112,6 +130,17 @@ def check_buttons(buttons: Sequence[Button]) -> None:
 def kept_buttons(buttons: Sequence[Any]) -> str:
     """Buttons as they are kept."""
     return msgspec.json.encode(buttons).decode() if buttons else ""
+
+
+def kept_tags(tags: Sequence[str]) -> str:
+    """Tags as they are kept, each once: a space around each, '' without any."""
+    kept = [tag for tag in dict.fromkeys(tags) if tag]
+    return f" {' '.join(kept)} " if kept else ""
+
+
+def tags_of(text: str) -> list[str]:
+    """Kept tags as they are shown."""
+    return text.split()
 
 
 def expiry_ms(expires: str, now_ms: int) -> int | None:

@@ -33,10 +33,12 @@ from clarion.notifications.changes import (
     woken,
     woken_facts,
 )
+from clarion.notifications.content import Tag
 from clarion.notifications.expiring import expire
 from clarion.notifications.log import LOG_AGE_S, LOG_SIZE, NOTHING, WINDOW, InboxLog, topic_of
 from clarion.notifications.messages import (
     ChangedAll,
+    InboxCounts,
     InboxPage,
     Message,
     buttons_of,
@@ -67,7 +69,7 @@ Tell = Callable[[], Awaitable[None]]
 
 
 class Seen(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which messages have been on the screen; None: all."""
+    """Which messages have been on the screen: those named, or (None) all, of a category, with a tag, up to a `seq`."""
 
     ids: (
         Annotated[
@@ -75,6 +77,14 @@ class Seen(Struct, frozen=True, forbid_unknown_fields=True):
         ]
         | None
     ) = None
+    category: Annotated[str, Meta(max_length=64)] = ""
+    tag: Tag = ""
+    upto: Annotated[int, Meta(ge=0, le=_NEWEST)] = _NEWEST
+
+    def __post_init__(self) -> None:
+        """Refuse names together with what narrows all."""
+        if self.ids is not None and (self.category or self.tag or self.upto < _NEWEST):
+            raise ValueError("ids name what is meant: neither category, tag nor upto go with them")
 
 
 # What is done to all of them, and how the log calls it.
@@ -82,6 +92,11 @@ _ALL: Final[Mapping[ActionForAll, tuple[Sql[None], Event]]] = {
     "read": (sql.READ_ALL, "all_read"),
     "archive": (sql.ARCHIVE_ALL, "all_archived"),
     "seen": (sql.SEE_ALL, "all_seen"),
+}
+# To those of a category or with a tag; what is put away is told one by one.
+_SOME: Final[Mapping[ActionForAll, tuple[Sql[None], Event]]] = {
+    "read": (sql.READ_SOME, "some_read"),
+    "seen": (sql.SEE_SOME, "some_seen"),
 }
 
 
@@ -129,6 +144,7 @@ class Inbox:
         limit: int = PAGE,
         filter: sql.Filter = "all",
         category: str = "",
+        tag: str = "",
     ) -> InboxPage:
         """Messages of the caller, newest first.
 
@@ -138,6 +154,7 @@ class Inbox:
             limit: Messages of the page, 1 to 100.
             filter: `all`: what is neither archived nor snoozed; `unread`, `pinned`: of these; `archived`, `snoozed`: the others.
             category: Only messages of this; '': of all.
+            tag: Only messages with this; '': with any or none.
 
         Raises:
             Invalid: The cursor is not one of ours, or the limit out of range.
@@ -153,6 +170,7 @@ class Inbox:
             usr=caller.id,
             before=before,
             category=category,
+            tag=tag,
             n=limit + 1,
         )
         if not found:
@@ -166,6 +184,16 @@ class Inbox:
             unseen=head.unseen,
             position=Position(head.epoch, head.top, head.head_mark),
         )
+
+    async def counts(self, caller: Principal, category: str = "", tag: str = "") -> InboxCounts:
+        """How many messages of the caller are unread and unseen: of a category, with a tag, or (both '') of all."""
+        found = await self._store.fetch(
+            sql.COUNTS, tenant=caller.tenant, usr=caller.id, category=category, tag=tag
+        )
+        if not found:
+            return InboxCounts(0, 0, NOTHING)
+        head = found[0]
+        return InboxCounts(head.unread, head.unseen, Position(head.epoch, head.top, head.mark))
 
     async def mark(self, caller: Principal, id: str, action: Action) -> Message:
         """Change one message of the caller; returns it as it is then. What changes nothing leaves no trace.
@@ -278,7 +306,12 @@ class Inbox:
         return shown(replace(row, **asdict(changed)))
 
     async def mark_all(
-        self, caller: Principal, action: ActionForAll, category: str = "", upto: int = _NEWEST
+        self,
+        caller: Principal,
+        action: ActionForAll,
+        category: str = "",
+        upto: int = _NEWEST,
+        tag: str = "",
     ) -> ChangedAll:
         """Mark all messages of the caller as read or seen, or put them all away: one entry of the log, however many they are.
 
@@ -286,34 +319,30 @@ class Inbox:
             caller: Whose inbox.
             action: What to do. Some of them, and not all, are put away a hundred at a time, the newest first, with an entry for each:
                 `more` says whether there are others.
-            category: Only messages of this, not for `seen`; '': of all.
+            category: Only messages of this; '': of all.
             upto: Only messages up to this `seq`: what came meanwhile stays as it is.
-
-        Raises:
-            Invalid: A category with `seen`.
+            tag: Only messages with this; '': with any or none.
         """
-        if category and action == "seen":
-            raise Invalid(faults=[Fault("?category", "what is seen is named, or is everything")])
         owner = {"tenant": caller.tenant, "usr": caller.id}
         async with self._store.transaction() as tx:
             heads = await tx.fetch(sql.LOCK, **owner)
             if not heads:
                 return ChangedAll(0, 0, 0)
             head, now_ms = heads[0], self._clock.now_ms()
-            is_some, upto = bool(category) or upto < head.top, min(upto, head.top)
+            is_some, upto = bool(category or tag) or upto < head.top, min(upto, head.top)
             if is_some and action == "archive":
-                changed, entries = await self._archive_some(tx, caller, head, category, upto)
+                changed, entries = await self._archive_some(tx, caller, head, category, tag, upto)
             else:
                 statement, event = _ALL[action]
-                only = {"category": category} if category else {}
+                only = {"category": category, "tag": tag} if category or tag else {}
                 if only:
-                    statement, event = sql.READ_CATEGORY, "some_read"
+                    statement, event = _SOME[action]
                 count = await tx.execute(statement, **owner, **only, upto=upto, now_ms=now_ms)
                 if not count:
                     return ChangedAll(0, head.unread, head.unseen)
                 left = (await tx.fetch(sql.LEFT, **owner))[0] if is_some else _NONE_LEFT
                 unread = head.unread if action == "seen" else left.unread
-                facts = all_facts(action, upto, now_ms, category)
+                facts = all_facts(action, upto, now_ms, category, tag)
                 entry = await self._append(
                     tx, caller, head, event, facts, unread=unread, unseen=left.unseen
                 )
@@ -324,11 +353,16 @@ class Inbox:
         return changed
 
     async def _archive_some(
-        self, tx: Tx, caller: Principal, head: sql.Head, category: str, upto: int
+        self, tx: Tx, caller: Principal, head: sql.Head, category: str, tag: str, upto: int
     ) -> tuple[ChangedAll, list[Entry]]:
         owner = {"tenant": caller.tenant, "usr": caller.id}
         rows = await tx.fetch(
-            sql.PAGES["all"], **owner, before=upto + 1, category=category, n=ARCHIVED_AT_ONCE + 1
+            sql.PAGES["all"],
+            **owner,
+            before=upto + 1,
+            category=category,
+            tag=tag,
+            n=ARCHIVED_AT_ONCE + 1,
         )
         now_ms = self._clock.now_ms()
         entries: list[Entry] = []
@@ -378,7 +412,7 @@ class Inbox:
         return ChangedAll(len(seen), head.unread, unseen)
 
     async def publish(self, call: Call, given: Publish) -> Published:
-        """What a person's client says on its own inbox: `seen {ids?}`; without ids all are meant.
+        """What a person's client says on its own inbox: `seen {ids?}`; without ids all are meant, or those that `category`, `tag`, `upto` say.
 
         Raises:
             Invalid: It says anything else.
@@ -391,7 +425,7 @@ class Inbox:
         except msgspec.ValidationError as exc:
             raise Invalid(faults=[Fault.of(exc, Seen)]) from exc
         if said.ids is None:
-            await self.mark_all(call.principal, "seen")
+            await self.mark_all(call.principal, "seen", said.category, said.upto, said.tag)
         else:
             await self.mark_seen(call.principal, said.ids)
         [at] = await InboxLog(self._store).top([call.topic])

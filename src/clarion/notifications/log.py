@@ -107,6 +107,7 @@ class InboxLog:
             usr=topic.name,
             before=_NEWEST,
             category="",
+            tag="",
             n=WINDOW + 1,
         )
         if not rows:

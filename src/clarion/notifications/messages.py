@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from clarion.clock import as_datetime
-from clarion.notifications.content import Button
+from clarion.notifications.content import Button, tags_of
 from clarion.topics.stream import Position
 
 
@@ -45,6 +45,8 @@ class Message(Struct, frozen=True):
     """When it goes by itself; absent: never."""
     actions: list[Button] | UnsetType = UNSET
     """Its buttons; absent: it has none."""
+    tags: list[str] | UnsetType = UNSET
+    """What it is filed under; absent: nothing."""
     done: Done | UnsetType = UNSET
     """Which of them was pressed, once and for all; absent: none yet."""
     pinned_at: datetime | UnsetType = UNSET
@@ -64,6 +66,14 @@ class InboxPage(Struct, frozen=True):
     unread: int
     unseen: int
     """Of the unread ones those that nobody has had on the screen."""
+    position: Position
+
+
+class InboxCounts(Struct, frozen=True):
+    """How many messages are unread, of all or of some, and how many of these nobody has had on the screen; read together with the position."""
+
+    unread: int
+    unseen: int
     position: Position
 
 
@@ -104,6 +114,8 @@ class StoredMessage(Protocol):
     def expires_ms(self) -> int | None: ...  # noqa: D102
     @property
     def actions(self) -> str: ...  # noqa: D102
+    @property
+    def tags(self) -> str: ...  # noqa: D102
 
 
 def message_of(
@@ -136,6 +148,7 @@ def message_of(
         key=row.key or UNSET,
         expires_at=maybe_datetime(row.expires_ms) or UNSET,
         actions=buttons_of(row.actions),
+        tags=tags_of(row.tags) or UNSET,
         done=UNSET if done_ms is None else Done(done, as_datetime(done_ms)),
         pinned_at=maybe_datetime(pinned_ms) or UNSET,
         snoozed_until=maybe_datetime(snooze_ms) or UNSET,

@@ -24,11 +24,14 @@ from clarion.notifications.content import (
     Data,
     Expires,
     Key,
+    Tags,
     Title,
     check_buttons,
     check_json,
     expiry_ms,
     kept_buttons,
+    kept_tags,
+    tags_of,
 )
 from clarion.notifications.inbox import Inbox, Tell
 from clarion.notifications.messages import Message, maybe_datetime
@@ -68,6 +71,7 @@ class CreateNotification(Struct, frozen=True, forbid_unknown_fields=True):
     key: Key = ""
     expires: Expires = ""
     actions: Buttons = []
+    tags: Tags = []
 
 
 class Accepted(Struct, frozen=True):
@@ -242,6 +246,7 @@ class Notifications:
             category=body.category,
             expires_ms=expiry_ms(body.expires, now_ms),
             actions=kept_buttons(body.actions),
+            tags=kept_tags(body.tags),
         )
         return answer, rows
 
@@ -269,6 +274,7 @@ class Notifications:
                 key=body.key or UNSET,
                 expires_at=expires_at,
                 actions=body.actions or UNSET,
+                tags=tags_of(rows[0].tags) or UNSET,
             )
             await self._inbox.announce_added(tenant, row.usr, message, outcome)
 

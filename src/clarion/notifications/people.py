@@ -276,6 +276,7 @@ class People:
                 usr=id,
                 before=before,
                 category="",
+                tag="",
                 n=SLICE,
             ):
                 found = [row for row in rows if row.seq is not None]

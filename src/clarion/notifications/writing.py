@@ -13,7 +13,7 @@ from clarion.ids import Ids
 from clarion.notifications.answers import take_places
 from clarion.notifications.channels import Channels
 from clarion.notifications.channels.inbox import NAME as INBOX
-from clarion.notifications.content import expiry_ms, kept_buttons
+from clarion.notifications.content import expiry_ms, kept_buttons, kept_tags, tags_of
 from clarion.notifications.going import (
     Decided,
     Going,
@@ -203,6 +203,7 @@ def content_of(
         workflow.category,
         expiry_ms(said.get("expires", ""), now_ms),
         kept_buttons(said.get("actions", ())),
+        kept_tags(said.get("tags", ())),
     )
 
 
@@ -221,4 +222,5 @@ def message_of_content(id: str, content: sent_sql.NewContent, seq: int, key: str
         key=key or UNSET,
         expires_at=maybe_datetime(content.expires_ms) or UNSET,
         actions=buttons_of(content.actions),
+        tags=tags_of(content.tags) or UNSET,
     )

@@ -40,6 +40,7 @@ class MessageRow(Struct, frozen=True):
     key: str
     expires_ms: int | None
     actions: str
+    tags: str
     read_ms: int | None
     archived_ms: int | None
     seen_ms: int | None
@@ -70,6 +71,7 @@ class PageRow(Struct, frozen=True):
     key: str
     expires_ms: int | None
     actions: str
+    tags: str
     read_ms: int | None
     archived_ms: int | None
     seen_ms: int | None
@@ -109,6 +111,7 @@ class ChangeRow(Struct, frozen=True):
     key: str
     expires_ms: int | None
     actions: str
+    tags: str
 
 
 class UserTop(Struct, frozen=True):
@@ -178,7 +181,7 @@ class HasRow(Struct, frozen=True):
     id: str
 
 
-_SAYS = "m.seq, m.id, m.notification, n.title, n.body, n.data, n.action_url, m.created_ms, n.category, m.replace_key, n.expires_ms, n.actions"
+_SAYS = "m.seq, m.id, m.notification, n.title, n.body, n.data, n.action_url, m.created_ms, n.category, m.replace_key, n.expires_ms, n.actions, n.tags"
 _DONE = (
     "m.read_ms, m.archived_ms, m.seen_ms, m.pinned_ms, m.snooze_ms, m.clicked_ms, m.done, m.done_ms"
 )
@@ -186,6 +189,9 @@ _HERE = "m.archived_ms IS NULL AND m.snooze_ms IS NULL"
 _UNREAD = f"m.read_ms IS NULL AND {_HERE}"
 _MESSAGE = "message m JOIN notification n ON n.tenant = m.tenant AND n.id = m.notification"
 _OWNER = "tenant = :tenant AND usr = :usr"
+# '' asks for neither. Not LIKE: that is blind to case on SQLite, and has its own idea of `_`.
+_ABOUT = """(CAST(:category AS TEXT) = '' OR n.category = CAST(:category AS TEXT)) AND (CAST(:tag AS TEXT) = ''
+  OR replace(n.tags, ' ' || CAST(:tag AS TEXT) || ' ', '') <> n.tags)"""
 
 # ── reading ──
 
@@ -194,8 +200,7 @@ def _page(condition: str) -> Sql[PageRow]:
     return Sql(
         f"""SELECT h.epoch, h.top, h.mark, h.unread, h.unseen, p.* FROM inbox_head h LEFT JOIN (
               SELECT {_SAYS}, {_DONE} FROM {_MESSAGE}
-              WHERE m.tenant = :tenant AND m.usr = :usr AND m.seq < :before AND {condition}
-                AND (CAST(:category AS TEXT) = '' OR n.category = :category)
+              WHERE m.tenant = :tenant AND m.usr = :usr AND m.seq < :before AND {condition} AND {_ABOUT}
               ORDER BY m.seq DESC LIMIT :n) AS p ON true
             WHERE h.tenant = :tenant AND h.usr = :usr ORDER BY p.seq DESC""",
         PageRow,
@@ -281,11 +286,15 @@ SEE_ALL = Sql(
     f"UPDATE message SET seen_ms = :now_ms WHERE {_THESE} AND read_ms IS NULL AND seen_ms IS NULL"
 )
 ARCHIVE_ALL = Sql(f"UPDATE message SET archived_ms = :now_ms WHERE {_THESE}")
-READ_CATEGORY = Sql(
+_SAYS_SO = f"""EXISTS (SELECT 1 FROM notification n WHERE n.tenant = message.tenant AND n.id = message.notification
+            AND {_ABOUT})"""
+READ_SOME = Sql(
     f"""UPDATE message SET read_ms = :now_ms, seen_ms = coalesce(seen_ms, CAST(:now_ms AS BIGINT))
-        WHERE {_THESE} AND read_ms IS NULL
-          AND EXISTS (SELECT 1 FROM notification n WHERE n.tenant = message.tenant AND n.id = message.notification
-            AND n.category = :category)"""
+        WHERE {_THESE} AND read_ms IS NULL AND {_SAYS_SO}"""
+)
+SEE_SOME = Sql(
+    f"""UPDATE message SET seen_ms = :now_ms
+        WHERE {_THESE} AND read_ms IS NULL AND seen_ms IS NULL AND {_SAYS_SO}"""
 )
 LEFT = Sql(
     f"""SELECT count(*), coalesce(sum(CASE WHEN m.seen_ms IS NULL THEN 1 ELSE 0 END), 0)
@@ -299,6 +308,15 @@ ENTERED = Sql(
          WHERE m.tenant = :tenant AND m.usr = :usr AND m.archived_ms IS NULL AND m.snooze_ms IS NULL
          ORDER BY m.seq DESC LIMIT 1 OFFSET :last) AS w WHERE w.seq < :gone""",
     Edge,
+)
+
+# No row at all: nobody has ever sent this user anything.
+COUNTS = Sql(
+    f"""SELECT h.epoch, h.top, h.mark, p.unread, p.unseen FROM inbox_head h CROSS JOIN (
+          SELECT count(*) AS unread, coalesce(sum(CASE WHEN m.seen_ms IS NULL THEN 1 ELSE 0 END), 0) AS unseen
+          FROM {_MESSAGE} WHERE m.tenant = :tenant AND m.usr = :usr AND {_UNREAD} AND {_ABOUT}) AS p
+        WHERE h.tenant = :tenant AND h.usr = :usr""",
+    Head,
 )
 
 # Those of an inbox that a later one of their key takes the place of; one, unless that is just being written.

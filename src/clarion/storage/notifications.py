@@ -52,6 +52,7 @@ class Acceptance(Struct, frozen=True):
     category: str = ""
     expires_ms: int | None = None
     actions: str = ""
+    tags: str = ""
 
 
 class Outcome(Struct, frozen=True):
@@ -127,8 +128,8 @@ ACCEPT = Procedure(
             SELECT r.tenant, r.caller, '{ROUTE}', r.idem_key, r.digest, r.notification, r.answer, r.at_ms
             FROM {{rows r}} WHERE r.is_first = 1 AND r.idem_key <> '' AND r.notification NOT IN ({_UNKNOWN})
             ORDER BY r.tenant, r.caller, r.idem_key, r.n ON CONFLICT DO NOTHING"""),
-        Sql(f"""INSERT INTO notification (tenant, id, sender, title, body, data, action_url, recipients, created_ms, category, expires_ms, actions)
-            SELECT r.tenant, r.notification, r.caller, r.title, r.body, r.data, r.action_url, r.recipients, r.at_ms, r.category, r.expires_ms, r.actions
+        Sql(f"""INSERT INTO notification (tenant, id, sender, title, body, data, action_url, recipients, created_ms, category, expires_ms, actions, tags)
+            SELECT r.tenant, r.notification, r.caller, r.title, r.body, r.data, r.action_url, r.recipients, r.at_ms, r.category, r.expires_ms, r.actions, r.tags
             FROM {{rows r}} LEFT JOIN idempotency k ON {_KEY}
             WHERE r.is_first = 1
               AND (k.subject = r.notification OR (r.idem_key = '' AND r.notification NOT IN ({_UNKNOWN})))"""),

@@ -139,6 +139,7 @@ class NewContent(Struct, frozen=True, array_like=True):
     category: str
     expires_ms: int | None = None
     actions: str = ""
+    tags: str = ""
 
 
 ADD = Procedure(
@@ -248,9 +249,9 @@ ADD_CONTENT = Procedure(
     NewContent,
     (
         Sql("""INSERT INTO notification (tenant, id, sender, title, body, data, action_url, recipients, created_ms,
-              trigger_id, workflow, category, expires_ms, actions)
+              trigger_id, workflow, category, expires_ms, actions, tags)
             SELECT tenant, id, sender, title, body, data, action_url, recipients, created_ms, trigger_id, workflow, category,
-              expires_ms, actions
+              expires_ms, actions, tags
             FROM {rows r} WHERE true ON CONFLICT DO NOTHING"""),
     ),
 )

@@ -85,7 +85,7 @@ def too_old_is_recovered() -> Any:
     return recovering(lenient)
 
 
-@bug("inbox", since=15)
+@bug("inbox", since=180)
 def never_checked() -> Any:
     """Positions are not compared with the log: a lost announcement that nothing follows is never found."""
 

@@ -47,11 +47,15 @@ function counts(data: Record<string, unknown>, state: InboxState): Pick<InboxSta
 }
 
 function applyToItems(state: InboxState, event: string, data: Record<string, unknown>): InboxState {
-  const { message, entered, ids, upto } = data;
+  const { message, entered, ids, upto, tag } = data;
   const { id, category, read_at = null, seen_at = null, pinned_at, clicked_at, done } = data as Partial<Message>;
   const isMeant = (item: Message): boolean =>
     (ids as readonly string[] | undefined)?.includes(item.id) ??
-    (id ? item.id === id : item.seq <= (upto as number) && (category ?? item.category) === item.category);
+    (id
+      ? item.id === id
+      : item.seq <= (upto as number) &&
+        (category ?? item.category) === item.category &&
+        (tag === undefined || item.tags?.includes(tag as string) === true));
   // Some left, or one message was `added` or `changed`.
   const isLeaving = event === "removed" || data["archived_at"] || data["snoozed_until"];
   if (isLeaving || (id ?? message)) {

@@ -10,9 +10,11 @@ from clarion.api.limits import PerCaller
 from clarion.auth.principal import Principal
 from clarion.auth.rights import Self
 from clarion.clock import as_ms
-from clarion.errors import Conflict, NotFound
+from clarion.errors import Conflict, Fault, Invalid, NotFound
 from clarion.notifications import ChangedAll, Inbox, InboxPage, Message
+from clarion.notifications.content import Tag
 from clarion.notifications.inbox import SEEN_MAX
+from clarion.notifications.messages import InboxCounts
 from clarion.patterns import worded
 from clarion.protocol.jsontext import MAX_SAFE_INTEGER
 
@@ -39,6 +41,9 @@ class PageQuery(Struct, frozen=True, forbid_unknown_fields=True):
     ] = "all"
     category: Annotated[
         str, Meta(max_length=64, description="Only messages of this category; absent: of all")
+    ] = ""
+    tag: Annotated[
+        Tag, Meta(description="Only messages with this tag; absent: with any or none")
     ] = ""
 
 
@@ -81,10 +86,18 @@ class Snooze(Struct, frozen=True, forbid_unknown_fields=True):
     until: Annotated[datetime, Meta(tz=True, description="Later than now, by 366 days at most")]
 
 
+class About(Struct, frozen=True, forbid_unknown_fields=True):
+    """Messages of what."""
+
+    category: Annotated[str, Meta(max_length=64, description="Only messages of this category")] = ""
+    tag: Annotated[Tag, Meta(description="Only messages with this tag")] = ""
+
+
 class Which(Struct, frozen=True, forbid_unknown_fields=True):
     """Of which messages."""
 
     category: Annotated[str, Meta(max_length=64, description="Only messages of this category")] = ""
+    tag: Annotated[Tag, Meta(description="Only messages with this tag")] = ""
     upto: Annotated[
         int,
         Meta(
@@ -124,11 +137,18 @@ def add(api: Api, inbox: Inbox) -> None:
         came after. With If-None-Match an inbox that has not changed is answered 304.
         """
         cursor = None if query.cursor is UNSET else query.cursor
-        page = await inbox.page(caller, cursor, query.limit, query.filter, query.category)
+        page = await inbox.page(
+            caller, cursor, query.limit, query.filter, query.category, query.tag
+        )
         at = page.position
         # Positions of different users may be equal: a browser's cache must not take one's page for another's.
         vary = {"vary": "authorization"}
         return Reply(page, etag=f'W/"{at.epoch}-{at.offset}-{at.mark}"', headers=vary)
+
+    @api.route("GET", "/v1/inbox-counts", right=Self(), limit=PerCaller(), errors=READS)
+    async def count_inbox(caller: Principal, query: About) -> InboxCounts:
+        """How many messages of the caller are unread and unseen: of all, of a category, or with a tag."""
+        return await inbox.counts(caller, query.category, query.tag)
 
     @api.route(
         "POST",
@@ -175,17 +195,22 @@ def add(api: Api, inbox: Inbox) -> None:
         errors=WRITES,
         example=SeenMessages(["019c3b9e-7a10-7c2e-9f5d-0b1f7f0e9a11"]),
     )
-    async def see_messages(caller: Principal, body: SeenMessages) -> ChangedAll:
-        """Say which messages have been on the screen; that is less than to have read them. Ids that are not theirs are passed over."""
+    async def see_messages(caller: Principal, body: SeenMessages, query: Which) -> ChangedAll:
+        """Say which messages have been on the screen; that is less than to have read them. Ids that are not theirs are passed over.
+
+        Without `ids` all have been, or, with `category`, `tag` or `upto`, some of them.
+        """
         if body.ids is UNSET:
-            return await inbox.mark_all(caller, "seen")
+            return await inbox.mark_all(caller, "seen", query.category, query.upto, query.tag)
+        if query != Which():
+            raise Invalid(faults=[Fault("/ids", "not together with category, tag or upto")])
         return await inbox.mark_seen(caller, body.ids)
 
     @api.route("POST", "/v1/inbox/{action}", right=Self(), limit=PerCaller(), errors=WRITES)
     async def change_all_messages(caller: Principal, path: InboxAction, query: Which) -> ChangedAll:
         """Mark all messages of the caller as read, or put them all away.
 
-        Messages that are archived or snoozed stay as they are. With `category` or `upto` it is some of them: of these a hundred
+        Messages that are archived or snoozed stay as they are. With `category`, `tag` or `upto` it is some of them: of these a hundred
         are put away with one call, the newest first; `more` says whether there are others.
         """
-        return await inbox.mark_all(caller, path.action, query.category, query.upto)
+        return await inbox.mark_all(caller, path.action, query.category, query.upto, query.tag)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from clarion.notifications.channels.base import Outgoing, Sent
-from clarion.notifications.content import Said
+from clarion.notifications.content import TAGS_MAX, Said
 
 NAME = "inbox"
 Template = Annotated[str, Meta(max_length=8192, description="A template")]
@@ -31,6 +31,7 @@ class InboxContent(Struct, frozen=True, forbid_unknown_fields=True, omit_default
     key: Annotated[str, Meta(max_length=1_000)] = ""
     expires: Annotated[str, Meta(max_length=1_000)] = ""
     actions: Annotated[list[ButtonContent], Meta(max_length=5)] = []
+    tags: Annotated[list[Annotated[str, Meta(max_length=1_000)]], Meta(max_length=TAGS_MAX)] = []
 
 
 class InboxChannel:
