@@ -9,7 +9,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from clarion.cli.written import read
+from clarion.cli.written import read, yaml_of
 from tests.support.command import command
 from tests.support.server import Server, clarion, free_port
 
@@ -22,7 +22,7 @@ class Repository:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self.key = server.key("workflows:*")
+        self.key = server.key("workflows:*", "notifications:send")
         self.reader = server.key("workflows:read")
 
     def apply(
@@ -30,6 +30,13 @@ class Repository:
     ) -> "CompletedProcess[str]":
         env = {"CLARION_URL": url or self._server.url, "CLARION_KEY": key or self.key}
         return run("apply", *map(str, arguments), env=env)
+
+    def pull(self, *arguments: str | Path) -> "CompletedProcess[str]":
+        env = {"CLARION_URL": self._server.url, "CLARION_KEY": self.reader}
+        return command("pull", *map(str, arguments), env=env)
+
+    def another(self, *scopes: str) -> str:
+        return self._server.key(*scopes)
 
     def version(self, workflow: str) -> int:
         answer = self._server.get(f"/v1/workflows/{workflow}", token=self.key)
@@ -77,11 +84,11 @@ BAD = {
     "tag": ("workflow: bad\nname: !!python/name:os.system x\n", 2, "tags"),
     "deep": ("workflow: bad\nsteps: " + "[" * 5_000, 2, "deeper"),
     "twice": ("workflow: bad\nname: a\nname: b\n", 3, "twice, first on line 2"),
-    "documents": ("workflow: bad\n---\nworkflow: worse\n", 2, "one workflow a file"),
-    "nameless": ("name: bad\n", 1, "name is expected"),
-    "named": ("name: x\nworkflow: ../Bad\n", 2, "a name has at most"),
-    "list": ("- bad\n", 1, "a workflow is expected"),
-    "empty": ("", 1, "a workflow is expected"),
+    "documents": ("workflow: bad\n---\nworkflow: worse\n", 2, "one definition a file"),
+    "nameless": ("name: bad\n", 1, "a definition is expected"),
+    "number": ("name: x\ntemplate: 12\n", 2, "name is expected"),
+    "list": ("- bad\n", 1, "a definition is expected"),
+    "empty": ("", 1, "a definition is expected"),
     "huge": ("#" * 300_000, 1, "bytes"),
     "surrogate": ('workflow: bad\nname: "\\ud800"\n', 2, "surrogate"),
     "unquoted": ("workflow: bad\nname: {{ payload.x }}\n", 2, ""),
@@ -112,11 +119,18 @@ def test_plain_values_are_those_of_yaml_1_2(tmp_path: Path) -> None:
         "2026-05-01": "2026-05-01",
         "1_000": "1_000",
         "'12'": "12",
+        "'1e3'": "1e3",
+        "'08'": "08",
+        "'+.5'": "+.5",
+        '"two\\n  lines "': "two\n  lines ",
     }
     file = tmp_path / "plain.yaml"
-    file.write_text("values:\n" + "".join(f"  - {each}\n" for each in given))
-    found = read(file).data["values"]
-    assert [(type(each), each) for each in found] == [(type(each), each) for each in given.values()]
+    file.write_text("workflow: x\nvalues:\n" + "".join(f"  - {each}\n" for each in given))
+    for _ in range(2):
+        found = read(file).data["values"]
+        expected = [(type(each), each) for each in given.values()]
+        assert [(type(each), each) for each in found] == expected
+        file.write_text(yaml_of(read(file).data))  # what is written reads as the same
 
 
 def test_files_that_cannot_be_read_are_told_all_at_once(
@@ -144,6 +158,17 @@ def test_what_the_server_refuses_is_told_by_line(repository: Repository, tmp_pat
     (tmp_path / "good.yaml").write_text(GOOD)
     (tmp_path / "unknown.yaml").write_text("workflow: unknown\nsteps:\n  - wait: 5m\ncolour: red\n")
     (tmp_path / "missing.yaml").write_text("workflow: missing\n")
+    (tmp_path / "named.yaml").write_text("steps: [{wait: 1m}]\nworkflow: ../Bad\n")
+    (tmp_path / "template.yaml").write_text(
+        "template: words\nchannels:\n  inbox:\n    en: {title: x}\n    de: {titel: x}\n"
+    )
+    (tmp_path / "schedule.yaml").write_text(
+        "schedule: s\ntrigger: {workflow: missing, everyone: true}\nwhen: {cron: soon}\n"
+    )
+    (tmp_path / "preferences.yaml").write_text(
+        "preferences: defaults\ncategories:\n  a: {email: 'payload ='}\n"
+    )
+    (tmp_path / "mine.yaml").write_text("# me\npreferences: ann\n")
     (tmp_path / "steps.yaml").write_text(
         "workflow: steps\nsteps:\n  - wait: soon\n  - stop: nothing.read\n  - dance: now\n"
     )
@@ -155,6 +180,11 @@ def test_what_the_server_refuses_is_told_by_line(repository: Repository, tmp_pat
         "steps.yaml:3",
         "steps.yaml:4",
         "steps.yaml:5",
+        "named.yaml:2",
+        "template.yaml:5",
+        "schedule.yaml:2",
+        "preferences.yaml:3",
+        "mine.yaml:2",
     ):
         assert f"{place}: " in done.stderr
     assert "is not known here (/colour)" in done.stderr

@@ -23,6 +23,7 @@ from clarion.api.routes import auth as auth_doors
 from clarion.api.routes import blocks as blocks_doors
 from clarion.api.routes import dashboards as dashboards_doors
 from clarion.api.routes import dead_letters as dead_letters_doors
+from clarion.api.routes import definitions as definitions_doors
 from clarion.api.routes import digests as digests_doors
 from clarion.api.routes import email as email_doors
 from clarion.api.routes import emit as emit_doors
@@ -76,6 +77,7 @@ def build_api(
     workflows_doors.add(api, services.workflows)
     digests_doors.add(api, services.workflows)
     schedules_doors.add(api, services.workflows)
+    definitions_doors.add(api, services.workflows)
     events_doors.add(api, services.events, services.event_numbers)
     providers_doors.add(api, services.workflows)
     reach_doors.add(api, services.reach)

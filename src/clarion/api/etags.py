@@ -4,7 +4,7 @@ Tags are compared as RFC 9110 §13.1 says: weakly for If-None-Match, strongly fo
 """
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -26,6 +26,31 @@ class IfMatch(Struct, frozen=True, rename="kebab"):
         ]
         | UnsetType
     ) = UNSET
+
+
+class Preconditions(IfMatch, frozen=True, rename="kebab"):
+    """What must be there for the call to be made, or that nothing may be."""
+
+    if_none_match: (
+        Annotated[Literal["*"], Meta(description="412 where it is there already")] | UnsetType
+    ) = UNSET
+
+    def check(self, etag: str | None) -> None:
+        """Refuse a change of what is not as the caller has read it.
+
+        Args:
+            etag: The tag of what is there now, quotes included; None: nothing is.
+
+        Raises:
+            Stale: It has changed since.
+        """
+        if self.if_none_match is not UNSET and etag is not None:
+            raise Stale("it is there already")
+        if self.if_match is UNSET:
+            return
+        if etag is None:
+            raise Stale("it is not there")
+        require_match(self.if_match, etag)
 
 
 def is_unchanged(if_none_match: str | None, etag: str | None) -> bool:

@@ -1,4 +1,4 @@
-"""The `clarion` command: `serve`, `settings`, `keys`, `apply`, `send`, `import`, `export`. Thin: it reads flags, calls the app or the running server, and prints.
+"""The `clarion` command: `serve`, `settings`, `keys`, `apply`, `pull`, `send`, `import`, `export`. Thin: it reads flags, calls the app or the running server, and prints.
 
 Exit codes: 0 done · 1 it was tried and failed · 2 something is set or typed wrong, said in one line.
 """
@@ -29,7 +29,10 @@ _app.command(
 _app.command("clarion.cli.keys:app", name="keys", help="API keys for back ends.")
 _app.command(
     "clarion.cli.apply:apply",
-    help="Make workflows written in YAML files those of the server, and show what differs.",
+    help="Make workflows, templates, schedules and defaults written in YAML files those of the server, and show what differs.",
+)
+_app.command(
+    "clarion.cli.pull:pull", help="Write what the server has into files, as `apply` takes them."
 )
 _app.command(
     "clarion.cli.send:send",

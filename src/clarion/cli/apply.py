@@ -1,63 +1,49 @@
-"""`clarion apply`: workflows that stand in an application's repository become those of its server.
+"""`clarion apply`: definitions that stand in an application's repository become those of its server.
 
-Everything is read and judged first: with a fault anywhere, nothing is changed. Only what differs is put, so that a second run makes
-no versions. What is only on the server is named and left alone.
+Everything is read and judged first, as if all of it were there: with a fault anywhere, nothing is changed. Only what differs is put,
+so that a second run makes no versions, and only where still is what the differences were shown of. What is only on the server is named
+and left alone, unless `--prune` asks for what this key has written to go.
 """
 
 import difflib
-import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
-import yaml
 from cyclopts import Parameter
 from msgspec import Struct
 from rich.console import Console
 from rich.text import Text
 
+from clarion.cli import definitions
+from clarion.cli.definitions import KINDS, Judged, Kept
 from clarion.cli.remote import URL, Url, connected, safe
-from clarion.cli.written import Flaw, Written, files, read
-from clarion.client import ApiError, Client, calls
-from clarion.errors import UsageError
+from clarion.cli.written import Flaw, Written, files, read, yaml_of
+from clarion.client import ApiError, Client
+from clarion.errors import ServerError, UsageError
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")  # what else cannot stand in the address of a call
-_JUDGED = (400, 413, 422)  # of what was sent; any other refusal is of the caller or the server
-
+_DEPENDS = (409, 422)  # a refusal that something else which is about to be put may answer
 _SIGNS = {
     "new": ("+", "green"),
     "changed": ("~", "yellow"),
     "unchanged": ("=", "dim"),
     "only on the server": ("?", "cyan"),
+    "goes": ("-", "red"),
 }
-
-
-class Kept(Struct, frozen=True):
-    """A workflow of the server."""
-
-    workflow: str
-    definition: dict[str, Any]
-
-
-class Page(Struct, frozen=True):
-    """Some of them; `next`: the cursor of those behind."""
-
-    items: list[Kept]
-    next: str | None
+Flag = Annotated[bool, Parameter(negative="")]
 
 
 class Plan(Struct, frozen=True):
-    """What would become of a file's workflow: `state` is new, changed or unchanged."""
+    """What would become of a file's definition."""
 
     written: Written
-    state: str
-    version: int
+    judged: Judged
 
     @property
-    def name(self) -> str:
-        """The workflow's key."""
-        return str(self.written.data["workflow"])
+    def named(self) -> str:
+        """As it is told: workflows by their name alone."""
+        return told(str(self.judged.kind), self.judged.name)
 
 
 def apply(
@@ -65,14 +51,26 @@ def apply(
     /,
     *,
     dry_run: Annotated[
-        bool, Parameter(negative="", help="Change nothing; exit status 1 if something would change")
+        bool,
+        Parameter(
+            name=["--dry-run", "--check"],
+            negative="",
+            help="Change nothing; exit status 1 if something would change",
+        ),
+    ] = False,
+    prune: Annotated[
+        bool,
+        Parameter(negative="", help="Remove what this key has written and no file says any longer"),
     ] = False,
     url: Url = URL,
     key: Annotated[
-        str | None, Parameter(help=r"An API key with workflows:\*. $CLARION_KEY")
+        str | None,
+        Parameter(
+            help=r"An API key with workflows:\*, and notifications:send where there are schedules. $CLARION_KEY"
+        ),
     ] = None,
 ) -> None:
-    """Make workflows written in YAML files those of the server, and show what differs.
+    """Make workflows, templates, schedules and defaults written in YAML files those of the server, and show what differs.
 
     Args:
         paths: Files, or folders of .yaml files.
@@ -82,99 +80,151 @@ def apply(
     if flaws:
         _tell(flaws)
     with connected(url, key) as client:
-        there = _there(client)
-        plans = _planned(client, written)
+        plans, me = _planned(client, written)
         for plan in plans:
-            _show(console, plan, there.get(plan.name))
-        names = {plan.name for plan in plans}
-        for name in there:
-            if name not in names:
-                _line(console, "only on the server", name, "")
-        _do(console, client, plans, is_dry=dry_run)
+            _show(console, plan)
+        files_say = {(plan.judged.kind, plan.judged.name) for plan in plans}
+        others = [
+            each for each in definitions.there(client) if (each.kind, each.name) not in files_say
+        ]
+        gone = [each for each in others if prune and each.author == me and each.is_active]
+        for each in others:
+            _line(console, "goes" if each in gone else "only on the server", told(*_name(each)), "")
+        _do(console, client, plans, gone, is_dry=dry_run)
+
+
+def told(kind: str, name: str) -> str:
+    """What a definition is called in a line."""
+    return name if kind == "workflow" else f"{kind} {name}"
+
+
+def _name(kept: Kept) -> tuple[str, str]:
+    return kept.kind, kept.name
 
 
 def _read(paths: list[Path]) -> tuple[list[Written], list[Flaw]]:
-    written: dict[str, Written] = {}
+    written: dict[tuple[str, object], Written] = {}
     flaws: list[Flaw] = []
     for path in paths:
         try:
             found = read(path)
+            name = found.kind, found.data[found.kind]
+            if not isinstance(name[1], str):
+                raise found.flaw(f"/{found.kind}", f"the {found.kind}'s name is expected, as text")
+            if name in written:
+                at = written[name].path
+                raise found.flaw(f"/{found.kind}", f"{name[1]!r} stands in {at}, too")
+            written[name] = found
         except Flaw as flaw:
             flaws.append(flaw)
-            continue
-        name = found.data.get("workflow")
-        if not isinstance(name, str):
-            flaws.append(found.flaw("/workflow", "the workflow's name is expected, as text"))
-        elif _NAME.fullmatch(name) is None:
-            detail = (
-                "a name has at most 64 of a-z, 0-9 and . _ -, and begins with one of the first two"
-            )
-            flaws.append(found.flaw("/workflow", detail))
-        elif name in written:
-            flaws.append(found.flaw("/workflow", f"{name!r} stands in {written[name].path}, too"))
-        else:
-            written[name] = found
     return list(written.values()), flaws
 
 
-def _there(client: Client) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    after: str | None = ""
-    while after is not None:
-        path = f"/v1/workflows{calls.query(after=after, limit=100)}"
-        page = client.call(calls.Call("GET", path, Page))
-        found |= {each.workflow: each.definition for each in page.items}
-        after = page.next
-    return found
-
-
-def _planned(client: Client, written: list[Written]) -> list[Plan]:
-    plans: list[Plan] = []
-    flaws: list[Flaw] = []
-    for each in written:
-        try:
-            put = client.put_workflow(each.data, dry_run=True)
-        except ApiError as exc:
-            if exc.status not in _JUDGED:
-                raise
-            faults = exc.problem.get("errors") or [{"pointer": "", "detail": exc.message}]
-            flaws += (each.flaw(str(f["pointer"]), str(f["detail"])) for f in faults)
-            continue
-        for said in put.warnings:
-            flaw = each.flaw(said["pointer"], f"warning: {said['detail']}")
-            print(safe(str(flaw)), file=sys.stderr)
-        state = "unchanged" if not put.is_new else "new" if put.version == 1 else "changed"
-        plans.append(Plan(each, state, put.version))
-    if flaws:
+def _planned(client: Client, written: list[Written]) -> tuple[list[Plan], str]:
+    """What would become of each, in the order in which they can be put; and who the server takes us for."""
+    try:
+        checked = definitions.check(client, [each.data for each in written])
+    except ApiError as exc:
+        # A number or a text that JSON cannot carry is told by its place among all of them.
+        faults = exc.problem.get("errors") or []
+        if not faults:
+            raise
+        _tell([_placed(fault, written) for fault in faults])
+    plans = [Plan(file, each) for file, each in zip(written, checked.items, strict=True)]
+    if flaws := [
+        plan.written.flaw(fault["pointer"], fault["detail"])
+        for plan in plans
+        for fault in plan.judged.faults
+    ]:
         _tell(flaws)
-    return plans
+    for plan in plans:
+        for said in plan.judged.warnings:
+            flaw = plan.written.flaw(said["pointer"], f"warning: {said['detail']}")
+            print(safe(str(flaw)), file=sys.stderr)
+    return sorted(plans, key=_turn), checked.author
 
 
-def _tell(flaws: list[Flaw]) -> None:
+def _turn(plan: Plan) -> tuple[int, bool, str]:
+    judged = plan.judged
+    assert judged.kind is not None
+    return KINDS.index(judged.kind), "part" not in plan.written.data, judged.name
+
+
+def _placed(fault: Mapping[str, str], written: list[Written]) -> Flaw:
+    _, _, number, *rest = [*fault["pointer"].split("/"), "", ""]
+    file = written[int(number)] if number.isdecimal() and int(number) < len(written) else written[0]
+    return file.flaw("".join(f"/{step}" for step in rest if step), fault["detail"])
+
+
+def _tell(flaws: list[Flaw]) -> NoReturn:
     for flaw in flaws:
         print(safe(str(flaw)), file=sys.stderr)
     raise UsageError(f"nothing was applied: {len(flaws)} fault{'s' * (len(flaws) != 1)}")
 
 
-def _do(console: Console, client: Client, plans: list[Plan], *, is_dry: bool) -> None:
-    differ = [plan for plan in plans if plan.state != "unchanged"]
-    if not differ:
+def _do(
+    console: Console, client: Client, plans: list[Plan], gone: list[Kept], *, is_dry: bool
+) -> None:
+    waiting = [plan for plan in plans if plan.judged.state != "unchanged"]
+    if not waiting and not gone:
         console.print("nothing to change")
         return
     if is_dry:
-        console.print(f"{len(differ)} would change")
+        console.print(f"{len(waiting) + len(gone)} would change")
         sys.exit(1)
-    for plan in differ:
-        put = client.put_workflow(plan.written.data)
-        console.print(f"applied {put.workflow}, version {put.version}", markup=False)
+    done = 0
+    while waiting:
+        later: list[Plan] = []
+        refusal: ApiError | None = None
+        for plan in waiting:
+            try:
+                definitions.put(client, plan.judged, plan.written.data)
+            except ApiError as exc:
+                if exc.status not in _DEPENDS:
+                    raise _half(plan.named, exc, done) from exc
+                refusal = (
+                    exc  # what it needs, or what it would leave without words, may come behind
+                )
+                later.append(plan)
+                continue
+            done += 1
+            version = f", version {plan.judged.version}" if plan.judged.version else ""
+            console.print(f"applied {plan.named}{version}", markup=False)
+        if refusal is not None and len(later) == len(waiting):
+            raise _half(later[-1].named, refusal, done) from refusal
+        waiting = later
+    for each in sorted(gone, key=lambda kept: -KINDS.index(kept.kind)):
+        try:
+            definitions.remove(client, each)
+        except ApiError as exc:
+            raise _half(told(*_name(each)), exc, done) from exc
+        done += 1
+        what = "switched off" if each.kind == "workflow" else "removed"
+        console.print(f"{what} {told(*_name(each))}", markup=False)
 
 
-def _show(console: Console, plan: Plan, before: Mapping[str, Any] | None) -> None:
-    more = "" if plan.state == "unchanged" else f"version {plan.version}, {plan.written.path}"
-    _line(console, plan.state, plan.name, more)
-    if plan.state != "changed" or before is None:
+def _half(named: str, exc: ApiError, done: int) -> ServerError:
+    why = exc.message
+    if exc.code == "stale":
+        why = "somebody has changed it since the differences were shown: run it again to see them"
+    rest = (
+        f"; {done} before it stay{'s' * (done == 1)} applied" if done else "; nothing was applied"
+    )
+    return ServerError(safe(f"{named}: {why}{rest}"))
+
+
+def _show(console: Console, plan: Plan) -> None:
+    judged, path = plan.judged, plan.written.path
+    version = f"version {judged.version}, " if judged.version else ""
+    _line(
+        console,
+        judged.state,
+        plan.named,
+        "" if judged.state == "unchanged" else f"{version}{path}",
+    )
+    if judged.state != "changed":
         return
-    old, new = (_lines(each) for each in (before, plan.written.data))
+    old, new = (_lines(judged, each) for each in (judged.before, judged.after))
     for line in list(difflib.unified_diff(old, new, lineterm="", n=2))[2:]:
         style = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "dim")
         console.print(Text(f"    {line}", style))
@@ -185,23 +235,7 @@ def _line(console: Console, state: str, name: str, more: str) -> None:
     console.print(Text(safe(f"{sign} {name}  {state}" + (f" ({more})" if more else "")), style))
 
 
-def _lines(definition: Mapping[str, Any]) -> list[str]:
-    said: str = yaml.safe_dump(_said(definition), allow_unicode=True, width=1_000)
-    return said.splitlines()
-
-
-def _said(definition: Mapping[str, Any]) -> dict[str, Any]:
-    """Without members that say what holds anyway: the server writes them out, people do not."""
-    facts = {
-        name: {member: each for member, each in fact.items() if each is not None}
-        for name, fact in (definition.get("facts") or {}).items()
-    }
-    own = {
-        name: each
-        for name, each in definition.items()
-        if each is not None and (name, each) not in _ANYWAY
-    }
-    return own | ({"facts": facts} if facts else {})
-
-
-_ANYWAY: list[tuple[str, Any]] = [("name", ""), ("category", ""), ("tags", []), ("critical", False)]
+def _lines(judged: Judged, definition: Mapping[str, Any] | None) -> list[str]:
+    assert judged.kind is not None
+    said = definitions.said(judged.kind, judged.name, definition or {})
+    return yaml_of(said, is_sorted=True).splitlines()

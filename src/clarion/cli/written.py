@@ -1,12 +1,12 @@
 """Files of YAML as data, with the line of each member: what a fault found anywhere is told by.
 
 Read are YAML 1.2's plain values: `true` and `false`, null, numbers, and text; `10:30`, `on` and `2026-05-01` are text. Not read are
-anchors, tags, names given twice, numbers of more than 64 bits, and whatever is larger than a workflow may be.
+anchors, tags, names given twice, numbers of more than 64 bits, and whatever is larger than a definition may be.
 """
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from clarion.errors import UsageError, pointer_step
 FILE_BYTES: Final = 256 * 1024
 DEPTH: Final = 40
 FILES: Final = 1_000
+KINDS: Final = ("workflow", "template", "schedule", "preferences")
 _INT = re.compile(r"[-+]?[0-9]+")
 _INT_CHARS: Final = 20  # of any in 64 bits, as ids of chats are
 _INTS: Final = range(-(2**63), 2**64)
@@ -45,9 +46,10 @@ class Flaw(Exception):
 
 
 class Written(Struct, frozen=True):
-    """What a file says; `lines`: JSON pointer of each member → where it stands."""
+    """What a file says; `kind`: what of, which is also the member with its name; `lines`: JSON pointer of each member → where it stands."""
 
     path: Path
+    kind: str
     data: dict[str, Any]
     lines: dict[str, int]
 
@@ -107,9 +109,34 @@ def read(path: Path) -> Written:
         raise Flaw(path, line, "not YAML: a character that may not be in it") from exc
     lines: dict[str, int] = {}
     data = None if node is None else _value(path, node, "", lines)
-    if not isinstance(data, dict):
-        raise Flaw(path, 1, "a workflow is expected: `workflow: its-name`, `steps:` and so on")
-    return Written(path, data, lines)
+    said = data if isinstance(data, dict) else {}
+    if (kind := next((each for each in KINDS if each in said), None)) is None:
+        known = ", ".join(f"`{each}:`" for each in KINDS)
+        raise Flaw(path, 1, f"a definition is expected, with its name behind one of {known}")
+    return Written(path, kind, said, lines)
+
+
+def yaml_of(definition: Mapping[str, Any], *, is_sorted: bool = False) -> str:
+    """A definition as a file that reads as the same; sorted: so that two may be compared by line."""
+    return yaml.dump(  # type: ignore[no-any-return]  # no stream: a text
+        dict(definition), Dumper=_Dumper, allow_unicode=True, width=math.inf, sort_keys=is_sorted
+    )
+
+
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc]  # PyYAML has no types
+    """Text of several lines as it looks; what would be read as something else than text in quotes."""
+
+    def text(self, text: str) -> yaml.Node:
+        style = "|" if "\n" in text else None
+        if text in _PLAIN or _INT.fullmatch(text) or _FLOAT.fullmatch(text):
+            style = "'"
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_Dumper.add_representer(str, _Dumper.text)
 
 
 def _text(path: Path) -> str:
@@ -138,7 +165,7 @@ def _check(path: Path, loader: yaml.SafeLoader) -> None:
             raise Flaw(path, line, "tags (!) are not read")
         documents += isinstance(event, yaml.DocumentStartEvent)
         if documents > 1:
-            raise Flaw(path, line, "a second document: one workflow a file")
+            raise Flaw(path, line, "a second document: one definition a file")
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > DEPTH:

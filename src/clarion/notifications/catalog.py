@@ -1,5 +1,6 @@
 """The catalog: workflows as they are kept, in versions that never change."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ from clarion.errors import Conflict, Fault, Invalid, NotFound
 from clarion.ids import digest
 from clarion.notifications.channels import Channels
 from clarion.notifications.checking import Checker
-from clarion.notifications.library import Library
+from clarion.notifications.library import Book, Library
 from clarion.notifications.payloads import read_schema
 from clarion.notifications.sharing import SharedReads
 from clarion.notifications.workflows.definition import Definition, Workflow
@@ -22,6 +23,19 @@ from clarion.storage.store import Store
 
 CACHED = 1_000  # workflows, read
 DEFINITION_BYTES = 256 * 1024  # of JSON
+
+
+Matches = Callable[[str | None], None]
+"""Refuses what has this tag (None: nothing is there) if it is not what the caller has read."""
+
+
+def anything(_: str | None) -> None:
+    """Whatever is there may be changed."""
+
+
+def tag_of(version: int) -> str:
+    """The entity tag of what is kept in versions."""
+    return f'"{version}"'
 
 
 class Kept(Struct, frozen=True):
@@ -85,8 +99,15 @@ class Catalog:
         self._seen: dict[tuple[str, str], int] = {}
         self._heads = SharedReads(self._head)
 
-    async def check(self, tenant: str, definition: Definition) -> Workflow:
+    async def check(
+        self, tenant: str, definition: Definition, book: Book | None = None
+    ) -> Workflow:
         """Read a definition without keeping it, and have its templates checked.
+
+        Args:
+            tenant: Whose.
+            definition: As it is written.
+            book: Templates as they may be; None: as they are.
 
         Raises:
             Invalid: Something is wrong; each fault points at it.
@@ -98,9 +119,11 @@ class Catalog:
             )
         read_schema(definition.payload)
         workflow = read_workflow(definition, self._channels.contents())
-        book = None
-        if workflow.templates:
-            book = await self._library.book(tenant, sorted(workflow.templates))
+        names = sorted(workflow.templates)
+        if book is not None:
+            await self._library.load(book, names)
+        elif names:
+            book = await self._library.book(tenant, names)
         if faults := await self._checker.workflow(workflow, definition.payload, book):
             raise Invalid("this is no workflow", faults=faults)
         return workflow
@@ -117,11 +140,30 @@ class Catalog:
             return Put(definition.workflow, row.version + is_new, is_new, warnings)
         return Put(definition.workflow, 1, True, warnings)
 
-    async def put(self, caller: Principal, definition: Definition) -> Put:
-        """Keep a definition as the next version; the same as the current one changes nothing.
+    async def judge(
+        self, tenant: str, definition: Definition, book: Book
+    ) -> tuple[Read, list[Fault]]:
+        """A definition, read, with what may go wrong when it runs here, where templates are those of a book.
 
         Raises:
             Invalid: Something is wrong with it.
+        """
+        workflow = await self.check(tenant, definition, book)
+        return Read(workflow, read_schema(definition.payload)), self._checker.warnings(workflow)
+
+    async def put(
+        self, caller: Principal, definition: Definition, matches: Matches = anything
+    ) -> Put:
+        """Keep a definition as the next version; the same as the current one changes nothing.
+
+        Args:
+            caller: Whose it is, and who wrote it.
+            definition: As it is to be.
+            matches: Refuses to change what is there, by its tag (None: nothing is), if it is not what the caller has read.
+
+        Raises:
+            Invalid: Something is wrong with it.
+            Stale: Of `matches`.
             Conflict: Somebody else put a first version at the same time.
         """
         warnings = self._checker.warnings(await self.check(caller.tenant, definition))
@@ -133,6 +175,7 @@ class Catalog:
             current = next(iter(await tx.fetch(sql.CURRENT, **whose)), None)
             if current is not None and current.digest == fingerprint and current.is_active:
                 return Put(definition.workflow, current.version, False, warnings)
+            matches(None if current is None else tag_of(current.version))
             version = 1 if current is None else current.version
             is_new = current is None or current.digest != fingerprint
             if is_new:
@@ -170,13 +213,18 @@ class Catalog:
         items = [_kept(row) for row in found[:limit]]
         return WorkflowPage(items, items[-1].workflow if len(found) > limit else None)
 
-    async def set_active(self, tenant: str, workflow: str, is_active: bool) -> None:
+    async def set_active(
+        self, tenant: str, workflow: str, is_active: bool, matches: Matches = anything
+    ) -> None:
         """Let it be triggered, or no longer; what runs goes on.
 
         Raises:
             NotFound: There is none.
+            Stale: Of `matches`.
         """
         async with self._store.transaction() as tx:
+            for current in await tx.fetch(sql.CURRENT, tenant=tenant, workflow=workflow):
+                matches(tag_of(current.version))
             count = await tx.execute(
                 sql.SET_ACTIVE,
                 tenant=tenant,

@@ -1,21 +1,27 @@
 """Editing: stored templates are checked, kept in versions, rolled back, and deleted where nobody uses them."""
 
 import difflib
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
 
 from clarion.auth.principal import Principal
 from clarion.clock import Clock, as_datetime
 from clarion.errors import Conflict, Fault, Invalid, NotFound, TooMany
 from clarion.ids import digest
+from clarion.notifications.catalog import Matches, anything, tag_of
 from clarion.notifications.checking import Checker
 from clarion.notifications.library import Book, Library, names_in
 from clarion.notifications.prepared import texts_in
 from clarion.notifications.template import Template
+from clarion.notifications.template_shapes import (
+    KeptTemplate,
+    TemplatePage,
+    TemplatePut,
+    TemplateVersion,
+    VersionPage,
+)
 from clarion.notifications.workflows.definition import Definition
 from clarion.settings import Templates
 from clarion.storage import templates as sql
@@ -24,48 +30,6 @@ from clarion.telemetry import limit_exceeded
 
 ROUNDS: Final = 5  # of a change that others come before
 VERSIONS: Final = 100  # that are told
-
-
-class KeptTemplate(Struct, frozen=True):
-    """A template in its current version, or the one that was asked for."""
-
-    template: str
-    version: int
-    definition: Template
-    author: str
-    created_at: datetime
-
-
-class TemplateVersion(Struct, frozen=True):
-    """That there is a version, by whom, and since when."""
-
-    version: int
-    author: str
-    created_at: datetime
-
-
-class TemplatePut(Struct, frozen=True):
-    """What came of giving a template: the version that is rendered now, whether it is a new one, and how it differs from the one before."""
-
-    template: str
-    version: int
-    is_new: bool
-    diff: str
-    """Lines with `-` and `+`, each text under a pointer to it; '' if nothing changes."""
-
-
-class TemplatePage(Struct, frozen=True):
-    """Templates in the order of their keys; `next` is the cursor of the page that follows, null on the last one."""
-
-    items: list[KeptTemplate]
-    next: str | None
-
-
-class VersionPage(Struct, frozen=True):
-    """Versions of a template, the newest first; `next` is the cursor of the page that follows, null on the last one."""
-
-    items: list[TemplateVersion]
-    next: int | None
 
 
 class Editor:
@@ -85,18 +49,53 @@ class Editor:
         self._store, self._library, self._checker = store, library, checker
         self._settings, self._clock = settings, clock
 
+    async def drafted(self, tenant: str, drafts: Sequence[Template]) -> Book:
+        """All templates as they would be with these."""
+        book = await self._library.book(tenant, [each.template for each in drafts])
+        for each in drafts:
+            await self._library.load_named(book, each)
+        for each in drafts:
+            book = book.with_draft(each, 0)
+        return book
+
+    async def judge(self, book: Book, template: Template, changing: Collection[str] = ()) -> int:
+        """The version that a draft of a book would be.
+
+        Args:
+            book: All templates as they would be; the draft among them.
+            template: The draft.
+            changing: Workflows that are about to change, so that what they say now does not matter.
+
+        Raises:
+            Invalid: Something is wrong with it; each fault points at it.
+        """
+        self._check_size(template)
+        faults = await self._checker.template(template, book)
+        faults += await self._missed(book.tenant, template, changing)
+        if faults:
+            raise Invalid("this is no template", faults=faults)
+        [top] = await self._store.fetch(sql.TOP, tenant=book.tenant, template=template.template)
+        return (top.version or 0) + 1
+
     async def put(
-        self, caller: Principal, template: Template, *, is_dry: bool = False
+        self,
+        caller: Principal,
+        template: Template,
+        matches: Matches = anything,
+        *,
+        is_dry: bool = False,
     ) -> TemplatePut:
         """Keep a template as its next version; the same as the current one changes nothing.
 
         Args:
             caller: Whose it is, and who wrote it.
             template: As it is to be.
+            matches: Refuses to change what is there, by its tag (None: nothing is), if it is not what the caller has read.
             is_dry: Say what would happen, and keep nothing.
 
         Raises:
             Invalid: Something is wrong with it; each fault points at it.
+            Stale: Of `matches`.
             TooMany: The tenant has as many as are allowed.
             Conflict: Others changed templates all the time.
         """
@@ -109,6 +108,7 @@ class Editor:
             [top] = await self._store.fetch(sql.TOP, **whose)
             if current is not None and _text(current.template) == text:
                 return TemplatePut(template.template, current.version, False, "")
+            matches(None if current is None else tag_of(current.version))
             if current is None and len(book.heads) >= self._settings.stored:
                 limit_exceeded.labels("templates.stored").inc()
                 raise TooMany(
@@ -172,17 +172,19 @@ class Editor:
                 return await self.find(caller.tenant, template)
         raise Conflict("others changed templates at the same time: try again")
 
-    async def delete(self, tenant: str, template: str) -> None:
+    async def delete(self, tenant: str, template: str, matches: Matches = anything) -> None:
         """Delete a template. Its versions stay for runs that used them; one of that name that comes later is numbered on.
 
         Raises:
             NotFound: There is none.
+            Stale: Of `matches`.
             Conflict: A workflow or another template uses it, or others changed templates all the time.
         """
         for _ in range(ROUNDS):
             book = await self._library.book(tenant, [])
             if template not in book.heads:
                 raise NotFound(f"there is no template {template!r}")
+            matches(tag_of(book.heads[template]))
             await self._check_unused(book, template)
             async with self._store.transaction() as tx:
                 turned = await tx.execute(sql.TURN_PAGE, tenant=tenant, revision=book.revision)
@@ -247,12 +249,14 @@ class Editor:
         if faults:
             raise Invalid("this is no template", faults=faults)
 
-    async def _missed(self, tenant: str, template: Template) -> list[Fault]:
+    async def _missed(
+        self, tenant: str, template: Template, but: Collection[str] = ()
+    ) -> list[Fault]:
         """What workflows say with it that it no longer says."""
         return [
             Fault("/channels", f"the workflow {workflow!r} says it on {channel}: that is missing")
             for workflow, channel in await self._users(tenant, template.template)
-            if channel not in template.channels and channel
+            if channel not in template.channels and channel and workflow not in but
         ]
 
     async def _check_unused(self, book: Book, template: str) -> None:

@@ -25,6 +25,7 @@ from clarion.notifications.history import History
 from clarion.notifications.importing import IMPORT, Importer
 from clarion.notifications.imports import Imports
 from clarion.notifications.inbox import Inbox
+from clarion.notifications.judging import Judge
 from clarion.notifications.knowing import Knowing, Presence
 from clarion.notifications.library import Library
 from clarion.notifications.people import ERASE, People
@@ -232,6 +233,7 @@ class Engine:
         self.sends = Sends(store, queue, clock=clock)
         self.sends.on_resumed = self._resumed
         self.schedules = Schedules(store, self.triggers, limits, clock=clock, ids=ids)
+        self.judge = Judge(self.templates, self.catalog, self.schedules, book)
         self.firing = Firing(store, self.triggers, clock=clock, ids=ids, node=node)
         self.history = History(store)
         self.finder = Finder(store)

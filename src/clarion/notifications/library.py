@@ -86,12 +86,12 @@ class Library:
             while len(self._books) >= BOOKS:
                 self._books.pop(next(iter(self._books)))
             self._books[tenant] = book
-        await self._load(book, names)
+        await self.load(book, names)
         return book
 
     async def load_named(self, book: Book, template: Template) -> None:
         """Load what a draft names, too."""
-        await self._load(book, names_in(template))
+        await self.load(book, names_in(template))
 
     async def version(self, tenant: str, template: str, version: int) -> Template:
         """One version.
@@ -113,7 +113,8 @@ class Library:
         self._versions[key] = found
         return found
 
-    async def _load(self, book: Book, names: Iterable[str]) -> None:
+    async def load(self, book: Book, names: Iterable[str]) -> None:
+        """Load these, too, and what they name."""
         waiting = [name for name in names if name not in book.loaded]
         while waiting:
             name = waiting.pop()

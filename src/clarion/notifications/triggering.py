@@ -166,6 +166,21 @@ class Triggers:
             await self._check_known(tenant, people)
         return row
 
+    async def judge(self, tenant: str, body: CreateTrigger, read: Read | None = None) -> None:
+        """Refuse what could not be accepted; nothing is written.
+
+        Args:
+            tenant: Whose.
+            body: What for whom.
+            read: The workflow as it may be; None: as it is.
+
+        Raises:
+            Conflict, Invalid: As `accept`.
+        """
+        current = await self._current(tenant, body.workflow) if read is None else (0, read)
+        people, _ = await self._row(tenant, "", body, current)
+        await self._check_known(tenant, people)
+
     async def _row(
         self,
         tenant: str,

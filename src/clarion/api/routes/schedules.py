@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from clarion.api.etags import IfMatch, require_match
+from clarion.api.etags import IfMatch, Preconditions, require_match
 from clarion.api.layer import READS, WRITES, Api, Reply
 from clarion.api.limits import PerCaller
 from clarion.api.repeats import Idempotency
@@ -17,25 +17,15 @@ from clarion.notifications.schedules.shapes import (
     OccurrencePage,
     Schedule,
     ScheduleDefinition,
+    ScheduleId,
     SchedulePage,
     Upcoming,
 )
 from clarion.notifications.trigger_shapes import CreateTrigger, TriggerAccepted
 from clarion.notifications.workflows.when import Repeats, When
-from clarion.patterns import worded
 
 _READ, _SEND = Right("workflows:read"), Right("notifications:send")
 
-ScheduleId = Annotated[
-    str,
-    Meta(
-        pattern=worded(
-            r"^[A-Za-z0-9][A-Za-z0-9._:@-]{0,99}$(?!\n)",
-            "a name: letters, digits, `.`, `_`, `:`, `@` and `-`, at most 100, the first a letter or digit",
-        ),
-        description="A schedule's name, which its owner gives it",
-    ),
-]
 Count = Annotated[int, Meta(ge=0, le=100, description="So many of its next occurrences")]
 
 
@@ -107,13 +97,18 @@ def _changes(api: Api, engine: Engine) -> None:
         example=ScheduleDefinition(CreateTrigger("report", everyone=True), WEEKLY, missed="skip"),
     )
     async def put_schedule(
-        caller: Principal, path: SchedulePath, body: ScheduleDefinition, headers: IfMatch
+        caller: Principal, path: SchedulePath, body: ScheduleDefinition, headers: Preconditions
     ) -> Reply[Schedule]:
         """Keep a schedule, or change one: the same again changes nothing, so that it may be put whenever an application is deployed.
 
         One that is changed with the same `when` goes on where it is; with another, from now on. What is paused stays paused.
         """
-        found = await schedules.put(caller, path.schedule, body, _matches(headers))
+        found = await schedules.put(
+            caller,
+            path.schedule,
+            body,
+            lambda there: headers.check(None if there is None else there.etag),
+        )
         return Reply(found)
 
     @api.route(

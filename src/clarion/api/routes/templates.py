@@ -4,21 +4,22 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from clarion.api.etags import Preconditions
 from clarion.api.layer import READS, WRITES, Api
 from clarion.api.limits import PerCaller
 from clarion.auth.principal import Principal
 from clarion.auth.rights import Right
-from clarion.errors import Conflict, Invalid, NotFound, TooMany
-from clarion.notifications.editing import (
-    VERSIONS,
+from clarion.errors import Conflict, Invalid, NotFound, Stale, TooMany
+from clarion.notifications.editing import VERSIONS
+from clarion.notifications.engine import Engine
+from clarion.notifications.previewing import Preview, PreviewTemplate
+from clarion.notifications.template import Key, Template
+from clarion.notifications.template_shapes import (
     KeptTemplate,
     TemplatePage,
     TemplatePut,
     VersionPage,
 )
-from clarion.notifications.engine import Engine
-from clarion.notifications.previewing import Preview, PreviewTemplate
-from clarion.notifications.template import Key, Template
 
 _READ, _WRITE = Right("workflows:read"), Right("workflows:write")
 
@@ -84,19 +85,24 @@ def add(api: Api, engine: Engine) -> None:
         "/v1/templates/{template}",
         right=_WRITE,
         limit=PerCaller(),
-        errors=(*WRITES, Conflict, TooMany),
+        errors=(*WRITES, Conflict, Stale, TooMany),
         example=WELCOME,
     )
     async def put_template(
-        caller: Principal, path: TemplatePath, query: PutTemplateQuery, body: Template
+        caller: Principal,
+        path: TemplatePath,
+        query: PutTemplateQuery,
+        body: Template,
+        headers: Preconditions,
     ) -> TemplatePut:
         """Keep a template as its next version, which is what is rendered from here on.
 
-        The same as the current one changes nothing. With `dry_run=true` it says what would change, and how.
+        The same as the current one changes nothing. With `dry_run=true` it says what would change, and how. With
+        `If-Match: "3"` it is only put where version 3 is the current one.
         """
         if body.template != path.template:
             raise Invalid(f"the path says {path.template!r}, the template {body.template!r}")
-        return await editor.put(caller, body, is_dry=query.dry_run)
+        return await editor.put(caller, body, headers.check, is_dry=query.dry_run)
 
     @api.route("GET", "/v1/templates/{template}", right=_READ, limit=PerCaller(), errors=READS)
     async def get_template(
@@ -140,11 +146,13 @@ def add(api: Api, engine: Engine) -> None:
         right=_WRITE,
         limit=PerCaller(),
         status=204,
-        errors=(*WRITES, NotFound, Conflict),
+        errors=(*WRITES, NotFound, Conflict, Stale),
     )
-    async def delete_template(caller: Principal, path: TemplatePath) -> None:
+    async def delete_template(
+        caller: Principal, path: TemplatePath, headers: Preconditions
+    ) -> None:
         """Delete a template that no workflow and no other template uses. Its versions stay for runs that used them."""
-        await editor.delete(caller.tenant, path.template)
+        await editor.delete(caller.tenant, path.template, headers.check)
 
     @api.route(
         "POST",

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from clarion.api.etags import Preconditions
 from clarion.api.layer import READS, WRITES, Api, Reply
 from clarion.api.limits import PerCaller
 from clarion.api.lines import CSV, NDJSON, Lines
@@ -12,7 +13,7 @@ from clarion.api.repeats import Idempotency
 from clarion.api.streaming import Stream
 from clarion.auth.principal import Principal
 from clarion.auth.rights import Right
-from clarion.errors import Conflict, IdempotencyConflict, InProgress, Invalid
+from clarion.errors import Conflict, IdempotencyConflict, InProgress, Invalid, Stale
 from clarion.notifications.catalog import Kept, Put, WorkflowPage
 from clarion.notifications.engine import Engine
 from clarion.notifications.history import Run
@@ -122,21 +123,26 @@ def _workflows(api: Api, engine: Engine) -> None:
         "/v1/workflows/{workflow}",
         right=_WRITE,
         limit=PerCaller(),
-        errors=(*WRITES, Conflict),
+        errors=(*WRITES, Conflict, Stale),
         example=MENTION,
     )
     async def put_workflow(
-        caller: Principal, path: WorkflowPath, query: PutQuery, body: Definition
+        caller: Principal,
+        path: WorkflowPath,
+        query: PutQuery,
+        body: Definition,
+        headers: Preconditions,
     ) -> Put:
         """Keep a workflow as its next version; what runs goes on with the version that it began with.
 
-        The same definition as the current one changes nothing, so that it may be put whenever an application is deployed.
+        The same definition as the current one changes nothing, so that it may be put whenever an application is deployed. With
+        `If-Match: "3"` it is only put where version 3 is the current one.
         """
         if body.workflow != path.workflow:
             raise Invalid(f"the path says {path.workflow!r}, the definition {body.workflow!r}")
         if query.dry_run:
             return await catalog.check_put(caller.tenant, body)
-        return await catalog.put(caller, body)
+        return await catalog.put(caller, body, headers.check)
 
     @api.route("GET", "/v1/workflows/{workflow}", right=_READ, limit=PerCaller(), errors=READS)
     async def get_workflow(caller: Principal, path: WorkflowPath, query: VersionQuery) -> Kept:
@@ -150,12 +156,14 @@ def _workflows(api: Api, engine: Engine) -> None:
         return await catalog.page(caller.tenant, query.after, query.limit)
 
     @api.route(
-        "PATCH", "/v1/workflows/{workflow}", right=_WRITE, limit=PerCaller(), errors=WRITES,
+        "PATCH", "/v1/workflows/{workflow}", right=_WRITE, limit=PerCaller(), errors=(*WRITES, Stale),
         example=Activity(False),
     )  # fmt: skip
-    async def set_active(caller: Principal, path: WorkflowPath, body: Activity) -> Kept:
+    async def set_active(
+        caller: Principal, path: WorkflowPath, body: Activity, headers: Preconditions
+    ) -> Kept:
         """Let a workflow be triggered, or no longer; what runs goes on."""
-        await catalog.set_active(caller.tenant, path.workflow, body.active)
+        await catalog.set_active(caller.tenant, path.workflow, body.active, headers.check)
         return await catalog.find(caller.tenant, path.workflow)
 
 

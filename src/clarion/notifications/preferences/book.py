@@ -148,6 +148,14 @@ class Book:
         document, revision = await self._change(tenant, usr, made, matches)
         return Kept(document, revision)
 
+    def check(self, document: Defaults) -> None:
+        """Refuse what could not hold for everybody.
+
+        Raises:
+            Invalid, TooLarge: As `change`.
+        """
+        check(document, self._limits.preference_bytes)
+
     async def put_defaults(
         self, tenant: str, document: Defaults, matches: Matches | None = None
     ) -> KeptDefaults:

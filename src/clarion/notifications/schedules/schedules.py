@@ -12,6 +12,7 @@ from clarion.auth.principal import Principal
 from clarion.clock import Clock
 from clarion.errors import Conflict, Fault, Invalid, NotFound, TooMany
 from clarion.ids import Ids
+from clarion.notifications.catalog import Read
 from clarion.notifications.notifications import check_key
 from clarion.notifications.schedules.shapes import (
     OccurrencePage,
@@ -130,6 +131,20 @@ class Schedules:
             )
         self.on_changed()
         return await self.find(tenant, id)
+
+    async def judge(self, tenant: str, given: ScheduleDefinition, read: Read | None = None) -> None:
+        """Refuse what could not be kept.
+
+        Args:
+            tenant: Whose.
+            given: What, and when.
+            read: The workflow as it may be; None: as it is.
+
+        Raises:
+            Conflict, Invalid: As `put`.
+        """
+        await self._check(tenant, given, instead=read, is_dry=True)
+        self._read(given.when, self._clock.now_ms())
 
     async def find(self, tenant: str, id: str, count: int = SHOWN) -> Schedule:
         """A schedule, with so many of its next occurrences.
@@ -272,7 +287,13 @@ class Schedules:
 
     # ── parts ──
     async def _check(
-        self, tenant: str, given: ScheduleDefinition, *, are_known: bool = False
+        self,
+        tenant: str,
+        given: ScheduleDefinition,
+        *,
+        are_known: bool = False,
+        instead: Read | None = None,
+        is_dry: bool = False,
     ) -> None:
         for name in ("at", "zone"):
             if getattr(given.trigger, name) is not None:
@@ -280,7 +301,10 @@ class Schedules:
                 raise Invalid("`when` says when", faults=[Fault(at, "`when` says when")])
         _span(given.grace)
         try:
-            await self._triggers.prepare(tenant, "", given.trigger, are_known=are_known)
+            if is_dry:
+                await self._triggers.judge(tenant, given.trigger, instead)
+            else:
+                await self._triggers.prepare(tenant, "", given.trigger, are_known=are_known)
         except Invalid as exc:
             moved = [Fault(f"/trigger{each.pointer}", each.detail) for each in exc.faults]
             raise Invalid(exc.message, faults=moved, **exc.facts) from exc

@@ -19,8 +19,19 @@ from clarion.notifications.workflows.occurrences import (
 )
 from clarion.notifications.workflows.times import local, zone_of
 from clarion.notifications.workflows.when import When
+from clarion.patterns import worded
 from clarion.storage import schedules as sql
 
+ScheduleId = Annotated[
+    str,
+    Meta(
+        pattern=worded(
+            r"^[A-Za-z0-9][A-Za-z0-9._:@-]{0,99}$(?!\n)",
+            "a name: letters, digits, `.`, `_`, `:`, `@` and `-`, at most 100, the first a letter or digit",
+        ),
+        description="A schedule's name, which its owner gives it",
+    ),
+]
 State = Literal["active", "paused", "ended", "cancelled"]
 
 
