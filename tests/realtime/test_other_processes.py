@@ -7,7 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def setup(app):
     def who(socket):
         return [socket.handshake.address, socket.handshake.secure]
 """
-NGINX = Path(__file__).parents[2] / "deploy/proxies/nginx.conf"
+DEPLOY = Path(__file__).parents[2] / "deploy/proxies"
 OPEN = {"CLARION_AUTH_OPEN_NAMESPACES": "/", "CLARION_LIMITS_DRAIN_S": "1"}
 UNKNOWN = b'{"code":1,"message":"Session ID unknown"}'
 
@@ -54,6 +54,38 @@ def workers(folder: Path) -> Iterator[Server]:
         yield server
 
 
+def nginx(folder: Path, port: int, nodes: Sequence[int]) -> list[str]:
+    servers = "\n".join(f"server 127.0.0.1:{node};" for node in nodes)
+    site = (DEPLOY / "nginx.conf").read_text().replace("server clarion:8000;", servers)
+    site = site.replace("listen 80;", f"listen 127.0.0.1:{port};")
+    config = f"daemon off; master_process off; pid {folder}/nginx.pid; error_log stderr warn;"
+    config += f"events {{ worker_connections 4096; }} http {{ access_log off; client_body_temp_path {folder}; {site} }}"
+    (folder / "nginx.conf").write_text(config)
+    return ["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"]
+
+
+def haproxy(folder: Path, port: int, nodes: Sequence[int]) -> list[str]:
+    config = (DEPLOY / "haproxy.cfg").read_text().replace("bind :80", f"bind 127.0.0.1:{port}")
+    (folder / "haproxy.cfg").write_text(_named(config, nodes))
+    return ["haproxy", "-db", "-f", str(folder / "haproxy.cfg")]
+
+
+def caddy(folder: Path, port: int, nodes: Sequence[int]) -> list[str]:
+    config = (DEPLOY / "Caddyfile").read_text().replace(":80 {", f"http://127.0.0.1:{port} {{")
+    (folder / "Caddyfile").write_text("{\n\tadmin off\n}\n" + _named(config, nodes))
+    return ["caddy", "run", "--adapter", "caddyfile", "--config", str(folder / "Caddyfile")]
+
+
+def _named(config: str, nodes: Sequence[int]) -> str:
+    for number, node in enumerate(nodes, 1):
+        assert f"127.0.0.1:800{number}" in config
+        config = config.replace(f"127.0.0.1:800{number}", f"127.0.0.1:{node}")
+    return config
+
+
+PROXIES = {"nginx": nginx, "haproxy": haproxy, "caddy": caddy}
+
+
 class Nodes:
     """Two that count as two hosts, for their folders differ; the second has two workers. nginx asks them in turn, as `deploy/` has it."""
 
@@ -65,10 +97,7 @@ class Nodes:
         ]
         for node in self.nodes:
             node.start("--app", "echoes:setup")
-        self.port = free_port()
-        nginx = self._nginx(folder)
-        self._stack.callback(nginx.wait)
-        self._stack.callback(nginx.kill)
+        self.port = self.proxy(folder, "nginx")
 
     def _node(self, folder: Path, name: str, database: str, redis: str, workers: int) -> Server:
         (folder / name).mkdir()
@@ -86,17 +115,17 @@ class Nodes:
         self._stack.callback(node.close)
         return node
 
-    def _nginx(self, folder: Path) -> subprocess.Popen[bytes]:
-        servers = "\n".join(f"server 127.0.0.1:{node.port};" for node in self.nodes)
-        site = NGINX.read_text().replace("server clarion:8000;", servers)
-        site = site.replace("listen 80;", f"listen 127.0.0.1:{self.port};")
-        config = f"daemon off; master_process off; pid {folder}/nginx.pid; error_log stderr warn;"
-        config += f"events {{ worker_connections 4096; }} http {{ access_log off; client_body_temp_path {folder}; {site} }}"
-        (folder / "nginx.conf").write_text(config)
-        command = ["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"]
-        process = subprocess.Popen(command)
-        await_port(self.port, process)
-        return process
+    def proxy(self, folder: Path, name: str) -> int:
+        """One more balancer, as `deploy/` has it; the port that it listens on."""
+        port = free_port()
+        command = PROXIES[name](folder, port, [node.port for node in self.nodes])
+        process = subprocess.Popen(
+            command, stderr=subprocess.DEVNULL, env=os.environ | {"HOME": str(folder)}
+        )
+        self._stack.callback(process.wait)
+        self._stack.callback(process.kill)
+        await_port(port, process)
+        return port
 
     def close(self) -> None:
         self._stack.close()
@@ -123,6 +152,18 @@ def total(server: Server, name: str) -> float:
     """A metric, over all workers."""
     said = server.get("/metrics", token=server.key("metrics:read")).text
     return sum(map(float, re.findall(f"^{name} (.*)", said, re.MULTILINE)))
+
+
+@pytest.mark.parametrize("proxy", ["haproxy", "caddy"])
+async def test_the_other_proxies_of_the_deployment_do_as_well(
+    nodes: Nodes, folder: Path, proxy: str
+) -> None:
+    """With the files that are in `deploy/`, but for the addresses; a health check that fails in the first moment is tried again."""
+    port = nodes.proxy(folder, proxy)
+    async with asyncio.timeout(20):
+        while (await Reach(port).ask("GET", b"/livez")).status != 200:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    assert await crowd(port, 60) == {"polling": 20, "websocket": 40}
 
 
 def forked(server: Server) -> set[int]:
