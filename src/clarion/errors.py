@@ -230,9 +230,9 @@ class TooLarge(PeerError):
 
 
 class UnsupportedMediaType(PeerError):
-    """The body must be JSON."""
+    """The body is of another type than the door takes (JSON, where nothing else is said), or compressed."""
 
-    code, status, title = "unsupported_media_type", 415, "The body must be application/json"
+    code, status, title = "unsupported_media_type", 415, "The body is of another type"
 
 
 class Invalid(PeerError):

@@ -136,6 +136,10 @@ ACCEPTED = {
         for operation, pointer, reason in (
             ("POST /v1/triggers", "at", "which days there are to come, the calendar knows"),
             ("POST /v1/triggers", "zone", "which zones there are, their data says"),
+            ("POST /v1/webhook-secrets", "url", "what may be called is more than a form"),
+            ("POST /v1/webhook-secrets/rotate", "url", "likewise"),
+            ("POST /v1/suppressions", "channel", "an application may have channels of its own"),
+            ("POST /v1/template-previews", "channel", "what a template says is not of the schema"),
             ("POST /v1/schedule-previews", "when", "when something comes is a language of its own"),
             ("PUT /v1/schedules/{schedule}", "when", "likewise"),
             ("PUT /v1/schedules/{schedule}", "grace", "a span of time is a language of its own"),

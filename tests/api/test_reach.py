@@ -38,6 +38,10 @@ async def test_a_secret_is_told_and_changed(site: Site) -> None:
         "/v1/webhook-secrets/rotate", json={**url, "keep_s": -1}, headers=headers
     )
     assert wrong.status_code == 422
+    for door in ("/v1/webhook-secrets", "/v1/webhook-secrets/rotate"):
+        for never in ("nope", "https://127.0.0.1/"):
+            refused = await site.http.post(door, json={"url": never}, headers=headers)
+            assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/url")
 
 
 async def test_an_answer_of_somebody_comes_in_as_a_form(carried: Site) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from clarion.errors import Invalid
 from clarion.notifications.addresses import address_id
 from clarion.notifications.channels import Outgoing, Sent
 from clarion.storage import addresses as sql
@@ -67,6 +68,13 @@ async def test_an_address_is_one_persons_at_a_time(office: Office) -> None:
     assert len(await addresses.of_user("default", "ben")) == 1
     await addresses.remove("default", id)
     assert await addresses.of_user("default", "ben") == []
+
+
+async def test_what_a_channel_needs_beside_an_address_is_bounded(office: Office) -> None:
+    """Each run of its owner loads it."""
+    with pytest.raises(Invalid) as refused:
+        await office.engine.addresses.put("default", "ann", "bell", "porch", {"x": "y" * 5_000})
+    assert [each.pointer for each in refused.value.faults] == ["/data"]
 
 
 async def test_an_address_tells_how_it_fares(office: Office) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from clarion.errors import IdempotencyConflict
+from clarion.errors import IdempotencyConflict, Invalid
 from clarion.notifications.channels import NotSent
 from clarion.notifications.sight import letters
 from clarion.notifications.sight.finding import Wanted
@@ -82,6 +82,8 @@ async def test_dead_letters_are_sent_again_once(
     ]
     assert await dead.groups("elsewhere", Letters()) == []
     assert (await dead.do(APP, "replay", Letters(ids=["nothing"]))).letters == 0
+    with pytest.raises(Invalid, match="ids"):
+        await dead.do(APP, "drop", Letters(ids=[]))
 
 
 async def test_a_call_that_broke_off_goes_on(

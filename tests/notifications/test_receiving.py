@@ -77,11 +77,12 @@ def _c(n: int) -> list[str]:
     ("lines", "pointers"),
     [
         ([], []),
-        ([HEAD], ["/recipients"]),
+        ([HEAD], ["/1/recipients"]),
         (["[]", '"ann"'], ["/1"]),
         (['{"recipients": ["ann"]}', '"ann"'], ["/1"]),
         (['{"payload": 7}', '"ann"'], ["/1/payload"]),
         (['{"audiences": ["none"]}', '"ann"'], ["/1/audiences/0"]),
+        (['{"at": "yesterday"}', '{"id": "ann"}'], ["/1/at"]),
         ([HEAD, '{"id": "new"}', "7", '{"id": "ok"}', '{"id": "", "no": 1}'], ["/3", "/5/id"]),
         ([HEAD, '{"id": "new", "email": "nowhere"}'], ["/2/email"]),
         ([HEAD, '{"id": "new", "attributes": {"x": "%s"}}' % ("x" * 5000)], ["/2/attributes"]),

@@ -315,8 +315,14 @@ async def test_a_preview_says_what_would_be_said_or_where_it_fails(desk: Desk) -
     assert await desk.count("template") == 0
     with pytest.raises(NotFound):
         await previews.preview("default", PreviewTemplate(template="hi"))
-    with pytest.raises(Invalid):
-        await previews.preview("default", PreviewTemplate())
+    for asked, pointer in (
+        (PreviewTemplate(), "/template"),
+        (PreviewTemplate(draft=draft, time_zone="Mars"), "/time_zone"),
+        (PreviewTemplate(draft=draft, channel="sms"), "/channel"),
+    ):
+        with pytest.raises(Invalid) as refused:
+            await previews.preview("default", asked)
+        assert [each.pointer for each in refused.value.faults] == [pointer]
 
 
 @on_one_engine

@@ -29,6 +29,8 @@ from clarion.outbound.addresses import (
         ("[::ffff:10.0.0.1]", ["::ffff:10.0.0.1"]),
         ("localhost", ["127.0.0.1"]),
         ("a.localhost", ["127.0.0.1"]),
+        ("LocalHost.", ["127.0.0.1"]),
+        ("127.0.0.1.", ["127.0.0.1"]),
         ("example.com", []),
         ("127.0.0.1.example.com", []),
         ("x" * 300, []),

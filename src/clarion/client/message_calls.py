@@ -132,14 +132,14 @@ def dead_letters(asked: Asked) -> Call[DeadLetterGroups]:
 
 
 def do(
-    act: str, ids: Sequence[str], asked: Mapping[str, str], idempotency_key: str
+    act: str, ids: Sequence[str] | None, asked: Mapping[str, str], idempotency_key: str
 ) -> Call[DeadLettersDone]:
     """`POST /v1/dead-letters/replay`, `…/drop`."""
     return Call(
         "POST",
         f"/v1/dead-letters/{act}",
         DeadLettersDone,
-        {"ids": list(ids), **asked},
+        asked if ids is None else {"ids": list(ids), **asked},
         {"Idempotency-Key": idempotency_key},
     )
 

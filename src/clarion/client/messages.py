@@ -46,13 +46,13 @@ class MessageCalls(Calls):
         return self.call(calls.dead_letters(asked)).items
 
     def replay_dead_letters(
-        self, ids: Sequence[str] = (), *, idempotency_key: str | None = None, **asked: str
+        self, ids: Sequence[str] | None = None, *, idempotency_key: str | None = None, **asked: str
     ) -> DeadLettersDone:
-        """Send dead letters again: these, or all that a filter names (as `dead_letters` takes it). Where `more` is true, call it again with its key."""
+        """Send dead letters again: these, or without `ids` all that a filter names (as `dead_letters` takes it). Where `more` is true, call it again with its key."""
         return self.call(calls.do("replay", ids, asked, self._key(idempotency_key)))
 
     def drop_dead_letters(
-        self, ids: Sequence[str] = (), *, idempotency_key: str | None = None, **asked: str
+        self, ids: Sequence[str] | None = None, *, idempotency_key: str | None = None, **asked: str
     ) -> DeadLettersDone:
         """Give dead letters up."""
         return self.call(calls.do("drop", ids, asked, self._key(idempotency_key)))
@@ -96,13 +96,13 @@ class AsyncMessageCalls(AsyncCalls):
         return (await self.call(calls.dead_letters(asked))).items
 
     async def replay_dead_letters(
-        self, ids: Sequence[str] = (), *, idempotency_key: str | None = None, **asked: str
+        self, ids: Sequence[str] | None = None, *, idempotency_key: str | None = None, **asked: str
     ) -> DeadLettersDone:
         """As `MessageCalls.replay_dead_letters`."""
         return await self.call(calls.do("replay", ids, asked, self._key(idempotency_key)))
 
     async def drop_dead_letters(
-        self, ids: Sequence[str] = (), *, idempotency_key: str | None = None, **asked: str
+        self, ids: Sequence[str] | None = None, *, idempotency_key: str | None = None, **asked: str
     ) -> DeadLettersDone:
         """As `MessageCalls.drop_dead_letters`."""
         return await self.call(calls.do("drop", ids, asked, self._key(idempotency_key)))

@@ -4,19 +4,22 @@ An address is one person's at a time: a device on which somebody else has signed
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from clarion.clock import Clock
 from clarion.errors import Fault, Invalid
 from clarion.notifications.channels import Channels, KeepsAddresses
+from clarion.notifications.content import check_json
 from clarion.notifications.going import Going
 from clarion.notifications.workflows.definition import Say, Workflow
 from clarion.storage import addresses as sql
 from clarion.storage import subscribers as people_sql
 from clarion.storage.addresses import address_id
 from clarion.storage.store import Store
+
+DATA_BYTES: Final = 4_096  # of JSON, as a person's attributes: each run of theirs loads them
 
 
 class Addresses:
@@ -54,8 +57,9 @@ class Addresses:
             label: What a person calls it.
 
         Raises:
-            Invalid: The channel says that this is no address.
+            Invalid: The channel says that this is no address, or `data` is larger than 4 KiB of JSON.
         """
+        check_json(None if data is None else dict(data), DATA_BYTES, "/data")
         id = address_id(channel, address)
         found: object = self._channels.get(channel)
         if isinstance(found, KeepsAddresses):

@@ -38,13 +38,17 @@ def wrong_constants(content: Mapping[str, Any], said: type[Struct], at: str) -> 
     try:
         msgspec.convert(_constant(known, shape), said)
     except msgspec.ValidationError as exc:
-        fault = Fault.of(exc, said)
-        # What a struct says of several members together begins with the one that is meant.
-        name, colon, why = fault.detail.partition(": ")
-        if colon and name in known and not fault.pointer:
-            fault = Fault(f"/{name}", why)
+        fault = fault_of(exc, said)
         faults.append(Fault(f"{at}{fault.pointer}", fault.detail))
     return faults
+
+
+def fault_of(error: msgspec.ValidationError, said: type[Struct]) -> Fault:
+    """What is wrong with what a channel says: a struct's word on several members together begins with the one that is meant."""
+    fault = Fault.of(error, said)
+    name, colon, why = fault.detail.partition(": ")
+    names = (field.encode_name for field in msgspec.structs.fields(said))
+    return Fault(f"/{name}", why) if colon and not fault.pointer and name in names else fault
 
 
 def names_links(content: Mapping[str, Any]) -> bool:

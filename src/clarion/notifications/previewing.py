@@ -8,11 +8,13 @@ from msgspec import Meta, Struct
 from clarion.errors import Fault, Invalid, NotFound
 from clarion.notifications.channels import Channels
 from clarion.notifications.checking import Checker
+from clarion.notifications.constants import fault_of
 from clarion.notifications.content import check_json
 from clarion.notifications.library import Library
 from clarion.notifications.rendering import Renderer, Unrenderable, Wish
 from clarion.notifications.sayings import Sayings
 from clarion.notifications.template import Key, Locale, Template
+from clarion.notifications.workflows.zones import check_zone
 
 FACTS_BYTES: Final = 64 * 1024  # of JSON
 
@@ -86,12 +88,17 @@ class Previews:
         """Render a template.
 
         Raises:
-            Invalid: Neither or both of `template` and `draft`, or too many facts.
+            Invalid: Neither or both of `template` and `draft`, too many facts, no such zone, or a channel on which it says nothing.
             NotFound: There is no such template, or version.
         """
         check_json(asked.facts, FACTS_BYTES, "/facts")
         if (asked.template is None) == (asked.draft is None):
             raise Invalid("give `template` or `draft`", faults=[Fault("/template", "or `draft`")])
+        if asked.time_zone:
+            try:
+                check_zone(asked.time_zone)
+            except ValueError as exc:
+                raise Invalid(str(exc), faults=[Fault("/time_zone", str(exc))]) from exc
         name = asked.template or (asked.draft.template if asked.draft else "")
         book = await self._library.book(tenant, [name])
         faults: list[Fault] = []
@@ -106,6 +113,9 @@ class Previews:
             version = asked.version or book.heads[name]
             template = await self._library.version(tenant, name, version)
             await self._library.load_named(book, template)
+        if asked.channel is not None and asked.channel not in template.channels:
+            why = f"it says nothing on {asked.channel!r}: {', '.join(template.channels) or 'on no channel'}"
+            raise Invalid(why, faults=[Fault("/channel", why)])
         recipient = asked.facts.get("recipient")
         recipient = recipient if isinstance(recipient, dict) else {}
         locale = asked.locale or str(recipient.get("locale") or "")
@@ -142,6 +152,7 @@ class Previews:
         try:
             msgspec.convert(content, channel.said)
         except msgspec.ValidationError as exc:
-            fault = PreviewFault(Fault.of(exc).pointer, Fault.of(exc).detail, "", 0, 0)
+            found = fault_of(exc, channel.said)
+            fault = PreviewFault(found.pointer, found.detail, "", 0, 0)
             return ChannelPreview(locale, None, [fault])
         return ChannelPreview(locale, content, [])

@@ -80,9 +80,10 @@ class Reach:
             clock=self._clock,
             ids=self._ids,
         )
-        self._engine.channels.add(
-            webhooks.WebhookChannel(poster, self._providers(webhooks.NAME), self._settings.webhook)
+        self.webhook = webhooks.WebhookChannel(
+            poster, self._providers(webhooks.NAME), self._settings.webhook
         )
+        self._engine.channels.add(self.webhook)
 
     async def _forget(self, tenant: str, url: str) -> None:
         await self._engine.addresses.remove(tenant, address_id(webhooks.NAME, url))

@@ -102,7 +102,7 @@ class Receiver:
         id = self._ids.ordered(now_ms)
         is_kept = False
         async with aclosing(lines.values()) as values:
-            body = await self._head(tenant, workflow, values)
+            head, body = await self._head(tenant, workflow, values)
             await self._queue.enqueue(
                 self._queue.job(DROP, {"trigger": id}, tenant=tenant, run_ms=now_ms + KEPT_MS)
             )
@@ -115,7 +115,10 @@ class Receiver:
                         return before
                     await self._make_known(tenant, id)
                 is_kept = True  # it may be accepted from here on, whatever is heard of it
-                answer = await self._triggers.accept(caller, body, idempotency_key, received)
+                try:
+                    answer = await self._triggers.accept(caller, body, idempotency_key, received)
+                except Invalid as exc:
+                    raise _invalid(head, exc.faults, exc.message) from exc
                 is_kept = answer.id == id
                 return answer
             except ClarionError as exc:
@@ -136,7 +139,7 @@ class Receiver:
 
     async def _head(
         self, tenant: str, workflow: str, values: AsyncGenerator[tuple[int, Any], None]
-    ) -> CreateTrigger:
+    ) -> tuple[int, CreateTrigger]:
         async for number, value in values:
             if not isinstance(value, dict) or not value.keys().isdisjoint(_NOT_HERE):
                 why = "the first line is an object: a trigger without workflow and recipients"
@@ -148,7 +151,7 @@ class Receiver:
                 raise _invalid(number, [Fault.of(exc, CreateTrigger)]) from exc
             except Invalid as exc:
                 raise _invalid(number, exc.faults, exc.message) from exc
-            return body
+            return number, body
         raise Invalid("there are no lines: the first one is the trigger, then its recipients")
 
     async def _stage(
@@ -247,5 +250,5 @@ def _staged(tenant: str, id: str, number: int, value: Any) -> sql.NewRecipient:
 
 def _invalid(number: int, faults: Sequence[Fault], why: str = "") -> Invalid:
     told = [Fault(f"/{number}{each.pointer}", each.detail) for each in faults]
-    detail = why or (faults[0].detail if faults else "")
+    detail = why or Invalid(faults=faults[:1]).message
     return Invalid(f"line {number}: {detail}", faults=told)

@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from clarion.clock import Clock, as_datetime
-from clarion.errors import NotFound
+from clarion.errors import Fault, Invalid, NotFound
 from clarion.notifications.channels import Channels
 from clarion.notifications.channels.base import Outgoing
 from clarion.notifications.channels.email.headers import Unwritable, ascii_domain
@@ -98,7 +98,15 @@ class Suppressions:
         await self._store.apply(sql.ADD, [row])
 
     async def put(self, tenant: str, given: NewSuppression) -> Suppression:
-        """Write to an address no more; returns what stands there, which may have been there before."""
+        """Write to an address no more; returns what stands there, which may have been there before.
+
+        Raises:
+            Invalid: There is no such channel: nothing would come of it.
+        """
+        names = [each.name for each in self._channels.all() if each.name != INBOX]
+        if given.channel not in names:
+            why = f"there is no channel {given.channel!r} with addresses; there are {', '.join(names)}"
+            raise Invalid(faults=[Fault("/channel", why)])
         await self.add(tenant, given.channel, given.address, given.reason, given.detail)
         return await self.find(tenant, given.channel, given.address)
 

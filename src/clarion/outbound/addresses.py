@@ -82,10 +82,11 @@ def addresses_in(host: str) -> Sequence[str]:
 
     `localhost` and what ends with it are no names that anybody looks up (RFC 6761 §6.3).
     """
-    if host == "localhost" or host.endswith(".localhost"):
+    name = host.rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
         return ["127.0.0.1"]
     try:
-        found = socket.getaddrinfo(host.strip("[]"), None, flags=socket.AI_NUMERICHOST)
+        found = socket.getaddrinfo(name.strip("[]"), None, flags=socket.AI_NUMERICHOST)
     except (OSError, UnicodeError):
         return []
     return list(dict.fromkeys(str(each[4][0]) for each in found))

@@ -426,6 +426,9 @@ async def test_addresses_that_are_not_written_to(desk: Desk) -> None:
     page, more = await suppressions.page("default", "email", "", 2)
     assert [each.address for each in page] == ["ben@example.com", "cy@xn--bcher-kva.example"]
     assert more
+    with pytest.raises(Invalid) as refused:
+        await suppressions.put("default", NewSuppression("ben@example.com", channel="fax"))
+    assert [each.pointer for each in refused.value.faults] == ["/channel"]
     assert (await suppressions.page("other", "email", "", 2))[0] == []
     assert (await suppressions.page("default", "sms", "", 2))[0] == []
     for _ in range(2):

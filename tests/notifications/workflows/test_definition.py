@@ -106,6 +106,16 @@ def test_what_is_wrong_is_pointed_at(step: dict[str, Any], pointer: str, why: st
     assert why in fault.detail
 
 
+def test_a_channel_that_is_not_there_is_chosen_for_nothing() -> None:
+    """A mistyped one is pointed at; `*` stands for those that are not named."""
+    given = Definition("w", [SAY], preferences={"inbox": True, "*": False, "emial": False})
+    with pytest.raises(Invalid) as caught:
+        read_workflow(given, {"inbox": Text})
+    [fault] = caught.value.faults
+    assert fault.pointer == "/preferences/emial"
+    assert "there are inbox, *" in fault.detail
+
+
 def test_all_that_is_wrong_is_said_at_once() -> None:
     """Who writes a workflow need not find its faults one by one."""
     with pytest.raises(Invalid) as caught:

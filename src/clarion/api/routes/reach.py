@@ -69,7 +69,8 @@ def add(api: Api, reach: Reach) -> None:
     )
     async def get_webhook_secret(caller: Principal, body: Endpoint) -> EndpointSecret:
         """What an endpoint has to check signatures with; made, if it has none yet. The URL is in the body, because it may be secret."""
-        return await reach.endpoints.secret(caller.tenant, body.url)
+        url = reach.webhook.kept(body.url, "/url")
+        return await reach.endpoints.secret(caller.tenant, url)
 
     @api.route(
         "POST",
@@ -82,7 +83,8 @@ def add(api: Api, reach: Reach) -> None:
     )
     async def rotate_webhook_secret(caller: Principal, body: Rotation) -> EndpointSecret:
         """Give an endpoint another secret. For a day, or `keep_s`, both sign, so that it can change without missing one; within that time a repeated call replaces only the new one."""
-        return await reach.endpoints.rotate(caller.tenant, body.url, body.keep_s)
+        url = reach.webhook.kept(body.url, "/url")
+        return await reach.endpoints.rotate(caller.tenant, url, body.keep_s)
 
     @api.route(
         "POST",

@@ -68,18 +68,18 @@ class WebhookChannel(Provided):
         known = recipient.get("addresses", {}).get(NAME, ())
         return [str(each["address"]) for each in known]
 
-    def kept(self, address: str) -> str:
+    def kept(self, address: str, at: str = "/address") -> str:
         """An endpoint as it is stored.
 
         Raises:
-            Invalid: It is none that could ever be called.
+            Invalid: It is none that could ever be called; the fault is `at` this place.
         """
         try:
             if len(address) > URL_CHARS:
                 raise OutboundRefused(f"the URL has more than {URL_CHARS} characters")
             self._poster.check(address)
         except OutboundRefused as exc:
-            raise Invalid(str(exc), faults=[Fault("/address", str(exc))]) from exc
+            raise Invalid(str(exc), faults=[Fault(at, str(exc))]) from exc
         return address
 
 

@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from clarion.auth.principal import Principal
 from clarion.clock import Clock, as_datetime
-from clarion.errors import IdempotencyConflict
+from clarion.errors import Fault, IdempotencyConflict, Invalid
 from clarion.ids import Ids
 from clarion.patterns import worded
 from clarion.storage import dead_letters as sql
@@ -38,19 +38,23 @@ class Letters(Struct, frozen=True, forbid_unknown_fields=True):
     """Which dead letters; what is not said is any. Without `ids`, all that are dead when the call comes."""
 
     kind: Kind = "message"
-    ids: Annotated[
-        list[
-            Annotated[
-                str,
-                Meta(
-                    min_length=1,
-                    max_length=100,
-                    pattern=worded(r"^[^\u0000]*$", "text without U+0000"),
-                ),
-            ]
-        ],
-        Meta(max_length=IDS_MAX),
-    ] = []
+    ids: (
+        Annotated[
+            list[
+                Annotated[
+                    str,
+                    Meta(
+                        min_length=1,
+                        max_length=100,
+                        pattern=worded(r"^[^\u0000]*$", "text without U+0000"),
+                    ),
+                ]
+            ],
+            # What was asked in former days is read with this, too: `do` refuses an empty list.
+            Meta(max_length=IDS_MAX, extra_json_schema={"minItems": 1}),
+        ]
+        | UnsetType
+    ) = UNSET
     channel: Word = ""
     provider: Word = ""
     workflow: Word = ""
@@ -189,7 +193,10 @@ class DeadLetters:
 
         Raises:
             IdempotencyConflict: The key was used for something else.
+            Invalid: `ids` is empty: who has found none to name does not mean all.
         """
+        if asked.ids is not UNSET and not asked.ids:
+            raise Invalid(faults=[Fault("/ids", "at least one; without `ids` all are meant")])
         tenant, now_ms = caller.tenant, self._clock.now_ms()
         who, key = f"{caller.kind}:{caller.id}", idempotency_key or ""
         text = msgspec.json.encode(asked).decode()
@@ -243,5 +250,5 @@ def _which(tenant: str, asked: Letters, until_ms: int) -> dict[str, Param]:
 
 
 def _listed(asked: Letters) -> dict[str, Param]:
-    listed = msgspec.json.encode(asked.ids).decode()
+    listed = msgspec.json.encode(asked.ids or []).decode()
     return {"ids": listed if asked.ids else "", "listed": listed}

@@ -1,11 +1,13 @@
 """Choices of what is wanted, whose conditions are checked where they are kept: of workflows and of preferences. Pure."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from clarion.errors import Fault, Invalid, pointer_step
 from clarion.notifications.workflows.conditions import Condition
 from clarion.notifications.workflows.definition import PREFERENCE_FACTS, PRESENCE
+
+_ALL: Final = "*"  # all that are not named
 
 
 def wrong_choices(given: Mapping[str, Any], at: str) -> list[Fault]:
@@ -18,6 +20,20 @@ def wrong_choices(given: Mapping[str, Any], at: str) -> list[Fault]:
         elif isinstance(choice, str):
             faults += _wrong_choice(choice, where)
     return faults
+
+
+def strange_channels(given: object, channels: Iterable[str], at: str) -> list[Fault]:
+    """Channels that are chosen, or not, and are not there: a mistyped one would be chosen for nothing."""
+    if not isinstance(given, Mapping):
+        return []
+    known = [*channels, _ALL]
+    return [
+        Fault(
+            f"{at}/{pointer_step(name)}", f"there is no such channel; there are {', '.join(known)}"
+        )
+        for name in given
+        if name not in known
+    ]
 
 
 def _wrong_choice(text: str, at: str) -> list[Fault]:

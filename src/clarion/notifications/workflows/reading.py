@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from clarion.errors import Fault, Invalid
 from clarion.notifications.workflows import durations, fallback
-from clarion.notifications.workflows.choices import wrong_choices
+from clarion.notifications.workflows.choices import strange_channels, wrong_choices
 from clarion.notifications.workflows.conditions import Condition
 from clarion.notifications.workflows.contents import check_content, named
 from clarion.notifications.workflows.definition import (
@@ -76,6 +76,7 @@ def read_workflow(given: Definition, channels: Mapping[str, type[Struct]]) -> Wo
         except Invalid as exc:
             faults += exc.faults
     faults += wrong_choices({"preferences": given.preferences}, "")
+    faults += strange_channels(given.preferences, channels, "/preferences")
     if faults:
         raise Invalid("this is no workflow", faults=faults)
     conditions = [c for step in steps for c in (step.when, *step.extra.values()) if c is not None]
