@@ -2,6 +2,8 @@
 
 from clarion.api.application import build_http
 from clarion.api.guards import as_local
+from clarion.api.limits import RateLimits
 from clarion.api.routes.health import Readiness
+from clarion.api.shared_limits import SharedLimits
 
-__all__ = ["Readiness", "as_local", "build_http"]
+__all__ = ["RateLimits", "Readiness", "SharedLimits", "as_local", "build_http"]

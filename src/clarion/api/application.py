@@ -121,6 +121,7 @@ def build_http(
     mounts: Mapping[str, ASGIApp] | None = None,
     web: Path = FOLDER,
     whole: health_doors.Whole | None = None,
+    limits: RateLimits | None = None,
 ) -> ASGIApp:
     """The ASGI application for everything that is not a WebSocket.
 
@@ -130,6 +131,7 @@ def build_http(
             ends with a slash is meant with all below it.
         web: The built front end.
         whole: Makes of this worker's metrics those of all; None: there is one.
+        limits: Count the callers; None: their own.
 
     Raises:
         UndeclaredRight: A door does not say who may use it, or how often.
@@ -144,6 +146,7 @@ def build_http(
         ids=services.ids,
         mounts=mounts,
         repeats=Repeats(services.store, services.clock),
+        limits=limits,
     )
 
 
@@ -156,9 +159,10 @@ def surround(
     ids: Ids,
     mounts: Mapping[str, ASGIApp] | None = None,
     repeats: Repeats | None = None,
+    limits: RateLimits | None = None,
 ) -> ASGIApp:
     """Doors with everything around them; as `build_http`, for any doors. Without `repeats` no idempotency keys are heeded."""
-    guard = Guard(authenticator, RateLimits(settings.limits, clock))
+    guard = Guard(authenticator, limits or RateLimits(settings.limits, clock))
     routes = api.routes(guard, settings.limits, repeats)
     # No redirects to a path with or without a last slash: they would turn a POST into a GET.
     app: ASGIApp = Doors(Router(routes, redirect_slashes=False, default=nothing_here))

@@ -10,7 +10,7 @@ that lies a window or more ahead is too early. Nobody is exempt for where they c
 """
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 
 from msgspec import Struct
 
@@ -77,7 +77,7 @@ class Buckets:
 
     def __init__(self, name: str, quantity: int, window_s: float, clock: Clock) -> None:
         # Fixed at creation
-        self._name = name
+        self.name = name
         self._quantity = quantity
         self._window_s = window_s
         self._interval_s = window_s / quantity
@@ -85,6 +85,8 @@ class Buckets:
         self._policy = f'"{name}";q={quantity};w={math.ceil(window_s)}'
         # Who → when their bucket is full again (monotonic s), in the order of last use.
         self._full_at: dict[Hashable, float] = {}
+        # Who → calls that other processes do not know of yet; None: there are none.
+        self._spent: dict[Hashable, int] | None = None
 
     def __len__(self) -> int:
         return len(self._full_at)
@@ -105,17 +107,43 @@ class Buckets:
         over_s = full_at - now - self._window_s
         if over_s > 1e-9 * self._window_s:
             self._full_at[who] = full_at - cost_s
-            limit_exceeded.labels(self._name).inc()
+            limit_exceeded.labels(self.name).inc()
             raise RateLimited(
-                f"more than limits.{self._name} allows; try again in {_seconds(over_s)} s",
+                f"more than limits.{self.name} allows; try again in {_seconds(over_s)} s",
                 retry_after_s=_seconds(over_s),
-                limit=self._name,
+                limit=self.name,
             )
         self._full_at[who] = full_at
+        if self._spent is not None:
+            self._spent[who] = self._spent.get(who, 0) + min(calls, self._quantity)
         self._forget(now)
         left = int((self._window_s - (full_at - now)) / self._interval_s + 1e-9)
-        state = f'"{self._name}";r={left};t={math.ceil(full_at - now)}'
+        state = f'"{self.name}";r={left};t={math.ceil(full_at - now)}'
         return {"ratelimit": state, "ratelimit-policy": self._policy}
+
+    def share(self) -> None:
+        """Note from now on what other processes are to be told."""
+        self._spent = {}
+
+    def spent(self, most: int) -> list[tuple[Hashable, int]]:
+        """Who has made how many calls since the last time, the busiest of them; who has made less than a hundredth of the limit is kept for the next."""
+        if not self._spent:
+            return []
+        least = self._quantity / 100
+        told = [each for each in self._spent.items() if each[1] >= least]
+        told = sorted(told, key=lambda each: -each[1])[:most]
+        for who, _ in told:
+            del self._spent[who]
+        while len(self._spent) > MOST_BUCKETS:
+            del self._spent[next(iter(self._spent))]
+        return told
+
+    def add(self, who: Hashable, calls: int) -> None:
+        """Count calls that another process has let in. At worst the bucket is empty then: who was told to come at a time may."""
+        now = self._clock.monotonic()
+        full_at = max(self._full_at.pop(who, now), now) + calls * self._interval_s
+        self._full_at[who] = min(full_at, now + self._window_s)
+        self._forget(now)
 
     def _forget(self, now: float) -> None:
         """A full bucket says nothing that its absence would not."""
@@ -137,6 +165,9 @@ class RateLimits:
     def __init__(self, limits: Limits, clock: Clock) -> None:
         self.calls = Buckets("api_requests", limits.api_requests, limits.api_window_s, clock)
         self.logins = Buckets("login_tries", limits.login_tries, LOGIN_WINDOW_S, clock)
+
+    def __iter__(self) -> Iterator[Buckets]:
+        return iter((self.calls, self.logins))
 
 
 def _seconds(delay: float) -> float:

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from clarion.api import Readiness, as_local, build_http
+from clarion.api import RateLimits, Readiness, SharedLimits, as_local, build_http
 from clarion.app.asgi import Asgi
 from clarion.app.partition import Backplane
 from clarion.app.parts import Parts
@@ -60,6 +60,7 @@ class App(Parts):
         """
         super().__init__(settings, clock, ids, owner)
         self._setup = setup
+        self._limits: SharedLimits | None = None
         self._siblings = siblings
         self._probe = Probe(lambda: self.store.ping(), self._look_at_backplane)  # noqa: PLW0108  it is made later
         self.asgi: Final = Asgi(self)
@@ -163,9 +164,11 @@ class App(Parts):
 
     def _make_http(self) -> None:
         mounts = dict.fromkeys(self._session_paths(), self.io.asgi)
-        self.http = build_http(
-            self, mounts, whole=None if self._siblings is None else self._siblings.metrics
-        )
+        limits = RateLimits(self.settings.limits, self.clock)
+        if self.is_one_of_many:
+            self._limits = SharedLimits(limits, self.nodes)
+        whole = None if self._siblings is None else self._siblings.metrics
+        self.http = build_http(self, mounts, whole=whole, limits=limits)
         self.local = as_local(self.http)
 
     async def _start(self) -> None:
@@ -174,6 +177,9 @@ class App(Parts):
         at_close(self.nodes.close)
         if self.is_one_of_many:  # what was told before this process could hear
             self._shared.look_again(None)
+        if self._limits is not None:
+            self._limits.start()
+            at_close(self._limits.close)
         self.upkeep.start()
         self.opened.start()
         at_close(self.opened.close)
