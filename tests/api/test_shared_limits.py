@@ -91,6 +91,6 @@ async def test_workers_of_a_host_have_one_limit(tmp_path: Path) -> None:
             answer = server.get("/v1/topics/log%3Aa/occupancy", token=key)
             refused = refused + 1 if answer.status_code == 429 else 0
             accepted += answer.status_code != 429
-            if accepted > 25:
+            if accepted > 20:
                 await asyncio.sleep(0.1)
-        assert 40 <= accepted < 65
+        assert 40 <= accepted < 78, accepted
