@@ -1,6 +1,7 @@
 """Commands that nobody waits for, such as what is published: handed over at once, sent together, in their order."""
 
 import asyncio
+import contextlib
 from collections import deque
 from typing import Final
 
@@ -12,6 +13,7 @@ from clarion.telemetry import backplane_messages, get_logger, limit_exceeded, sp
 _log = get_logger(__name__)
 
 AT_ONCE: Final = 1_000  # commands that are sent together
+FLUSH_S: Final = 1.0  # for what waits at the end
 
 
 class Pump:
@@ -25,7 +27,8 @@ class Pump:
     def __init__(self, redis: RedisClient, name: str) -> None:
         self._redis, self._name = redis, name
         self._waiting: deque[Command] = deque()
-        self._something = asyncio.Event()
+        self._something, self._nothing = asyncio.Event(), asyncio.Event()
+        self._nothing.set()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -38,7 +41,14 @@ class Pump:
             limit_exceeded.labels("redis_in_flight").inc()
             raise Overloaded("Redis answers too slowly: too much waits for it", limit=IN_FLIGHT)
         self._waiting.append(command)
+        self._nothing.clear()
         self._something.set()
+
+    async def flush(self) -> None:
+        """Return when everything was sent and answered, or after a second."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FLUSH_S):
+                await self._nothing.wait()
 
     async def close(self) -> None:
         """Send nothing more."""
@@ -57,3 +67,4 @@ class Pump:
                 except ServerError as exc:
                     backplane_messages.labels("lost").inc(len(some))
                     _log.warning("others may not have been told", count=len(some), why=exc.message)
+            self._nothing.set()

@@ -23,8 +23,8 @@ KEEP: Final = 10_000  # entries, about
 AT_ONCE: Final = 100  # entries that are read together
 BLOCK_S: Final = 1.0  # for how long one question waits for entries
 
-Reader = Callable[[dict[bytes, bytes]], None]
-"""Takes the fields of an entry; must not block."""
+Reader = Callable[[bytes, dict[bytes, bytes]], None]
+"""Takes the id and the fields of an entry; must not block."""
 
 
 class Stream:
@@ -37,6 +37,11 @@ class Stream:
         ids: For the spread of pauses.
         deadline_s: For how long (s) an answer is waited for, and a connection.
 
+    Attributes:
+        redis: The client that adds.
+        key: Of the stream.
+        last: Id of the last entry that was read.
+
     Raises:
         SettingsError: The URL is none.
     """
@@ -46,11 +51,11 @@ class Stream:
     ) -> None:
         # Fixed at creation
         self._address, self._ids, self._deadline_s = parse(url), ids, deadline_s
-        self._key, self._reader = name.encode(), reader
-        self._redis = RedisClient(url, ids=ids, deadline_s=deadline_s)
-        self._pump = Pump(self._redis, "stream: add")
+        self.key, self._reader = name.encode(), reader
+        self.redis = RedisClient(url, ids=ids, deadline_s=deadline_s)
+        self._pump = Pump(self.redis, "stream: add")
         # Changes while open; the last id that was read.
-        self._last = b"0-0"
+        self.last = b"0-0"
         self._link: Link | None = None
         self._task: asyncio.Task[None] | None = None
         self._is_closed = False
@@ -62,11 +67,11 @@ class Stream:
             Unavailable: Redis does not answer.
         """
         self._link = await self._dial()
-        newest = await self._redis.call(
-            self._key, "XREVRANGE", self._key, "+", "-", "COUNT", 1, is_write=False
+        newest = await self.redis.call(
+            self.key, "XREVRANGE", self.key, "+", "-", "COUNT", 1, is_write=False
         )
         if newest:
-            self._last = newest[0][0]
+            self.last = newest[0][0]
         self._task = spawn(self._read(), name="stream: read")
         self._pump.start()
 
@@ -82,7 +87,7 @@ class Stream:
         if self._link is None or self._link.is_lost:
             raise Unavailable("the stream is not connected to Redis")
         flat = [part for pair in fields.items() for part in pair]
-        self._pump.push((self._key, (b"XADD", self._key, b"MAXLEN", b"~", KEEP, b"*", *flat)))
+        self._pump.push((self.key, (b"XADD", self.key, b"MAXLEN", b"~", KEEP, b"*", *flat)))
 
     async def close(self) -> None:
         """Read nothing more."""
@@ -94,7 +99,7 @@ class Stream:
             self._link.abort("closed")
             await self._link.lost
         await self._pump.close()
-        await self._redis.close()
+        await self.redis.close()
 
     # ── reading ──
     async def _read(self) -> None:
@@ -110,7 +115,7 @@ class Stream:
                     _log.warning("the stream cannot be read", error=exc.message)
                     continue
             reply = await self._link.ask(
-                "XREAD", "COUNT", AT_ONCE, "BLOCK", int(BLOCK_S * 1000), "STREAMS", self._key, self._last
+                "XREAD", "COUNT", AT_ONCE, "BLOCK", int(BLOCK_S * 1000), "STREAMS", self.key, self.last
             )  # fmt: skip
             if isinstance(reply, Exception):
                 # The link is broken, or in a Cluster the stream is elsewhere now.
@@ -119,26 +124,26 @@ class Stream:
                 await self._link.lost
                 continue
             longest = FIRST_S
-            for id, fields in (reply or {}).get(self._key, ()):
-                self._last = id
+            for id, fields in (reply or {}).get(self.key, ()):
+                self.last = id
                 try:
-                    self._reader(dict(zip(fields[::2], fields[1::2], strict=True)))
+                    self._reader(id, dict(zip(fields[::2], fields[1::2], strict=True)))
                 except Exception:  # noqa: BLE001  logged; one bad entry must not cost the others
                     _log.exception("reader of the stream failed")
 
     async def _look_for_gap(self, link: Link) -> None:
-        oldest: Any = await link.ask("XRANGE", self._key, "-", "+", "COUNT", 1)
+        oldest: Any = await link.ask("XRANGE", self.key, "-", "+", "COUNT", 1)
         if isinstance(oldest, Exception):
             link.abort("refused")
             await link.lost
             raise Unavailable(f"Redis does not say what it has: {oldest}")
-        if self._last != b"0-0" and (not oldest or _order(oldest[0][0]) > _order(self._last)):
+        if self.last != b"0-0" and (not oldest or _order(oldest[0][0]) > _order(self.last)):
             bus_gaps.inc()
             _log.warning("entries of the stream were dropped before they were read")
 
     async def _dial(self) -> Link:
-        owners = await self._redis.owners()
-        node = owners[slot(self._key) if len(owners) > 1 else 0]
+        owners = await self.redis.owners()
+        node = owners[slot(self.key) if len(owners) > 1 else 0]
         return await dial(self._address, node, deadline_s=self._deadline_s + BLOCK_S)
 
 

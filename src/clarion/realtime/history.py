@@ -136,6 +136,10 @@ class Stays:
         """Those that it is in."""
         return tuple(self._now)
 
+    def since(self, room: str) -> int:
+        """The history's top when a room was joined that it is in."""
+        return self._now[room]
+
     def join(self, room: str, top: int) -> None:
         """It goes into a room, where it may be already."""
         self._now.setdefault(room, top)

@@ -132,6 +132,7 @@ class Hub(Generic[S]):
             self._rooms_of.setdefault(socket, {})[room] = None
         if self.recovery is not None and (stays := socket.stays) is not None:
             stays.join(room, self.recovery.history.top)
+            self.recovery.changed(socket.id)
         if is_told:
             self._tell_joined(socket, room, is_new=is_new)
 
@@ -151,6 +152,7 @@ class Hub(Generic[S]):
         if self.recovery is not None and (stays := socket.stays) is not None:
             history = self.recovery.history
             stays.leave(room, history.top, history.first)
+            self.recovery.changed(socket.id)
         if is_told:
             self._tell_left(socket, room)
 
@@ -262,6 +264,24 @@ class Hub(Generic[S]):
         if not is_volatile:
             recovery.keep(selection.rooms, selection.excluded, prepared)
         return prepared
+
+    def hand_over(
+        self,
+        selection: Selection,
+        event: str,
+        args: tuple[object, ...],
+        *,
+        compress: bool = True,
+    ) -> bool:
+        """Let an event come to all nodes, this one too, where recovery is shared; False: it cannot, and is for this one alone.
+
+        Raises:
+            UsageError: As `prepare`.
+        """
+        if self.recovery is None or not self.recovery.is_shared or self.peers is None:
+            return False
+        self.prepare(event, args)
+        return self.peers.emit(selection, (event, *args), is_compressed=compress)
 
     def deliver(
         self, selection: Selection, prepared: Prepared, *, is_volatile: bool = False

@@ -220,7 +220,7 @@ class Namespace(AnyEvents, Speaking[Socket]):
     def admit(self, socket: Socket) -> None:
         """Let a socket pass the middlewares: at once, or in a task of its own from the first that waits."""
         recovery = self._hub.recovery
-        if recovery is not None and recovery.skips_middlewares:
+        if recovery is not None and recovery.skips_middlewares and not recovery.is_shared:
             restored = recovery.restore(socket, trusts_pid=True)
             if restored is not None:
                 socket.user, socket.principal = restored.parked.user, restored.parked.principal
@@ -269,8 +269,16 @@ class Namespace(AnyEvents, Speaking[Socket]):
         recovery = self._hub.recovery
         if recovery is None or not socket.is_joining:
             self._let_in(socket, None)
+        elif recovery.is_shared and socket.recoverable is not None and socket.recoverable.asked:
+            self._hub.runner.start(self._seek(socket, recovery), f"recovery in {self.name}")
         else:
             self._let_in(socket, recovery.restore(socket, trusts_pid=False))
+
+    async def _seek(self, socket: Socket, recovery: Recovery) -> None:
+        restored = await recovery.seek(socket)
+        if restored is not None and not socket.is_joining:
+            recovery.put_back(restored)
+        self._let_in(socket, restored)
 
     def _let_in(self, socket: Socket, restored: Restored | None) -> None:
         if not socket.is_joining:

@@ -119,9 +119,13 @@ class Operator(Struct, Generic[C], frozen=True):
         Raises:
             UsageError: A reserved name, or a value that can't be sent.
         """
-        hub, is_volatile = self.hub, self.is_volatile
+        hub, is_volatile, is_lost = self.hub, self.is_volatile, False
         if hub.recovery is None:
             prepared = hub.prepare(event, args, compress=self.is_compressed)
+        elif (is_kept := not (is_volatile or self.is_local)) and hub.hand_over(
+            self.selection, event, args, compress=self.is_compressed
+        ):
+            return len(tuple(hub.select(self.selection)))
         else:
             prepared = hub.prepare_kept(
                 hub.recovery,
@@ -131,8 +135,9 @@ class Operator(Struct, Generic[C], frozen=True):
                 is_volatile=is_volatile,
                 compress=self.is_compressed,
             )
+            is_lost = is_kept and hub.recovery.is_shared
         count = hub.deliver(self.selection, prepared, is_volatile=is_volatile)
-        if hub.peers is not None and not self.is_local:
+        if hub.peers is not None and not (self.is_local or is_lost):
             hub.peers.emit(
                 self.selection,
                 (event, *args),

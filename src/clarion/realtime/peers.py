@@ -57,8 +57,8 @@ class Peers(Protocol):
         is_volatile: bool = False,
         is_compressed: bool = True,
         is_one: bool = False,
-    ) -> None:
-        """Send an event to sockets. Where the others cannot be reached it is lost, counted and logged: no error of the caller.
+    ) -> bool:
+        """Send an event to sockets; returns whether it is on the way. If not it is lost, counted and logged: no error of the caller.
 
         Args:
             selection: To whom.

@@ -24,13 +24,16 @@ class Restored(Struct, frozen=True):
 
 
 class Recovery:
-    """Recovery in one namespace.
+    """Recovery in one namespace, on this node alone; `backplane/sessions.py` has it on all of them.
 
     Args:
         namespace: Its name.
         shelf: The server's.
         on_expired: Called with each socket that is lost for good.
     """
+
+    is_shared = False
+    """Whether clients may come back on another node: what is kept goes to all of them before it goes to a client, and `seek` restores."""
 
     def __init__(
         self,
@@ -42,13 +45,23 @@ class Recovery:
         # Fixed at creation
         self.history = shelf.history(namespace)
         self.skips_middlewares = shelf.skips_middlewares
-        self._shelf, self._on_expired = shelf, on_expired
+        self.shelf, self.on_expired = shelf, on_expired
 
     def keep(self, rooms: tuple[str, ...], excluded: tuple[str, ...], item: Prepared) -> None:
         """Keep an event that is being sent, with `history.offset(is_next=True)` as its last argument."""
-        self._shelf.keep(self.history, rooms, excluded, item)
+        self.shelf.keep(self.history, rooms, excluded, item)
 
     # ── sockets ──
+    async def seek(self, client: Client) -> Restored | None:
+        """As `restore` where clients may come back on another node; nothing may be awaited between its answer and letting the client in."""
+        return self.restore(client, trusts_pid=False)
+
+    def put_back(self, restored: Restored) -> None:
+        """Who was sought has gone again before it was let in: it may come once more."""
+
+    def changed(self, id: str) -> None:
+        """A socket has come into a room, or left one."""
+
     def restore(self, client: Client, *, trusts_pid: bool) -> Restored | None:
         """Look for the socket that a client was, which then is its again.
 
@@ -73,7 +86,7 @@ class Recovery:
     def _claim(
         self, client: Client, pid: Any, offset: Any, *, trusts_pid: bool
     ) -> Restored | Outcome:
-        shelf = self._shelf
+        shelf = self.shelf
         found = shelf.who(pid) if type(pid) is str else None
         if found is None or found[0] is not self.history:
             return Outcome.UNKNOWN
@@ -100,7 +113,7 @@ class Recovery:
 
     def began(self, client: Client, restored: Restored | None) -> str:
         """A socket is connected; returns the `pid` by which its client may come back."""
-        shelf = self._shelf
+        shelf = self.shelf
         if restored is None:
             made = Recoverable(None, shelf.ids.token(), Stays(self.history.top))
         else:
@@ -115,22 +128,26 @@ class Recovery:
         if recoverable is None or recoverable.stays is None:
             return
         stays, recoverable.stays = recoverable.stays, None
-        shelf, pid = self._shelf, recoverable.pid
+        shelf, pid = self.shelf, recoverable.pid
         del shelf.live[pid]
         if may_return:
             now = shelf.wheel.now()
             was = (client.id, client.user, client.user_room, client.principal, client.data)
-            shelf.park(Parked(*was, pid, stays, now, self.history, self._on_expired))
+            shelf.park(Parked(*was, pid, stays, now, self.history, self._when_lost(pid)))
+
+    def _when_lost(self, pid: str) -> Callable[[Expired], None]:
+        """What is called when nobody can come back by a `pid` any more."""
+        return self.on_expired
 
     # ── those who are away ──
     def away(self, rooms: tuple[str, ...], excluded: tuple[str, ...]) -> list[Parked]:
         """Whom a selection (see `hub.Selection`) would mean if they were here."""
         return [
             parked
-            for parked in self._shelf.parked()
+            for parked in self.shelf.parked()
             if parked.history is self.history and parked.stays.selects(rooms, excluded)
         ]
 
     def put_out(self, parked: Parked) -> None:
         """Somebody who is away may not come back."""
-        self._shelf.lose(parked, "disconnect")
+        self.shelf.lose(parked, "disconnect")

@@ -244,6 +244,8 @@ class Socket(Listening, Addressing["Socket"]):
             # Before it is let in nothing is kept for it, and after it has gone nothing more is sent to it.
             is_kept = self.connected and not is_volatile
             own = Selection((self.id,))
+            if is_kept and hub.hand_over(own, event, args, compress=compress):
+                return Sent.QUEUED
             prepared = hub.prepare_kept(
                 hub.recovery, own, event, args, is_volatile=not is_kept, compress=compress
             )

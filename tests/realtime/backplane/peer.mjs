@@ -8,8 +8,8 @@ import { createClient, createCluster } from "redis";
 import { Server } from "socket.io";
 import { io as connect } from "socket.io-client";
 
-// The socket of a Redis, or URLs of a Cluster; and the adapter.
-const [where, format] = process.argv.slice(2);
+// The socket of a Redis, or URLs of a Cluster; the adapter; and for how long a client may be away (ms), or nothing.
+const [where, format, away] = process.argv.slice(2);
 const pub = where.startsWith("redis:")
   ? createCluster({ rootNodes: where.split(",").map((url) => ({ url })) })
   : createClient({ socket: { path: where } });
@@ -22,7 +22,8 @@ const adapters = {
   streams: () => createStreamsAdapter(pub),
 };
 const adapter = adapters[format]();
-const io = new Server(http, { adapter });
+const connectionStateRecovery = { maxDisconnectionDuration: Number(away) };
+const io = new Server(http, { adapter, ...(away && { connectionStateRecovery }) });
 const emitter = new Emitter(pub);
 await new Promise((ok) => http.listen(0, "127.0.0.1", ok));
 const url = `http://127.0.0.1:${http.address().port}`;

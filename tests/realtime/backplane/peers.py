@@ -58,14 +58,14 @@ class NodePeer:
 
 @asynccontextmanager
 async def node_peer(
-    redis: RedisServer, folder: Path, format: str = "pubsub"
+    redis: RedisServer, folder: Path, format: str = "pubsub", *more: str
 ) -> AsyncIterator[NodePeer]:
     (folder / "node_modules").symlink_to(MODULES)
     shutil.copy(Path(__file__).with_name("peer.mjs"), folder / "peer.mjs")
     pipe = asyncio.subprocess.PIPE
     where = redis.url if redis.port else str(redis.folder / "s")
     process = await asyncio.create_subprocess_exec(
-        "node", str(folder / "peer.mjs"), where, format, stdin=pipe, stdout=pipe
+        "node", str(folder / "peer.mjs"), where, format, *more, stdin=pipe, stdout=pipe
     )
     peer = NodePeer(process)
     assert process.stdout is not None

@@ -140,7 +140,7 @@ async def test_what_was_dropped_before_it_was_read_is_a_gap(
     """It is counted, and what is still there is read."""
     read: asyncio.Queue[dict[bytes, bytes]] = asyncio.Queue()
     redis.cli("XADD", "s", "*", "n", "0")
-    stream = Stream(redis.url, "s", read.put_nowait, ids=Ids.seeded(1))
+    stream = Stream(redis.url, "s", lambda _, entry: read.put_nowait(entry), ids=Ids.seeded(1))
     await stream.start()
     stack.push_async_callback(stream.close)
     stream.add({"n": "1"})

@@ -22,6 +22,20 @@ KEPT: Final = (3, 4, 5, 6)  # types that are in the stream, but for a broadcast 
 _ID: Final = re.compile(r"\d{1,20}-\d{1,20}")
 
 
+def position_of(id: str) -> int:
+    """The id of an entry as a number that orders as ids do."""
+    ms, _, number = id.partition("-")
+    return int(ms) << 64 | int(number)
+
+
+def id_at(position: int) -> str:
+    """What `position_of` was given."""
+    return f"{position >> 64}-{position & _LOW}"
+
+
+_LOW: Final = (1 << 64) - 1
+
+
 def is_offset(text: str) -> bool:
     """Whether this can be the id of an entry."""
     return _ID.fullmatch(text) is not None
@@ -77,12 +91,14 @@ class Kept(Struct, frozen=True):
         pid: What its client, and nobody else, knows it by.
         rooms: Those that it is in.
         data: What the application put there.
+        more: What servers of Clarion know beside it; those of Node pass over it.
     """
 
     id: str
     pid: str
     rooms: tuple[str, ...]
     data: Any
+    more: dict[str, Any] = {}
 
     @property
     def key(self) -> str:
@@ -97,6 +113,8 @@ class Kept(Struct, frozen=True):
         """
         data = values.packable(self.data)
         fields = {"sid": self.id, "pid": self.pid, "rooms": self.rooms, "data": data}
+        if self.more:
+            fields["clarion"] = self.more
         return base64.b64encode(values.pack(fields))
 
     @classmethod
@@ -108,7 +126,9 @@ class Kept(Struct, frozen=True):
         """
         said = values.taken(_unpacked(value), dict)
         id, pid = values.taken(said.get("sid"), str), values.taken(said.get("pid"), str)
-        return cls(id, pid, values.texts(said.get("rooms")), said.get("data"))
+        more = said.get("clarion")
+        rooms = values.texts(said.get("rooms"))
+        return cls(id, pid, rooms, said.get("data"), more if type(more) is dict else {})
 
 
 def session_key(pid: str) -> str:

@@ -111,7 +111,7 @@ class Others:
         is_volatile: bool = False,
         is_compressed: bool = True,
         is_one: bool = False,
-    ) -> None:
+    ) -> bool:
         """Send an event to their sockets."""
         compress = None if is_compressed else False
         options = _options(selection, is_volatile, compress, is_one)
@@ -120,6 +120,8 @@ class Others:
         except ServerError as exc:
             backplane_messages.labels("lost").inc()
             log.warning("others were not told of a broadcast", why=exc.message)
+            return False
+        return True
 
     async def ask(
         self,
@@ -200,6 +202,10 @@ class Others:
         if getattr(message, "uid", "") == self._wire.uid:
             return  # the own echo
         backplane_messages.labels("heard").inc()
+        self.take(message)
+
+    def take(self, message: Message) -> None:
+        """As `hear`, whoever has said it."""
         try:
             self._hear(message)
         except (PeerError, UsageError) as exc:

@@ -2,16 +2,19 @@
 misses nothing of it; what wants answers goes over Pub/Sub.
 """
 
+import asyncio
 from typing import Final
 
+from clarion.bus.pump import Pump
 from clarion.bus.redis_bus import RedisBus
 from clarion.bus.stream import Stream
 from clarion.errors import ProtocolError
 from clarion.ids import Ids
 from clarion.protocol.redis_adapter import Broadcast, Cluster, Entry, Fetch, Message, ServerSide
 from clarion.realtime.backplane.others import Others
+from clarion.realtime.backplane.sessions import REFRESHES, Sessions
 from clarion.realtime.namespace import Namespace
-from clarion.telemetry import backplane_messages, get_logger
+from clarion.telemetry import backplane_messages, get_logger, spawn
 
 log = get_logger(__name__)
 
@@ -34,14 +37,25 @@ class Streams:
         self.bus = RedisBus(url, ids=ids, prefix="")
         self.stream = Stream(url, prefix, self._read, ids=ids)
         self._entered: dict[str, _OnStreams] = {}
+        self._sessions: dict[str, Sessions] = {}
+        self._pump = Pump(self.stream.redis, "recovery: write")
+        self._refreshing: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Connect; raises `Unavailable`."""
         await self.bus.start()
         await self.stream.start()
+        self._pump.start()
+        self._refreshing = spawn(self._refresh(), name="recovery: refresh")
 
     async def close(self) -> None:
         """Hear nothing more."""
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+        for sessions in self._sessions.values():
+            await sessions.finish()
+        await self._pump.flush()
+        await self._pump.close()
         await self.stream.close()
         await self.bus.close()
 
@@ -51,6 +65,11 @@ class Streams:
         wire = _OnStreams(self.bus, self.stream, self._ids, format)
         wire.others = Others(namespace, wire, namespace.hub.wheel)
         self._entered[namespace.name] = wire
+        alone = namespace.hub.recovery
+        if alone is not None:
+            namespace.hub.recovery = self._sessions[namespace.name] = Sessions(
+                namespace.hub, alone, wire.others, self.stream, wire.uid, self._pump
+            )
         for channel in (format.common, format.own):
             self.bus.subscribe(channel, wire.hear)
         return wire.others
@@ -60,6 +79,7 @@ class Streams:
         if (wire := self._entered.pop(namespace.name, None)) is not None:
             for channel in (wire.format.common, wire.format.own):
                 self.bus.unsubscribe(channel, wire.hear)
+            self._sessions.pop(namespace.name, None)
 
     async def settle(self) -> None:
         """Return when this server counts for the others."""
@@ -67,17 +87,32 @@ class Streams:
             await self.bus.settle(wire.format.common)
             await self.bus.settle(wire.format.own)
 
-    def _read(self, fields: dict[bytes, bytes]) -> None:
+    def _read(self, id: bytes, fields: dict[bytes, bytes]) -> None:
+        for sessions in self._sessions.values():
+            sessions.read(id.decode())
         name = fields.get(b"nsp", b"").decode(errors="replace")
         wire = self._entered.get(name)
-        if wire is None or fields.get(b"uid") == wire.uid.encode():
+        if wire is None:
+            return
+        is_own = fields.get(b"uid") == wire.uid.encode()
+        if is_own and name not in self._sessions:
             return
         try:
             entry = Entry.read(fields)
         except ProtocolError as exc:
             _malformed(exc)
             return
-        wire.others.hear(entry.message)
+        if not is_own:
+            wire.others.hear(entry.message)
+        elif isinstance(entry.message, Broadcast) and not entry.message.options.is_volatile:
+            wire.others.take(entry.message)  # nobody has had it yet
+
+    async def _refresh(self) -> None:
+        while True:
+            away_s = min((each.shelf.seconds for each in self._sessions.values()), default=4.0)
+            await asyncio.sleep(away_s / REFRESHES)
+            for each in list(self._sessions.values()):
+                await each.refresh()
 
 
 class _OnStreams:
