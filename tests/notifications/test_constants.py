@@ -5,12 +5,14 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
+from clarion.clock import ManualClock
 from clarion.notifications.channels.email.content import EmailSaid
 from clarion.notifications.channels.push.content import PushSaid
 from clarion.notifications.channels.sms import SmsSaid
 from clarion.notifications.constants import wrong_constants, wrong_fetch
 from clarion.notifications.content import Said
 from clarion.notifications.workflows.definition import Http
+from clarion.outbound import Outbound
 
 MAIL = {"subject": "Hello {{ recipient.name }}", "text": "{{ payload.text }}"}
 BUTTON = {"id": "a", "label": "{{ payload.label }}"}
@@ -70,6 +72,8 @@ def test_what_a_template_makes_is_not_known_yet(
         ("{{ payload.url }}", None, []),
         ("http{% if a %}s{% endif %}://x.test", None, []),
         ("file:///etc/passwd", None, ["/url"]),
+        ("https://10.0.0.1/", None, ["/url"]),
+        ("https://x.test:22/", None, ["/url"]),
         ("ftp://{{ host }}", None, ["/url"]),
         ("https://x.test", {"x-a": "a\r\nx-b: c", "x b": "d"}, ["/headers/x-a", "/headers/x b"]),
     ],
@@ -77,5 +81,6 @@ def test_what_a_template_makes_is_not_known_yet(
 def test_what_nobody_could_fetch(
     url: str, headers: dict[str, str] | None, pointers: list[str]
 ) -> None:
-    """Another scheme, a header that is several lines, or has no name."""
-    assert [each.pointer for each in wrong_fetch(Http(url, headers=headers), "")] == pointers
+    """Another scheme, an address that is private as it is written, a header that is several lines, or has no name."""
+    check = Outbound(ManualClock()).check
+    assert [each.pointer for each in wrong_fetch(Http(url, headers=headers), "", check)] == pointers

@@ -179,6 +179,9 @@ class Library:
     def __init__(self, loop: SimLoop) -> None:
         self._rng = loop.rng
 
+    def check(self, url: str) -> None:
+        """Whatever is written may be called."""
+
     async def request(self, method: str, url: str, *args: Any, **more: Any) -> Any:
         """Answer with what was asked for."""
         await asyncio.sleep(self._rng.uniform(0, 0.5))

@@ -14,7 +14,13 @@ from clarion.errors import Fault, Invalid
 from clarion.notifications.channels import Channels
 from clarion.notifications.channels.email.channel import NAME as EMAIL
 from clarion.notifications.channels.inbox import NAME as INBOX
-from clarion.notifications.constants import names_links, wrong_constants, wrong_fetch
+from clarion.notifications.constants import (
+    MayCall,
+    names_links,
+    wrong_constants,
+    wrong_fetch,
+    wrong_url,
+)
 from clarion.notifications.library import Book
 from clarion.notifications.prepared import Tangled, linked, texts_in
 from clarion.notifications.sayings import Sayings
@@ -47,6 +53,7 @@ class Checker:
         sayings: Puts templates together.
         renders: The workers.
         settings: Limits, and the default language.
+        may_call: Refuses an address of the outside that could never be called.
         has_address: Whether it is known where people reach this server: links lead through it.
         clock: The time.
     """
@@ -58,11 +65,12 @@ class Checker:
         renders: Renders,
         settings: Templates,
         *,
+        may_call: MayCall,
         has_address: bool,
         clock: Clock,
     ) -> None:
         self._channels, self._sayings, self._renders = channels, sayings, renders
-        self._has_address = has_address
+        self._may_call, self._has_address = may_call, has_address
         self._settings, self._clock = settings, clock
 
     async def template(self, template: Template, book: Book) -> list[Fault]:
@@ -116,7 +124,7 @@ class Checker:
         texts: list[_Text] = []
         for step in workflow.steps:
             if isinstance(step.act, Http):
-                faults += wrong_fetch(step.act, step.at)
+                faults += wrong_fetch(step.act, step.at, self._may_call)
             if not isinstance(step.act, Say):
                 continue
             say, at = step.act, step.at
@@ -171,7 +179,13 @@ class Checker:
         """What is wrong with it whoever is told."""
         known = self._channels.get(channel)
         assert known is not None, "looked up before"
-        return wrong_constants(content, known.said, at)
+        faults = wrong_constants(content, known.said, at)
+        if channel == EMAIL:
+            for n, each in enumerate(content.get("attachments", ())):
+                faults += wrong_url(
+                    each.get("url", ""), f"{at}/attachments/{n}/url", self._may_call
+                )
+        return faults
 
     def _fallback(self, said: Mapping[str, Any], own: str, at: str) -> list[Fault]:
         if choose(said, self._settings.locale, own) is not None:

@@ -4,18 +4,20 @@ A text with a template in it is known only when it is rendered; of an address it
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct, inspect
 
-from clarion.errors import Fault, pointer_step
+from clarion.errors import Fault, OutboundRefused, pointer_step
 from clarion.notifications.prepared import texts_in
 from clarion.notifications.workflows.definition import LINKS, Http
 
 # In place of what a template makes, where something must be; base64, too.
 _SOMETHING: Final = "some"
+MayCall = Callable[[str], None]
+"""Raises `OutboundRefused` for an address that could never be called."""
 _SOMEWHERE: Final = "https://some.example/"
 _EITHER: Final = ("text", "html", "content")  # of which a struct wants one
 _WEB: Final = re.compile(r"https?(:|$)", re.IGNORECASE)
@@ -56,11 +58,24 @@ def names_links(content: Mapping[str, Any]) -> bool:
     return any("{" in text and _LINKS.search(text) for _, text, _ in texts_in(content))
 
 
-def wrong_fetch(act: Http, at: str) -> list[Fault]:
+def wrong_url(url: str, at: str, check: MayCall) -> list[Fault]:
+    """Whether an address of the outside, written without a template, could never be called."""
+    if "{" in url or not url:
+        return []
+    try:
+        check(url)
+    except OutboundRefused as exc:
+        return [Fault(at, exc.message)]
+    return []
+
+
+def wrong_fetch(act: Http, at: str, check: MayCall) -> list[Fault]:
     """What of a step that fetches data nobody could fetch."""
     faults = [Fault(f"{at}{place}", why) for place, why in broken_lines({"headers": act.headers})]
     head, brace, _ = act.url.partition("{")
-    if (head or not brace) and not _WEB.match(head):
+    if not brace:
+        faults += wrong_url(act.url, f"{at}/url", check)
+    elif head and not _WEB.match(head):
         faults.append(Fault(f"{at}/url", "Expected an address: https://…"))
     faults += [
         Fault(f"{at}/headers/{pointer_step(name)}", "is no name of a header")

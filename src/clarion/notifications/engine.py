@@ -155,6 +155,7 @@ class Engine:
             sayings,
             self.drafts,
             templates,
+            may_call=outbound.check,
             has_address=bool(public_url),
             clock=clock,
         )
