@@ -1,18 +1,23 @@
 """Workers of one host are one server of Socket.IO: whatever one does to sockets happens to those of all."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import json
+import re
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from clarion.bus.owner import Owner
 from clarion.bus.unix import UnixBus
+from clarion.clock import SystemClock
 from clarion.errors import AckTimeout, Unavailable
 from clarion.ids import Ids
 from clarion.realtime import RemoteSocket, Server
+from clarion.realtime.admin import AdminUi, endpoint, instrument
 from clarion.realtime.backplane.local import Local
 from clarion.telemetry import backplane_messages
 from tests.realtime.backplane.peers import Heard
@@ -135,3 +140,45 @@ async def test_without_the_owner_a_worker_goes_on_alone(
         await asyncio.gather(gaps.wait(), back.wait())
         one.io.to("r").emit("together")
         assert await bob.next() == ["together"]
+
+
+async def test_an_admin_page_is_shown_all_of_them(
+    stack: AsyncExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Statistics of each, the sockets that there are, and what happens to them; when the page is gone nothing is observed any more."""
+    monkeypatch.setattr(endpoint, "STATS_S", 0.5)
+    monkeypatch.setattr(endpoint, "WATCHED_S", 1.0)
+    _, one, two = await two_of(stack, tmp_path)
+    for number, worker in enumerate((one, two), 1):
+        given = AdminUi(password="correct horse", mode="development")
+        instrument(worker.io, given, server_id=f"node-{number}", clock=SystemClock())
+        await worker.settle()
+    bob = await two.client("r")
+    page = MemoryClient(one.io)
+    page.say('40/admin,{"username": "admin", "password": "correct horse"}')
+    told: list[Any] = []
+
+    async def until_told(what: Callable[[list[Any]], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not any(what(each) for each in told):
+                told.extend([_event(str(packet)) for packet in await page.hear()])
+                await asyncio.sleep(0.01)
+
+    await until_told(lambda it: it[0] == "all_sockets" and bob.id in [s["id"] for s in it[1]])
+    for id in ("node-1", "node-2"):
+        await until_told(lambda it, id=id: it[0] == "server_stats" and it[1]["serverId"] == id)
+    carol = await two.client()
+    await until_told(lambda it: it[0] == "socket_connected" and it[1]["id"] == carol.id)
+    two.io.of("/").sockets[carol.id].disconnect()
+    await until_told(lambda it: it[0] == "socket_disconnected" and it[2] == carol.id)
+    page.say('42/admin,["_disconnect", "/", false, "r"]')
+    await until_told(lambda it: it[0] == "socket_disconnected" and it[2] == bob.id)
+    page.say("41/admin")
+    async with asyncio.timeout(20):
+        while two.io.of("/").adapter.is_heard:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+def _event(packet: str) -> list[Any]:
+    found = re.match(r"42/admin,(\[.*\])", packet, re.DOTALL)
+    return list(json.loads(found[1])) if found else [""]

@@ -1,11 +1,14 @@
-"""The endpoint put together: a namespace with a door, statistics every two seconds, and what the page's mode adds."""
+"""The endpoint put together: a namespace with a door, statistics every two seconds, and what the page's mode adds.
+
+What is emitted to the pages reaches those of all nodes. A node with a page says so to the others, which observe for as long as they hear it.
+"""
 
 import os
 import socket as network
 from typing import Any, Final
 
 from clarion.clock import Clock, SystemClock, as_datetime
-from clarion.errors import UsageError
+from clarion.errors import ClarionError, UsageError
 from clarion.ids import Ids
 from clarion.realtime.admin.commands import FEATURES, Commands
 from clarion.realtime.admin.counters import Counters
@@ -15,9 +18,14 @@ from clarion.realtime.heartbeat import Timed
 from clarion.realtime.server import Server
 from clarion.realtime.socket import Socket
 from clarion.settings import AdminUi, check_password, checked
-from clarion.telemetry import sessions
+from clarion.telemetry import Tasks, get_logger, sessions
+
+log = get_logger(__name__)
 
 STATS_S: Final = 2.0  # as in Node; the page calls a server unhealthy after 10 s of silence
+WATCHED_S: Final = 3 * STATS_S  # after this silence of the others no page is left there
+WATCHED: Final = "clarion: watched"
+SOCKETS: Final = "clarion: sockets"
 
 
 def instrument(
@@ -57,7 +65,7 @@ def instrument(
 class Admin(Timed):
     """The endpoint; made by `instrument`."""
 
-    __slots__ = ("_clock", "_counters", "_entrance", "_features", "_io", "_pages", "_process", "_started", "_watch")  # fmt: skip
+    __slots__ = ("_clock", "_counters", "_entrance", "_features", "_io", "_is_on", "_most_sockets", "_pages", "_process", "_started", "_tasks", "_watch", "_watched_until")  # fmt: skip
 
     def __init__(
         self,
@@ -70,6 +78,7 @@ class Admin(Timed):
         super().__init__()
         # Fixed at creation
         self._io, self._entrance, self._clock = io, entrance, clock
+        self._most_sockets = settings.sockets
         self._started = clock.monotonic()
         host, pid = network.gethostname(), os.getpid()
         self._process = {"serverId": server_id or f"{host}#{pid}", "hostname": host, "pid": pid}
@@ -88,8 +97,13 @@ class Admin(Timed):
         if not settings.readonly:
             self._features = [*FEATURES, *self._features]
             Commands(io).install(pages)
-        # Changes while pages come and go
+        # Changes while pages come and go, here (they are in the namespace) or on other nodes
         self._counters = Counters()
+        self._tasks = Tasks()
+        self._is_on = False
+        self._watched_until = 0.0
+        pages.on_server_side(WATCHED, self._watched)
+        pages.on_server_side(SOCKETS, self._sockets)
         pages.use(entrance)
         pages.on("connection", self._connected)
         pages.handle("disconnect", self._disconnected)
@@ -102,25 +116,63 @@ class Admin(Timed):
         if session is not None:
             page.emit("session", session)
         page.emit("config", {"supportedFeatures": self._features})
-        if len(self._pages.sockets) == 1:
-            self._counters = Counters()
-            self._io.wheel.set(self, self._io.wheel.now() + STATS_S)
+        self._begin()
         if self._watch is not None:
-            self._watch.start()
             page.emit("all_sockets", self._watch.all_sockets())
         page.emit("server_stats", self._stats([]))
+        self._pages.server_side_emit(WATCHED)
+        if self._watch is not None:
+            self._tasks.spawn(self._show_others(page), name="admin page: sockets of other nodes")
 
     def _disconnected(self, _page: Socket, _reason: str) -> None:
-        if not self._pages.sockets:
+        if not self._is_needed(self._io.wheel.now()):
             self._io.wheel.cancel(self)
-            if self._watch is not None:
-                self._watch.stop()
+            self._end()
+
+    def _is_needed(self, now: float) -> bool:
+        return bool(self._pages.sockets) or now < self._watched_until
+
+    def _begin(self) -> None:
+        if self._is_on:
+            return
+        self._is_on, self._counters = True, Counters()
+        self._io.wheel.set(self, self._io.wheel.now() + STATS_S)
+        if self._watch is not None:
+            self._watch.start()
+
+    def _end(self) -> None:
+        self._is_on = False
+        if self._watch is not None:
+            self._watch.stop()
+
+    # ── other nodes ──
+    def _watched(self) -> None:
+        """A page is there: it is told of this node, too."""
+        self._watched_until = self._io.wheel.now() + WATCHED_S
+        self._begin()
+
+    def _sockets(self) -> list[dict[str, Any]]:
+        return [] if self._watch is None else self._watch.all_sockets()
+
+    async def _show_others(self, page: Socket) -> None:
+        try:
+            answers = await self._pages.server_side_emit_with_ack(SOCKETS)
+        except ClarionError as exc:
+            log.warning("the admin page is not shown the sockets of other nodes", error=exc.code)
+            return
+        others = [shown for answer in answers if isinstance(answer, list) for shown in answer]
+        if others and page.connected:
+            # In the place of what it was shown before.
+            page.emit("all_sockets", [*self._sockets(), *others][: self._most_sockets])
 
     # ── statistics ──
     def on_time(self, now: float) -> float | None:
         """Tell all pages how the server does."""
-        if not self._pages.sockets:
+        if not self._is_needed(now):
+            self._end()
             return None
+        if self._pages.sockets:
+            self._pages.server_side_emit(WATCHED)
         self._pages.emit("server_stats", self._stats(self._counters.take(self._clock.now_ms())))
         if self._watch is not None:
             self._watch.look()
