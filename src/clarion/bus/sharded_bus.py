@@ -117,6 +117,7 @@ class ShardedBus:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        await self._pump.flush()
         await self._pump.close()
         for link in self._links.values():
             link.abort("closed")

@@ -33,7 +33,7 @@ class Stream:
     Args:
         url: See `address.parse`.
         name: Its key.
-        reader: Called with each entry that is added from `start` on, by whomever.
+        reader: Called with each entry that is added from `start` on, by whomever; None: nothing is read.
         ids: For the spread of pauses.
         deadline_s: For how long (s) an answer is waited for, and a connection.
 
@@ -47,7 +47,13 @@ class Stream:
     """
 
     def __init__(
-        self, url: str, name: str, reader: Reader, *, ids: Ids, deadline_s: float = DEADLINE_S
+        self,
+        url: str,
+        name: str,
+        reader: Reader | None,
+        *,
+        ids: Ids,
+        deadline_s: float = DEADLINE_S,
     ) -> None:
         # Fixed at creation
         self._address, self._ids, self._deadline_s = parse(url), ids, deadline_s
@@ -98,6 +104,7 @@ class Stream:
         if self._link is not None:
             self._link.abort("closed")
             await self._link.lost
+        await self._pump.flush()
         await self._pump.close()
         await self.redis.close()
 
@@ -114,6 +121,10 @@ class Stream:
                 except Unavailable as exc:
                     _log.warning("the stream cannot be read", error=exc.message)
                     continue
+            if self._reader is None:
+                longest = FIRST_S
+                await asyncio.shield(self._link.lost)
+                continue
             reply = await self._link.ask(
                 "XREAD", "COUNT", AT_ONCE, "BLOCK", int(BLOCK_S * 1000), "STREAMS", self.key, self.last
             )  # fmt: skip

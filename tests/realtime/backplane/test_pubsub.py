@@ -261,20 +261,17 @@ async def test_without_redis_a_node_goes_on_alone(
     assert await bob.next() == ["together"]
 
 
-async def test_a_process_without_a_server_acts_on_the_sockets_of_all(
-    redis: RedisServer, stack: AsyncExitStack, tmp_path: Path
-) -> None:
-    """As the emitter of Node, which a server of Node takes it for; without Redis it says so."""
-    one, _, node = await three(redis, stack, tmp_path)
+async def acts_on_all(emitter: Emitter, one: Here, node: NodePeer) -> None:
+    """What a process without a server does is done to the sockets of Clarion and of Node, whatever the format; in the end nobody is in."""
     ann = await one.client("r")
     await node.run("io.on('news', (n) => say({ to: 'server', event: [n] })); return client('cid', 'r')")  # fmt: skip
-    emitter = await stack.enter_async_context(Emitter(redis.url))
-    emitter.to("r").except_("nobody").emit("a", b"\x01")
-    assert (await ann.next())[2:] == [b"\x01"]
-    assert (await node.hears(1))["cid"][0] == "a"
+    await one.backplane.settle()
     emitter.of("").volatile.compress(False).emit("b", {"n": 1.5})
     assert await ann.next() == ["b", {"n": 1.5}]
     assert await node.hears(1) == {"cid": ["b", {"n": 1.5}]}
+    emitter.to("r").except_("nobody").emit("a", b"\x01")
+    assert (await ann.next())[2:] == [b"\x01"]
+    assert (await node.hears(1))["cid"][0] == "a"
     emitter.in_("r").sockets_join("s")
     emitter.in_("s").sockets_leave("r")
     ids = [ann.id, *(await node.run("return [clients.cid.id]"))]
@@ -285,6 +282,15 @@ async def test_a_process_without_a_server_acts_on_the_sockets_of_all(
     emitter.of("/").in_("s").disconnect_sockets()
     assert await node.hears(1) == {"cid": ["disconnect", "io server disconnect"]}
     await until_in(one, [])
+
+
+async def test_a_process_without_a_server_acts_on_the_sockets_of_all(
+    redis: RedisServer, stack: AsyncExitStack, tmp_path: Path
+) -> None:
+    """As the emitter of Node, which a server of Node takes it for; without Redis it says so."""
+    one, _, node = await three(redis, stack, tmp_path)
+    emitter = await stack.enter_async_context(Emitter(redis.url))
+    await acts_on_all(emitter, one, node)
     with pytest.raises(UsageError):
         emitter.emit("connect")
     bob = await one.client("room")

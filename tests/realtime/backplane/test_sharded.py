@@ -13,11 +13,12 @@ from clarion.errors import SettingsError, Unavailable
 from clarion.ids import Ids
 from clarion.realtime.backplane import sharded
 from clarion.realtime.backplane.choice import Choice
+from clarion.realtime.backplane.emitter import Emitter
 from clarion.settings import Realtime
 from clarion.settings.backplane import Backplane
 from clarion.telemetry import backplane_messages, bus_gaps
 from tests.realtime.backplane.peers import Here, clarion_peer, node_peer
-from tests.realtime.backplane.test_pubsub import seen, until, until_in
+from tests.realtime.backplane.test_pubsub import acts_on_all, seen, until, until_in
 from tests.support.memory_transport import MemoryClient
 from tests.support.redis_server import RedisServer, make_cluster
 
@@ -101,6 +102,20 @@ async def test_events_answers_and_rooms_cross_in_every_direction(
     await until_in(one, [ann.id], "t")
     assert await one.io.of("/").server_count() == 3
     assert ann.has_nothing()
+
+
+async def test_a_process_without_a_server_acts_on_the_sockets_of_all(
+    masters: list[RedisServer], stack: AsyncExitStack, tmp_path: Path
+) -> None:
+    """Over whichever master a room's channel is at; what it has said it has sent when it ends."""
+    node = await stack.enter_async_context(node_peer(masters[1], tmp_path, "sharded"))
+    one = await stack.enter_async_context(clarion_peer(masters[0], 1, "sharded"))
+    async with Emitter(masters[2].url, format="sharded") as emitter:
+        await acts_on_all(emitter, one, node)
+        bob = await one.client("r")
+        await one.backplane.settle()
+        emitter.to("r").emit("last")
+    assert await bob.next() == ["last"]
 
 
 async def test_a_room_is_heard_while_somebody_is_in_it(

@@ -12,10 +12,11 @@ from clarion.bus.stream import Stream
 from clarion.errors import SettingsError, Unavailable
 from clarion.ids import Ids
 from clarion.realtime.backplane.choice import Choice
+from clarion.realtime.backplane.emitter import Emitter
 from clarion.settings.backplane import Backplane
 from clarion.telemetry import backplane_messages, bus_gaps
 from tests.realtime.backplane.peers import Here, clarion_peer, node_peer
-from tests.realtime.backplane.test_pubsub import seen, until, until_in
+from tests.realtime.backplane.test_pubsub import acts_on_all, seen, until, until_in
 from tests.support.redis_server import RedisServer
 
 ENTRY = ("XADD", "socket.io", "*", "uid", "emitter", "nsp", "/", "type", "3", "data")
@@ -93,6 +94,19 @@ async def test_events_answers_and_rooms_cross_in_every_direction(
     await until_in(one, [ann.id], "t")
     assert await one.io.of("/").server_count() == 3
     assert ann.has_nothing()
+
+
+async def test_a_process_without_a_server_acts_on_the_sockets_of_all(
+    redis: RedisServer, stack: AsyncExitStack, tmp_path: Path
+) -> None:
+    """What it has said it has sent when it ends."""
+    node = await stack.enter_async_context(node_peer(redis, tmp_path, "streams"))
+    one = await stack.enter_async_context(clarion_peer(redis, 1, "streams"))
+    async with Emitter(redis.url, format="streams") as emitter:
+        await acts_on_all(emitter, one, node)
+        bob = await one.client("r")
+        emitter.to("r").emit("last")
+    assert await bob.next() == ["last"]
 
 
 async def test_a_broken_connection_misses_nothing(
