@@ -305,10 +305,15 @@ FAULTS: Final[dict[str, Fault]] = {
     "node-stopped": Fault(_stop_node, lambda c: c.house.nodes[0].send(signal.SIGCONT)),
     "clients-cut": Fault(lambda c: _unused(c.house.balancer.cut()), _nothing),
     "clients-half-open": Fault(lambda c: _unused(c.house.balancer.half_open("server")), _nothing),
+    "redis-full": Fault(
+        lambda c: _unused(c.house.redis.cli("CONFIG", "SET", "maxmemory", "1")),
+        lambda c: _unused(c.house.redis.cli("CONFIG", "SET", "maxmemory", "0")),
+    ),
+    "postgres-hung": Fault(lambda c: c.postgres.pause(), lambda c: c.postgres.resume()),
     "postgres-fast": Fault(_restart_database("fast"), lambda c: c.postgres.start()),
     "postgres-immediate": Fault(_restart_database("immediate"), lambda c: c.postgres.start()),
 }
 
 
-def _unused(_: int) -> None:
+def _unused(_: int | str) -> None:
     pass

@@ -30,6 +30,8 @@ LASTS: Final[dict[str, tuple[float, float]]] = {
     "node-stopped": (0.5, 10.0),
     "clients-cut": (0.0, 0.2),
     "clients-half-open": (0.0, 0.2),
+    "redis-full": (0.1, 5.0),
+    "postgres-hung": (0.5, 5.0),
     "postgres-fast": (0.0, 2.0),
     "postgres-immediate": (0.0, 2.0),
 }

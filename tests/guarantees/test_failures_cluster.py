@@ -20,6 +20,8 @@ FAULTS = {
     "redis-paused": 2.5,
     "pubsub-cut": 0.1,
     "lone-partition": 2.5,
+    "redis-full": 0.3,
+    "postgres-hung": 1.0,
     "postgres-fast": 0.1,
     "postgres-immediate": 0.1,
     "node-killed": 0.5,

@@ -17,6 +17,8 @@ from clarion.client import Client, calls
 
 T = TypeVar("T")
 
+PATIENCE_S = 15.0  # for an answer: longer than a server may take for any
+
 
 def free_port() -> int:
     """A port that nobody listens on now."""
@@ -85,7 +87,9 @@ class Server:
         )
         # A connection a call: one that was kept would be dead after a kill. No TLS, so no certificates to load.
         limits = httpx.Limits(max_keepalive_connections=0)
-        self._http = httpx.Client(base_url=self.url, verify=False, limits=limits)
+        self._http = httpx.Client(
+            base_url=self.url, verify=False, limits=limits, timeout=PATIENCE_S
+        )
         self._process: subprocess.Popen[bytes] | None = None
         self._log = (folder / "server.log").open("ab")
 

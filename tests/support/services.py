@@ -5,6 +5,7 @@ import itertools
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator
@@ -83,6 +84,21 @@ class Postgres:
     def stop(self, mode: str = "fast") -> None:
         """Stop it: `fast` cuts connections, `immediate` is a crash."""
         self._run("pg_ctl", "-D", self._data, "-w", "-m", mode, "stop")
+
+    def pause(self) -> None:
+        """Stop it where it stands: connections stay, and nobody answers."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, what: signal.Signals) -> None:
+        first = (self._folder / "data" / "postmaster.pid").read_text().split()[0]
+        forked = Path(f"/proc/{first}/task/{first}/children").read_text().split()
+        for pid in (first, *forked):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), what)
 
     def url(self, database: str) -> str:
         """Where a database is."""

@@ -45,7 +45,7 @@ GROUP_ROWS = 1_000  # rows of one joined run
 COMMITTERS = 3  # runs at a time: while all are busy calls gather, and that is the joining
 POOL = 8  # connections; of a server's usual 100, several nodes need some
 WAIT_S = 5.0  # for a free connection, or a new one
-ANSWER_S = 15.0  # for any answer: the server's own limits are below it, so then it hangs
+ANSWER_S = 8.0  # for any answer: the server's own limits are below it, so then it hangs
 REPEATS = 3  # of a run that PostgreSQL rolled back for its own reasons (deadlock)
 
 

@@ -24,7 +24,7 @@ SERVER_SETTINGS = {
     "application_name": "clarion",
     # Whatever the database says: an answer means that the write is on disk.
     "synchronous_commit": "on",
-    "statement_timeout": "10000",
+    "statement_timeout": "7000",
     "lock_timeout": "5000",
     # Compiling short statements costs more than running them.
     "jit": "off",
