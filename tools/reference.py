@@ -8,8 +8,11 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from clarion import errors
+from clarion.client import AsyncClient, Client
+from clarion.client.base import Base
 from clarion.errors import ClarionError, UsageError
 from clarion.protocol import codes
 from clarion.realtime import Server
@@ -146,6 +149,59 @@ def metrics_page() -> str:
     return "\n".join(out) + "\n"
 
 
+def python_page() -> str:
+    """Every method of the Python SDK."""
+    out = [
+        NOTE.format(source="src/clarion/client/"),
+        "# `clarion.client`\n",
+        "What a back end in Python says to a server over HTTP. `Client` blocks and may be shared by threads, `AsyncClient` has the same methods",
+        "as coroutines, and `topic`, which follows one; where `Client` gives an iterator, it gives one for `async for`. Definitions (of",
+        "workflows, templates, schedules) are dictionaries with what [their YAML](../how-to/workflows-in-your-repository.md) has, so that",
+        "a program may build them. Refusals are `ApiError`, with `code` as in [errors](errors.md).\n",
+        f"```python\nClient{_signed(Base)}\n```\n",
+        *_told(inspect.getdoc(Base.__init__) or ""),
+    ]
+    for part in (Client, *(each for each in Client.__mro__ if each.__name__.endswith("Calls"))):
+        if part.__name__ == "Calls":
+            continue
+        about = re.sub(
+            r"^The part of `Client` that speaks (of|to) ", "", inspect.getdoc(part) or ""
+        )
+        title = "All clients" if part is Client else about.partition("\n")[0].rstrip(".")
+        out.append(f"\n## {title[0].upper()}{title[1:]}\n")
+        for name, method in vars(part).items():
+            if inspect.isfunction(method) and not name.startswith("_"):
+                out.append(f"### `{name}`\n\n```python\n{name}{_signed(method)}\n```\n")
+                out += _told(inspect.getdoc(method) or "")
+    out += [
+        "\n## Following a topic\n",
+        f"```python\nAsyncClient.topic{_signed(AsyncClient.topic)}\n```\n",
+        *_told(inspect.getdoc(AsyncClient.topic) or ""),
+    ]
+    return "\n".join(out).rstrip() + "\n"
+
+
+def _signed(function: Any) -> str:
+    """Its parameters as they are written, without `self` and the modules of types."""
+    signature = inspect.signature(function)
+    parameters = [each for name, each in signature.parameters.items() if name != "self"]
+    text = str(signature.replace(parameters=parameters))
+    text = text.replace("~T", "T")
+    return re.sub(r"\b(?:clarion|collections|datetime|pathlib|typing)\.(?:\w+\.)*(?=\w)", "", text)
+
+
+def _told(doc: str) -> Iterator[str]:
+    """A docstring as Markdown: its sections are lists."""
+    for line in doc.splitlines():
+        if re.fullmatch(r"(Args|Returns|Raises):", line):
+            yield f"*{line[:-1].replace('Args', 'Parameters')}*\n"
+        elif found := re.fullmatch(r"    (\w+): (.*)", line):
+            yield f"- `{found[1]}`: {found[2]}"
+        else:
+            yield f"  {line.strip()}" if line.startswith("    ") else line
+    yield ""
+
+
 SHELVES = {
     "how-to": ("To do one thing", "Each page solves one task, with code that is run in the tests."),
     "explanation": ("To understand", "How it works inside, and why."),
@@ -176,6 +232,7 @@ PAGES = {
     "reference/errors.md": errors_page,
     "reference/codes.md": codes_page,
     "reference/metrics.md": metrics_page,
+    "reference/python.md": python_page,
     "README.md": list_of_pages,
 }
 

@@ -8,7 +8,7 @@ import pytest
 from clarion.client import ApiError, AsyncClient, Client, bulk_calls, calls
 from clarion.errors import Closed, UsageError
 from tests.support.http_target import HttpTarget
-from tests.support.server import Server, free_port, running
+from tests.support.server import Server, free_port, running, until
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +45,40 @@ def test_a_notification_is_accepted_and_a_repeated_key_has_one_effect(server: Se
     assert (first.recipients, first.durability) == (1, "fsync")
     assert again == first
     assert other.id != first.id
+
+
+def test_lines_of_an_answer_come_one_by_one(server: Server) -> None:
+    """As many as there are; a key without the right is told at the first."""
+    with Client(server.url, key=server.key("subscribers:*")) as clarion:
+        job = clarion.import_subscribers([f"line-{n}" for n in range(3_000)])
+        assert until(lambda: clarion.find_import(job.id).is_over)
+        names = [each["id"] for each in clarion.export_subscribers()]
+        assert sum(name.startswith("line-") for name in names) == 3_000
+        assert [each.id for each in clarion.subscribers()] == names
+    with Client(server.url, key=server.key("topics:read")) as clarion:
+        lines = clarion.export_subscribers()
+        with pytest.raises(ApiError) as refused:
+            next(lines)
+    assert refused.value.code == "forbidden"
+
+
+async def test_lines_are_whole_however_they_travel() -> None:
+    """A piece may end anywhere."""
+    pieces = [b'{"id": "a"', b'}\n{"id": "b"}\n{', b'"id": "c"}', b"\n"]
+
+    class Cut(Client):
+        def stream(self, call: object) -> Iterator[bytes]:
+            yield from pieces
+
+    class AsyncCut(AsyncClient):
+        async def stream(self, call: object) -> AsyncIterator[bytes]:
+            for piece in pieces:
+                yield piece
+
+    with Cut() as one:
+        assert [each["id"] for each in one.export_subscribers()] == ["a", "b", "c"]
+    async with AsyncCut() as other:
+        assert [each["id"] async for each in other.export_subscribers()] == ["a", "b", "c"]
 
 
 async def test_the_asynchronous_client_does_the_same(server: Server) -> None:

@@ -100,6 +100,17 @@ def test_the_schedules_example_plans_ahead(server: Server, tmp_path: Path) -> No
         ]
 
 
+def test_the_customers_example_reaches_an_audience(server: Server, tmp_path: Path) -> None:
+    """It prints who is reached, by what a function has built; twice is the same version."""
+    key = server.key("workflows:*", "notifications:send", "subscribers:*")
+    script = str(_at(server, "customers.py", tmp_path))
+    for _ in range(2):
+        assert _run(sys.executable, script, CLARION_KEY=key).splitlines() == [
+            "customers: ann, ben",
+            "accepted: renew version 1",
+        ]
+
+
 def test_the_events_example_counts_once(server: Server, tmp_path: Path) -> None:
     """What is told twice is counted once; and again when the script runs again."""
     key = server.key("workflows:write", "notifications:send", "events:write", "events:read")

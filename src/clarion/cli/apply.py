@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.text import Text
 
 from clarion.cli import definitions
-from clarion.cli.definitions import KINDS, Judged, Kept
+from clarion.cli.definitions import KINDS, Kept
 from clarion.cli.remote import URL, Url, connected, safe
 from clarion.cli.written import Flaw, Written, files, read, yaml_of
-from clarion.client import ApiError, Client
+from clarion.client import ApiError, Client, Judged
 from clarion.errors import ServerError, UsageError
 
 _DEPENDS = (409, 422)  # a refusal that something else which is about to be put may answer

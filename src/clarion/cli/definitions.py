@@ -1,39 +1,18 @@
 """What `clarion apply` and `clarion pull` speak of with the server: definitions of four kinds, as they are judged, kept and put."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from clarion.client import ApiError, Client, calls
+from clarion.client import ApiError, Checked, Client, Judged, calls
+from clarion.client.workflow_calls import Kind
 
-Kind = Literal["template", "workflow", "schedule", "preferences"]
 KINDS: Final[tuple[Kind, ...]] = ("template", "workflow", "schedule", "preferences")
 """In the order in which they can be put: what is said, who says it, when; what holds for everybody hangs on none of them."""
 _PLURALS: Final = {"template": "templates", "workflow": "workflows", "schedule": "schedules"}
 _NAMED_WITHIN: Final = ("template", "workflow")
-
-
-class Judged(Struct, frozen=True):
-    """What would become of a definition, as `POST /v1/definition-checks` tells it."""
-
-    kind: Kind | None
-    name: str
-    state: Literal["new", "changed", "unchanged", "wrong"]
-    version: int | None
-    etag: str | None
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
-    faults: list[dict[str, str]]
-    warnings: list[dict[str, str]]
-
-
-class Checked(Struct, frozen=True):
-    """All of them, in the order in which they were given; `author`: who would have written them."""
-
-    items: list[Judged]
-    author: str
 
 
 class Kept(Struct, frozen=True):
@@ -49,8 +28,7 @@ class Kept(Struct, frozen=True):
 
 def check(client: Client, given: Sequence[Mapping[str, Any]]) -> Checked:
     """What would become of them if all were put."""
-    body = {"definitions": list(given)}
-    return client.call(calls.Call("POST", "/v1/definition-checks", Checked, body))
+    return client.check_definitions(given)
 
 
 def there(client: Client) -> list[Kept]:

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import msgspec
 from cyclopts import App, Parameter
 from rich.console import Console
 
@@ -112,11 +111,11 @@ def _follow(client: Client, ctrl_c: CtrlC, file: Path, job: Job, *, is_detached:
     say(f"accepted: import {job.id}")
     if is_detached and not ctrl_c.is_pressed:
         return
-    find = partial(client.call, bulk_calls.find_import(job.id))
+    find = partial(client.find_import, job.id)
     try:
         job = follow(find, list, ctrl_c, Console(stderr=True, highlight=False))
         if not job.is_over:
-            job = client.call(bulk_calls.cancel_import(job.id))
+            job = client.cancel_import(job.id)
         for fault in _faults(client, job):
             print(safe(f"{file}:{fault['line']}: {fault['reason']}"), file=sys.stderr)
     except ApiError as exc:
@@ -131,5 +130,4 @@ def _follow(client: Client, ctrl_c: CtrlC, file: Path, job: Job, *, is_detached:
 def _faults(client: Client, job: Job) -> list[dict[str, Any]]:
     if not job.failed:
         return []
-    body = b"".join(client.stream(bulk_calls.import_failures(job.id)))
-    return [msgspec.json.decode(line) for line in body.splitlines()]
+    return list(client.import_failures(job.id))

@@ -27,6 +27,7 @@ from clarion.client.preference_calls import PreferenceLink, Preferences
 from clarion.client.presence_calls import Device, Member, MemberPage, UserStatus, Visibility
 from clarion.client.push_calls import PushDevice, PushPut
 from clarion.client.search_calls import Collection, Document, FacetCount, Results, Written
+from clarion.client.subscriber_calls import Address, Audience, MembersChanged, Subscriber
 from clarion.client.subscription import Topic
 from clarion.client.suppression_calls import Suppression, SuppressionPage
 from clarion.client.template_calls import KeptTemplate, PutTemplate
@@ -39,19 +40,30 @@ from clarion.client.topic_calls import (
     Published,
     State,
 )
-from clarion.client.workflow_calls import Cancelled, Trigger, Triggered, WorkflowPut
+from clarion.client.workflow_calls import (
+    Cancelled,
+    Checked,
+    Judged,
+    KeptWorkflow,
+    Trigger,
+    Triggered,
+    WorkflowPut,
+)
 
 __all__ = [
     "Accepted",
     "Activity",
     "ActivityPage",
     "ActivityWritten",
+    "Address",
     "ApiError",
     "AsyncClient",
+    "Audience",
     "Block",
     "Call",
     "Cancelled",
     "Change",
+    "Checked",
     "Client",
     "Collection",
     "Dashboard",
@@ -66,11 +78,14 @@ __all__ = [
     "Follow",
     "Item",
     "Job",
+    "Judged",
     "KeptTemplate",
+    "KeptWorkflow",
     "Key",
     "LostPublications",
     "Member",
     "MemberPage",
+    "MembersChanged",
     "MessageStory",
     "NewKey",
     "Occupancy",
@@ -89,6 +104,7 @@ __all__ = [
     "Socket",
     "State",
     "Stats",
+    "Subscriber",
     "Suppression",
     "SuppressionPage",
     "Topic",

@@ -70,6 +70,11 @@ class Base:
         if self._is_closed or self._http.is_closed:
             raise Closed("this client was closed: make another")
 
+    def _check_media(self, call: Call[bytes], response: httpx.Response) -> None:
+        media = response.headers.get("content-type", "").partition(";")[0]
+        if media != call.headers["accept"]:
+            raise calls.not_clarion(response.status_code, self._where)
+
     def _unreachable(self, exc: Exception) -> ApiError:
         said = str(exc) or type(exc).__name__
         return ApiError(0, {"detail": f"no answer from {self._where}: {said}"})

@@ -1,7 +1,8 @@
 """What takes long, over HTTP, without any I/O: bodies of lines, and how far a job is."""
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -11,6 +12,7 @@ from clarion.client.workflow_calls import Triggered
 
 # A chunk for each line would be refused as an attack.
 LINES: Final = 500
+PIECE_BYTES: Final = 64 * 1024  # of a file
 NDJSON: Final = {"content-type": "application/x-ndjson"}
 _LINES: Final = {"accept": "application/x-ndjson"}
 
@@ -109,6 +111,26 @@ def resume(trigger: str) -> Call[Job]:
 def report(trigger: str) -> Call[Report]:
     """`GET /v1/triggers/{id}/report`."""
     return Call("GET", f"/v1/{place('triggers', trigger)}/report", Report)
+
+
+def failures(trigger: str) -> Call[bytes]:
+    """`GET /v1/triggers/{id}/failures`, to be streamed."""
+    return Call("GET", f"/v1/{place('triggers', trigger)}/failures", bytes, headers=_LINES)
+
+
+def imported(given: Sequence[Recipient] | Path) -> tuple[str, Callable[[], Iterator[bytes]]]:
+    """The media type of what is to be imported, and its pieces."""
+    if isinstance(given, str):
+        raise TypeError("given is a list of recipients, or a Path")
+    if not isinstance(given, Path):
+        return NDJSON["content-type"], lambda: pieces(recipients(given))
+
+    def read() -> Iterator[bytes]:
+        with given.open("rb") as file:
+            while piece := file.read(PIECE_BYTES):
+                yield piece
+
+    return "text/csv" if given.suffix.lower() == ".csv" else NDJSON["content-type"], read
 
 
 def import_(

@@ -2,7 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
+
+import msgspec
 
 from clarion.client.calls import Call
 
@@ -40,6 +42,14 @@ class Calls(ABC):
         """
 
     @abstractmethod
+    def stream(self, call: Call[bytes]) -> Iterator[bytes]:
+        """The answer of a call piece by piece, without retries.
+
+        Raises:
+            ApiError: The server refused it, could not be reached, or broke off: then what was given is not all.
+        """
+
+    @abstractmethod
     def _key(self, given: str | None) -> str:
         """Makes the repetition of a call safe: the caller's, else a new one."""
 
@@ -52,6 +62,13 @@ class Calls(ABC):
             if (at := page.next) is None:
                 return
 
+    def _lines(self, call: Call[bytes]) -> Iterator[dict[str, Any]]:
+        """The objects of an answer that has one on each line, as they come."""
+        rest = b""
+        for piece in self.stream(call):
+            *lines, rest = (rest + piece).split(b"\n")
+            yield from map(_object, lines)
+
 
 class AsyncCalls(ABC):
     """The same as coroutines."""
@@ -59,6 +76,10 @@ class AsyncCalls(ABC):
     @abstractmethod
     async def call(self, call: Call[T]) -> T:
         """As `Calls.call`."""
+
+    @abstractmethod
+    def stream(self, call: Call[bytes]) -> AsyncIterator[bytes]:
+        """As `Calls.stream`."""
 
     @abstractmethod
     def _key(self, given: str | None) -> str:
@@ -73,3 +94,21 @@ class AsyncCalls(ABC):
                 yield item
             if (at := page.next) is None:
                 return
+
+    async def _lines(self, call: Call[bytes]) -> AsyncIterator[dict[str, Any]]:
+        """As `Calls._lines`."""
+        rest = b""
+        async for piece in self.stream(call):
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                yield _object(line)
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    return msgspec.json.decode(line, type=dict[str, Any])
+
+
+async def in_turn(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Pieces for who awaits each."""
+    for piece in pieces:
+        yield piece

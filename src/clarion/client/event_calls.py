@@ -82,6 +82,11 @@ def track(events: Sequence[Mapping[str, Any]]) -> Call[Tracked]:
     return Call("POST", "/v1/events", Tracked, {"events": [dict(each) for each in events]})
 
 
+def names(after: str, limit: int) -> Call[dict[str, Any]]:
+    """`GET /v1/event-names`."""
+    return Call("GET", f"/v1/event-names{query(after=after or None, limit=limit)}", dict)
+
+
 def numbers(event: str, within: str) -> Call[EventNumbers]:
     """`GET /v1/event-names/{event}`."""
     return Call("GET", f"/v1/{place('event-names', event)}{query(within=within)}", EventNumbers)

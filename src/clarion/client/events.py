@@ -40,6 +40,10 @@ class EventCalls(Calls):
         given = [{"id": self._key(None), **each} for each in events]
         return self.call(event_calls.track(given))
 
+    def event_names(self, *, after: str = "", limit: int = 100) -> dict[str, Any]:
+        """A page of what events there are, and how many: `{items, next}`."""
+        return self.call(event_calls.names(after, limit))
+
     def event_numbers(self, event: str, within: str = "1h") -> EventNumbers:
         """How often something happened in a window that ends now (`30m`, `1h`, `30d`), and how many people did it."""
         return self.call(event_calls.numbers(event, within))
@@ -77,6 +81,10 @@ class AsyncEventCalls(AsyncCalls):
         """As `EventCalls.track_many`."""
         given = [{"id": self._key(None), **each} for each in events]
         return await self.call(event_calls.track(given))
+
+    async def event_names(self, *, after: str = "", limit: int = 100) -> dict[str, Any]:
+        """As `EventCalls.event_names`."""
+        return await self.call(event_calls.names(after, limit))
 
     async def event_numbers(self, event: str, within: str = "1h") -> EventNumbers:
         """As `EventCalls.event_numbers`."""

@@ -10,12 +10,15 @@ import httpx
 
 from clarion.client import calls
 from clarion.client.activity import ActivityCalls, AsyncActivityCalls
+from clarion.client.audiences import AsyncAudienceCalls, AudienceCalls
 from clarion.client.base import UNANSWERED, Base
 from clarion.client.bulk import AsyncBulkCalls, BulkCalls
+from clarion.client.calling import in_turn
 from clarion.client.calls import Accepted, Call, Recipient
 from clarion.client.dashboards import AsyncDashboardCalls, DashboardCalls
 from clarion.client.delivery import AsyncDeliveryCalls, DeliveryCalls
 from clarion.client.events import AsyncEventCalls, EventCalls
+from clarion.client.imports import AsyncImportCalls, ImportCalls
 from clarion.client.line import Line
 from clarion.client.messages import AsyncMessageCalls, MessageCalls
 from clarion.client.preferences import AsyncPreferenceCalls, PreferenceCalls
@@ -24,6 +27,7 @@ from clarion.client.push import AsyncPushCalls, PushCalls
 from clarion.client.realtime import AsyncRealtimeCalls, RealtimeCalls
 from clarion.client.schedules import AsyncScheduleCalls, ScheduleCalls
 from clarion.client.search import AsyncSearchCalls, SearchCalls
+from clarion.client.subscribers import AsyncSubscriberCalls, SubscriberCalls
 from clarion.client.subscription import Topic
 from clarion.client.suppressions import AsyncSuppressionCalls, SuppressionCalls
 from clarion.client.templates import AsyncTemplateCalls, TemplateCalls
@@ -41,15 +45,18 @@ class Client(
     PreferenceCalls,
     PresenceCalls,
     ActivityCalls,
+    AudienceCalls,
     DashboardCalls,
     EventCalls,
     MessageCalls,
     SearchCalls,
     SuppressionCalls,
     ScheduleCalls,
+    SubscriberCalls,
     TemplateCalls,
     WorkflowCalls,
     BulkCalls,
+    ImportCalls,
     DeliveryCalls,
     PushCalls,
 ):
@@ -131,9 +138,7 @@ class Client(
             with self._http.stream(**self._request(call)) as response:
                 if response.status_code >= 300:
                     call.read(response.status_code, response.read(), self._where)
-                media = response.headers.get("content-type", "").partition(";")[0]
-                if media != call.headers["accept"]:
-                    raise calls.not_clarion(response.status_code, self._where)
+                self._check_media(call, response)
                 yield from response.iter_bytes()
         except UNANSWERED as exc:
             raise self._unreachable(exc) from None
@@ -161,15 +166,18 @@ class AsyncClient(
     AsyncPreferenceCalls,
     AsyncPresenceCalls,
     AsyncActivityCalls,
+    AsyncAudienceCalls,
     AsyncDashboardCalls,
     AsyncEventCalls,
     AsyncMessageCalls,
     AsyncSearchCalls,
     AsyncSuppressionCalls,
     AsyncScheduleCalls,
+    AsyncSubscriberCalls,
     AsyncTemplateCalls,
     AsyncWorkflowCalls,
     AsyncBulkCalls,
+    AsyncImportCalls,
     AsyncDeliveryCalls,
     AsyncPushCalls,
 ):
@@ -251,7 +259,7 @@ class AsyncClient(
             try:
                 request = self._request(call)
                 if call.content:
-                    request["content"] = _async(call.content())
+                    request["content"] = in_turn(call.content())
                 response = await self._http.request(**request)
                 status, content = response.status_code, response.content
             except UNANSWERED as exc:
@@ -261,6 +269,18 @@ class AsyncClient(
                 if (wait := self._wait(status, content, attempt)) is None:
                     return call.read(status, content, self._where)
             await asyncio.sleep(wait)
+
+    async def stream(self, call: Call[bytes]) -> AsyncIterator[bytes]:
+        """As `Client.stream`."""
+        try:
+            async with self._http.stream(**self._request(call)) as response:
+                if response.status_code >= 300:
+                    call.read(response.status_code, await response.aread(), self._where)
+                self._check_media(call, response)
+                async for piece in response.aiter_bytes():
+                    yield piece
+        except UNANSWERED as exc:
+            raise self._unreachable(exc) from None
 
     async def close(self) -> None:
         """Close the connections, and those of topics that are followed."""
@@ -279,8 +299,3 @@ class AsyncClient(
         trace: TracebackType | None,
     ) -> None:
         await self.close()
-
-
-async def _async(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    for piece in pieces:
-        yield piece

@@ -150,3 +150,8 @@ def _given(asked: Asked) -> dict[str, Any]:
         for name, value in asked.items()
         if value is not None
     }
+
+
+def letters(what: str, before: str, limit: int) -> Call[dict[str, Any]]:
+    """`GET /v1/dead-letters/jobs`, `GET /v1/dead-letters/acts`."""
+    return Call("GET", f"/v1/dead-letters/{what}{query(before=before or None, limit=limit)}", dict)

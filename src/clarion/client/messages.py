@@ -45,6 +45,14 @@ class MessageCalls(Calls):
         """Dead letters that are alike, the largest groups first: `kind`, `channel`, `provider`, `workflow`, `reason`, `job`."""
         return self.call(calls.dead_letters(asked)).items
 
+    def dead_letter_jobs(self, *, before: str = "", limit: int = 50) -> dict[str, Any]:
+        """A page of jobs that came to nothing, the newest first: `{items, next}`."""
+        return self.call(calls.letters("jobs", before, limit))
+
+    def dead_letter_acts(self, *, before: str = "", limit: int = 50) -> dict[str, Any]:
+        """A page of who has sent again or dropped what, the newest first: `{items, next}`."""
+        return self.call(calls.letters("acts", before, limit))
+
     def replay_dead_letters(
         self, ids: Sequence[str] | None = None, *, idempotency_key: str | None = None, **asked: str
     ) -> DeadLettersDone:
@@ -94,6 +102,14 @@ class AsyncMessageCalls(AsyncCalls):
     async def dead_letters(self, **asked: str) -> list[DeadLetterGroup]:
         """As `MessageCalls.dead_letters`."""
         return (await self.call(calls.dead_letters(asked))).items
+
+    async def dead_letter_jobs(self, *, before: str = "", limit: int = 50) -> dict[str, Any]:
+        """As `MessageCalls.dead_letter_jobs`."""
+        return await self.call(calls.letters("jobs", before, limit))
+
+    async def dead_letter_acts(self, *, before: str = "", limit: int = 50) -> dict[str, Any]:
+        """As `MessageCalls.dead_letter_acts`."""
+        return await self.call(calls.letters("acts", before, limit))
 
     async def replay_dead_letters(
         self, ids: Sequence[str] | None = None, *, idempotency_key: str | None = None, **asked: str

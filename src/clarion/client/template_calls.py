@@ -27,10 +27,13 @@ class KeptTemplate(msgspec.Struct, frozen=True):
     created_at: str
 
 
-def put(definition: Mapping[str, Any], *, dry_run: bool) -> Call[PutTemplate]:
+def put(
+    definition: Mapping[str, Any], *, dry_run: bool, if_match: str | None = None
+) -> Call[PutTemplate]:
     """`PUT /v1/templates/{template}`."""
-    at = f"/v1/{place('templates', str(definition['template']))}"
-    return Call("PUT", f"{at}?dry_run=true" if dry_run else at, PutTemplate, dict(definition))
+    at = f"/v1/{place('templates', str(definition['template']))}{'?dry_run=true' * dry_run}"
+    headers = {} if if_match is None else {"If-Match": if_match}
+    return Call("PUT", at, PutTemplate, dict(definition), headers)
 
 
 def find(template: str, version: int | None) -> Call[KeptTemplate]:

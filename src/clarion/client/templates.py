@@ -11,14 +11,17 @@ from clarion.client.template_calls import KeptTemplate, PutTemplate
 class TemplateCalls(Calls):
     """The part of `Client` that speaks of templates."""
 
-    def put_template(self, definition: Mapping[str, Any], *, dry_run: bool = False) -> PutTemplate:
+    def put_template(
+        self, definition: Mapping[str, Any], *, dry_run: bool = False, if_match: str | None = None
+    ) -> PutTemplate:
         """Keep a template as its next version; the same as the current one changes nothing.
 
         Args:
             definition: As it is written in YAML: `template`, `channels`, …
             dry_run: Check it and say how it differs, and keep nothing.
+            if_match: The version that was read, in quotes: refused where another is current by now.
         """
-        return self.call(template_calls.put(definition, dry_run=dry_run))
+        return self.call(template_calls.put(definition, dry_run=dry_run, if_match=if_match))
 
     def find_template(self, template: str, version: int | None = None) -> KeptTemplate:
         """A template, in its current version unless another is named."""
@@ -65,10 +68,10 @@ class AsyncTemplateCalls(AsyncCalls):
     """The same as coroutines."""
 
     async def put_template(
-        self, definition: Mapping[str, Any], *, dry_run: bool = False
+        self, definition: Mapping[str, Any], *, dry_run: bool = False, if_match: str | None = None
     ) -> PutTemplate:
         """As `TemplateCalls.put_template`."""
-        return await self.call(template_calls.put(definition, dry_run=dry_run))
+        return await self.call(template_calls.put(definition, dry_run=dry_run, if_match=if_match))
 
     async def find_template(self, template: str, version: int | None = None) -> KeptTemplate:
         """As `TemplateCalls.find_template`."""

@@ -1,13 +1,14 @@
 """Workflows over HTTP, without any I/O: what is asked, and how the answer is read."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from clarion.client.calls import Call, Recipient, place, query
 
 _LISTS = frozenset({"recipients", "audiences", "did", "exclude", "exclude_audiences"})
+Kind = Literal["template", "workflow", "schedule", "preferences"]
 _NOTHING: tuple[object, ...] = (None, False, (), [])
 
 
@@ -19,6 +20,41 @@ class WorkflowPut(msgspec.Struct, frozen=True):
     is_new: bool
     warnings: list[dict[str, str]] = []
     """What may go wrong when it runs there: `{pointer, detail}`."""
+
+
+class KeptWorkflow(msgspec.Struct, frozen=True):
+    """A workflow in a version, and whether it may be triggered."""
+
+    workflow: str
+    version: int
+    is_active: bool
+    definition: dict[str, Any]
+    author: str
+    created_at: str
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """What would become of a definition. `state`: `new`, `changed`, `unchanged`, or `wrong`, where there are faults.
+
+    `etag` is of what is there now, for If-Match, and `before` is that; `after` is what would be. Faults and warnings: `{pointer, detail}`.
+    """
+
+    kind: Kind | None
+    name: str
+    state: str
+    version: int | None
+    etag: str | None
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    faults: list[dict[str, str]]
+    warnings: list[dict[str, str]]
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """All of them, in the order in which they were given; `author`: who would have written them."""
+
+    items: list[Judged]
+    author: str
 
 
 class Triggered(msgspec.Struct, frozen=True):
@@ -53,10 +89,34 @@ class Cancelled(msgspec.Struct, frozen=True):
     messages: int
 
 
-def put(definition: Mapping[str, Any], *, dry_run: bool) -> Call[WorkflowPut]:
+def put(
+    definition: Mapping[str, Any], *, dry_run: bool, if_match: str | None = None
+) -> Call[WorkflowPut]:
     """`PUT /v1/workflows/{workflow}`."""
-    at = f"/v1/{place('workflows', str(definition['workflow']))}"
-    return Call("PUT", f"{at}?dry_run=true" if dry_run else at, WorkflowPut, dict(definition))
+    at = f"/v1/{place('workflows', str(definition['workflow']))}{'?dry_run=true' * dry_run}"
+    headers = {} if if_match is None else {"If-Match": if_match}
+    return Call("PUT", at, WorkflowPut, dict(definition), headers)
+
+
+def find_workflow(workflow: str, version: int | None) -> Call[KeptWorkflow]:
+    """`GET /v1/workflows/{workflow}`."""
+    return Call("GET", f"/v1/{place('workflows', workflow)}{query(version=version)}", KeptWorkflow)
+
+
+def workflows(after: str, limit: int) -> Call[dict[str, Any]]:
+    """`GET /v1/workflows`."""
+    return Call("GET", f"/v1/workflows{query(after=after, limit=limit)}", dict)
+
+
+def set_active(workflow: str, is_active: bool) -> Call[KeptWorkflow]:
+    """`PATCH /v1/workflows/{workflow}`."""
+    return Call("PATCH", f"/v1/{place('workflows', workflow)}", KeptWorkflow, {"active": is_active})
+
+
+def check(definitions: Sequence[Mapping[str, Any]]) -> Call[Checked]:
+    """`POST /v1/definition-checks`."""
+    body = {"definitions": [dict(each) for each in definitions]}
+    return Call("POST", "/v1/definition-checks", Checked, body)
 
 
 def trigger(

@@ -6,20 +6,50 @@ from typing import Any
 from clarion.client import workflow_calls
 from clarion.client.calling import AsyncCalls, Calls
 from clarion.client.calls import Recipient
-from clarion.client.workflow_calls import Cancelled, Trigger, Triggered, WorkflowPut
+from clarion.client.workflow_calls import (
+    Cancelled,
+    Checked,
+    KeptWorkflow,
+    Trigger,
+    Triggered,
+    WorkflowPut,
+)
 
 
 class WorkflowCalls(Calls):
     """The part of `Client` that speaks of workflows."""
 
-    def put_workflow(self, definition: Mapping[str, Any], *, dry_run: bool = False) -> WorkflowPut:
+    def put_workflow(
+        self, definition: Mapping[str, Any], *, dry_run: bool = False, if_match: str | None = None
+    ) -> WorkflowPut:
         """Keep a workflow as its next version; the same as the current one changes nothing.
 
         Args:
             definition: As it is written in YAML: `workflow`, `steps`, …
             dry_run: Check it, and keep nothing.
+            if_match: The version that was read, in quotes: refused where another is current by now.
         """
-        return self.call(workflow_calls.put(definition, dry_run=dry_run))
+        return self.call(workflow_calls.put(definition, dry_run=dry_run, if_match=if_match))
+
+    def find_workflow(self, workflow: str, version: int | None = None) -> KeptWorkflow:
+        """A workflow, in its current version unless another is named."""
+        return self.call(workflow_calls.find_workflow(workflow, version))
+
+    def workflows(self, *, after: str = "", limit: int = 50) -> dict[str, Any]:
+        """A page of workflows: `{items, next}`."""
+        return self.call(workflow_calls.workflows(after, limit))
+
+    def set_workflow_active(self, workflow: str, is_active: bool) -> KeptWorkflow:
+        """Let a workflow be triggered, or no longer; what runs goes on."""
+        return self.call(workflow_calls.set_active(workflow, is_active))
+
+    def check_definitions(self, definitions: Sequence[Mapping[str, Any]]) -> Checked:
+        """What would become of workflows, templates, schedules and defaults if all were put; nothing is kept.
+
+        Args:
+            definitions: Each as it is written in a file of `clarion apply`.
+        """
+        return self.call(workflow_calls.check(definitions))
 
     def trigger(
         self,
@@ -115,10 +145,26 @@ class AsyncWorkflowCalls(AsyncCalls):
     """The same as coroutines."""
 
     async def put_workflow(
-        self, definition: Mapping[str, Any], *, dry_run: bool = False
+        self, definition: Mapping[str, Any], *, dry_run: bool = False, if_match: str | None = None
     ) -> WorkflowPut:
         """As `WorkflowCalls.put_workflow`."""
-        return await self.call(workflow_calls.put(definition, dry_run=dry_run))
+        return await self.call(workflow_calls.put(definition, dry_run=dry_run, if_match=if_match))
+
+    async def find_workflow(self, workflow: str, version: int | None = None) -> KeptWorkflow:
+        """As `WorkflowCalls.find_workflow`."""
+        return await self.call(workflow_calls.find_workflow(workflow, version))
+
+    async def workflows(self, *, after: str = "", limit: int = 50) -> dict[str, Any]:
+        """As `WorkflowCalls.workflows`."""
+        return await self.call(workflow_calls.workflows(after, limit))
+
+    async def set_workflow_active(self, workflow: str, is_active: bool) -> KeptWorkflow:
+        """As `WorkflowCalls.set_workflow_active`."""
+        return await self.call(workflow_calls.set_active(workflow, is_active))
+
+    async def check_definitions(self, definitions: Sequence[Mapping[str, Any]]) -> Checked:
+        """As `WorkflowCalls.check_definitions`."""
+        return await self.call(workflow_calls.check(definitions))
 
     async def trigger(
         self,
