@@ -55,6 +55,8 @@ ACCEPTED = {
                 "which there are, only the database knows",
             ),
             ("POST", "triggers", "some recipients are not known", "likewise"),
+            ("POST", "inbox/{id}/snooze", "until: ", "a schema does not know what time it is"),
+            ("POST", "inbox/seen", "not together with", "a schema can't compare body and query"),
         )
     },
     (

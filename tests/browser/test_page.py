@@ -62,9 +62,9 @@ def _item(page: Page, title: str):
     return page.get_by_test_id("inbox-item").filter(has_text=title)
 
 
-def _notify(server: Server, key: str, title: str, *recipients: str) -> None:
+def _notify(server: Server, key: str, title: str, *recipients: str, **more: object) -> None:
     answer = server.post(
-        "/v1/notifications", {"recipients": list(recipients), "title": title}, token=key
+        "/v1/notifications", {"recipients": list(recipients), "title": title, **more}, token=key
     )
     assert answer.status_code == 202, answer.text
 
@@ -113,6 +113,48 @@ def test_a_notification_over_http_appears_live_survives_a_crash_and_is_read_once
     _live(second)
     _unread(second, 0)
     expect(second.get_by_test_id("inbox-item")).to_have_count(2)
+    assert trouble == []
+
+
+def test_what_is_done_in_one_tab_is_done_in_the_other(
+    chromium: Browser, server: Server, trouble: list[str]
+) -> None:
+    """A button that is pressed says so in both, and cannot be pressed again; pinned is on top, snoozed is gone, and can be undone; by keyboard."""
+    key = server.key("notifications:send")
+    context = chromium.new_context()
+    first = _sign_in(context, server, "ann", trouble)
+    second = _sign_in(chromium.new_context(), server, "ann", trouble)
+    buttons = [{"id": "yes", "label": "Accept"}, {"id": "no", "label": "Decline"}]
+    _notify(server, key, "An invitation", "ann", actions=buttons, expires="2h")
+    _notify(server, key, "Something later", "ann")
+    invitation = _item(first, "An invitation")
+    expect(invitation.get_by_test_id("expires")).to_have_text("Expires in 2 hr.")
+    group = invitation.get_by_role("group", name="Answers to: An invitation")
+    group.get_by_role("button", name="Accept").press("Enter")
+    for page in (first, second):
+        expect(_item(page, "An invitation").get_by_test_id("done")).to_have_text("Answered: Accept")
+        expect(_item(page, "An invitation").get_by_test_id("press-no")).to_have_count(0)
+        _unread(page, 1)
+    expect(invitation).to_be_focused()
+
+    invitation.get_by_role("button", name="Pin: An invitation").press("Enter")
+    for page in (first, second):
+        expect(page.get_by_test_id("inbox-item").first).to_contain_text("Pinned")
+
+    later = _item(first, "Something later").get_by_role("button", name="Snooze: Something later")
+    later.press("Enter")
+    expect(first.get_by_role("button", name="In an hour")).to_be_focused()
+    first.keyboard.press("Escape")
+    expect(later).to_be_focused()
+    later.press("Enter")
+    first.keyboard.press("Enter")
+    for page in (first, second):
+        expect(_item(page, "Something later")).to_have_count(0)
+        _unread(page, 0)
+    first.get_by_test_id("undo").press("Enter")
+    for page in (first, second):
+        expect(_item(page, "Something later")).to_have_count(1)
+        _unread(page, 1)
     assert trouble == []
 
 

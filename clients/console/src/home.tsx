@@ -87,7 +87,7 @@ export function Home({ session, user }: { session: Session; user: User }) {
       ) : (
         <main className="page" data-inbox={isOpen ? "open" : "closed"}>
           <ConnectionBanner connection={client.connection} />
-          {isOpen && <InboxPanel client={client} inbox={client.inbox} onClose={close} />}
+          {isOpen && <InboxPanel client={client} inbox={client.inbox} onClose={close} announce={said.set} />}
           <SendForm client={client} user={user} announce={said.set} />
           <ConnectionCard client={client} />
         </main>

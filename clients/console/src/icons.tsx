@@ -35,6 +35,19 @@ export const ArchiveIcon = () => (
   </Icon>
 );
 
+export const PinIcon = () => (
+  <Icon>
+    <path d="M7 3.5h6l-.8 5 2.3 2.6v1.4h-9v-1.4L7.8 8.5ZM10 12.5v4.5" />
+  </Icon>
+);
+
+export const ClockIcon = () => (
+  <Icon>
+    <circle cx="10" cy="10" r="6.5" />
+    <path d="M10 6.3V10l2.6 1.8" />
+  </Icon>
+);
+
 export const CloseIcon = () => (
   <Icon>
     <path d="m5.5 5.5 9 9m0-9-9 9" />

@@ -2,13 +2,15 @@
 
 import type { Client, Inbox, Message } from "@clarion/client";
 import { watchSeen } from "@clarion/client/seen";
-import { memo, useEffect, useRef } from "react";
-import { ArchiveIcon, CheckIcon, UnreadIcon } from "./icons.tsx";
+import { memo, useEffect, useRef, useState } from "react";
+import { PinIcon } from "./icons.tsx";
+import { ItemTools, type Left } from "./item-tools.tsx";
 import { safeLink } from "./links.ts";
-import { sayAgo, sayWhen } from "./time.ts";
+import { MessageButtons } from "./message-buttons.tsx";
+import { sayAgo, sayAhead, sayWhen } from "./time.ts";
 
 interface InboxItemProps {
-  client: Client | undefined;
+  client: Client;
   inbox: Inbox;
   message: Message;
   now: number;
@@ -16,21 +18,18 @@ interface InboxItemProps {
   /** -1: not known. */
   size: number;
   onArchive: (message: Message) => void;
+  onSnoozed: (left: Left) => void;
+  /** Tells something to those who listen. */
+  announce: (text: string) => void;
 }
 
-export const InboxItem = memo(function InboxItem({
-  client,
-  inbox,
-  message,
-  now,
-  place,
-  size,
-  onArchive,
-}: InboxItemProps) {
+export const InboxItem = memo(function InboxItem(props: InboxItemProps) {
+  const { client, inbox, message, now, place, size, onArchive, onSnoozed, announce } = props;
+  const [trouble, setTrouble] = useState<string | null>(null);
   const isUnread = message.read_at === null;
-  const link = safeLink(message.action_url);
+  const isPinned = message.pinned_at !== undefined;
   const shown = useRef<HTMLElement>(null);
-  useEffect(() => (client && shown.current ? watchSeen(client, shown.current, message) : undefined), [client, message]);
+  useEffect(() => (shown.current ? watchSeen(client, shown.current, message) : undefined), [client, message]);
   const titleId = `title-${message.id}`;
   return (
     <article
@@ -39,6 +38,7 @@ export const InboxItem = memo(function InboxItem({
       data-testid="inbox-item"
       data-id={message.id}
       data-unread={isUnread}
+      data-pinned={isPinned}
       // Focusable by script and key, as the feed pattern asks; not every one a stop of Tab.
       tabIndex={-1}
       aria-posinset={place}
@@ -52,44 +52,57 @@ export const InboxItem = memo(function InboxItem({
           {message.title}
         </h3>
         {message.body && <p className="item-body">{message.body}</p>}
-        <p className="item-foot">
-          <time dateTime={message.created_at} title={sayWhen(message.created_at)}>
-            {sayAgo(message.created_at, now)}
-          </time>
-          {link && (
-            <a
-              href={link.href}
-              data-testid="action"
-              {...(link.isExternal && { target: "_blank", rel: "noreferrer noopener" })}
-              onClick={() => isUnread && void inbox.markRead(message)}
-            >
-              {link.label}
-            </a>
-          )}
+        <Foot inbox={inbox} message={message} now={now} />
+        {message.actions && (
+          <MessageButtons client={client} message={message} onTrouble={setTrouble} announce={announce} />
+        )}
+      </div>
+      <ItemTools
+        client={client}
+        inbox={inbox}
+        message={message}
+        onArchive={onArchive}
+        onSnoozed={onSnoozed}
+        onTrouble={setTrouble}
+      />
+      {trouble && (
+        <p className="item-trouble" role="alert">
+          {trouble}
         </p>
-      </div>
-      <div className="item-actions">
-        <button
-          type="button"
-          className="button icon-only"
-          data-testid={isUnread ? "mark-read" : "mark-unread"}
-          aria-label={isUnread ? `Mark as read: ${message.title}` : `Mark as unread: ${message.title}`}
-          title={isUnread ? "Mark as read" : "Mark as unread"}
-          onClick={() => void (isUnread ? inbox.markRead(message) : inbox.markUnread(message))}
-        >
-          {isUnread ? <CheckIcon /> : <UnreadIcon />}
-        </button>
-        <button
-          type="button"
-          className="button icon-only"
-          data-testid="archive"
-          aria-label={`Archive: ${message.title}`}
-          title="Archive"
-          onClick={() => onArchive(message)}
-        >
-          <ArchiveIcon />
-        </button>
-      </div>
+      )}
     </article>
   );
 });
+
+/** When it came, until when it stays, and where it leads. */
+function Foot({ inbox, message, now }: { inbox: Inbox; message: Message; now: number }) {
+  const link = safeLink(message.action_url);
+  return (
+    <p className="item-foot">
+      {message.pinned_at && (
+        <span className="item-pinned" title={`Pinned since ${sayWhen(message.pinned_at)}`}>
+          <PinIcon />
+          Pinned
+        </span>
+      )}
+      <time dateTime={message.created_at} title={sayWhen(message.created_at)}>
+        {sayAgo(message.created_at, now)}
+      </time>
+      {message.expires_at && (
+        <span title={sayWhen(message.expires_at)} data-testid="expires">
+          Expires {sayAhead(message.expires_at, now)}
+        </span>
+      )}
+      {link && (
+        <a
+          href={link.href}
+          data-testid="action"
+          {...(link.isExternal && { target: "_blank", rel: "noreferrer noopener" })}
+          onClick={() => message.read_at === null && void inbox.markRead(message)}
+        >
+          {link.label}
+        </a>
+      )}
+    </p>
+  );
+}

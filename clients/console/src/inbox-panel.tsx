@@ -1,38 +1,58 @@
 /** The inbox: a non-modal dialog that the bell opens; a column of the page where there is room, a sheet where not. */
 
 import type { Client, Inbox, InboxView, Message } from "@clarion/client";
-import { type KeyboardEvent, useEffect, useRef, useState } from "react";
+import { unsnooze } from "@clarion/client/actions";
+import { type KeyboardEvent, useCallback, useEffect, useRef, useState } from "react";
 import { PANEL_ID } from "./bell.tsx";
 import { BellIcon, CloseIcon } from "./icons.tsx";
 import { InboxItem } from "./inbox-item.tsx";
+import type { Left } from "./item-tools.tsx";
+import { sayWhen } from "./time.ts";
 import { useNow, useStore } from "./use-store.ts";
 
 const UNDO_MS = 8_000;
 
-export function InboxPanel({ client, inbox, onClose }: { client?: Client; inbox: Inbox; onClose: () => void }) {
+interface InboxPanelProps {
+  client: Client;
+  inbox: Inbox;
+  onClose: () => void;
+  /** Tells something to those who listen. */
+  announce: (text: string) => void;
+}
+
+export function InboxPanel({ client, inbox, onClose, announce }: InboxPanelProps) {
   const view = useStore(inbox);
   const heading = useRef<HTMLHeadingElement>(null);
-  const [archived, setArchived] = useState<Message | null>(null);
+  const [left, setLeft] = useState<Left | null>(null);
   useEffect(() => {
     // Opened by a person: that is where they want to go on. Open from the start, it takes the focus from nobody.
     if (document.activeElement?.matches("[aria-haspopup=dialog]")) heading.current?.focus();
   }, []);
   useEffect(() => {
-    if (!archived) return;
-    const timer = setTimeout(() => setArchived(null), UNDO_MS);
+    if (!left) return;
+    const timer = setTimeout(() => setLeft(null), UNDO_MS);
     return () => clearTimeout(timer);
-  }, [archived]);
+  }, [left]);
 
   function archive(message: Message) {
-    setArchived(message);
-    void inbox.archive(message).then((error) => error && setArchived(null));
+    setLeft({ message, until: null });
+    void inbox.archive(message).then((error) => error && setLeft(null));
     // The focused button is gone with its item; the dialog must not lose the keyboard.
     heading.current?.focus();
   }
 
-  function undo(message: Message) {
-    setArchived(null);
-    void inbox.unarchive(message);
+  const snoozed = useCallback(
+    (away: Left) => {
+      setLeft(away);
+      announce(`Snoozed until ${sayUntil(away)}`);
+      heading.current?.focus();
+    },
+    [announce],
+  );
+
+  function undo({ message, until }: Left) {
+    setLeft(null);
+    void (until ? unsnooze(client, message) : inbox.unarchive(message));
     heading.current?.focus();
   }
 
@@ -69,17 +89,21 @@ export function InboxPanel({ client, inbox, onClose }: { client?: Client; inbox:
         </button>
       </div>
       {view.error && <Trouble inbox={inbox} view={view} />}
-      <Feed client={client} inbox={inbox} view={view} onArchive={archive} />
-      {archived && (
+      <Feed client={client} inbox={inbox} view={view} onArchive={archive} onSnoozed={snoozed} announce={announce} />
+      {left && (
         <div className="undo">
-          <span>Archived</span>
-          <button type="button" className="button small" data-testid="undo" onClick={() => undo(archived)}>
+          <span data-testid="left">{left.until ? `Snoozed until ${sayUntil(left)}` : "Archived"}</span>
+          <button type="button" className="button small" data-testid="undo" onClick={() => undo(left)}>
             Undo
           </button>
         </div>
       )}
     </div>
   );
+}
+
+function sayUntil({ until }: Left): string {
+  return until ? sayWhen(until.toISOString()) : "";
 }
 
 function Trouble({ inbox, view }: { inbox: Inbox; view: InboxView }) {
@@ -94,13 +118,15 @@ function Trouble({ inbox, view }: { inbox: Inbox; view: InboxView }) {
 }
 
 interface FeedProps {
-  client: Client | undefined;
+  client: Client;
   inbox: Inbox;
   view: InboxView;
   onArchive: (message: Message) => void;
+  onSnoozed: (left: Left) => void;
+  announce: (text: string) => void;
 }
 
-function Feed({ client, inbox, view, onArchive }: FeedProps) {
+function Feed({ client, inbox, view, onArchive, onSnoozed, announce }: FeedProps) {
   const now = useNow(30_000);
   const { items, hasMore, loading, loadingMore } = view;
   if (loading) return <Loading />;
@@ -115,7 +141,7 @@ function Feed({ client, inbox, view, onArchive }: FeedProps) {
         className="feed"
         onKeyDown={moveBetweenArticles}
       >
-        {items.map((message, index) => (
+        {pinnedFirst(items).map((message, index) => (
           <InboxItem
             key={message.id}
             client={client}
@@ -125,6 +151,8 @@ function Feed({ client, inbox, view, onArchive }: FeedProps) {
             place={index + 1}
             size={hasMore ? -1 : items.length}
             onArchive={onArchive}
+            onSnoozed={onSnoozed}
+            announce={announce}
           />
         ))}
       </div>
@@ -143,6 +171,11 @@ function Feed({ client, inbox, view, onArchive }: FeedProps) {
       )}
     </div>
   );
+}
+
+/** What is pinned stands on top; the inbox itself is in the order of its log. */
+function pinnedFirst(items: readonly Message[]): readonly Message[] {
+  return [...items.filter((each) => each.pinned_at), ...items.filter((each) => !each.pinned_at)];
 }
 
 function Loading() {

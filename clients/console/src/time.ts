@@ -22,6 +22,37 @@ export function sayAgo(at: string, now: number): string {
   return day.format(ms);
 }
 
+/** "in 5 min.", "tomorrow": of what is yet to be. */
+export function sayAhead(at: string, now: number): string {
+  const ms = Date.parse(at) - now;
+  if (Number.isNaN(ms)) return "";
+  if (ms < HOUR) return relative.format(Math.max(1, Math.ceil(ms / MINUTE)), "minute");
+  if (ms < DAY) return relative.format(Math.round(ms / HOUR), "hour");
+  return relative.format(Math.round(ms / DAY), "day");
+}
+
+export interface Later {
+  readonly label: string;
+  readonly at: Date;
+}
+
+const MORNING = 8;
+const EVENING = 18;
+
+/** When somebody may want to hear of something again, the soonest first; hours are of the browser's zone. */
+export function laterTimes(now: Date): readonly Later[] {
+  const at = (days: number, hour: number) => new Date(now.getFullYear(), now.getMonth(), now.getDate() + days, hour);
+  const evening = { label: "This evening", at: at(0, EVENING) };
+  const untilMonday = (8 - now.getDay()) % 7 || 7;
+  return [
+    { label: "In an hour", at: new Date(now.getTime() + HOUR) },
+    // Not much later than in an hour, it would be no choice.
+    ...(evening.at.getTime() - now.getTime() > 2 * HOUR ? [evening] : []),
+    { label: "Tomorrow", at: at(1, MORNING) },
+    ...(untilMonday > 1 ? [{ label: "Monday", at: at(untilMonday, MORNING) }] : []),
+  ];
+}
+
 export function sayWhen(at: string): string {
   const ms = Date.parse(at);
   return Number.isNaN(ms) ? "" : absolute.format(ms);

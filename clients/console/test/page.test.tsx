@@ -38,6 +38,7 @@ async function show(server: FakeServer, onClose = vi.fn(), onOpen = vi.fn()) {
       return Promise.resolve(answer());
     }) as typeof fetch,
   });
+  const said = createStore("");
   const container = document.getElementById("root");
   if (!container) throw new Error("no #root");
   root = createRoot(container);
@@ -47,10 +48,10 @@ async function show(server: FakeServer, onClose = vi.fn(), onOpen = vi.fn()) {
         <Bell inbox={client.inbox} isOpen={true} ref={null} onToggle={() => undefined} />
         <ConnectionPill connection={client.connection} />
         <ConnectionBanner connection={client.connection} />
-        <InboxPanel inbox={client.inbox} onClose={onClose} />
+        <InboxPanel client={client} inbox={client.inbox} onClose={onClose} announce={said.set} />
         <SendForm client={client} user={{ id: "ann", name: null }} announce={() => undefined} />
         <Toasts inbox={client.inbox} onOpen={onOpen} />
-        <Announcer client={client} said={createStore("")} />
+        <Announcer client={client} said={said} />
       </StrictMode>,
     );
     await settle();

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { safeLink } from "../src/links.ts";
-import { sayAgo } from "../src/time.ts";
+import { laterTimes, sayAgo, sayAhead } from "../src/time.ts";
 import { hashSources } from "../tools/hash-sources.ts";
 
 const BASE = "https://clarion.example/";
@@ -36,6 +36,27 @@ test("times are relative until a week has passed, and never in the future", () =
   expect(ago(5 * 60_000)).toContain("5");
   expect(ago(8 * 86_400_000)).toMatch(/2/);
   expect(sayAgo("nonsense", now)).toBe("");
+});
+
+test("what is yet to be is said as it is, and never as past", () => {
+  const now = Date.parse("2026-03-10T12:00:00Z");
+  const ahead = (ms: number) => sayAhead(new Date(now + ms).toISOString(), now);
+  expect(ahead(-5_000)).toBe(ahead(59_000));
+  expect([ahead(90 * 60_000), ahead(36 * 3_600_000)].map((text) => text.match(/\d+/)?.[0])).toEqual(["2", "2"]);
+  expect(sayAhead("nonsense", now)).toBe("");
+});
+
+test("one may put off to times that differ, and are yet to come", () => {
+  const said = (...at: [number, number, number, number]) =>
+    laterTimes(new Date(...at)).map(({ label, at }) => `${label} ${at.getDate()}. ${at.getHours()}:00`);
+  // A Tuesday at noon, a Sunday late in the evening: then tomorrow is Monday.
+  expect(said(2026, 2, 10, 12)).toEqual([
+    "In an hour 10. 13:00",
+    "This evening 10. 18:00",
+    "Tomorrow 11. 8:00",
+    "Monday 16. 8:00",
+  ]);
+  expect(said(2026, 2, 15, 22)).toEqual(["In an hour 15. 23:00", "Tomorrow 16. 8:00"]);
 });
 
 test("the hash names files and content, whatever their order on disk; other files do not count", () => {

@@ -43,28 +43,29 @@ function apply(state: InboxState, publication: Publication): InboxState {
 }
 
 function counts(data: Record<string, unknown>, state: InboxState): Pick<InboxState, "unread" | "unseen"> {
-  return { unread: count(data["unread"], state.unread), unseen: count(data["unseen"], state.unseen) };
+  const { unread = state.unread, unseen = state.unseen } = data as Partial<InboxState>;
+  return { unread, unseen };
 }
 
 function applyToItems(state: InboxState, event: string, data: Record<string, unknown>): InboxState {
   const { message, entered, ids, upto, tag } = data;
   const { id, category, read_at = null, seen_at = null, pinned_at, clicked_at, done } = data as Partial<Message>;
-  const isMeant = (item: Message): boolean =>
+  const isMeant = (item: Message): unknown =>
     (ids as readonly string[] | undefined)?.includes(item.id) ??
     (id
       ? item.id === id
       : item.seq <= (upto as number) &&
-        (category ?? item.category) === item.category &&
-        (tag === undefined || item.tags?.includes(tag as string) === true));
+        (!category || item.category === category) &&
+        (!tag || item.tags?.includes(tag as string)));
   // Some left, or one message was `added` or `changed`.
   const isLeaving = event === "removed" || data["archived_at"] || data["snoozed_until"];
-  if (isLeaving || (id ?? message)) {
+  if (isLeaving || id || message) {
     const changed = {
       ...state,
       items: isLeaving
         ? state.items.filter((item) => !isMeant(item))
-        : update(state.items, id, (item) => ({ ...item, read_at, seen_at, pinned_at, clicked_at, done })),
-      hasMore: event !== "all_archived" && state.hasMore,
+        : update(state.items, isMeant, (item) => ({ ...item, read_at, seen_at, pinned_at, clicked_at, done })),
+      hasMore: state.hasMore && event !== "all_archived",
     };
     // `entered` slides into the server's window when another leaves; ours may reach further down already.
     const whole = entered ?? message;
@@ -73,9 +74,11 @@ function applyToItems(state: InboxState, event: string, data: Record<string, unk
   // What was read or seen: those named, or all up to one. What names neither changes nothing.
   return {
     ...state,
-    items: state.items.map((item) =>
-      isMeant(item) ? { ...item, read_at: item.read_at ?? read_at, seen_at: item.seen_at ?? seen_at ?? read_at } : item,
-    ),
+    items: update(state.items, isMeant, (item) => ({
+      ...item,
+      read_at: item.read_at ?? read_at,
+      seen_at: item.seen_at ?? seen_at ?? read_at,
+    })),
   };
 }
 
@@ -93,10 +96,14 @@ export function intend(state: InboxState, intent: Intent): InboxState {
     case "read":
     case "unread": {
       const isRead = action === "read";
-      if (!known || (known.read_at !== null) === isRead) return state;
+      if (!known || !known.read_at !== isRead) return state;
       return {
         ...state,
-        items: update(state.items, known.id, () => ({ ...known, read_at: isRead ? at : null })),
+        items: update(
+          state.items,
+          (item) => item === known,
+          () => ({ ...known, read_at: isRead ? at : null }),
+        ),
         unread: isRead ? less(state.unread) : state.unread + 1,
       };
     }
@@ -104,7 +111,7 @@ export function intend(state: InboxState, intent: Intent): InboxState {
       if (!known) return state;
       return {
         ...state,
-        items: state.items.filter((item) => item.id !== message.id),
+        items: state.items.filter((item) => item !== known),
         unread: known.read_at === null ? less(state.unread) : state.unread,
       };
     case "unarchive": {
@@ -116,21 +123,22 @@ export function intend(state: InboxState, intent: Intent): InboxState {
 }
 
 function intendAll(state: InboxState, action: "read" | "archive", upto: number, at: string): InboxState {
-  const newer = state.items.filter((item) => item.seq > upto);
-  const unread = newer.filter((item) => item.read_at === null).length;
-  if (action === "archive") return { ...state, items: newer, unread, hasMore: false };
-  return {
-    ...state,
-    items: state.items.map((item) => (item.seq > upto || item.read_at !== null ? item : { ...item, read_at: at })),
-    unread,
-  };
+  const isArchive = action === "archive";
+  const items = isArchive
+    ? state.items.filter((item) => item.seq > upto)
+    : update(
+        state.items,
+        (item) => item.seq <= upto && item.read_at === null,
+        (item) => ({ ...item, read_at: at }),
+      );
+  const unread = items.filter((item) => item.read_at === null).length;
+  return { ...state, items, unread, hasMore: !isArchive && state.hasMore };
 }
 
 /** With a message at its place, unless that lies below the last one that is known: there a hole would be. */
 function withMessage(state: InboxState, message: Message): InboxState {
-  const last = state.items.at(-1);
   // `entered` is the next one below the window, so it never leaves a hole in a list that ends with the window.
-  const isBelow = state.hasMore && last !== undefined && message.seq < last.seq && state.items.length >= WINDOW;
+  const isBelow = state.hasMore && state.items.length >= WINDOW && message.seq < (state.items.at(-1)?.seq ?? 0);
   return isBelow ? state : { ...state, items: insert(state.items, message) };
 }
 
@@ -144,18 +152,15 @@ function insert(items: readonly Message[], message: Message): readonly Message[]
 
 function update(
   items: readonly Message[],
-  id: string | undefined,
+  isMeant: (item: Message) => unknown,
   change: (item: Message) => Message,
 ): readonly Message[] {
-  return items.map((item) => (item.id === id ? change(item) : item));
+  return items.map((item) => (isMeant(item) ? change(item) : item));
 }
 
+/** Of what a person does before the server has told how many there are. */
 function less(unread: number): number {
-  return Math.max(0, unread - 1);
-}
-
-function count(value: unknown, otherwise: number): number {
-  return Number.isSafeInteger(value) ? (value as number) : otherwise;
+  return unread && unread - 1;
 }
 
 export function isMessage(value: unknown): value is Message {

@@ -150,6 +150,19 @@ def add(api: Api, inbox: Inbox) -> None:
         """How many messages of the caller are unread and unseen: of all, of a category, or with a tag."""
         return await inbox.counts(caller, query.category, query.tag)
 
+    # Before the route that takes any word in its place.
+    @api.route(
+        "POST",
+        "/v1/inbox/{id}/snooze",
+        right=Self(),
+        limit=PerCaller(),
+        errors=(*WRITES, NotFound),
+        example=Snooze(datetime(2027, 1, 4, 8, tzinfo=UTC)),
+    )
+    async def snooze_message(caller: Principal, path: MessageId, body: Snooze) -> Message:
+        """Put a message of the caller off until a time: then it is back, unread and as the newest."""
+        return await inbox.snooze(caller, path.id, as_ms(body.until))
+
     @api.route(
         "POST",
         "/v1/inbox/{id}/{action}",
@@ -163,18 +176,6 @@ def add(api: Api, inbox: Inbox) -> None:
         Doing the same twice changes nothing the second time. The caller's other tabs are told.
         """
         return await inbox.mark(caller, path.id, path.action)
-
-    @api.route(
-        "POST",
-        "/v1/inbox/{id}/snooze",
-        right=Self(),
-        limit=PerCaller(),
-        errors=(*WRITES, NotFound),
-        example=Snooze(datetime(2027, 1, 4, 8, tzinfo=UTC)),
-    )
-    async def snooze_message(caller: Principal, path: MessageId, body: Snooze) -> Message:
-        """Put a message of the caller off until a time: then it is back, unread and as the newest."""
-        return await inbox.snooze(caller, path.id, as_ms(body.until))
 
     @api.route(
         "POST",
