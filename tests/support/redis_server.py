@@ -22,14 +22,14 @@ class RedisServer:
     def __init__(self, *options: str, is_cluster: bool = False) -> None:
         # Not in the tests' own folder: a socket's path may have 107 bytes.
         self.folder = Path(tempfile.mkdtemp(prefix="clarion-redis-", dir="/tmp"))
-        self.port = _free_port() if is_cluster else 0
+        self.port = free_port() if is_cluster else 0
         self._options = [
             "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.folder / "s"),
             "--dir", str(self.folder), "--save", "", "--loglevel", "warning",
             "--pidfile", str(self.folder / "pid"), *options,
         ]  # fmt: skip
         if is_cluster:
-            self._options += ["--cluster-enabled", "yes", "--cluster-port", str(_free_port())]
+            self._options += ["--cluster-enabled", "yes", "--cluster-port", str(free_port())]
         # Ends the server when this process closes the pipe or is gone, even if it was killed.
         pid, folder = shlex.quote(str(self.folder / "pid")), shlex.quote(str(self.folder))
         self._cleaner = subprocess.Popen(
@@ -134,7 +134,8 @@ def _serves(server: RedisServer, count: int) -> bool:
     return "cluster_state:ok" in told and f"cluster_size:{count}" in told
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One that nobody listens on now."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port: int = taken.getsockname()[1]

@@ -164,12 +164,17 @@ class Link(asyncio.Protocol):
 
 
 async def dial(
-    address: Address, node: Node, *, deadline_s: float = DEADLINE_S, on_push: Push | None = None
+    address: Address,
+    node: Node,
+    *,
+    deadline_s: float = DEADLINE_S,
+    on_push: Push | None = None,
+    is_sentinel: bool = False,
 ) -> Link:
-    """Connect to a server and introduce ourselves.
+    """Connect to a server and introduce ourselves; to a Sentinel only if that is wanted.
 
     Raises:
-        Unavailable: It cannot be reached, is too old (Redis 6 is needed, or Valkey), or does not let us in.
+        Unavailable: It cannot be reached, is too old (Redis 6 is needed, or Valkey), does not let us in, or is no primary where Sentinels have named one.
     """
     where = f"{node[0]}:{node[1]}" if node[1] else node[0]
     link: Link | None = None
@@ -187,9 +192,13 @@ async def dial(
         _drop(link)
         raise Unavailable(f"Redis at {where} does not let us in: {hello}")
     link.mode = hello[b"mode"].decode()
-    if link.mode == "sentinel":
+    if (link.mode == "sentinel") is not is_sentinel:
         _drop(link)
-        raise Unavailable(f"Redis at {where} is a Sentinel; redis_url names the data's servers")
+        what = "no Sentinel" if is_sentinel else "a Sentinel: redis_url must begin redis+sentinel:"
+        raise Unavailable(f"Redis at {where} is {what}")
+    if address.primary and not is_sentinel and hello[b"role"] != b"master":
+        _drop(link)
+        raise Unavailable(f"Redis at {where} is no primary any more")
     return link
 
 
@@ -208,7 +217,7 @@ async def _connect(address: Address, node: Node, deadline_s: float, on_push: Pus
 async def _introduce(link: Link, address: Address) -> Any:
     login = ("AUTH", address.user or "default", address.password) if address.password else ()
     hello = await link.ask("HELLO", 3, *login, "SETNAME", "clarion")
-    if isinstance(hello, Exception) or not address.db:
+    if isinstance(hello, Exception) or not address.db or hello[b"mode"] == b"sentinel":
         return hello
     selected = await link.ask("SELECT", address.db)
     return selected if isinstance(selected, Exception) else hello

@@ -15,6 +15,7 @@ from clarion.bus.address import Address, Node, parse
 from clarion.bus.cluster import owners, redirection, slot
 from clarion.bus.link import DEADLINE_S, Link, Lost, dial
 from clarion.bus.scripts import Part, Script
+from clarion.bus.sentinel import places
 from clarion.errors import ClarionError, Closed, Internal, OutcomeUnknown, StorageFull, Unavailable
 from clarion.ids import Ids
 from clarion.telemetry import get_logger, spawn
@@ -273,7 +274,12 @@ class RedisClient:
     async def _read_owners(self) -> list[Node] | Unavailable:
         known = [node for node, link in self._links.items() if not link.is_lost]
         failed = Unavailable("no server of Redis answers")
-        for node in dict.fromkeys([*known, *self._address.nodes]):
+        try:
+            begin = await places(self._address, deadline_s=self._deadline_s)
+        except Unavailable as exc:
+            return exc
+        # Behind Sentinels a server that answers may be the primary no longer.
+        for node in begin if self._address.primary else dict.fromkeys([*known, *begin]):
             link = await self._dial(node)
             if isinstance(link, Unavailable):
                 failed = link

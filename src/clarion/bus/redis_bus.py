@@ -17,6 +17,7 @@ from clarion.bus.base import GapListener, Receiver
 from clarion.bus.link import DEADLINE_S, Link, dial
 from clarion.bus.receivers import Receivers
 from clarion.bus.redis import RedisClient
+from clarion.bus.sentinel import places
 from clarion.errors import Closed, Unavailable
 from clarion.ids import Ids
 from clarion.telemetry import bus_connected, bus_gaps, get_logger, spawn
@@ -174,7 +175,7 @@ class RedisBus:
     # ── the link ──
     async def _dial(self) -> Link:
         failed = Unavailable("no server of Redis answers")
-        for node in self._address.nodes:
+        for node in await places(self._address, deadline_s=self._deadline_s):
             try:
                 return await dial(
                     self._address, node, deadline_s=self._deadline_s, on_push=self._on_push

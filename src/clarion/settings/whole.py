@@ -43,7 +43,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     redis_url: Annotated[
         str,
         about(
-            "`redis://…`, `rediss://…` or `unix:///path`: topics are kept there, and processes that share it form one server"
+            "`redis://…`, `rediss://…`, `redis+sentinel://…` or `unix:///path`: topics are kept there, and processes that share it form one server"
         ),
     ] = ""
     redis_prefix: Annotated[
