@@ -64,6 +64,8 @@ def test_a_deployment_is_applied_changed_pruned_and_pulled(
         "removed template letter",
     ]
     assert "? by-hand  only on the server" in done.stdout
+    shutil.copy(EXAMPLES / "workflows" / "report.yaml", folder)
+    assert "= report  unchanged (switched off)" in repository.apply(folder, "--check").stdout
 
     pulled = tmp_path / "pulled"
     done = repository.pull(pulled)

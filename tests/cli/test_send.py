@@ -74,6 +74,35 @@ def test_a_file_of_people_is_sent_to_once(desk: Desk, tmp_path: Path) -> None:
     assert "done: 2/2" in some.stdout, some.stderr
 
 
+def test_a_table_or_the_standard_input_is_sent_to(desk: Desk, tmp_path: Path) -> None:
+    """A row may go over several lines; what is wrong with one is told by the line that it begins on."""
+    table = tmp_path / "people.csv"
+    rows = 'id,name,attributes.plan\n"t-1","Ann\nfrom Berlin",pro\n\nt-2,,\n'
+    table.write_text(rows)
+    done = desk.send("bell", "--recipients", table)
+    assert (done.returncode, done.stdout.splitlines()[-1][:9]) == (0, "done: 2/2"), done.stderr
+    for given, arguments in ((rows, ("--format", "csv")), ('"t-1"\n{"id": "t-3"}\n"t-2"\n', ())):
+        done = subprocess.run(
+            [sys.executable, "-m", "clarion", "send", "bell", "--recipients", "-", *arguments],
+            env=clean_environment(**desk.env), input=given, capture_output=True, text=True,
+            timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert f"done: {given.count('t-')}/" in done.stdout
+    for text, says in (
+        (f"{rows}t-3,C\n", f"{table}:6: 2 cells"),
+        (rows.replace("name", "email"), f"{table}:2: "),
+        ("name\nAnn\n", f"{table}:1: "),
+        ('id\n"open\n', f"{table}:2: "),
+        ("id\n", "nobody stands in"),
+    ):
+        table.write_text(text)
+        done = desk.send("bell", "--recipients", table, "--to", "zoe")
+        assert (done.returncode, done.stdout) == (2, ""), done.stderr
+        assert says in done.stderr
+    assert desk.send("bell", "--recipients", table, "--format", "xls").returncode == 2
+
+
 def test_failures_are_told_by_reason(desk: Desk, tmp_path: Path) -> None:
     """How many, why, and by the exit status."""
     done = desk.send(

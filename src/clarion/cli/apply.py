@@ -81,12 +81,12 @@ def apply(
         _tell(flaws)
     with connected(url, key) as client:
         plans, me = _planned(client, written)
+        there = definitions.there(client)
+        off = {_name(each) for each in there if not each.is_active}
         for plan in plans:
-            _show(console, plan)
+            _show(console, plan, is_off=(plan.judged.kind, plan.judged.name) in off)
         files_say = {(plan.judged.kind, plan.judged.name) for plan in plans}
-        others = [
-            each for each in definitions.there(client) if (each.kind, each.name) not in files_say
-        ]
+        others = [each for each in there if _name(each) not in files_say]
         gone = [each for each in others if prune and each.author == me and each.is_active]
         for each in others:
             _line(console, "goes" if each in gone else "only on the server", told(*_name(each)), "")
@@ -213,15 +213,11 @@ def _half(named: str, exc: ApiError, done: int) -> ServerError:
     return ServerError(safe(f"{named}: {why}{rest}"))
 
 
-def _show(console: Console, plan: Plan) -> None:
+def _show(console: Console, plan: Plan, *, is_off: bool) -> None:
     judged, path = plan.judged, plan.written.path
-    version = f"version {judged.version}, " if judged.version else ""
-    _line(
-        console,
-        judged.state,
-        plan.named,
-        "" if judged.state == "unchanged" else f"{version}{path}",
-    )
+    more = [f"version {judged.version}"] if judged.version else []
+    more = [*more, str(path)] if judged.state != "unchanged" else ["switched off"] * is_off
+    _line(console, judged.state, plan.named, ", ".join(more))
     if judged.state != "changed":
         return
     old, new = (_lines(judged, each) for each in (judged.before, judged.after))

@@ -7,6 +7,7 @@ answer names is called off.
 
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -16,6 +17,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from clarion.cli.following import BrokenOff, CtrlC, follow, told
+from clarion.cli.recipients import Recipients, opened
 from clarion.cli.remote import URL, Url, connected, safe
 from clarion.client import (
     ApiError,
@@ -30,7 +32,6 @@ from clarion.client import (
 from clarion.errors import ServerError, UsageError
 from clarion.ids import Ids
 
-LINE_BYTES: Final = 1 << 20  # more than any server takes
 ANSWER_S: Final = 120.0  # a hundred thousand are judged before the answer
 
 Many = Annotated[list[str] | None, Parameter(negative="")]
@@ -45,7 +46,8 @@ def send(
     audience: Many = None,
     filter: str | None = None,
     everyone: Flag = False,
-    recipients: Path | None = None,
+    recipients: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
+    format: str | None = None,
     exclude: Many = None,
     exclude_audience: Many = None,
     payload: str = "{}",
@@ -68,7 +70,8 @@ def send(
         audience: An audience. May be repeated.
         filter: A condition over subscribers, such as 'recipient.locale == "de"'.
         everyone: All subscribers.
-        recipients: A file of NDJSON: on each line an id in quotes, or an object with an id.
+        recipients: A file of NDJSON: on each line an id in quotes, or an object with an id; or a table (.csv); or -, the standard input.
+        format: Of the recipients, where the file's name does not say it: ndjson or csv.
         exclude: The id of somebody who does not get it. May be repeated.
         exclude_audience: An audience that does not get it. May be repeated.
         payload: A JSON object for the templates.
@@ -94,12 +97,13 @@ def send(
         "priority": priority,
     }
     wish = {name: value for name, value in wish.items() if value not in (None, False, [])}
-    if recipients:
-        _check(recipients)
-    with connected(url, key, timeout_s=ANSWER_S) as client, CtrlC() as ctrl_c:
+    with ExitStack() as stack:
+        people = stack.enter_context(opened(recipients, format)) if recipients else None
+        client = stack.enter_context(connected(url, key, timeout_s=ANSWER_S))
+        ctrl_c = stack.enter_context(CtrlC())
         if not detach:
             _look(client, workflow)
-        accepted = _send(client, ctrl_c, workflow, to or [], recipients, wish, idempotency_key)
+        accepted = _send(client, ctrl_c, workflow, to or [], people, wish, idempotency_key)
         _follow(client, ctrl_c, accepted, is_detached=detach)
 
 
@@ -108,38 +112,6 @@ def _payload(text: str) -> dict[str, Any]:
         return msgspec.json.decode(text, type=dict[str, Any])
     except (msgspec.DecodeError, RecursionError) as exc:
         raise UsageError(f"--payload: a JSON object is expected: {exc}") from exc
-
-
-def _check(path: Path) -> None:
-    """Every line is JSON that can be a recipient: the server's own rules come later."""
-    if not path.is_file():
-        raise UsageError(safe(f"--recipients: there is no file {path}"))
-    count = 0
-    for number, line in enumerate(_lines(path), 1):
-        if not line.strip():
-            continue
-        count += 1
-        try:
-            found = msgspec.json.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-            raise UsageError(safe(f"{path}:{number}: not JSON: {exc}")) from exc
-        if not isinstance(found, str | dict):
-            raise UsageError(safe(f'{path}:{number}: "id" or {{"id": …}} is expected'))
-    if not count:
-        raise UsageError(safe(f"--recipients: nobody stands in {path}"))
-
-
-def _lines(path: Path) -> Iterator[bytes]:
-    try:
-        with path.open("rb") as file:
-            number = 0
-            while line := file.readline(LINE_BYTES + 1):
-                number += 1
-                if len(line) > LINE_BYTES:
-                    raise UsageError(safe(f"{path}:{number}: longer than {LINE_BYTES:,} bytes"))
-                yield line if line.endswith(b"\n") else line + b"\n"
-    except OSError as exc:
-        raise UsageError(safe(f"--recipients: {path} cannot be read: {exc.strerror}")) from exc
 
 
 def _look(client: Client, workflow: str) -> None:
@@ -157,14 +129,14 @@ def _send(
     ctrl_c: CtrlC,
     workflow: str,
     to: list[str],
-    path: Path | None,
+    people: Recipients | None,
     wish: dict[str, Any],
     key: str | None,
 ) -> Triggered:
     key = key or Ids().token()
-    if path is None:
+    if people is None:
         return client.call(workflow_calls.trigger(workflow, to, idempotency_key=key, **wish))
-    lines = partial(_sent, ctrl_c, to, path)
+    lines = partial(_sent, ctrl_c, to, people)
     try:
         return client.call(bulk_calls.trigger_lines(workflow, wish, lines, key))
     except BrokenOff:
@@ -173,26 +145,27 @@ def _send(
     except ApiError as exc:
         faults = exc.problem.get("errors") or []
         for fault in faults:
-            print(_placed(fault, path, 1 + len(to)), file=sys.stderr)
+            print(_placed(fault, people, 1 + len(to)), file=sys.stderr)
         if faults:
             raise UsageError("nothing was sent: see above") from exc
         raise
 
 
-def _sent(ctrl_c: CtrlC, to: list[str], path: Path) -> Iterator[bytes]:
+def _sent(ctrl_c: CtrlC, to: list[str], people: Recipients) -> Iterator[bytes]:
     yield from bulk_calls.recipients(to)
-    for line in _lines(path):
+    for line in people:
         if ctrl_c.is_pressed:
             raise BrokenOff  # a body without an end: nothing of it is accepted
         yield line
 
 
-def _placed(fault: dict[str, Any], path: Path, before: int) -> str:
+def _placed(fault: dict[str, Any], people: Recipients, before: int) -> str:
     """A fault by its line in the file: the server counts those that came before it, too."""
     pointer, detail = str(fault.get("pointer")), str(fault.get("detail"))
     number, _, rest = pointer.removeprefix("/").partition("/")
     if number.isdecimal() and int(number) > before:
-        return safe(f"{path}:{int(number) - before}: {detail}" + (f" (/{rest})" if rest else ""))
+        at = people.place(int(number) - before)
+        return safe(f"{at}: {detail}" + (f" (/{rest})" if rest else ""))
     return safe(f"{detail} ({pointer})")
 
 
