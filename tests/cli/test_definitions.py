@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from clarion.cli import definitions
+from clarion.cli.written import read
 from tests.cli.test_apply import Repository
 from tests.support.server import Server
 
@@ -36,6 +37,13 @@ def test_a_deployment_is_applied_changed_pruned_and_pulled(
     applied = [line for line in done.stdout.splitlines() if line.startswith("applied")]
     assert [line.removeprefix("applied ").partition(",")[0] for line in applied] == everything
     assert "nothing to change" in repository.apply(folder, "--check").stdout
+
+    assert repository.pull(tmp_path / "first").returncode == 0
+    for path in EXAMPLES.glob("*/*.yaml"):
+        pulled = tmp_path / "first" / path.relative_to(EXAMPLES)
+        assert "null" not in pulled.read_text()
+        if path.parent.name != "schedules":  # of which the server writes out what is meant
+            assert read(pulled).data == read(path).data
 
     # What another has put stays, whoever prunes.
     other = tmp_path / "other"

@@ -84,14 +84,19 @@ def said(kind: Kind, name: str, definition: Mapping[str, Any]) -> dict[str, Any]
         if each is not None and (member, each) not in _ANYWAY
     }
     if kind == "workflow" and "facts" in own:
-        own["facts"] = {
-            fact: {member: each for member, each in about.items() if each is not None}
-            for fact, about in own["facts"].items()
-        }
+        own["facts"] = _without_none(own["facts"])
+    if kind == "schedule":
+        own["when"] = _without_none(own["when"])
     return _written(kind, name, own)
 
 
 _ANYWAY: list[tuple[str, Any]] = [("name", ""), ("category", ""), ("tags", []), ("critical", False)]
+
+
+def _without_none(given: Any) -> Any:
+    if not isinstance(given, dict):
+        return given
+    return {member: _without_none(each) for member, each in given.items() if each is not None}
 
 
 def _written(kind: Kind, name: str, definition: Mapping[str, Any]) -> dict[str, Any]:

@@ -57,6 +57,8 @@ def test_a_workflow_is_read_as_it_is_written() -> None:
         ({"if": "later.seen", **SAY}, "/if", "`later.seen` is nothing that is known here"),
         ({"stop": "payload."}, "/stop", "not understood"),
         ({"stop": "later.read"}, "/stop", "nothing that is known here"),
+        ({"stop": "inbox.read"}, "/stop", "of a step's message, first.read"),
+        ({"if": "inbox", "wait": "1s"}, "/if", "there are inbox.unread"),
         ({"stop": "first.reed"}, "/stop", "`first.reed`: of a message there are first.sent"),
         ({"stop": "first"}, "/stop", "of a message there are"),
         (

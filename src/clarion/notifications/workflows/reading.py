@@ -280,6 +280,13 @@ def _check_paths(
                 at,
                 f"`{path[:60]}` is nothing that is known here: a fact ({', '.join(sorted(known))}) or a step before",
             )
+        # So is what the inbox as a whole does not have: meant is the message of a step, which is asked by the step's id.
+        if head == "inbox" and path.split(".")[1:2] not in (["unread"], ["newest"]):
+            said = next((id for id in before if isinstance(_said(id, before), Say)), "its id")
+            raise wrong(
+                at,
+                f"`{path[:60]}`: of the inbox there are inbox.unread and inbox.newest; of a step's message, {said}.read",
+            )
         # A state that no message is ever in would be no for ever: a `stop` that never stops.
         if isinstance(_said(head, before), Say) and path[len(head) + 1 :] not in STATES:
             raise wrong(
