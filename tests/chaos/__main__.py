@@ -5,6 +5,7 @@
     python -m tests.chaos --scenario bulk --fault handed:57 --fault any:0.4      what the seed would choose
     python -m tests.chaos --scenario nodes --seed 7 --kills 22                   two nodes over Redis: 22 faults
     python -m tests.chaos --scenario nodes --fault redis-paused:20               this one
+    python -m tests.chaos --scenario failover                                    the primary of their Redis is killed, and Sentinels name another
     python -m tests.chaos --scenario restarts --crowd 2000                       rolling restarts, and kills, of nodes with so many
 
 Of a bulk send everybody has each message of the inbox exactly once, and the provider got each message once at least, and once more at most for each
@@ -19,11 +20,12 @@ from pathlib import Path
 
 from clarion.clock import SystemClock
 from tests.chaos import nodes
+from tests.chaos.cluster import FAILOVER
 from tests.chaos.run import Plan, chaos, faults_of
 from tests.support.services import Postgres
 
 DATABASES = ("sqlite", "postgresql")
-SCENARIOS = ("bulk", "nodes", "restarts")
+SCENARIOS = ("bulk", "nodes", "restarts", "failover")
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -33,7 +35,9 @@ def main(given: Sequence[str] | None = None) -> int:
     cli.add_argument("--scenario", choices=SCENARIOS, action="append", help="only this one")
     cli.add_argument("--people", type=int, default=10_000, help="of a bulk send")
     cli.add_argument("--crowd", type=int, default=nodes.CROWD, help="clients at restarts")
-    cli.add_argument("--kills", type=int, default=11, help="or other faults, of each run")
+    cli.add_argument(
+        "--kills", type=int, default=len(nodes.LASTS), help="or other faults, of each run"
+    )
     cli.add_argument("--seed", type=int, default=1)
     cli.add_argument("--fault", action="append", help="instead of what the seed chooses")
     args = cli.parse_args(given)
@@ -47,6 +51,9 @@ def main(given: Sequence[str] | None = None) -> int:
         say(f"restarts under {args.crowd:,} clients: seed {args.seed}")
         restarts = args.fault or nodes.RESTARTS
         wrong += _report(nodes.alone(args.seed, restarts, say, args.crowd).wrong)
+    if "failover" in scenarios:
+        say(f"a primary behind Sentinels: seed {args.seed}")
+        wrong += _report(nodes.alone(args.seed, [f"{FAILOVER}:0"], say).wrong)
     for database in (args.database or DATABASES) if "bulk" in scenarios else ():
         is_postgres = database == "postgresql"
         faults = args.fault or faults_of(

@@ -15,6 +15,7 @@ from clarion.telemetry import spawn
 from tests.guarantees import invariants
 from tests.guarantees.invariants import Call
 from tests.support.followers import Fleet
+from tests.support.server import until
 from tests.support.services import Postgres
 from tests.support.two_nodes import LEDGER, LOG, House
 
@@ -88,7 +89,8 @@ class Cluster:
 
     async def under(self, name: str, for_s: float) -> Trial:
         """One fault, under load, until everything is well again."""
-        fault, trial = FAULTS[name], Trial(name, for_s)
+        fault = Fault(_kill_primary, _nothing) if name == FAILOVER else FAULTS[name]
+        trial = Trial(name, for_s)
         first, stopped = len(self.calls), len(self.stops)
         for each in self.fleet.members:
             each.away_s = 0.0
@@ -287,6 +289,13 @@ def _roll(cluster: Cluster) -> None:
         cluster.house.start(cluster.house.nodes[node])
 
 
+def _kill_primary(cluster: Cluster) -> None:
+    watched = cluster.house.watched
+    assert watched is not None
+    until(watched.is_ready)  # else there would be nobody to take over
+    watched.primary.kill()
+
+
 def _restart_database(mode: str) -> Callable[[Cluster], None]:
     def restart(cluster: Cluster) -> None:
         cluster.postgres.stop(mode)
@@ -294,6 +303,7 @@ def _restart_database(mode: str) -> Callable[[Cluster], None]:
     return restart
 
 
+FAILOVER: Final = "primary-killed"
 FAULTS: Final[dict[str, Fault]] = {
     "redis-killed": Fault(lambda c: c.house.redis.kill(), lambda c: c.house.redis.start()),
     "redis-paused": Fault(lambda c: c.house.redis.pause(), lambda c: c.house.redis.resume()),

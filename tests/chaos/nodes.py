@@ -10,8 +10,9 @@ from typing import Final
 from msgspec import Struct, field
 
 from clarion.ids import Ids
-from tests.chaos.cluster import EVERY_S, FAULTS, Cluster, Trial
+from tests.chaos.cluster import EVERY_S, FAILOVER, FAULTS, Cluster, Trial
 from tests.guarantees import invariants
+from tests.support.sentinels import Watched
 from tests.support.server import until
 from tests.support.services import Postgres
 from tests.support.two_nodes import House
@@ -89,7 +90,8 @@ async def run(
         crowd: Clients beside the others that follow the topic, which is spoken to less often the more they are.
     """
     outcome = Outcome()
-    house = await asyncio.to_thread(House, folder, await postgres.new_database())
+    watched = Watched() if any(fault.startswith(FAILOVER) for fault in faults) else None
+    house = await asyncio.to_thread(House, folder, await postgres.new_database(), watched)
     try:
         cluster = Cluster(house, postgres, Ids.seeded(seed), max(EVERY_S, crowd / DELIVERIES))
         async with cluster.fleet:
@@ -110,4 +112,6 @@ async def run(
         outcome.wrong += invariants.left_behind(nothing, await asyncio.to_thread(house.kept))
     finally:
         await asyncio.to_thread(house.close)
+        if watched is not None:
+            watched.remove()
     return outcome

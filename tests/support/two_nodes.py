@@ -19,6 +19,7 @@ from clarion.cli import main
 from clarion.clock import SystemClock
 from tests.support.fault_proxy import FaultProxy
 from tests.support.redis_server import RedisServer
+from tests.support.sentinels import Watched
 from tests.support.server import Server
 
 SECRET: Final = "the secret of both processes, of 32 bytes or more"
@@ -48,6 +49,7 @@ class House:
     Args:
         folder: For a folder of each.
         database: Its URL.
+        watched: A Redis behind Sentinels, without proxies; None: one of its own.
         settings: More of their environment.
 
     Attributes:
@@ -56,17 +58,24 @@ class House:
         balancer: What clients connect to; its `to` may be changed.
     """
 
-    def __init__(self, folder: Path, database: str, **settings: str) -> None:
+    def __init__(
+        self, folder: Path, database: str, watched: Watched | None = None, **settings: str
+    ) -> None:
         self._stack = ExitStack()
         (folder / "kinds.py").write_text(APP)
         self.database = database
-        self.redis = RedisServer("--appendonly", "yes", "--appendfsync", "always")
-        self._stack.callback(self.redis.remove)
-        socket = self.redis.url.removeprefix("unix://")
-        self.ways = [self._stack.enter_context(FaultProxy(socket)) for _ in range(2)]
+        self.watched, self.ways = watched, list[FaultProxy]()
+        if watched is not None:
+            self.redis, urls = watched.primary, [watched.url] * 2
+        else:
+            self.redis = RedisServer("--appendonly", "yes", "--appendfsync", "always")
+            self._stack.callback(self.redis.remove)
+            socket = self.redis.url.removeprefix("unix://")
+            self.ways = [self._stack.enter_context(FaultProxy(socket)) for _ in range(2)]
+            urls = [f"redis://127.0.0.1:{way.port}" for way in self.ways]
         self.nodes = [
-            self._node(folder, name, way.port, settings)
-            for name, way in zip(("one", "two"), self.ways, strict=True)
+            self._node(folder, name, url, settings)
+            for name, url in zip(("one", "two"), urls, strict=True)
         ]
         self.balancer = self._stack.enter_context(FaultProxy(("127.0.0.1", self.nodes[0].port)))
         for node in self.nodes:
@@ -76,14 +85,14 @@ class House:
         answer = self.nodes[0].put("/v1/workflows/remind", REMIND, token=self.key)
         assert answer.is_success, answer.text
 
-    def _node(self, folder: Path, name: str, redis: int, settings: dict[str, str]) -> Server:
+    def _node(self, folder: Path, name: str, redis: str, settings: dict[str, str]) -> Server:
         (folder / name).mkdir()
         here = os.environ.get("PYTHONPATH", "")
         server = Server(
             folder / name,
             module="tests.support.two_nodes",
             PYTHONPATH=f"{folder}{os.pathsep}{Path.cwd()}{os.pathsep}{here}",
-            CLARION_REDIS_URL=f"redis://127.0.0.1:{redis}",
+            CLARION_REDIS_URL=redis,
             CLARION_DATABASE_URL=self.database,
             CLARION_AUTH_TOKEN_SECRET=SECRET,
             CLARION_PRESENCE_OPEN="lobby",
