@@ -82,7 +82,12 @@ async def node_peer(
 class Here:
     """A server of Clarion, and a client of it whose events can be awaited."""
 
-    def __init__(self, io: Server, backplane: PubSub | Sharded, bus: RedisBus | ShardedBus) -> None:
+    def __init__(
+        self,
+        io: Server,
+        backplane: PubSub | Sharded | Streams,
+        bus: RedisBus | ShardedBus | Streams,
+    ) -> None:
         self.io, self.backplane, self.bus = io, backplane, bus
 
     async def client(self, *rooms: str) -> "Heard":
@@ -90,6 +95,10 @@ class Here:
         id = await client.join()
         self.io.of("/").sockets[id].join(*rooms)
         return Heard(client, id)
+
+    async def settle(self) -> None:
+        """Return when this server hears what it has subscribed to."""
+        await self.backplane.settle()
 
 
 class Heard:
