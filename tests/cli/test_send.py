@@ -91,6 +91,7 @@ def test_a_table_or_the_standard_input_is_sent_to(desk: Desk, tmp_path: Path) ->
         assert f"done: {given.count('t-')}/" in done.stdout
     for text, says in (
         (f"{rows}t-3,C\n", f"{table}:6: 2 cells"),
+        (f"{rows}t-3,C\nt-4\n", f"{table}:6: 2 cells, the head has 3\n{table}:7: 1 cells"),
         (rows.replace("name", "email"), f"{table}:2: "),
         ("name\nAnn\n", f"{table}:1: "),
         ('id\n"open\n', f"{table}:2: "),
@@ -158,6 +159,7 @@ def test_what_is_wrong_with_a_file_is_told_by_line(desk: Desk, tmp_path: Path) -
         (b'"ann"\n\n{', 2, f"{file}:3: not JSON"),
         (b'"ann"\n"\xe9"\n', 2, f"{file}:2: not JSON"),
         (b'"ann"\n7\n', 2, f"{file}:2: "),
+        (b'7\n"ann"\n{\n', 2, f"{file}:3: not JSON"),
         (b"[" * 100_000, 2, f"{file}:1: "),
         (b" \n\n", 2, "nobody stands in"),
         (b'"' + b"a" * (1 << 20) + b'"', 2, f"{file}:1: longer"),

@@ -53,11 +53,13 @@ async def test_streams_name_their_readers_and_users_react(clarion: AsyncClient) 
     """Counters are part of the activity; a reaction twice is one."""
     readers = await clarion.set_readers("user:b/ob", followers=True, tags=["team:red"])
     assert (readers.everyone, readers.followers, readers.tags) == (False, True, ["team:red"])
+    assert await clarion.readers("user:b/ob") == readers
     made = await clarion.add_activity("user:b/ob", "bob", "post", "p", group="{verb} {day}")
     assert made.activity.group == f"post {made.activity.published[:10]}"
     at = "user:b/ob", made.activity.id, "like"
     for user in ("a/nn", "a/nn", "eve"):
         said = await clarion.react(*at, user)
     assert said.activity.reactions == {"like": 2}
+    assert [each["user"] for each in (await clarion.reactions(*at))["items"]] == ["a/nn", "eve"]
     assert (await clarion.take_back(*at, "a/nn")).activity.reactions == {"like": 1}
     assert (await clarion.take_back(*at, "eve")).activity.reactions == {}

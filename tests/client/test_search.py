@@ -23,6 +23,27 @@ async def clarion(live: Live) -> AsyncIterator[AsyncClient]:
         yield clarion
 
 
+async def test_a_saved_search_is_kept_told_and_deleted(live: Live) -> None:
+    """It names whom it tells; what is wrong with it is the server's to say."""
+    http = await live.back_end(scopes=["search:*", "notifications:send"])
+    key = http.headers["authorization"].removeprefix("Bearer ")
+    async with AsyncClient(app=live.app.asgi, key=key) as clarion:
+        await clarion.put_collection("shoes", {"title": "text", "price": "number"})
+        assert [each["name"] for each in (await clarion.collections())["items"]] == ["shoes"]
+        query = {"text": "red", "where": {"price": {"lt": 50}}}
+        trigger = {"recipients": [{"id": "ann"}], "title": "A red shoe below 50"}
+        kept = await clarion.save_search("shoes", "ann/red", query, trigger, access=["public"])
+        assert (kept["name"], kept["access"]) == ("ann/red", ["public"])
+        assert await clarion.saved_search("shoes", "ann/red") == kept
+        assert (await clarion.saved_searches("shoes"))["items"] == [kept]
+        await clarion.delete_saved_search("shoes", "ann/red")
+        with pytest.raises(ApiError) as refused:
+            await clarion.saved_search("shoes", "ann/red")
+        assert refused.value.code == "not_found"
+        with pytest.raises(TypeError):
+            await clarion.save_search("shoes", "x", query, trigger, access="public")
+
+
 async def test_what_is_put_is_found_page_by_page(clarion: AsyncClient) -> None:
     """More documents than one call takes; errors by name, each beside its document."""
     made = await clarion.put_collection("c", {"title": "text", "n": "number"}, [])

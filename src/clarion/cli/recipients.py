@@ -9,6 +9,7 @@ import sys
 from array import array
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -21,6 +22,7 @@ from clarion.errors import ClarionError, UsageError
 
 LINE_BYTES: Final = 1 << 20  # more than any server takes
 STDIN: Final = Path("-")
+FAULTS: Final = 20  # that are told
 FORMATS: Final = ("ndjson", "csv")
 
 
@@ -66,7 +68,7 @@ def opened(path: Path, format: str | None) -> Iterator[Recipients]:
         found = Recipients(name, path)
         if is_table:
             found = asyncio.run(_unrolled(found, Path(folder) / "rows"))
-        _check(found)
+        _tell(list(islice(_wrong(found), FAULTS)))
         yield found
 
 
@@ -74,17 +76,21 @@ async def _unrolled(table: Recipients, path: Path) -> Recipients:
     from clarion.notifications.tables import rows  # half a second, which only tables need
 
     places = array("q")  # eight bytes a row
+    faults: list[str] = []
     try:
         with path.open("wb") as file:
             async for row in rows(_numbered(table)):
                 if row.wrong:
-                    raise UsageError(safe(f"{table.name}:{row.number}: {row.wrong}"))
+                    faults.append(f"{table.name}:{row.number}: {row.wrong}")
+                    if len(faults) == FAULTS:
+                        break
                 places.append(row.number)
                 file.write(row.text.encode() + b"\n")
     except UsageError:
         raise
     except ClarionError as exc:  # of its head
         raise UsageError(safe(f"{table.name}:1: {exc.message}")) from exc
+    _tell(faults)
     return Recipients(table.name, path, places)
 
 
@@ -97,8 +103,18 @@ async def _numbered(table: Recipients) -> AsyncIterator[tuple[int, str]]:
         yield number, text.rstrip("\r\n")
 
 
-def _check(recipients: Recipients) -> None:
-    """Every line is JSON that can be a recipient."""
+def _tell(faults: Sequence[str]) -> None:
+    """All that is wrong, up to the number that the server would tell."""
+    if len(faults) == 1:
+        raise UsageError(safe(faults[0]))
+    for fault in faults:
+        print(safe(fault), file=sys.stderr)
+    if faults:
+        raise UsageError("nothing was sent: see above")
+
+
+def _wrong(recipients: Recipients) -> Iterator[str]:
+    """Lines that are no JSON, or cannot be a recipient."""
     count = 0
     for number, line in enumerate(recipients, 1):
         if not line.strip():
@@ -107,10 +123,10 @@ def _check(recipients: Recipients) -> None:
         try:
             found = msgspec.json.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-            raise UsageError(safe(f"{recipients.place(number)}: not JSON: {exc}")) from exc
+            yield f"{recipients.place(number)}: not JSON: {exc}"
+            continue
         if not isinstance(found, str | dict):
-            at = recipients.place(number)
-            raise UsageError(safe(f'{at}: "id" or {{"id": …}} is expected'))
+            yield f'{recipients.place(number)}: "id" or {{"id": …}} is expected'
     if not count:
         raise UsageError(safe(f"--recipients: nobody stands in {recipients.name}"))
 

@@ -93,6 +93,16 @@ class ActivityCalls(Calls):
         )
         return self.call(activity_calls.set_readers(stream, readers))
 
+    def readers(self, stream: str) -> Readers:
+        """Who may read a stream, besides those whose token grants it."""
+        return self.call(activity_calls.readers(stream))
+
+    def reactions(
+        self, stream: str, id: str, kind: str, *, after: str = "", limit: int = 100
+    ) -> dict[str, Any]:
+        """A page of who has reacted so to an activity: `{items: [{user, at}], more}`."""
+        return self.call(activity_calls.reactions(stream, id, kind, after, limit))
+
     def react(self, stream: str, id: str, kind: str, user: str) -> ActivityWritten:
         """Let a user react to an activity, `like`; twice is once."""
         return self.call(activity_calls.react(stream, id, kind, user))
@@ -168,6 +178,16 @@ class AsyncActivityCalls(AsyncCalls):
             everyone=everyone, followers=followers, users=list(users), tags=list(tags)
         )
         return await self.call(activity_calls.set_readers(stream, readers))
+
+    async def readers(self, stream: str) -> Readers:
+        """As `ActivityCalls.readers`."""
+        return await self.call(activity_calls.readers(stream))
+
+    async def reactions(
+        self, stream: str, id: str, kind: str, *, after: str = "", limit: int = 100
+    ) -> dict[str, Any]:
+        """As `ActivityCalls.reactions`."""
+        return await self.call(activity_calls.reactions(stream, id, kind, after, limit))
 
     async def react(self, stream: str, id: str, kind: str, user: str) -> ActivityWritten:
         """As `ActivityCalls.react`."""

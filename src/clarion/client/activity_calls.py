@@ -127,6 +127,17 @@ def set_readers(stream: str, readers: Readers) -> Call[Readers]:
     )
 
 
+def readers(stream: str) -> Call[Readers]:
+    """`GET /v1/activity/{stream}/readers`."""
+    return Call("GET", f"/v1/{place('activity', stream)}/readers", Readers)
+
+
+def reactions(stream: str, id: str, kind: str, after: str, limit: int) -> Call[dict[str, Any]]:
+    """`GET /v1/activity/{stream}/activities/{id}/reactions/{kind}`."""
+    asked = query(after=after or None, limit=limit)
+    return Call("GET", f"{_one(stream, id)}/{place('reactions', kind)}{asked}", dict)
+
+
 def react(stream: str, id: str, kind: str, user: str) -> Call[ActivityWritten]:
     """`PUT /v1/activity/{stream}/activities/{id}/reactions/{kind}/{user}`."""
     return Call("PUT", _reaction(stream, id, kind, user), ActivityWritten)

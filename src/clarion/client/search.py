@@ -31,6 +31,10 @@ class SearchCalls(Calls):
         """A collection."""
         return self.call(search_calls.collection(name))
 
+    def collections(self, *, after: str = "", limit: int = 100) -> dict[str, Any]:
+        """A page of collections, in the order of their names: `{items, more}`."""
+        return self.call(search_calls.collections(after, limit))
+
     def delete_collection(self, name: str) -> None:
         """Remove a collection with all its documents."""
         self.call(search_calls.delete_collection(name))
@@ -93,6 +97,40 @@ class SearchCalls(Calls):
         given = search_calls.asked(text, where, sort, limit, cursor, facets, highlight)
         return self.call(search_calls.search(collection, given))
 
+    def save_search(
+        self,
+        collection: str,
+        name: str,
+        query: Mapping[str, Any],
+        trigger: Mapping[str, Any],
+        *,
+        access: Sequence[str] | None = None,
+    ) -> dict[str, Any]:
+        """From now on each document that begins to match sends a notification, or runs a workflow.
+
+        Args:
+            collection: Where.
+            name: Of the saved search; one that is there is replaced.
+            query: `text`, `where`, as of `search`.
+            trigger: `{"recipients": …, "title": …}` as of `notify`, or `{"workflow": …, …}` as of `trigger`.
+            access: It sees no more than a reader with these tags; None: all.
+        """
+        return self.call(search_calls.save(collection, name, query, trigger, access))
+
+    def saved_search(self, collection: str, name: str) -> dict[str, Any]:
+        """A saved search."""
+        return self.call(search_calls.saved(collection, name))
+
+    def saved_searches(
+        self, collection: str, *, after: str = "", limit: int = 100
+    ) -> dict[str, Any]:
+        """A page of a collection's saved searches, in the order of their names: `{items, more}`."""
+        return self.call(search_calls.all_saved(collection, after, limit))
+
+    def delete_saved_search(self, collection: str, name: str) -> None:
+        """Tell nobody any more."""
+        self.call(search_calls.delete_saved(collection, name))
+
 
 class AsyncSearchCalls(AsyncCalls):
     """The same as coroutines."""
@@ -106,6 +144,10 @@ class AsyncSearchCalls(AsyncCalls):
     async def collection(self, name: str) -> Collection:
         """As `SearchCalls.collection`."""
         return await self.call(search_calls.collection(name))
+
+    async def collections(self, *, after: str = "", limit: int = 100) -> dict[str, Any]:
+        """As `SearchCalls.collections`."""
+        return await self.call(search_calls.collections(after, limit))
 
     async def delete_collection(self, name: str) -> None:
         """As `SearchCalls.delete_collection`."""
@@ -156,3 +198,29 @@ class AsyncSearchCalls(AsyncCalls):
         """As `SearchCalls.search`."""
         given = search_calls.asked(text, where, sort, limit, cursor, facets, highlight)
         return await self.call(search_calls.search(collection, given))
+
+    async def save_search(
+        self,
+        collection: str,
+        name: str,
+        query: Mapping[str, Any],
+        trigger: Mapping[str, Any],
+        *,
+        access: Sequence[str] | None = None,
+    ) -> dict[str, Any]:
+        """As `SearchCalls.save_search`."""
+        return await self.call(search_calls.save(collection, name, query, trigger, access))
+
+    async def saved_search(self, collection: str, name: str) -> dict[str, Any]:
+        """As `SearchCalls.saved_search`."""
+        return await self.call(search_calls.saved(collection, name))
+
+    async def saved_searches(
+        self, collection: str, *, after: str = "", limit: int = 100
+    ) -> dict[str, Any]:
+        """As `SearchCalls.saved_searches`."""
+        return await self.call(search_calls.all_saved(collection, after, limit))
+
+    async def delete_saved_search(self, collection: str, name: str) -> None:
+        """As `SearchCalls.delete_saved_search`."""
+        await self.call(search_calls.delete_saved(collection, name))

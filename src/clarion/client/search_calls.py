@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from clarion.client.calls import ApiError, Call, place, refused
+from clarion.client.calls import ApiError, Call, place, query, refused
 
 
 class Collection(msgspec.Struct, frozen=True):
@@ -80,6 +80,11 @@ def collection(name: str) -> Call[Collection]:
     return Call("GET", _at(name), Collection)
 
 
+def collections(after: str, limit: int) -> Call[dict[str, Any]]:
+    """`GET /v1/search/collections`."""
+    return Call("GET", f"/v1/search/collections{query(after=after or None, limit=limit)}", dict)
+
+
 def delete_collection(name: str) -> Call[dict[str, Any]]:
     """`DELETE /v1/search/collections/{collection}`."""
     return Call("DELETE", _at(name), dict)
@@ -106,6 +111,36 @@ def delete_document(name: str, id: str) -> Call[Written]:
 def write_documents(name: str, given: Sequence[Mapping[str, Any]]) -> Call[DocumentResults]:
     """`POST /v1/search/collections/{collection}/documents`."""
     return Call("POST", f"{_at(name)}/documents", DocumentResults, {"documents": list(given)})
+
+
+def save(
+    collection: str,
+    name: str,
+    asked: Mapping[str, Any],
+    trigger: Mapping[str, Any],
+    access: Sequence[str] | None,
+) -> Call[dict[str, Any]]:
+    """`PUT /v1/search/collections/{collection}/saved/{name}`."""
+    if isinstance(access, str):
+        raise TypeError("access is a list, not one text")
+    body: dict[str, Any] = {"query": dict(asked), "trigger": dict(trigger)}
+    body |= {} if access is None else {"access": list(access)}
+    return Call("PUT", _saved(collection, name), dict, body)
+
+
+def saved(collection: str, name: str) -> Call[dict[str, Any]]:
+    """`GET /v1/search/collections/{collection}/saved/{name}`."""
+    return Call("GET", _saved(collection, name), dict)
+
+
+def all_saved(collection: str, after: str, limit: int) -> Call[dict[str, Any]]:
+    """`GET /v1/search/collections/{collection}/saved`."""
+    return Call("GET", f"{_at(collection)}/saved{query(after=after or None, limit=limit)}", dict)
+
+
+def delete_saved(collection: str, name: str) -> Call[dict[str, Any]]:
+    """`DELETE /v1/search/collections/{collection}/saved/{name}`."""
+    return Call("DELETE", _saved(collection, name), dict)
 
 
 def outcomes(found: DocumentResults) -> list[Written | ApiError]:
@@ -146,3 +181,7 @@ def _at(name: str) -> str:
 
 def _document(name: str, id: str) -> str:
     return f"{_at(name)}/{place('documents', id)}"
+
+
+def _saved(collection: str, name: str) -> str:
+    return f"{_at(collection)}/{place('saved', name)}"
