@@ -153,3 +153,16 @@ def test_what_depends_on_what_is_wrong_is_told_too(repository: Repository, tmp_p
     assert "there is no template 'nowhere'" in done.stderr
     assert "'paid' has faults of its own" in done.stderr
     assert repository.version("paid") == 0
+
+
+def test_more_than_the_server_takes_at_once_is_told_so(
+    repository: Repository, tmp_path: Path
+) -> None:
+    """And not as a fault of a file."""
+    for n in range(5):
+        text = f"workflow: large{n}\nsteps: [{{inbox: {{title: {'x' * 250_000}}}}}]\n"
+        (tmp_path / f"{n}.yaml").write_text(text)
+    done = repository.apply(tmp_path)
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert line.startswith("clarion: nothing was applied: together the files are more than")

@@ -31,7 +31,7 @@ _SIGNS = {
     "only on the server": ("?", "cyan"),
     "goes": ("-", "red"),
 }
-Flag = Annotated[bool, Parameter(negative="")]
+JUDGING_S = 60.0  # of a thousand definitions, which take three where nothing else happens
 
 
 class Plan(Struct, frozen=True):
@@ -79,7 +79,7 @@ def apply(
     written, flaws = _read(files(paths))
     if flaws:
         _tell(flaws)
-    with connected(url, key) as client:
+    with connected(url, key, timeout_s=JUDGING_S) as client:
         plans, me = _planned(client, written)
         there = definitions.there(client)
         off = {_name(each) for each in there if not each.is_active}
@@ -126,6 +126,9 @@ def _planned(client: Client, written: list[Written]) -> tuple[list[Plan], str]:
         checked = definitions.check(client, [each.data for each in written])
     except ApiError as exc:
         # A number or a text that JSON cannot carry is told by its place among all of them.
+        if exc.status == 413:
+            more = "more than the server takes at once (limits.body_bytes): name some at a time, templates first"
+            raise UsageError(f"nothing was applied: together the files are {more}") from exc
         faults = exc.problem.get("errors") or []
         if not faults:
             raise
