@@ -195,7 +195,7 @@ async def test_each_way_to_look_has_an_index(store: Store) -> None:
     """In the order of the answer, so that no page sorts what is kept: it reads as many rows as it looks through."""
     tables = {"sent": sql.SENT, "kept": sql.KEPT, "triggers": sql.TRIGGERS, "runs": sql.RUNS}
     given = dict.fromkeys(
-        ("tenant", "usr", "trigger", "run", "stored", "provider", "workflow", "channel", "category", "status", "state", "actor", "q", "like", "id", "usr_after"),
+        ("tenant", "usr", "trigger", "run", "stored", "provider", "workflow", "channel", "category", "button", "status", "state", "actor", "q", "like", "id", "usr_after"),
         "x",
     )  # fmt: skip
     numbers = dict.fromkeys(("since", "until", "at", "scan", "n"), 9)

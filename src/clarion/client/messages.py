@@ -16,7 +16,7 @@ class MessageCalls(Calls):
         """Messages of inboxes and channels, newest first; read page by page.
 
         Args:
-            asked: `user`, `workflow`, `channel`, `status`, `provider`, `category`, `trigger`, `run`, `from_`, `to`, `q`.
+            asked: `user`, `workflow`, `channel`, `status`, `provider`, `category`, `trigger`, `run`, `button`, `from_`, `to`, `q`.
         """
         yield from self._pages("messages", asked)
 

@@ -85,8 +85,11 @@ class Bulk:
 
     async def alike(self, row: TriggerRow, tenant: str, workflow: Workflow) -> list[Alike] | None:
         """What everybody is told by a trigger; None: that depends on who it is, or there is more to do."""
-        acts = [step.act for step in workflow.steps if step.when is None]
-        says = [act for act in acts if isinstance(act, Say) and act.channel == INBOX]
+        says = [
+            (step.id, step.act)
+            for step in workflow.steps
+            if step.when is None and isinstance(step.act, Say) and step.act.channel == INBOX
+        ]
         channel = self._channels.get(INBOX)
         if len(says) < len(workflow.steps) or channel is None or workflow.asks:
             return None
@@ -96,7 +99,7 @@ class Bulk:
             "actor": row.actor or None,
             "workflow": {"key": workflow.key, "category": workflow.category},
         }
-        for say in says:
+        for _, say in says:
             if say.content.get("key"):
                 return None  # each inbox has its own earlier one
             if say.templates:
@@ -116,7 +119,9 @@ class Bulk:
             message = message_id(row.id, n)
             # Each slice has a content of its own, as old as its messages: it goes when they do.
             now_ms = self._clock.now_ms()
-            content = content_of(tenant, self._ids.ordered(now_ms), workflow, row.id, said, now_ms)
+            content = content_of(
+                tenant, self._ids.ordered(now_ms), workflow, says[n][0], row.id, said, now_ms
+            )
             # Nobody's own, however few there are: erasing one of them leaves it to the others.
             content = msgspec.structs.replace(content, recipients=0)
             found.append(Alike(message, content, row.created_ms))

@@ -64,6 +64,10 @@ class State(Struct, frozen=True):
     done: str = ""
     """The button that was pressed."""
     done_ms: int | None = None
+    put_off_ms: int | None = None
+    """When it was put off last."""
+    back_ms: int | None = None
+    """When it came back from that."""
 
     @property
     def is_hidden(self) -> bool:
@@ -110,7 +114,7 @@ def act(state: State, action: Action, now_ms: int) -> State:
         case "unpin":
             return replace(state, pinned_ms=None)
         case "unsnooze":
-            return replace(state, snooze_ms=None)
+            return state if state.snooze_ms is None else _back(state, now_ms)
         case "clicked":
             # Who follows it has read it.
             return replace(act(state, "read", now_ms), clicked_ms=_first(state.clicked_ms, now_ms))
@@ -125,14 +129,20 @@ def press(state: State, button: str, now_ms: int) -> State:
     return replace(act(state, "clicked", now_ms), done=button, done_ms=now_ms)
 
 
-def snooze(state: State, until_ms: int) -> State:
+def snooze(state: State, until_ms: int, now_ms: int) -> State:
     """The state of a message that is put off until a time; from the archive it comes back then, too."""
-    return replace(state, archived_ms=None, snooze_ms=until_ms)
+    if state.snooze_ms == until_ms:
+        return state
+    return replace(state, archived_ms=None, snooze_ms=until_ms, put_off_ms=now_ms, back_ms=None)
 
 
-def woken(state: State) -> State:
+def woken(state: State, now_ms: int) -> State:
     """The state of a message whose time has come: as if it were new, but that it stays pinned, and was clicked once."""
-    return replace(state, read_ms=None, seen_ms=None, snooze_ms=None)
+    return replace(_back(state, now_ms), read_ms=None, seen_ms=None)
+
+
+def _back(state: State, now_ms: int) -> State:
+    return replace(state, snooze_ms=None, back_ms=now_ms)
 
 
 def _first(one: int | None, other: int | None) -> int | None:

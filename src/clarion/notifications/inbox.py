@@ -236,7 +236,9 @@ class Inbox:
         if not 0 < ahead_ms <= SNOOZE_MAX_S * 1000:
             wrong = "has passed" if ahead_ms <= 0 else "more than 366 days away"
             raise Invalid(f"until: {wrong}", faults=[Fault("/until", wrong)])
-        message = await self._do(caller, id, lambda state: snooze(state, until_ms))
+        message = await self._do(
+            caller, id, lambda state: snooze(state, until_ms, self._clock.now_ms())
+        )
         self.alarm.wake()
         return message
 
@@ -271,7 +273,7 @@ class Inbox:
                     # Somebody may have put it off longer, or another process brought it back.
                     if row.snooze_ms is None or row.snooze_ms > now_ms:
                         continue
-                    state = woken(_state(row))
+                    state = woken(_state(row), now_ms)
                     await self._write(tx, caller, row, state, place=head.top + 1)
                     entry = await self._append(
                         tx,
@@ -634,6 +636,8 @@ def _state(row: MessageRow) -> State:
         row.clicked_ms,
         row.done,
         row.done_ms,
+        row.put_off_ms,
+        row.back_ms,
     )
 
 

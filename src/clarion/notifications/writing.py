@@ -72,7 +72,7 @@ class Writer:
             for step, send, content in each.sends:
                 assert isinstance(step.act, Say)
                 if step.act.channel == INBOX:
-                    said = self._content(contents, going, content, now_ms)
+                    said = self._content(contents, going, step, content, now_ms)
                     deliveries.append(
                         sent_sql.Delivery(
                             going.tenant, going.usr, send.message, said, self._ids.mark(), now_ms
@@ -139,15 +139,16 @@ class Writer:
         self,
         contents: dict[tuple[str, bytes], sent_sql.NewContent],
         going: Going,
+        step: Step,
         content: Mapping[str, Any],
         now_ms: int,
     ) -> str:
-        key = (f"{going.tenant}|{going.trigger}", fingerprint(content))
+        key = (f"{going.tenant}|{going.trigger}|{step.id}", fingerprint(content))
         found = contents.get(key)
         if found is None:
             id, workflow = self._ids.ordered(now_ms), going.workflow
             found = contents[key] = content_of(
-                going.tenant, id, workflow, going.trigger, content, now_ms
+                going.tenant, id, workflow, step.id, going.trigger, content, now_ms
             )
         return found.id
 
@@ -184,7 +185,13 @@ class Writer:
 
 
 def content_of(
-    tenant: str, id: str, workflow: Workflow, trigger: str, said: Mapping[str, Any], now_ms: int
+    tenant: str,
+    id: str,
+    workflow: Workflow,
+    step: str,
+    trigger: str,
+    said: Mapping[str, Any],
+    now_ms: int,
 ) -> sent_sql.NewContent:
     """What messages of an inbox say, as it is kept."""
     data = said.get("data")
@@ -204,6 +211,7 @@ def content_of(
         expiry_ms(said.get("expires", ""), now_ms),
         kept_buttons(said.get("actions", ())),
         kept_tags(said.get("tags", ())),
+        step,
     )
 
 

@@ -49,6 +49,8 @@ class MessageRow(Struct, frozen=True):
     clicked_ms: int | None
     done: str
     done_ms: int | None
+    put_off_ms: int | None
+    back_ms: int | None
 
 
 class PageRow(Struct, frozen=True):
@@ -80,6 +82,8 @@ class PageRow(Struct, frozen=True):
     clicked_ms: int | None
     done: str
     done_ms: int | None
+    put_off_ms: int | None
+    back_ms: int | None
 
 
 class ChangeRow(Struct, frozen=True):
@@ -182,9 +186,7 @@ class HasRow(Struct, frozen=True):
 
 
 _SAYS = "m.seq, m.id, m.notification, n.title, n.body, n.data, n.action_url, m.created_ms, n.category, m.replace_key, n.expires_ms, n.actions, n.tags"
-_DONE = (
-    "m.read_ms, m.archived_ms, m.seen_ms, m.pinned_ms, m.snooze_ms, m.clicked_ms, m.done, m.done_ms"
-)
+_DONE = "m.read_ms, m.archived_ms, m.seen_ms, m.pinned_ms, m.snooze_ms, m.clicked_ms, m.done, m.done_ms, m.put_off_ms, m.back_ms"
 _HERE = "m.archived_ms IS NULL AND m.snooze_ms IS NULL"
 _UNREAD = f"m.read_ms IS NULL AND {_HERE}"
 _MESSAGE = "message m JOIN notification n ON n.tenant = m.tenant AND n.id = m.notification"
@@ -274,7 +276,7 @@ ADD_HEAD = Sql(
 MARK = Sql(
     f"""UPDATE message SET seq = :place, read_ms = :read_ms, archived_ms = :archived_ms, seen_ms = :seen_ms,
           pinned_ms = :pinned_ms, snooze_ms = :snooze_ms, clicked_ms = :clicked_ms,
-          done = :done, done_ms = :done_ms
+          done = :done, done_ms = :done_ms, put_off_ms = :put_off_ms, back_ms = :back_ms
         WHERE {_OWNER} AND seq = :seq"""
 )
 _THESE = f"{_OWNER} AND seq <= :upto AND archived_ms IS NULL AND snooze_ms IS NULL"

@@ -140,6 +140,7 @@ class NewContent(Struct, frozen=True, array_like=True):
     expires_ms: int | None = None
     actions: str = ""
     tags: str = ""
+    step: str = ""
 
 
 ADD = Procedure(
@@ -249,9 +250,9 @@ ADD_CONTENT = Procedure(
     NewContent,
     (
         Sql("""INSERT INTO notification (tenant, id, sender, title, body, data, action_url, recipients, created_ms,
-              trigger_id, workflow, category, expires_ms, actions, tags)
+              trigger_id, workflow, category, expires_ms, actions, tags, step)
             SELECT tenant, id, sender, title, body, data, action_url, recipients, created_ms, trigger_id, workflow, category,
-              expires_ms, actions, tags
+              expires_ms, actions, tags, step
             FROM {rows r} WHERE true ON CONFLICT DO NOTHING"""),
     ),
 )

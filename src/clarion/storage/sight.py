@@ -57,6 +57,12 @@ class KeptRow(Struct, frozen=True):
     read_ms: int | None
     clicked_ms: int | None
     archived_ms: int | None
+    step: str
+    snooze_ms: int | None
+    put_off_ms: int | None
+    back_ms: int | None
+    done: str
+    done_ms: int | None
 
 
 class TriggerFound(Struct, frozen=True):
@@ -218,11 +224,11 @@ SENT: Final[Mapping[str, Search]] = {
 SENT_ONE = Sql(f"SELECT {_SENT} FROM outgoing o WHERE o.tenant = :tenant AND o.id = :id", SentRow)
 
 # ── messages of inboxes ──
-_KEPT = "m.id, m.usr, n.trigger_id, n.workflow, n.category, n.title, m.created_ms, m.seen_ms, m.read_ms, m.clicked_ms, m.archived_ms"
-KEPT_STATUS: Final = """CASE WHEN s.archived_ms IS NOT NULL THEN 'archived' WHEN s.clicked_ms IS NOT NULL THEN 'clicked'
+_KEPT = "m.id, m.usr, n.trigger_id, n.workflow, n.category, n.title, m.created_ms, m.seen_ms, m.read_ms, m.clicked_ms, m.archived_ms, n.step, m.snooze_ms, m.put_off_ms, m.back_ms, m.done, m.done_ms"
+KEPT_STATUS: Final = """CASE WHEN s.archived_ms IS NOT NULL THEN 'archived' WHEN s.snooze_ms IS NOT NULL THEN 'snoozed' WHEN s.clicked_ms IS NOT NULL THEN 'clicked'
     WHEN s.read_ms IS NOT NULL THEN 'read' WHEN s.seen_ms IS NOT NULL THEN 'seen' ELSE 'delivered' END"""
 _KEPT_FROM = "message m JOIN notification n ON n.tenant = m.tenant AND n.id = m.notification"
-_KEPT_WHICH = f"""{_given(usr="usr", trigger="trigger_id", workflow="workflow", category="category")}
+_KEPT_WHICH = f"""{_given(usr="usr", trigger="trigger_id", workflow="workflow", category="category", button="done")}
     AND (:status = '' OR {KEPT_STATUS} = :status) AND {_says("trigger_id", "usr", "title", "body")}"""
 KEPT: Final[Mapping[str, Search]] = {
     name: _search(

@@ -47,7 +47,7 @@ After = Annotated[
 ]
 Limit = Annotated[int, Meta(ge=1, le=PAGE_MAX, description="Of a page, at most")]
 Status = Literal[
-    "", "queued", "sent", "delivered", "seen", "read", "clicked", "archived", "bounced", "failed", "suppressed", "cancelled"
+    "", "queued", "sent", "delivered", "seen", "read", "clicked", "snoozed", "archived", "bounced", "failed", "suppressed", "cancelled"
 ]  # fmt: skip
 
 
@@ -72,6 +72,7 @@ class _Messages(_Asked, frozen=True, kw_only=True):
     category: Annotated[Word, Meta(description="Of this category")] = ""
     trigger: Annotated[Word, Meta(description="Of this trigger")] = ""
     run: Annotated[Word, Meta(description="Of this run")] = ""
+    button: Annotated[Word, Meta(description="Of an inbox, of which this action was pressed")] = ""
 
 
 class MessagesQuery(_Messages, frozen=True, kw_only=True):

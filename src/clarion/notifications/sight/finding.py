@@ -34,6 +34,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     category: str = ""
     trigger: str = ""
     run: str = ""
+    button: str = ""
     since: datetime | None = None
     until: datetime | None = None
     q: str = ""
@@ -57,12 +58,17 @@ class Finder:
         Raises:
             Invalid: The cursor is not one of ours.
         """
-        given = {**_words(tenant, wanted), "run": wanted.run, "stored": wanted.status}
+        given = {
+            **_words(tenant, wanted),
+            "run": wanted.run,
+            "button": wanted.button,
+            "stored": wanted.status,
+        }
         top, sources = _top(wanted), list[Source]()
-        if wanted.channel != INBOX:
+        if wanted.channel != INBOX and not wanted.button:
             lead = next((each for each in sql.SENT if not each or _leads(each, given)), "")
             sources.append(Source("m", sql.SENT[lead], shown.message_of_channel, given, top))
-        # No channel's providers and runs are the inbox's: what asks for them means messages of channels.
+        # No channel's messages have buttons; no channel's providers and runs are the inbox's: what asks for them means messages of channels.
         if wanted.channel in ("", INBOX) and not wanted.provider and not wanted.run:
             lead = "usr" if wanted.user else ""
             sources.append(Source("i", sql.KEPT[lead], shown.message_of_inbox, given, top))

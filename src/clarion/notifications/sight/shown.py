@@ -45,6 +45,10 @@ class MessageFound(Struct, frozen=True):
     clicked_at: datetime | None
     archived_at: datetime | None
     ended_at: datetime | None
+    snoozed_until: datetime | None = None
+    """Of an inbox's: when it comes back."""
+    button: str = ""
+    """Of an inbox's: the action that was pressed."""
 
 
 class Attempt(Struct, frozen=True):
@@ -162,7 +166,7 @@ def message_of_inbox(row: sql.KeptRow) -> MessageFound:
         says=row.title[:SAYS],
         workflow=row.workflow,
         category=row.category,
-        step="",
+        step=row.step,
         trigger=row.trigger_id,
         run="",
         provider="",
@@ -177,6 +181,8 @@ def message_of_inbox(row: sql.KeptRow) -> MessageFound:
         clicked_at=maybe_datetime(row.clicked_ms),
         archived_at=maybe_datetime(row.archived_ms),
         ended_at=None,
+        snoozed_until=maybe_datetime(row.snooze_ms),
+        button=row.done,
     )
 
 

@@ -35,7 +35,17 @@ ENDS: Final = ("failed", "bounced", "suppressed", "cancelled")
 What = Literal["message", "attempt"]
 Interval = Literal["hour", "day", "all"]
 By = Literal["", "workflow", "channel", "provider", "category"]
-SHOWS: Final = ("queued", "sent", "delivered", "seen", "read", "clicked", "archived", *ENDS)
+SHOWS: Final = (
+    "queued",
+    "sent",
+    "delivered",
+    "seen",
+    "read",
+    "clicked",
+    "snoozed",
+    "archived",
+    *ENDS,
+)
 
 
 class AskedOf(Protocol):
@@ -220,7 +230,7 @@ class Counts:
 
 class _Params(Struct, frozen=True, forbid_unknown_fields=True):
     show: Literal[
-        "queued", "sent", "delivered", "seen", "read", "clicked", "archived", "failed", "bounced", "suppressed",
+        "queued", "sent", "delivered", "seen", "read", "clicked", "snoozed", "archived", "failed", "bounced", "suppressed",
         "cancelled", "failure_rate", "p50", "p90", "p99",
     ]  # fmt: skip
     within: str = "24h"

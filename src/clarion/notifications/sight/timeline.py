@@ -2,6 +2,8 @@
 
     queued → sent → delivered → seen → read → clicked | archived, or an end: failed, bounced, suppressed, cancelled
 
+What is in an inbox may be put off, too: snoozed → returned, and is then seen and read anew.
+
 It never goes backwards. A device may say that a message was shown before the provider's yes is written down: then it had been sent
 by that time at the latest, and the timeline says so.
 """
@@ -13,6 +15,7 @@ from typing import Final
 from msgspec import Struct
 
 from clarion.clock import as_datetime
+from clarion.notifications.messages import maybe_datetime
 from clarion.storage.message_events import EventRow
 from clarion.storage.sight import AttemptRow, KeptRow, SentRow
 
@@ -51,18 +54,26 @@ def of_sent(
 
 
 def of_kept(row: KeptRow) -> list[Moment]:
-    """The timeline of a message of an inbox: made and delivered are one moment."""
-    return _forward(
-        [
-            ("queued", row.created_ms, ""),
-            ("sent", row.created_ms, ""),
-            ("delivered", row.created_ms, "in the inbox"),
-            ("seen", row.seen_ms, ""),
-            ("read", row.read_ms, ""),
-            ("clicked", row.clicked_ms, ""),
-            ("archived", row.archived_ms, ""),
-        ]
-    )
+    """The timeline of a message of an inbox: made and delivered are one moment. Of several times that it was put off, the last."""
+    button = f"button {row.done}" if row.done else ""
+    is_first = row.done_ms == row.clicked_ms  # else its link was followed before
+    until = maybe_datetime(row.snooze_ms)
+    moments: list[tuple[str, int | None, str]] = [
+        ("queued", row.created_ms, f"step {row.step}" if row.step else ""),
+        ("sent", row.created_ms, ""),
+        ("delivered", row.created_ms, "in the inbox"),
+        ("snoozed", row.put_off_ms, "" if until is None else f"until {until.isoformat()}"),
+        ("returned", row.back_ms, ""),
+        ("seen", row.seen_ms, ""),
+        ("read", row.read_ms, ""),
+        ("clicked", row.clicked_ms, button if is_first else ""),
+        ("clicked", None if is_first else row.done_ms, button),
+        ("archived", row.archived_ms, ""),
+    ]
+    come = [(status, at_ms, cause) for status, at_ms, cause in moments if at_ms is not None]
+    # One clock has written them all, and what may be done twice stands where it was done last.
+    come.sort(key=lambda moment: moment[1])
+    return [Moment(status, as_datetime(at_ms), cause) for status, at_ms, cause in come]
 
 
 def status_of_sent(row: SentRow) -> str:
@@ -77,6 +88,7 @@ def status_of_kept(row: KeptRow) -> str:
     """What became of it last."""
     marks = (
         ("archived", row.archived_ms),
+        ("snoozed", row.snooze_ms),
         ("clicked", row.clicked_ms),
         ("read", row.read_ms),
         ("seen", row.seen_ms),
