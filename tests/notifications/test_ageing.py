@@ -7,6 +7,7 @@ from clarion.ids import Ids
 from clarion.jobs.purging import total
 from clarion.notifications.ageing import Ageing
 from clarion.storage import Sql
+from clarion.storage import inbox_retention as sql
 from tests.notifications.conftest import House, user
 
 DAY_S = 86_400
@@ -57,3 +58,52 @@ async def test_messages_that_are_too_old_go_from_everywhere(
     forever = msgspec.structs.replace(house.limits, inbox_days=0)
     house.clock.advance(1_000 * DAY_S)
     assert await total(Ageing(house.store, house.inbox, forever, clock=house.clock, ids=Ids.seeded(3)).purge()) == 0  # fmt: skip
+
+
+async def test_what_is_pinned_or_put_off_stays_and_what_came_back_is_young(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its return is its time; unpinned, it goes with the next purge."""
+    monkeypatch.setattr("clarion.notifications.ageing.AT_ONCE", 2)
+    for title in ("pinned", "put off", "early", "late", "plain"):
+        await house.send("ann", title=title)
+    ann = user("ann")
+    items = {item.title: item.id for item in (await house.inbox.page(ann)).items}
+    await house.inbox.mark(ann, items["pinned"], "pin")
+    for title, days in (("put off", 9), ("early", 1), ("late", 3)):
+        await house.inbox.snooze(ann, items[title], house.clock.now_ms() + days * DAY_S * 1000)
+    house.clock.advance(DAY_S)
+    await house.inbox.look()
+    house.clock.advance(2 * DAY_S)
+    await house.inbox.look()
+    limits = msgspec.structs.replace(house.limits, inbox_days=1)
+    ageing = Ageing(house.store, house.inbox, limits, clock=house.clock, ids=Ids.seeded(2))
+
+    async def kept() -> list[str]:
+        await total(ageing.purge())
+        page = await house.inbox.page(ann)
+        assert page.unread == len(page.items)
+        return [item.title for item in page.items]
+
+    assert await kept() == ["late", "pinned"]
+    assert len((await house.inbox.page(ann, filter="snoozed")).items) == 1
+    await house.inbox.mark(ann, items["pinned"], "unpin")
+    assert await kept() == ["late"]
+    house.clock.advance(6 * DAY_S)
+    await house.inbox.look()
+    assert await kept() == ["put off"]
+
+
+async def test_what_is_pinned_while_it_is_being_taken_stays(house: House) -> None:
+    """It is looked at again once nobody else can change it."""
+    await house.send("ann", title="dear")
+    [item] = (await house.inbox.page(user("ann"))).items
+    house.clock.advance(2 * DAY_S)
+    limits = msgspec.structs.replace(house.limits, inbox_days=1)
+    ageing = Ageing(house.store, house.inbox, limits, clock=house.clock, ids=Ids.seeded(2))
+    aged = await house.store.fetch(
+        sql.AGED, tenant="default", after=0, before=house.clock.now_ms(), n=9
+    )
+    await house.inbox.mark(user("ann"), item.id, "pin")
+    assert await ageing._slice("default", aged) == 0
+    assert len((await house.inbox.page(user("ann"))).items) == 1

@@ -1,7 +1,7 @@
 """Ageing: messages of inboxes are kept for so long, then they are gone from every page and every device, and from the numbers.
 
 A slice is one transaction: the heads of the inboxes that it is about, the messages, what nobody has any more of what they said, and
-one entry in the log of each of those inboxes.
+one entry in the log of each of those inboxes. What somebody keeps on top, or has put off, is not taken from them.
 """
 
 from collections import defaultdict
@@ -48,10 +48,11 @@ class Ageing:
             [found] = await self._store.fetch(sql.NEXT_TENANT, after=tenant)
             if found.tenant is None:
                 return
-            tenant = found.tenant
+            tenant, after = found.tenant, 0
             while aged := await self._store.fetch(
-                sql.AGED, tenant=tenant, before=before, n=AT_ONCE
+                sql.AGED, tenant=tenant, after=after, before=before, n=AT_ONCE
             ):
+                after = aged[-1].created_ms
                 yield await self._slice(tenant, aged)
 
     async def _slice(self, tenant: str, aged: Sequence[sql.Aged]) -> int:
@@ -64,7 +65,9 @@ class Ageing:
             gone: dict[str, list[sql.StateOf]] = defaultdict(list)
             for state in states:
                 gone[rows[state.n - 1].usr].append(state)
-            await tx.apply(sql.FORGET, rows)
+            if not states:
+                return 0
+            await tx.apply(sql.FORGET, [rows[each.n - 1] for each in states])
             now_ms = self._clock.now_ms()
             removals: list[sql.Removal] = []
             for head in heads:

@@ -20,6 +20,7 @@ class Aged(Struct, frozen=True):
     usr: str
     id: str
     notification: str
+    created_ms: int
 
 
 class Old(Struct, frozen=True, array_like=True):
@@ -50,7 +51,7 @@ class HeadOf(Struct, frozen=True):
 
 
 class StateOf(Struct, frozen=True):
-    """Whether the caller's n-th message is there still, and counts."""
+    """Whether the caller's n-th message is there still, neither pinned nor put off meanwhile, and counts."""
 
     n: int
     is_unread: int
@@ -72,9 +73,14 @@ class Removal(Struct, frozen=True, array_like=True):
 
 
 NEXT_TENANT = Sql("SELECT min(tenant) FROM message WHERE tenant > :after", Tenant)
+# Not what its owner keeps on top, or has put off; what came back from that is as old as its return. Going on from `:after`, so that
+# what stays is passed once.
+_GOES = "m.pinned_ms IS NULL AND m.snooze_ms IS NULL"
 AGED = Sql(
-    """SELECT usr, id, notification FROM message WHERE tenant = :tenant AND created_ms < :before
-       ORDER BY created_ms LIMIT :n""",
+    f"""SELECT m.usr, m.id, m.notification, m.created_ms FROM message m
+       WHERE m.tenant = :tenant AND m.created_ms >= :after AND m.created_ms < :before
+         AND {_GOES} AND (m.back_ms IS NULL OR m.back_ms < :before)
+       ORDER BY m.created_ms LIMIT :n""",
     Aged,
 )
 # In the order in which whoever writes to many inboxes takes them, so that nobody waits in a circle.
@@ -94,10 +100,10 @@ STATES = Procedure(
     Old,
     (
         Sql(
-            """SELECT r.n, CASE WHEN m.read_ms IS NULL AND m.archived_ms IS NULL AND m.snooze_ms IS NULL THEN 1 ELSE 0 END,
+            f"""SELECT r.n, CASE WHEN m.read_ms IS NULL AND m.archived_ms IS NULL AND m.snooze_ms IS NULL THEN 1 ELSE 0 END,
                  CASE WHEN m.read_ms IS NULL AND m.archived_ms IS NULL AND m.snooze_ms IS NULL AND m.seen_ms IS NULL
                    THEN 1 ELSE 0 END
-               FROM {rows r} JOIN message m ON m.tenant = r.tenant AND m.usr = r.usr AND m.id = r.id""",
+               FROM {{rows r}} JOIN message m ON m.tenant = r.tenant AND m.usr = r.usr AND m.id = r.id AND {_GOES}""",
             StateOf,
         ),
     ),
