@@ -147,12 +147,13 @@ class Writers:
 
     async def _send(self, title: str, users: list[str]) -> None:
         category = self._world.rng.choice(["", CATEGORY])
-        body = {"recipients": [{"id": user} for user in users], "title": title}
+        body: dict[str, Any] = {"recipients": [{"id": user} for user in users], "title": title}
         body["category"] = category
         body["tags"] = self._world.rng.choice([[], [TAG], ["quiet", TAG]])
         body["actions"] = [{"id": "yes", "label": "Yes"}]
         if self._world.rng.random() < 0.3:
             body["key"] = self._world.rng.choice(["upload", "build"])
+            body["quiet"] = body["key"] == "build"
         if self._world.rng.random() < 0.2:
             body["expires"] = f"{self._world.rng.randint(1, 5)}s"
         key = title.replace(" ", "-")

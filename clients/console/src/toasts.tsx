@@ -4,6 +4,7 @@ import type { Inbox, Message } from "@clarion/client";
 import { useCallback, useEffect, useState } from "react";
 import { CloseIcon } from "./icons.tsx";
 import { safeLink } from "./links.ts";
+import { useStore } from "./use-store.ts";
 
 const SHOWN_MS = 6_000;
 const AT_MOST = 3;
@@ -19,6 +20,10 @@ const NONE: Shown = { messages: [], more: 0 };
 
 export function Toasts({ inbox, onOpen }: { inbox: Inbox; onOpen: () => void }) {
   const [{ messages, more }, setShown] = useState(NONE);
+  const { items } = useStore(inbox);
+  // What was read elsewhere, put away or replaced meanwhile is no news.
+  const isNews = (message: Message) => items.some(({ id, read_at }) => id === message.id && read_at === null);
+  const news = messages.filter(isNews);
   // Time stands still while somebody reads or is about to press a button.
   const [isHeld, setHeld] = useState(false);
   useEffect(() => inbox.added.listen((added) => setShown((before) => withAdded(before, added))), [inbox]);
@@ -34,7 +39,7 @@ export function Toasts({ inbox, onOpen }: { inbox: Inbox; onOpen: () => void }) 
       onMouseLeave={() => setHeld(false)}
       onFocus={() => setHeld(true)}
       onBlur={() => setHeld(false)}
-      hidden={messages.length === 0}
+      hidden={news.length === 0}
     >
       {more > 0 && (
         <button
@@ -48,7 +53,7 @@ export function Toasts({ inbox, onOpen }: { inbox: Inbox; onOpen: () => void }) 
           {more} more
         </button>
       )}
-      {messages.map((message) => (
+      {news.map((message) => (
         <Toast key={message.id} message={message} isHeld={isHeld} onGone={dismiss} />
       ))}
     </section>

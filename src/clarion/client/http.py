@@ -78,6 +78,7 @@ class Client(
         action_url: str | None = None,
         category: str | None = None,
         key: str | None = None,
+        quiet: bool | None = None,
         expires: str | None = None,
         actions: Sequence[Mapping[str, str]] | None = None,
         tags: Sequence[str] | None = None,
@@ -93,6 +94,7 @@ class Client(
             action_url: Where a click leads: http(s), mailto, or a path.
             category: What it is about, as people's preferences name it.
             key: Takes the place of the earlier message of this key in each inbox, on top and unread: `upload 40 % … done`.
+            quiet: In that place it is read, seen, pinned, archived or snoozed if the earlier one was.
             expires: When it goes by itself: after a span (`2h`), or at a time (RFC 3339, with its zone).
             actions: Up to five buttons, `{"id", "label", "url"?, "style"?: "default" | "primary" | "danger"}`; one of them is pressed, once.
             tags: Up to eight words that it is filed under; lists and counts of an inbox narrow by one.
@@ -106,6 +108,7 @@ class Client(
         more = {
             "category": category,
             "key": key,
+            "quiet": quiet,
             "expires": expires,
             "actions": actions,
             "tags": tags,
@@ -199,6 +202,7 @@ class AsyncClient(
         action_url: str | None = None,
         category: str | None = None,
         key: str | None = None,
+        quiet: bool | None = None,
         expires: str | None = None,
         actions: Sequence[Mapping[str, str]] | None = None,
         tags: Sequence[str] | None = None,
@@ -209,6 +213,7 @@ class AsyncClient(
         more = {
             "category": category,
             "key": key,
+            "quiet": quiet,
             "expires": expires,
             "actions": actions,
             "tags": tags,

@@ -141,6 +141,11 @@ def woken(state: State, now_ms: int) -> State:
     return replace(_back(state, now_ms), read_ms=None, seen_ms=None)
 
 
+def taken_over(new: State, earlier: State) -> State:
+    """The state of a message that takes an earlier one's place quietly: where that was, as read and seen; its buttons and link are its own."""
+    return replace(earlier, clicked_ms=new.clicked_ms, done=new.done, done_ms=new.done_ms)
+
+
 def _back(state: State, now_ms: int) -> State:
     return replace(state, snooze_ms=None, back_ms=now_ms)
 

@@ -94,6 +94,14 @@ Tags = Annotated[
 ]
 
 
+Quiet = Annotated[
+    bool,
+    Meta(
+        description="Where it takes the place of an earlier message of its key, it is read, seen, pinned, archived or snoozed if that was"
+    ),
+]
+
+
 class Said(Struct, frozen=True):
     """What a message of the inbox says. `action_url` '': its click leads nowhere."""
 
@@ -102,6 +110,7 @@ class Said(Struct, frozen=True):
     action_url: Annotated[str, Meta(max_length=2048)] = ""
     data: Data | None = None
     key: Key = ""
+    quiet: bool = False
     expires: Expires = ""
     actions: Buttons = []
     # Rendered, so that one may come out empty: then it is none.

@@ -30,6 +30,7 @@ from clarion.notifications.changes import (
     removed_facts,
     seen_facts,
     snooze,
+    taken_over,
     woken,
     woken_facts,
 )
@@ -487,14 +488,36 @@ class Inbox:
         )
         return self.announce(tenant, user, head.epoch, entry)
 
-    async def replace(self, tx: Tx, tenant: str, user: str, id: str, key: str) -> list[Tell]:
-        """Let a message that was just added take the place of the earlier one of its key; what is returned tells of that, after the commit."""
+    async def replace(
+        self, tx: Tx, tenant: str, user: str, id: str, key: str, *, quiet: bool = False
+    ) -> list[Tell]:
+        """Let a message that was just added take the place of the earlier one of its key; what is returned tells of that, after the commit.
+
+        Args:
+            tx: In which it was added.
+            tenant: Of the user,
+            user: whose inbox it is.
+            id: Of the message.
+            key: That it shares with the earlier one.
+            quiet: It asks for nobody's attention anew: it is read, seen, pinned, archived or snoozed if the earlier one was.
+        """
         owner = {"tenant": tenant, "usr": user}
         told: list[Tell] = []
         for earlier in await tx.fetch(sql.EARLIER, **owner, id=id, key=key):
+            if quiet:
+                told += await self._take_over(tx, Principal(id=user, tenant=tenant), id, earlier.id)
             told += await self.remove(tx, tenant, user, earlier.id)
         await tx.execute(sql.KEEP_KEY, **owner, id=id, key=key)
         return told
+
+    async def _take_over(self, tx: Tx, caller: Principal, id: str, earlier: str) -> list[Tell]:
+        [head] = await tx.fetch(sql.LOCK, tenant=caller.tenant, usr=caller.id)
+        row, former = await self._find(tx, caller, id), await self._find(tx, caller, earlier)
+        state = taken_over(_state(row), _state(former))
+        entry = await self._change(tx, caller, head, row, state)
+        if entry is None:
+            return []
+        return [partial(self.announce, caller.tenant, caller.id, head.epoch, entry)]
 
     async def remove(self, tx: Tx, tenant: str, user: str, id: str) -> list[Tell]:
         """Take a message out of an inbox for good; what is returned tells of that, after the commit. Nothing, if it is gone already."""

@@ -24,6 +24,7 @@ from clarion.notifications.content import (
     Data,
     Expires,
     Key,
+    Quiet,
     Tags,
     Title,
     check_buttons,
@@ -69,6 +70,7 @@ class CreateNotification(Struct, frozen=True, forbid_unknown_fields=True):
         str, Meta(max_length=64, description="What it is about, as people's preferences name it")
     ] = ""
     key: Key = ""
+    quiet: Quiet = False
     expires: Expires = ""
     actions: Buttons = []
     tags: Tags = []
@@ -202,7 +204,7 @@ class Notifications:
                 for row in rows:
                     if row.is_wanted:
                         told += await self._inbox.replace(
-                            tx, caller.tenant, row.usr, row.message, body.key
+                            tx, caller.tenant, row.usr, row.message, body.key, quiet=body.quiet
                         )
         return answer, rows, outcomes, told
 

@@ -62,7 +62,7 @@ class Writer:
         mine = await self._settle(tx, decided)
         contents: dict[tuple[str, bytes], sent_sql.NewContent] = {}
         deliveries: list[sent_sql.Delivery] = []
-        keys: list[str] = []
+        keys: list[tuple[str, bool]] = []
         outgoing: list[sent_sql.NewOutgoing] = []
         records: list[sql.NewRecord] = []
         for each in mine:
@@ -78,7 +78,7 @@ class Writer:
                             going.tenant, going.usr, send.message, said, self._ids.mark(), now_ms
                         )
                     )
-                    keys.append(content.get("key", ""))
+                    keys.append((content.get("key", ""), content.get("quiet", False)))
                 else:
                     outgoing += self._outgoing(going, step, send, content, now_ms)
         calls_off = [
@@ -108,15 +108,15 @@ class Writer:
         for row in delivered:
             delivery = deliveries[row.n - 1]
             message = message_of_content(
-                delivery.message, by_id[delivery.notification], row.offset, keys[row.n - 1]
+                delivery.message, by_id[delivery.notification], row.offset, keys[row.n - 1][0]
             )
             told.append(
                 partial(self._inbox.announce_added, delivery.tenant, delivery.usr, message, row)
             )
-        for delivery, key in zip(deliveries, keys, strict=True):
+        for delivery, (key, quiet) in zip(deliveries, keys, strict=True):
             if key:
                 told += await self._inbox.replace(
-                    tx, delivery.tenant, delivery.usr, delivery.message, key
+                    tx, delivery.tenant, delivery.usr, delivery.message, key, quiet=quiet
                 )
         return Written(told, bool(outgoing))
 

@@ -29,6 +29,7 @@ class InboxContent(Struct, frozen=True, forbid_unknown_fields=True, omit_default
     action_url: Annotated[str, Meta(max_length=2_048)] = ""
     data: dict[str, Any] | None = None
     key: Annotated[str, Meta(max_length=1_000)] = ""
+    quiet: bool = False
     expires: Annotated[str, Meta(max_length=1_000)] = ""
     actions: Annotated[list[ButtonContent], Meta(max_length=5)] = []
     tags: Annotated[list[Annotated[str, Meta(max_length=1_000)]], Meta(max_length=TAGS_MAX)] = []
