@@ -281,7 +281,7 @@ async def test_logs_are_trimmed_by_size_and_by_age(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The newest 1,000 entries of the last 7 days; who knows less gets the state, with the reason."""
-    monkeypatch.setattr("clarion.notifications.inbox.LOG_SIZE", 5)
+    monkeypatch.setattr("clarion.notifications.inbox.inbox.LOG_SIZE", 5)
     monkeypatch.setattr("clarion.storage.logs.HEADS", 2)
     start = NOTHING
     for number in range(1, 8):
@@ -467,7 +467,7 @@ async def test_what_came_meanwhile_or_is_about_something_else_stays(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reading and seeing up to a place is one entry; putting away by a filter is one for each, so that no list gets a hole."""
-    monkeypatch.setattr("clarion.notifications.inbox.ARCHIVED_AT_ONCE", 2)
+    monkeypatch.setattr("clarion.notifications.inbox.many.ARCHIVED_AT_ONCE", 2)
     for n in range(1, 8):
         await house.send("ann", title=str(n), category="news" if n % 2 else "")
     reader, upto = await house.subscribe("ann"), (await house.inbox.page(ANN)).items[2].seq

@@ -122,7 +122,7 @@ def place(
     """A house with a window of 3, and the loop that it lives in."""
     with asyncio.Runner() as runner, pytest.MonkeyPatch.context() as patch:
         patch.setattr("clarion.notifications.log.WINDOW", WINDOW)
-        patch.setattr("clarion.notifications.inbox.WINDOW", WINDOW)
+        patch.setattr("clarion.notifications.inbox.ledger.WINDOW", WINDOW)
         url = ""
         if request.param == "postgresql":
             postgres: Postgres = request.getfixturevalue("postgres")
@@ -179,7 +179,7 @@ async def history(house: House, name: str, steps: list[tuple[Any, ...]]) -> None
                 await house.engine.check_positions()
                 await house.caught_up()
                 with pytest.MonkeyPatch.context() as patch:
-                    patch.setattr("clarion.notifications.inbox.LOG_SIZE", keep)
+                    patch.setattr("clarion.notifications.inbox.inbox.LOG_SIZE", keep)
                     await total(house.inbox.trim())
             case ("cut",):
                 await house.settle()

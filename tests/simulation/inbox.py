@@ -21,7 +21,7 @@ from unittest.mock import patch
 
 import msgspec
 
-import clarion.notifications.inbox
+import clarion.notifications.inbox.inbox
 from clarion.notifications.log import LOG_SIZE, WINDOW, InboxLog, topic_of
 from clarion.settings import Limits
 from clarion.topics.kinds import Read, Snapshot
@@ -191,7 +191,7 @@ async def inbox(loop: SimLoop) -> None:
     size = SHORT_LOG if not is_calm and rng.random() < 0.3 else LOG_SIZE
     limits = Limits(recovery_publications=FEW) if rng.random() < 0.2 else Limits()
     with (
-        patch.object(clarion.notifications.inbox, "LOG_SIZE", size),
+        patch.object(clarion.notifications.inbox.inbox, "LOG_SIZE", size),
         World(loop, limits=limits, is_lossy=is_lossy) as world,
     ):
         world.start()
