@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test fuzz stress soak chaos chaos-report check python-check clients-check unit clients-test browser wheel bench sim docs clean build setup-run setup-dev system
+.PHONY: help run test fuzz stress soak chaos chaos-report swap check python-check clients-check unit clients-test browser wheel bench sim docs clean build setup-run setup-dev system
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -47,6 +47,9 @@ chaos-report: setup-dev ## Do it with three seeds, and write docs/explanation/ch
 
 docs: setup-dev ## Write the generated reference pages
 	@$(BIN)/python -m tools.reference
+
+swap: setup-dev $(STAMPS)/node ## Replace servers of Node by Clarion under load, one at a time, and put them back: a minute (ARGS=--help)
+	@$(BIN)/python -m tests.swap $(ARGS)
 
 wheel: setup-dev build ## Build the wheel and the source distribution into dist/
 	@rm -rf dist && $(BIN)/python -m build --no-isolation --outdir dist .
