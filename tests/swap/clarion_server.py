@@ -22,6 +22,7 @@ async def main(url: str, port: int) -> None:
     def connected(socket: Socket) -> None:
         if not socket.recovered:
             socket.join(socket.handshake.auth["room"])
+            socket.emit("hello", 0)
 
     @io.of("/").handle("say")
     def say(socket: Socket, id: int) -> str:

@@ -38,6 +38,7 @@ class Place:
         self._redis, self._folder = redis, folder
         self._process: asyncio.subprocess.Process | None = None
         self.proxy = FaultProxy(("127.0.0.1", 1))
+        self.kind: Kind = "node"
         if not (folder / "node_modules").exists():
             (folder / "node_modules").symlink_to(MODULES)
             (folder / "node.mjs").write_text((HERE / "node.mjs").read_text())
@@ -54,7 +55,7 @@ class Place:
         assert self._process.stdout is not None
         line = await asyncio.wait_for(self._process.stdout.readline(), 30)
         assert line == b"ready\n", f"{kind} does not start: {line!r}"
-        self.proxy.to = ("127.0.0.1", port)
+        self.proxy.to, self.kind = ("127.0.0.1", port), kind
         if former is not None:
             former.send_signal(signal.SIGTERM)
             await asyncio.wait_for(former.wait(), 60)
@@ -71,15 +72,18 @@ class Member:
     """A client, and what it has heard."""
 
     number: int
+    place: Place
     client: Client
     heard: Counter[int] = field(default_factory=Counter)
     is_in: bool = False
     longest_s: float = 0.0
     """It was without a server."""
-    lost: int = 0
-    """How often it came back as somebody new."""
-    coming: list[tuple[float, float]] = field(default_factory=list)
-    """From when to when servers were restoring it."""
+    lost: Counter[Kind] = field(default_factory=Counter)
+    """How often it came back as somebody new, to which kind of server."""
+    coming: list[tuple[float, float, Kind]] = field(default_factory=list)
+    """From when to when servers were restoring it, and of which kind."""
+    doubled: Counter[Kind] = field(default_factory=Counter)
+    """What it heard once more, by the kind of server that had restored it last."""
 
     @property
     def room(self) -> str:
@@ -96,10 +100,12 @@ class Outcome:
     missing: int = 0
     """Deliveries of acknowledged events that a member of the room never had, but for the next."""
     missed_by_node: int = 0
-    """Those of events that a server of Node has acknowledged while it restored the member: what it sends between reading what was missed and letting a client into its rooms, Node's adapter delivers to nobody."""
-    doubled: int = 0
+    """Those of events that were acknowledged while a server of Node restored the member: between reading what it missed and letting it into its rooms nothing reaches it there."""
+    doubled: Counter[Kind] = field(default_factory=Counter)
+    """By the kind of server that had restored the member last. Node's adapter also hands on what it reads later than the client that it has restored."""
     longest_s: float = 0.0
-    not_recovered: int = 0
+    not_recovered: Counter[Kind] = field(default_factory=Counter)
+    """By the kind of server that did not know the client."""
     by: Counter[str] = field(default_factory=Counter)
     """Acknowledged, by the kind of server."""
 
@@ -118,13 +124,14 @@ class Crowd:
         self._rate, self._ids, self._now = rate, ids, SystemClock().monotonic
         self._tasks = Tasks()
         self._said: dict[int, str] = {}
-        # Number → room, when and by which kind of server.
-        self._acknowledged: dict[int, tuple[str, float, str]] = {}
+        # Number → room, and when.
+        self._acknowledged: dict[int, tuple[str, float]] = {}
         self._by: Counter[str] = Counter()
         self.members: list[Member] = []
         for number in range(count):
-            client = Client(places[number % len(places)].proxy.port)
-            member = Member(number, client)
+            place = places[number % len(places)]
+            client = Client(place.proxy.port)
+            member = Member(number, place, client)
             client.on_event = self._hearing(member)
             self.members.append(member)
 
@@ -132,7 +139,11 @@ class Crowd:
     def _hearing(member: Member) -> Callable[[Client, object], None]:
         def hear(_: Client, event: object) -> None:
             assert isinstance(event, list)
+            if event[0] != "said":
+                return
             member.heard[event[1]] += 1
+            if member.heard[event[1]] > 1:
+                member.doubled[member.coming[-1][2] if member.coming else "node"] += 1
 
         return hear
 
@@ -147,7 +158,7 @@ class Crowd:
         client, away_since = member.client, 0.0
         await asyncio.sleep(member.number / 1_500)
         while True:
-            began = self._now()
+            began, kind = self._now(), member.place.kind
             try:
                 await client.connect(room=member.room)
             except (OSError, NotLetIn, TimeoutError):
@@ -155,8 +166,8 @@ class Crowd:
             else:
                 if away_since:
                     member.longest_s = max(member.longest_s, self._now() - away_since)
-                    member.lost += not client.recovered
-                    member.coming.append((began, self._now()))
+                    member.lost[kind] += not client.recovered
+                    member.coming.append((began, self._now(), kind))
                 member.is_in, away_since = True, 0.0
                 await asyncio.shield(client.ended)
             member.is_in, away_since = False, away_since or self._now()
@@ -175,7 +186,7 @@ class Crowd:
     async def _say(self, member: Member, number: int) -> None:
         with contextlib.suppress(OSError):
             [by] = await member.client.ask("say", number)
-            self._acknowledged[number] = member.room, self._now(), by
+            self._acknowledged[number] = member.room, self._now()
             self._by[by] += 1
 
     async def settled(self) -> Outcome:
@@ -193,9 +204,9 @@ class Crowd:
         outcome.acknowledged, outcome.by = len(self._acknowledged), self._by
         outcome.refused = len(self._said) - len(self._acknowledged)
         outcome.missing, outcome.missed_by_node = self._missing()
-        outcome.doubled = sum(n - 1 for each in self.members for n in each.heard.values() if n > 1)
+        outcome.doubled = sum((each.doubled for each in self.members), Counter())
         outcome.longest_s = max(each.longest_s for each in self.members)
-        outcome.not_recovered = sum(each.lost for each in self.members)
+        outcome.not_recovered = sum((each.lost for each in self.members), Counter())
         return outcome
 
     def _missing(self) -> tuple[int, int]:
@@ -203,11 +214,13 @@ class Crowd:
         for member in self.members:
             rooms.setdefault(member.room, []).append(member)
         missing = by_node = 0
-        for id, (room, at, by) in self._acknowledged.items():
+        for id, (room, at) in self._acknowledged.items():
             for member in rooms[room]:
                 if id not in member.heard:
-                    is_nodes = by == "node" and any(
-                        began <= at <= ended + NODE_S for began, ended in member.coming
+                    is_nodes = any(
+                        began <= at <= ended + NODE_S
+                        for began, ended, kind in member.coming
+                        if kind == "node"
                     )
                     by_node += is_nodes
                     missing += not is_nodes

@@ -13,7 +13,11 @@ const io = new Server(http, {
   connectionStateRecovery: { maxDisconnectionDuration: 60_000 },
 });
 io.on("connection", (socket) => {
-  if (!socket.recovered) socket.join(socket.handshake.auth.room);
+  if (!socket.recovered) {
+    socket.join(socket.handshake.auth.room);
+    // Who has had nothing yet has no place in the stream, and Node does not know it when it comes back.
+    socket.emit("hello", 0);
+  }
   socket.on("say", (id, ack) => {
     io.to(socket.handshake.auth.room).emit("said", id);
     ack("node");
