@@ -15,7 +15,7 @@ from tests.guarantees import invariants
 from tests.support.sentinels import Watched
 from tests.support.server import until
 from tests.support.services import Postgres
-from tests.support.two_nodes import House
+from tests.support.two_nodes import SHORT, USUAL, House
 
 FOLLOWERS: Final = 40
 DELIVERIES: Final = 1_500  # a second to a crowd, of each publisher: one process is all of them
@@ -91,7 +91,10 @@ async def run(
     """
     outcome = Outcome()
     watched = Watched() if any(fault.startswith(FAILOVER) for fault in faults) else None
-    house = await asyncio.to_thread(House, folder, await postgres.new_database(), watched)
+    # A crowd takes seconds to come back, all of it from one process.
+    settings = USUAL if crowd else SHORT
+    database = await postgres.new_database()
+    house = await asyncio.to_thread(House, folder, database, watched, **settings)
     try:
         cluster = Cluster(house, postgres, Ids.seeded(seed), max(EVERY_S, crowd / DELIVERIES))
         async with cluster.fleet:

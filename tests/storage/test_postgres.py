@@ -1,6 +1,7 @@
 """The store on PostgreSQL."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -118,6 +119,58 @@ async def test_a_restart_of_the_server_is_survived(own_server: Postgres) -> None
     assert_gapless(found)
     assert {type(exc) for exc in errors} <= {Unavailable, OutcomeUnknown}
     await store.close()
+
+
+async def test_a_server_that_stands_still_is_given_up_soon(
+    own_server: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read is not asked again, a write is of unknown outcome, and one that waited for others is refused; when it goes on, all is as before."""
+    monkeypatch.setattr("clarion.storage.postgres_open.ANSWER_S", 0.5)
+    monkeypatch.setattr("clarion.storage.postgres.WAIT_S", 0.2)
+    store = await open_store(
+        url=await own_server.new_database(),
+        data_dir=Path("unused"),
+        clock=SystemClock(),
+        migrations=MIGRATIONS,
+    )
+    await store.apply(APPEND, [Entry("t", "a", "first")])
+    asked = 0
+    fetched = PostgresStore._fetch
+
+    async def counted(self: PostgresStore, sql: Any, params: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        return await fetched(self, sql, params)
+
+    monkeypatch.setattr(PostgresStore, "_fetch", counted)
+    own_server.pause()
+    try:
+        with pytest.raises(Unavailable):
+            await store.ping()
+        assert asked == 1
+    finally:
+        own_server.resume()
+    await until_answers(store)
+    own_server.pause()
+    try:
+        calls = [store.apply(APPEND, [Entry("t", "a", f"{n}" * 300)] * 400) for n in range(9)]
+        found = await asyncio.gather(*calls, return_exceptions=True)
+    finally:
+        own_server.resume()
+    assert {type(exc) for exc in found} == {Unavailable, OutcomeUnknown}
+    assert any("no turn came in time" in str(exc) for exc in found)
+    await until_answers(store)
+    await store.apply(APPEND, [Entry("t", "a", "last")])
+    await store.close()
+
+
+async def until_answers(store: Store) -> None:
+    """Return once the database answers again."""
+    while True:
+        with contextlib.suppress(Unavailable):
+            await store.ping()
+            return
+        await asyncio.sleep(0.02)
 
 
 async def test_a_connection_lost_in_a_transaction_stores_nothing(store: Store) -> None:

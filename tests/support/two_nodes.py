@@ -26,6 +26,10 @@ SECRET: Final = "the secret of both processes, of 32 bytes or more"
 # As the real ones: less than WELL_S is between two looks after a beat, and WELL_S + BEAT_S is less than SILENT_S.
 PROBE_S, BEAT_S, LEASE_S, WELL_S, SILENT_S = 0.5, 0.5, 2.0, 1.6, 2.2
 
+SHORT: Final = {"CLARION_PRESENCE_LEASE_S": "3", "CLARION_PRESENCE_GRACE_S": "1"}
+USUAL: Final = {"CLARION_PRESENCE_LEASE_S": "15", "CLARION_PRESENCE_GRACE_S": "10"}
+"""For how long somebody may be away before it is said that he has left."""
+
 LOG, LEDGER = "log:a", "ledger:a"
 APP: Final = """
 from clarion.topics import SignedIn
@@ -96,9 +100,7 @@ class House:
             CLARION_DATABASE_URL=self.database,
             CLARION_AUTH_TOKEN_SECRET=SECRET,
             CLARION_PRESENCE_OPEN="lobby",
-            CLARION_PRESENCE_LEASE_S="3",
-            CLARION_PRESENCE_GRACE_S="1",
-            **settings,
+            **(SHORT | settings),
         )
         self._stack.callback(server.close)
         return server

@@ -71,7 +71,9 @@ class PostgresStore:
             return []
         started = self._clock.monotonic()
         done: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(procedure.name, (procedure, deque()))[1].append(_Call(rows, done))
+        self._waiting.setdefault(procedure.name, (procedure, deque()))[1].append(
+            _Call(rows, done, started)
+        )
         # One that has ended is counted out a moment later, and commits nothing any more.
         if sum(not committer.done() for committer in self._committers) < COMMITTERS:
             committer = spawn(self._commit(), name="postgresql-committer")
@@ -97,6 +99,8 @@ class PostgresStore:
                     yield tx
                 if tx.failure is not None:
                     raise tx.failure
+            except ConnectionLost:
+                raise  # nobody is there who would roll it back, and it may hang
             except BaseException:
                 with contextlib.suppress(*DRIVER):
                     await opened.rollback()
@@ -117,7 +121,9 @@ class PostgresStore:
         try:
             try:
                 return await self._fetch(sql, params)
-            except ConnectionLost:
+            except ConnectionLost as exc:
+                if isinstance(exc.__cause__, TimeoutError):
+                    raise  # it hangs, and would once more
                 # The connection had died in the pool: once more on another, a read may be repeated.
                 return await self._fetch(sql, params)
         finally:
@@ -177,7 +183,12 @@ class PostgresStore:
     async def _commit(self) -> None:
         while self._waiting:
             procedure, calls = self._next_run()
-            await self._run(procedure, calls)
+            late = self._clock.monotonic() - WAIT_S
+            for call in calls:
+                if call.since < late:
+                    call.fail(Unavailable("PostgreSQL is too slow: no turn came in time"))
+            if in_time := [call for call in calls if call.since >= late]:
+                await self._run(procedure, in_time)
 
     def _next_run(self) -> "tuple[Procedure, list[_Call]]":
         # Round robin over the procedures, so that a busy one does not starve the others.
@@ -231,6 +242,7 @@ class PostgresStore:
 class _Call(msgspec.Struct):
     rows: Sequence[Any]
     done: asyncio.Future[list[Any]]
+    since: float
 
     def answer(self, part: list[Any]) -> None:
         if (
