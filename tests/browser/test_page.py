@@ -151,7 +151,11 @@ def test_what_is_done_in_one_tab_is_done_in_the_other(
     for page in (first, second):
         expect(_item(page, "Something later")).to_have_count(0)
         _unread(page, 0)
+    second.get_by_role("button", name="Snoozed notifications").press("Enter")
+    expect(second.get_by_test_id("snoozed-item")).to_contain_text("Something later")
     first.get_by_test_id("undo").press("Enter")
+    expect(second.get_by_test_id("snoozed-item")).to_have_count(0)
+    second.get_by_role("button", name="Snoozed notifications").press("Enter")
     for page in (first, second):
         expect(_item(page, "Something later")).to_have_count(1)
         _unread(page, 1)

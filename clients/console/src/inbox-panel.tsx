@@ -4,9 +4,10 @@ import type { Client, Inbox, InboxView, Message } from "@clarion/client";
 import { unsnooze } from "@clarion/client/actions";
 import { type KeyboardEvent, useCallback, useEffect, useRef, useState } from "react";
 import { PANEL_ID } from "./bell.tsx";
-import { BellIcon, CloseIcon } from "./icons.tsx";
+import { BellIcon, ClockIcon, CloseIcon } from "./icons.tsx";
 import { InboxItem } from "./inbox-item.tsx";
 import type { Left } from "./item-tools.tsx";
+import { Snoozed } from "./snoozed.tsx";
 import { sayWhen } from "./time.ts";
 import { useNow, useStore } from "./use-store.ts";
 
@@ -24,6 +25,7 @@ export function InboxPanel({ client, inbox, onClose, announce }: InboxPanelProps
   const view = useStore(inbox);
   const heading = useRef<HTMLHeadingElement>(null);
   const [left, setLeft] = useState<Left | null>(null);
+  const [isSnoozed, setSnoozed] = useState(false);
   useEffect(() => {
     // Opened by a person: that is where they want to go on. Open from the start, it takes the focus from nobody.
     if (document.activeElement?.matches("[aria-haspopup=dialog]")) heading.current?.focus();
@@ -69,9 +71,9 @@ export function InboxPanel({ client, inbox, onClose, announce }: InboxPanelProps
     >
       <div className="panel-head">
         <h2 id="inbox-title" ref={heading} tabIndex={-1}>
-          Notifications
+          {isSnoozed ? "Snoozed" : "Notifications"}
         </h2>
-        {view.unread > 0 && (
+        {view.unread > 0 && !isSnoozed && (
           <button
             type="button"
             className="button small"
@@ -84,12 +86,27 @@ export function InboxPanel({ client, inbox, onClose, announce }: InboxPanelProps
             Mark all read
           </button>
         )}
+        <button
+          type="button"
+          className="button icon-only"
+          data-testid="show-snoozed"
+          aria-label="Snoozed notifications"
+          title={isSnoozed ? "Back to all" : "Snoozed"}
+          aria-pressed={isSnoozed}
+          onClick={() => setSnoozed(!isSnoozed)}
+        >
+          <ClockIcon />
+        </button>
         <button type="button" className="button icon-only" aria-label="Close notifications" onClick={onClose}>
           <CloseIcon />
         </button>
       </div>
       {view.error && <Trouble inbox={inbox} view={view} />}
-      <Feed client={client} inbox={inbox} view={view} onArchive={archive} onSnoozed={snoozed} announce={announce} />
+      {isSnoozed ? (
+        <Snoozed client={client} inbox={inbox} onBack={() => heading.current?.focus()} />
+      ) : (
+        <Feed client={client} inbox={inbox} view={view} onArchive={archive} onSnoozed={snoozed} announce={announce} />
+      )}
       {left && (
         <div className="undo">
           <span data-testid="left">{left.until ? `Snoozed until ${sayUntil(left)}` : "Archived"}</span>

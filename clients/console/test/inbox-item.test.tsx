@@ -106,6 +106,26 @@ test("a button that leads to another site opens beside the page", async () => {
   ]);
 });
 
+test("what is put off is listed with its time, and can be brought back", async () => {
+  await show(invitation());
+  await click("show-snoozed");
+  expect(document.getElementById("inbox-title")?.textContent).toBe("Snoozed");
+  const items = [{ id: "m9", seq: 1, title: "Later", snoozed_until: "2026-03-10T08:00:00Z", read_at: null }];
+  await reply(200, { items });
+  expect(asked).toEqual(["/v1/inbox?filter=snoozed&limit=100"]);
+  expect(one("snoozed-item")?.textContent).toContain("2026");
+  await click("bring-back");
+  await reply(404, { code: "not_found", detail: "no such message" });
+  expect(document.querySelector("[role=alert]")?.textContent).toContain("Not brought back");
+  await click("bring-back");
+  await reply(200);
+  expect(one("snoozed-item")).toBeNull();
+  expect(one("snoozed")?.textContent).toContain("Nothing is snoozed");
+  expect(document.activeElement?.id).toBe("inbox-title");
+  await click("show-snoozed");
+  expect(one("inbox-item")).not.toBeNull();
+});
+
 test("what could not be snoozed stays, with the reason; Escape closes the choice and not the panel", async () => {
   const onClose = vi.fn();
   await show(invitation(), onClose);
