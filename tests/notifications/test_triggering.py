@@ -75,7 +75,7 @@ async def test_more_triggers_than_can_be_planned_at_once_are_planned_by_the_work
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are accepted all the same, and due at once."""
-    monkeypatch.setattr("clarion.notifications.triggering.PLANNING", 0)
+    monkeypatch.setattr("clarion.notifications.soon.PLANNING", 0)
     await office.workflow(BELL)
     await office.trigger(ANN, payload={"n": 1})
     assert await office.inbox("ann") == []

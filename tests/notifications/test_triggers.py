@@ -7,8 +7,8 @@ import pytest
 
 from clarion.errors import Conflict, IdempotencyConflict, Invalid
 from clarion.notifications import HandedOn
+from clarion.notifications.asking import PAYLOAD_BYTES
 from clarion.notifications.content import DATA_BYTES
-from clarion.notifications.triggering import PAYLOAD_BYTES
 from clarion.topics.triggers import Trigger
 from tests.notifications.conftest import House, on_one_engine, user
 from tests.notifications.office import Office

@@ -120,10 +120,10 @@ async def test_planning_a_bulk_send_keeps_no_other_trigger_waiting(
 ) -> None:
     """After its first recipients it goes behind whatever else is to be planned."""
     monkeypatch.setattr(planning, "SLICE", 5)
-    monkeypatch.setattr("clarion.notifications.triggering.PLANNING", 1)
+    monkeypatch.setattr("clarion.notifications.soon.PLANNING", 1)
     await office.workflow(LETTER)
     first = await office.trigger(*CROWD)
-    monkeypatch.setattr("clarion.notifications.triggering.PLANNING", 0)
+    monkeypatch.setattr("clarion.notifications.soon.PLANNING", 0)
     second = await office.trigger(person("reset"))
     [job] = await office.queue.claim(1)
     assert job.id == second != first

@@ -46,10 +46,11 @@ from clarion.notifications.sends import Sends
 from clarion.notifications.sight.finding import Finder
 from clarion.notifications.sight.letters import DeadLetters
 from clarion.notifications.sight.stats import Counts
+from clarion.notifications.soon import JOB
 from clarion.notifications.supposing import Suppose
 from clarion.notifications.suppressions import Suppressions
 from clarion.notifications.targets import Targets
-from clarion.notifications.triggering import JOB, Triggers
+from clarion.notifications.triggering import Triggers
 from clarion.notifications.unsubscribing import Unsubscribing
 from clarion.notifications.writing import Writer
 from clarion.outbound import Outbound

@@ -10,9 +10,10 @@ import msgspec
 
 from clarion.auth.principal import Principal
 from clarion.errors import Fault, Invalid
-from clarion.notifications import triggering
+from clarion.notifications.asking import check_size
 from clarion.notifications.notifications import CreateNotification, Notifications
 from clarion.notifications.trigger_shapes import CreateTrigger
+from clarion.notifications.triggering import Triggers
 from clarion.topics.triggers import Trigger
 
 # Of JSON, for what a trigger says of itself: names and ids.
@@ -29,7 +30,7 @@ class HandedOn:
         workflows: Runs workflows.
     """
 
-    def __init__(self, notifications: Notifications, workflows: triggering.Triggers) -> None:
+    def __init__(self, notifications: Notifications, workflows: Triggers) -> None:
         self._notifications, self._workflows = notifications, workflows
 
     async def check(self, trigger: Trigger) -> None:
@@ -42,7 +43,7 @@ class HandedOn:
         room = {**trigger.about, "": "x" * ABOUT_BYTES}
         if "workflow" in trigger.asks:
             run = _read(trigger.asks, CreateTrigger)
-            triggering.check_size({**run.payload, trigger.source: room})
+            check_size({**run.payload, trigger.source: room})
             await self._workflows.check(trigger.tenant, _with_payload(run, trigger))
         else:
             body = _read(trigger.asks, CreateNotification)
