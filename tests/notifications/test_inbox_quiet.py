@@ -66,6 +66,10 @@ async def test_a_step_of_a_workflow_may_be_quiet(office: Office) -> None:
     await office.workflow({"inbox": {"title": "{{ payload.n }} %", "key": "k", "quiet": True}})
     await office.trigger({"id": "ann"}, payload={"n": 40})
     await office.house.inbox.mark_all(ANN, "read")
+    office.clock.advance(5)
     await office.trigger({"id": "ann"}, payload={"n": 70})
     page = await office.house.inbox.page(ANN)
     assert ([item.title for item in page.items], page.unread) == (["70 %"], 0)
+    story = await office.engine.finder.message("default", page.items[0].id, "ann")
+    told = [each.status for each in story.timeline]
+    assert told == ["queued", "sent", "delivered", "seen", "read"], "read before it was made"

@@ -70,7 +70,12 @@ def of_kept(row: KeptRow) -> list[Moment]:
         ("clicked", None if is_first else row.done_ms, button),
         ("archived", row.archived_ms, ""),
     ]
-    come = [(status, at_ms, cause) for status, at_ms, cause in moments if at_ms is not None]
+    # What took an earlier message's place quietly was read before it was made.
+    come = [
+        (status, max(at_ms, row.created_ms), cause)
+        for status, at_ms, cause in moments
+        if at_ms is not None
+    ]
     # One clock has written them all, and what may be done twice stands where it was done last.
     come.sort(key=lambda moment: moment[1])
     return [Moment(status, as_datetime(at_ms), cause) for status, at_ms, cause in come]
