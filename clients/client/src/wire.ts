@@ -70,7 +70,6 @@ export interface Unsubscribed {
   readonly reason: string;
 }
 
-/** A message in an inbox, over HTTP and sockets alike. Times are RFC 3339. */
 /** Something that a person can do about a message: one of them, once. */
 export interface Button {
   readonly id: string;
@@ -80,6 +79,7 @@ export interface Button {
   readonly style?: "default" | "primary" | "danger";
 }
 
+/** A message in an inbox, over HTTP and sockets alike. Times are RFC 3339. */
 export interface Message {
   readonly id: string;
   /** Orders the messages of an inbox; rises with each one that is added. */
@@ -141,6 +141,17 @@ export interface CreateNotification {
   readonly data?: Readonly<Record<string, unknown>>;
   /** http(s), mailto, or a path on the same site. */
   readonly action_url?: string;
+  /** What it is about, as people's preferences name it. */
+  readonly category?: string;
+  /** Takes the place of the earlier message of this key in each inbox, on top and unread; `quiet`: as read and seen as that was. */
+  readonly key?: string;
+  readonly quiet?: boolean;
+  /** When it goes by itself: after a span (`2h`), or at a time. */
+  readonly expires?: string;
+  /** At most five. */
+  readonly actions?: readonly Button[];
+  /** What it is filed under: at most eight words. */
+  readonly tags?: readonly string[];
 }
 
 /** The notification is on disk (`durability: fsync`) and in the inboxes. */
