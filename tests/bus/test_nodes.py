@@ -153,6 +153,22 @@ async def test_another_server_is_not_let_in(redis_server: RedisServer) -> None:
             await Registry(redis, "c", identity("another db", "x"), prefix=prefix).beat()
 
 
+async def test_who_could_not_hear_the_others_is_not_let_in(redis_server: RedisServer) -> None:
+    """Another format or mode of the backplane, also where both start in the same moment; of another prefix, or beside a former version that does not say, it may."""
+    prefix = f"nodes{next(_count)}"
+
+    def node(name: str, backplane: str, of: str = "x") -> Registry:
+        return Registry(redis, name, identity("db", "", backplane, of), prefix=prefix)
+
+    async with RedisLink(redis_server) as redis:
+        starting = [node("a", "sharded dynamic").beat(), node("b", "sharded static").beat()]
+        one, two = await asyncio.gather(*starting, return_exceptions=True)
+        assert isinstance(one, SettingsError) != isinstance(two, SettingsError), (one, two)
+        await node("c", "streams", of="y").beat()
+        redis_server.cli("HDEL", f"{prefix}:{{nodes}}:server", "backplane x")
+        await node("d", "streams").beat()
+
+
 class RedisLink:
     """A client for a moment."""
 

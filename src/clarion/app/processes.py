@@ -18,6 +18,7 @@ from clarion.ids import Ids
 from clarion.realtime.backplane.local import Local
 from clarion.realtime.namespaces import Backplane
 from clarion.settings import Settings
+from clarion.settings.backplane import Backplane as Spoken
 from clarion.storage import Store
 from clarion.storage.server import name_of
 from clarion.telemetry import get_logger
@@ -107,7 +108,7 @@ async def over_redis(
     registry = Registry(
         redis,
         node,
-        identity(database, signs),
+        identity(database, signs, _spoken(settings.backplane), settings.backplane.prefix),
         prefix=prefix,
         address=settings.node_url.replace("{hostname}", socket.gethostname()),
     )
@@ -120,6 +121,11 @@ async def over_redis(
     )
     nodes = Nodes(node, bus, ids=ids, registry=registry)
     return Processes(bus, nodes, topics, choice.backplane, registry.address_of)
+
+
+def _spoken(given: Spoken) -> str:
+    """What all must have alike to hear each other."""
+    return f"{given.format} {given.mode}" if given.format == "sharded" else given.format
 
 
 async def _warn_of_eviction(redis: "RedisClient") -> None:

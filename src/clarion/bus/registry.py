@@ -22,20 +22,27 @@ BEAT_S: Final = 5.0  # between two renewals: two may fail
 _LOOK: Final = Script(
     """local leases, server = KEYS[1], KEYS[2]
 local node, lease, database, secret = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local backplane, channels = ARGV[5], ARGV[6]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', leases, '-inf', now)
 if node ~= '' then
-  if redis.call('ZCARD', leases) == 0 then redis.call('HSET', server, 'database', database, 'secret', secret) end
-  local found = redis.call('HMGET', server, 'database', 'secret')
+  if redis.call('ZCARD', leases) == 0 then
+    redis.call('DEL', server)
+    redis.call('HSET', server, 'database', database, 'secret', secret)
+  end
+  local found = redis.call('HMGET', server, 'database', 'secret', channels)
   if found[1] ~= database then return 'database' end
   if found[2] ~= secret then return 'secret' end
+  if found[3] and found[3] ~= backplane then return 'backplane' end
+  if not found[3] then redis.call('HSET', server, channels, backplane) end
   redis.call('ZADD', leases, now + lease, node)
 end
 return redis.call('ZRANGE', leases, 0, -1)"""
 )
 _OTHER: Final = {
     "database": "another database: processes that share a Redis need the same database_url (PostgreSQL)",
+    "backplane": "another backplane.format or backplane.mode on this backplane.prefix: they would not hear each other",
     "secret": "another auth.token_secret: tokens of one process would be refused by the other",
 }
 
@@ -46,16 +53,22 @@ class Identity(Struct, frozen=True):
     Args:
         database: Names the database.
         secret: A digest of what signs access tokens.
+        backplane: How those with the same prefix act on each other's sockets; '': they do not.
+        prefix: Of the backplane's names.
     """
 
     database: str
     secret: str
+    backplane: str = ""
+    prefix: str = ""
 
 
-def identity(database: str, secret: str) -> Identity:
+def identity(
+    database: str, secret: str, backplane: str = "", prefix: str = "socket.io"
+) -> Identity:
     """What is told of a server: of its secret ('' if it has none) only a digest."""
     digest = hashlib.sha256(secret.encode()).hexdigest()[:32] if secret else ""
-    return Identity(database, digest)
+    return Identity(database, digest, backplane, prefix)
 
 
 class Registry:
@@ -139,5 +152,7 @@ class Registry:
             int(LEASE_S * 1000),
             self._identity.database,
             self._identity.secret,
+            self._identity.backplane,
+            f"backplane {self._identity.prefix}",
         ]
         return await self._redis.run(_LOOK, self._keys, args)
