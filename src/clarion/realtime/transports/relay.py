@@ -16,6 +16,7 @@ from clarion.errors import ClarionError
 from clarion.realtime.transports.connections import Connections
 from clarion.realtime.transports.elsewhere import Moving
 from clarion.realtime.transports.head import Address, Headers, Refused, joined, wants_websocket
+from clarion.settings import Limits
 from clarion.telemetry import get_logger, limit_exceeded
 
 _log = get_logger(__name__)
@@ -100,7 +101,7 @@ class Relay:
         except (OSError, TimeoutError, ClarionError) as exc:
             _log.warning("a request could not be relayed", node=node, reason=str(exc))
             return False
-        if transport.is_closing():
+        if transport.is_closing() or far.is_closing():
             far.abort()
             return False
         pair.begin(transport, far, request.as_bytes(self._headers(request)))
@@ -116,7 +117,7 @@ class Relayed:
     """Two connections that are one: what comes on either goes out on the other; the end of one is the end of both.
 
     Args:
-        connections: Where it is counted, and swept while one side takes nothing.
+        connections: Where it is counted until both have ended, and swept while one side takes nothing.
 
     Attributes:
         far: The protocol of the connection to the other process.
@@ -126,7 +127,6 @@ class Relayed:
         self._connections = connections
         self._near, self.far = _Side(self), _Side(self)
         self._near.other, self.far.other = self.far, self._near
-        self._stalled_since = 0.0
 
     def begin(self, near: asyncio.Transport, far: asyncio.Transport, request: bytes) -> None:
         """Pass on what was read, and then everything."""
@@ -138,7 +138,8 @@ class Relayed:
 
     def sweep(self, now: float) -> None:
         """Once a second while one side takes nothing."""
-        if now > self._stalled_since + self._connections.limits.stall_s:
+        limits = self._connections.limits
+        if any(each.is_late(now, limits) for each in (self._near, self.far)):
             limit_exceeded.labels("stall_s").inc()
             self.abort()
 
@@ -153,33 +154,61 @@ class Relayed:
         self.abort()
 
     # ── from the sides ──
-    def stalled(self, side: "_Side", is_stalled: bool) -> None:
-        """One side takes nothing, or takes something again: the other is not read meanwhile."""
-        other = side.other.transport
-        if other is None or other.is_closing():
-            return
-        if is_stalled:
-            self._stalled_since = self._connections.now()
-            self._connections.watch(self)
+    def stalled(self, side: "_Side") -> None:
+        """One side takes nothing: the other is not read meanwhile."""
+        side.wait(self._connections.now())
+        self._connections.watch(self)
+        if (other := side.other.transport) is not None and not other.is_closing():
             other.pause_reading()
-        else:
+
+    def taking(self, side: "_Side") -> None:
+        """It takes something again."""
+        other = side.other.transport
+        if other is None:
+            return  # it is closing: watched until what it was sent has gone out
+        side.stalled_since = 0.0
+        if not side.other.stalled_since:
             self._connections.unwatch(self)
+        if not other.is_closing():
             other.resume_reading()
 
     def ended(self, side: "_Side") -> None:
-        """One side has ended: the other gets what was sent to it, and ends."""
-        self._connections.discard(self)
-        if side.other.transport is not None:
-            side.other.transport.close()
+        """One side has ended: the other gets what was sent to it, if it takes it, and ends."""
+        side.transport, side.stalled_since = None, 0.0
+        other = side.other
+        if other.transport is None:
+            self._connections.discard(self)
+            return
+        if not other.stalled_since:
+            other.wait(self._connections.now())
+        self._connections.watch(self)
+        other.transport.close()
 
 
 class _Side(asyncio.Protocol):
     """One of the two connections."""
 
     def __init__(self, pair: Relayed) -> None:
+        # Fixed at creation
         self._pair = pair
         self.other: _Side = self
+        # Changes while open; None: it has not begun, or has ended
         self.transport: asyncio.Transport | None = None
+        # Monotonic seconds, 0 where nothing waits, and how many bytes waited then
+        self.stalled_since, self._stalled_with = 0.0, 0
+
+    def wait(self, now: float) -> None:
+        """From now on it is judged by what it takes."""
+        assert self.transport is not None, "who has ended is sent nothing"
+        self.stalled_since = now
+        self._stalled_with = self.transport.get_write_buffer_size()
+
+    def is_late(self, now: float, limits: Limits) -> bool:
+        """Whether it takes less than it must; a slow one gets everything."""
+        if self.transport is None or not self.stalled_since:
+            return False
+        taken = max(0, self._stalled_with - self.transport.get_write_buffer_size())
+        return now > self.stalled_since + limits.stall_s + taken / limits.body_rate
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -189,10 +218,10 @@ class _Side(asyncio.Protocol):
             self.other.transport.write(data)
 
     def pause_writing(self) -> None:
-        self._pair.stalled(self, True)
+        self._pair.stalled(self)
 
     def resume_writing(self) -> None:
-        self._pair.stalled(self, False)
+        self._pair.taking(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._pair.ended(self)
