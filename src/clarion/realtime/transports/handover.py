@@ -20,6 +20,7 @@ from clarion.telemetry import Tasks, get_logger
 _log = get_logger(__name__)
 
 MESSAGE_S: Final = 5.0  # for a message to be sent, and to be read
+PAUSE_S: Final = 0.1  # until the next try where none could be accepted
 LONGEST: Final = 4 * 1024 * 1024  # of a message (bytes): a head, and what was read behind it
 _LENGTH: Final = 4
 _AT_ONCE: Final = 64 * 1024  # bytes: what a Unix socket takes with the descriptor
@@ -121,7 +122,12 @@ class Arrivals:
     async def _accept(self, listening: socket.socket, arrived: Arrived) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            line, _ = await loop.sock_accept(listening)
+            try:
+                line, _ = await loop.sock_accept(listening)
+            except OSError as exc:  # no descriptor is free: who hands over waits in line meanwhile
+                _log.warning("connections of other processes wait", reason=str(exc))
+                await asyncio.sleep(PAUSE_S)
+                continue
             self._tasks.spawn(self._take(line, arrived), name="handover: take")
 
     async def _take(self, line: socket.socket, arrived: Arrived) -> None:
