@@ -30,6 +30,7 @@ class Moving(Struct, frozen=True):
         rest: What came behind the head.
         client: Who asks; None: it is not known.
         is_secure: Whether the client's side speaks TLS.
+        version: Of HTTP: 1.0 needs no Host, and its connection ends with the answer.
     """
 
     method: bytes
@@ -38,13 +39,14 @@ class Moving(Struct, frozen=True):
     rest: bytes
     client: Address | None
     is_secure: bool
+    version: str = "1.1"
 
     def as_bytes(self, headers: Headers | None = None) -> bytes:
         """As it goes over the wire, with other headers if there are any."""
         return b"".join(self._parts(self.headers if headers is None else headers))
 
     def _parts(self, headers: Headers) -> Iterator[bytes]:
-        yield b"%b %b HTTP/1.1\r\n" % (self.method, self.target)
+        yield b"%b %b HTTP/%b\r\n" % (self.method, self.target, self.version.encode())
         for name, value in headers:
             yield b"%b: %b\r\n" % (name, value)
         yield b"\r\n"

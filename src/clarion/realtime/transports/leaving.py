@@ -80,6 +80,7 @@ class Leaving(Ending):
             rest,
             upgrade.client,
             upgrade.is_secure,
+            self.parser.get_http_version(),
         )
         work = self._take_elsewhere(owner, request)
         self._moving = spawn(work, name="request for another process")
