@@ -20,7 +20,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.returning import Returning
 
 CHILD, CLIENTS = "tests.realtime.backplane.streams_child", 5
-SETTINGS = Realtime(recovery_s=60)
+SETTINGS, LIMITS = Realtime(recovery_s=60), Limits()
 
 
 @pytest.fixture
@@ -37,9 +37,13 @@ def redis(stack: AsyncExitStack) -> RedisServer:
 
 
 async def node(
-    redis: RedisServer, stack: AsyncExitStack, seed: int, settings: Realtime = SETTINGS
+    redis: RedisServer,
+    stack: AsyncExitStack,
+    seed: int,
+    settings: Realtime = SETTINGS,
+    limits: Limits = LIMITS,
 ) -> Here:
-    peer = clarion_peer(redis, seed, "streams", settings=settings, limits=Limits())
+    peer = clarion_peer(redis, seed, "streams", settings=settings, limits=limits)
     return await stack.enter_async_context(peer)
 
 
@@ -275,6 +279,23 @@ async def test_who_stays_away_is_lost_once(redis: RedisServer, stack: AsyncExitS
     assert (await lost.get()).why == "time"
     await kept(redis, ann, is_there=False)
     assert lost.empty()
+
+
+async def test_who_comes_back_when_others_have_the_place_is_lost(
+    redis: RedisServer, stack: AsyncExitStack
+) -> None:
+    """Where a user may have so many connections, one that comes back counts; that the former socket is lost is told."""
+    one = await node(redis, stack, 1, limits=Limits(sessions_per_user=1))
+    lost: asyncio.Queue[Expired] = asyncio.Queue()
+    one.io.on("recovery_expired", lost.put_nowait)
+    one.io.use(who)
+    bob = await Guest(one.io, user="bob").came()
+    await kept(redis, bob)
+    bob.cut()
+    await Guest(one.io, user="bob").came()
+    await bob.connect()
+    assert (await lost.get()).why == "too_many"
+    await kept(redis, bob, is_there=False)
 
 
 async def test_without_redis_events_of_a_node_reach_its_own_clients(

@@ -153,6 +153,10 @@ class Sessions(Recovery):
         return partial(self._lost, pid)
 
     def _lost(self, pid: str, expired: Expired) -> None:
+        if expired.why == "too_many":  # it was sought just now, so nobody else has it
+            self._written.pop(pid, None)
+            self.on_expired(expired)
+            return
         self._tasks.spawn(self._tell(pid, expired), name="recovery: expired")
 
     async def _tell(self, pid: str, expired: Expired) -> None:
