@@ -7,9 +7,13 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from clarion.realtime.transports.elsewhere import Others
-from tests.support.serving import serving
+from clarion.settings import Limits
+from clarion.telemetry import spawn
+from tests.support.raw_client import RawClient
+from tests.support.serving import hello, serving
 
 
 @contextmanager
@@ -44,3 +48,49 @@ async def test_arrivals_go_on_after_a_time_without_free_descriptors(tmp_path: Pa
             await loop.sock_sendall(line, bytes(4))  # no connection: what is not taken is closed
             async with asyncio.timeout(5):
                 assert await loop.sock_recv(line, 1) == b""
+
+
+async def test_what_arrives_while_the_process_stops_is_served_and_holds_nothing_up(
+    tmp_path: Path,
+) -> None:
+    """Its client is told to come back on another connection."""
+    loop, asked, may_go, stopping = (
+        asyncio.get_running_loop(),
+        asyncio.Event(),
+        asyncio.Event(),
+        asyncio.Event(),
+    )
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/slow":
+            asked.set()
+            await may_go.wait()
+        await hello(scope, receive, send)
+
+    others, limits = (
+        Others("mine", ["/socket.io/"], tmp_path),
+        Limits(drain_s=600, keep_alive_s=600),
+    )
+    async with asyncio.timeout(20):
+        async with serving(app, limits=limits, others=others, on_stopping=stopping.set) as server:
+            slow = spawn(
+                RawClient(server.port).ask(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n"), name="test"
+            )
+            await asked.wait()
+            server.stop()
+            await stopping.wait()
+            ours, theirs = socket.socketpair()
+            ours.setblocking(False)
+            with socket.socket(socket.AF_UNIX) as line, ours:
+                line.connect(str(tmp_path / "node-mine"))
+                message = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+                socket.send_fds(
+                    line, [len(message).to_bytes(4, "big") + message], [theirs.fileno()]
+                )
+                theirs.close()
+                heard = b""
+                while data := await loop.sock_recv(ours, 1_000):
+                    heard += data
+            assert heard.endswith(b"hello")
+            may_go.set()
+            assert (await slow).endswith(b"hello")

@@ -31,8 +31,12 @@ class Far:
             asyncio.Queue()
         )
         self.address = ""
+        self.is_sought, self.may_be_found = asyncio.Event(), asyncio.Event()
+        self.may_be_found.set()
 
     async def find(self, node: str) -> str:
+        self.is_sought.set()
+        await self.may_be_found.wait()
         return self.address if node == "that" else ""
 
     async def request(self) -> tuple[bytes, asyncio.StreamWriter]:
@@ -56,7 +60,7 @@ async def far() -> AsyncIterator[Far]:
 @pytest.fixture
 async def near(far: Far, tmp_path: Path) -> AsyncIterator[HttpServer]:
     others = Others("mine", ["/socket.io/"], tmp_path, far.find, "secret")
-    limits = Limits(stall_s=0.1, drain_s=0.1, close_s=0.1)
+    limits = Limits(drain_s=0.5, close_s=0.1)
     async with serving(limits=limits, others=others) as server:
         yield server
 
@@ -153,3 +157,22 @@ async def test_an_old_client_is_passed_on_as_what_it_is(near: HttpServer, far: F
     answer.write(b"HTTP/1.0 200 OK\r\n\r\n6")
     answer.close()
     assert statuses(b"HTTP/1.1" + (await asking)[8:]) == [200]
+
+
+async def test_a_request_on_its_way_gets_there_although_its_process_stops(
+    near: HttpServer, far: Far
+) -> None:
+    """Its session is another's, which does not stop: a request that is lost would end it."""
+    far.may_be_found.clear()
+    asked = b"POST " + POLL + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n3"
+    asking = spawn(RawClient(near.port).ask(asked), name="test: ask")
+    await far.is_sought.wait()
+    near.stop()
+    await until(lambda: near.connections.is_stopping)
+    await asyncio.sleep(0.02)
+    far.may_be_found.set()
+    async with asyncio.timeout(5):
+        _, answer = await far.request()
+    answer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nok")
+    answer.close()
+    assert statuses(await asking) == [200]

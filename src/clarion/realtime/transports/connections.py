@@ -43,6 +43,7 @@ class Connections:
         self._open: dict[Connection, None] = {}
         self._watched: dict[Connection, None] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self.is_stopping = False  # nobody is kept for another request
         self._empty = asyncio.Event()
         self._empty.set()
 

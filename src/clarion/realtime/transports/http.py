@@ -210,6 +210,8 @@ class HttpProtocol(Leaving):
         self._in_head, self._unheard, self._deadline = False, 0, None
         self._body_since, self._body_bytes, self._chunks = self._all.now(), 0, 0
         super().on_headers_complete()
+        if self._all.is_stopping:  # it came from another process, or stayed
+            self.cycle.keep_alive = False
 
     def _identify(self) -> None:
         """Tell the application who asks."""

@@ -98,6 +98,11 @@ class Leaving(Ending):
             self.transport.resume_reading()
             self.data_received(request.as_bytes())
 
+    def shutdown(self) -> None:
+        """The process stops; a request that is on its way to another process gets there."""
+        if self._moving is None or self._moving.done():
+            super().shutdown()
+
     # ── upgrades ──
     def _should_upgrade(self) -> bool:
         return wants_websocket(self.headers)

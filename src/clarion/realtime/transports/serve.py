@@ -204,6 +204,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop in order, within `drain_s` + `close_s` and a little."""
+        self._connections.is_stopping = True
         for server in self.servers:
             server.close()
         if self._on_stopping is not None:
