@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import apsw
 import msgspec
 import pytest
 
@@ -130,3 +131,33 @@ async def test_readers_without_a_pause_do_not_keep_the_log_growing(
     is_over = True
     await asyncio.gather(*readers)
     assert os.stat(tmp_path / "data" / "clarion.db-wal").st_size < 4096 * 1_000
+
+
+async def test_a_long_read_does_not_hold_up_writes(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However large the log: it begins anew after the read."""
+    monkeypatch.setattr("clarion.storage.sqlite.CHECKPOINT_PAGES", 10)
+    monkeypatch.setattr("clarion.storage.sqlite.RESTART_PAGES", 40)
+    monkeypatch.setattr("clarion.storage.sqlite.HOLD_UP_S", 0.01)
+    long = Sql(COUNT.text.replace("20000", "20000000"), Pages)
+    reading = spawn(store.fetch(long), name="test: read")
+    for i in range(5):
+        await store.apply(APPEND, [Entry("t", "a", str(i), "x" * 4096 * 20)])
+    assert not reading.done()
+    await reading
+
+
+async def test_another_program_that_reads_does_not_hold_up_writes(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backup that keeps its place in the log keeps the log growing, and nothing else."""
+    monkeypatch.setattr("clarion.storage.sqlite.CHECKPOINT_PAGES", 10)
+    monkeypatch.setattr("clarion.storage.sqlite.RESTART_PAGES", 40)
+    monkeypatch.setattr("clarion.storage.sqlite.HOLD_UP_S", 0.01)
+    backup = apsw.Connection(str(tmp_path / "data" / "clarion.db"))
+    backup.execute("BEGIN; SELECT count(*) FROM ledger_head").fetchall()
+    async with asyncio.timeout(5):  # SQLite's own patience with one
+        for i in range(10):
+            await store.apply(APPEND, [Entry("t", "a", str(i), "x" * 4096 * 20)])
+    backup.close()

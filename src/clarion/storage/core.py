@@ -218,19 +218,23 @@ class Core:
     # ── the disk ──
     def checkpoint(
         self, mode: int = apsw.SQLITE_CHECKPOINT_PASSIVE, db: apsw.Connection | None = None
-    ) -> None:
+    ) -> bool:
         """Move what is in the log into the database; never two at once.
 
         Args:
             mode: How; PASSIVE waits for nobody.
             db: Another connection, in whose thread this is called; None: the writer's own.
+        Returns:
+            Whether it was done.
         """
         try:
             (db or self._db).wal_checkpoint(mode=mode)
+            return True
         except apsw.IOError as exc:
             self.give_up(exc)
         except apsw.Error as exc:
             _log.warning("checkpoint put off", reason=str(exc))
+        return False
 
     def give_up(self, exc: Exception) -> None:
         """Write nothing from now on."""

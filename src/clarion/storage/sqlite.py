@@ -30,6 +30,7 @@ GROUP_MAX = 512  # members of one commit: bounds how long the first of them wait
 CHECKPOINT_PAGES = 4_000  # 16 MB more of log, then it is moved into the database: 5 to 10 ms that no commit waits for
 # While reads or writes overlap without a pause the log never begins anew by itself: past 64 MB they are held up for a moment.
 RESTART_PAGES = 4 * CHECKPOINT_PAGES
+HOLD_UP_S = 0.1  # for reads that run: longer than that no write waits, and it is tried again after CHECKPOINT_PAGES more
 READERS = 2  # threads; a reader is as fast as the page cache, more only contend for the interpreter
 LOOK_STEPS = 1_000  # of SQLite's machine (about 50 us) between two looks at a read's time
 BUSY_MS = 5_000  # for a lock that only a backup tool could hold
@@ -134,6 +135,7 @@ class SqliteStore:
         self.failed = asyncio.Event()
         # Changes while open
         self._log_pages = self._moved_pages = 0
+        self._put_off_to = 0  # pages: reads were too long when the log was to begin anew
         self._moving: Future[None] | None = None
         self._is_closed = False
         self._db.set_wal_hook(self._on_log)
@@ -260,11 +262,13 @@ class SqliteStore:
     def _tend_log(self) -> None:
         if self._moving is not None and not self._moving.done():
             return
-        if self._log_pages > RESTART_PAGES:
-            self._restart_log()
-            self._log_pages = self._moved_pages = 0
-            return
-        self._moved_pages = min(self._moved_pages, self._log_pages)  # it may have begun anew
+        if self._log_pages < self._moved_pages:  # it has begun anew
+            self._moved_pages = self._put_off_to = 0
+        if self._log_pages > max(RESTART_PAGES, self._put_off_to):
+            if self._restart_log():
+                self._log_pages = self._moved_pages = self._put_off_to = 0
+                return
+            self._put_off_to = self._log_pages + CHECKPOINT_PAGES
         if self._log_pages - self._moved_pages > CHECKPOINT_PAGES:
             self._moved_pages = self._log_pages
             self._moving = self._mover.submit(self._move_log)
@@ -273,13 +277,23 @@ class SqliteStore:
         self._core.checkpoint(db=self._mover_db)
         self._tell_failure()
 
-    def _restart_log(self) -> None:
+    def _restart_log(self) -> bool:
         # SQLite's own waiting for readers was seen to last for its whole time-out (5 s) and then to fail.
+        end = self._clock.monotonic() + HOLD_UP_S
         with self._reads_may_begin:
-            resting = [self._readers.get() for _ in range(READERS)]
-            self._core.checkpoint(apsw.SQLITE_CHECKPOINT_RESTART)
+            resting: list[apsw.Connection] = []
+            with contextlib.suppress(queue.Empty):
+                while len(resting) < READERS:
+                    left_s = max(0.0, end - self._clock.monotonic())
+                    resting.append(self._readers.get(timeout=left_s))
+            is_done = len(resting) == READERS
+            if is_done:
+                self._db.set_busy_timeout(int(HOLD_UP_S * 1000))  # another program may read, too
+                is_done = self._core.checkpoint(apsw.SQLITE_CHECKPOINT_RESTART)
+                self._db.set_busy_timeout(BUSY_MS)
             for db in resting:
                 self._readers.put(db)
+        return is_done
 
     def _gather(self, first: tuple[Call | _Turn, _Future]) -> list[tuple[Call | _Turn, _Future]]:
         # All that is waiting now and no more: an idle server commits at once, a busy one gathers while it commits.
