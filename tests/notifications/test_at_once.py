@@ -7,8 +7,17 @@ import msgspec
 import pytest
 
 from clarion.auth.principal import Principal
-from clarion.errors import ClarionError, Conflict, IdempotencyConflict, Invalid
+from clarion.errors import (
+    ClarionError,
+    Conflict,
+    IdempotencyConflict,
+    Invalid,
+    OutcomeUnknown,
+    Unavailable,
+)
+from clarion.notifications.knowing import Knowing
 from clarion.notifications.trigger_shapes import CreateTrigger, TriggerAccepted
+from clarion.telemetry import spawn
 from tests.notifications.office import ANN, BELL, LETTER, Office, office
 
 __all__ = ["office"]
@@ -114,6 +123,46 @@ async def test_what_is_sent_and_what_waits_is_written_with_the_trigger(known: Of
         "Dear ann, 2",
     ]
     assert len(await known.inbox("ann")) == 3
+
+
+async def test_what_fails_after_the_commit_does_not_fail_the_trigger(
+    known: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is written: a caller who heard of an error would send it once more."""
+
+    async def lost(*_: Any) -> Any:
+        raise Unavailable("the database is gone")
+
+    monkeypatch.setattr(Knowing, "have_happened", lost)
+    assert isinstance(await ask(known, "ann", 1), TriggerAccepted)
+    assert len(await known.inbox("ann")) == 2
+
+
+async def test_who_is_still_in_line_is_not_told_that_it_may_be_written(
+    known: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write whose end was not seen is that of its own callers; those behind them go on by themselves."""
+    first, may_fail = asyncio.Event(), asyncio.Event()
+    carry = known.runs.carry
+
+    async def lost(*goings: Any, **more: Any) -> None:
+        if may_fail.is_set():
+            return await carry(*goings, **more)
+        first.set()
+        await may_fail.wait()
+        raise OutcomeUnknown
+
+    monkeypatch.setattr(known.runs, "carry", lost)
+    one = spawn(ask(known, "ann", 1), name="test")
+    await first.wait()
+    two = spawn(ask(known, "ann", 2), name="test")
+    for _ in range(100):
+        await asyncio.sleep(0.001)
+    may_fail.set()
+    assert isinstance(await one, OutcomeUnknown)
+    assert isinstance(await two, TriggerAccepted)
+    await known.triggers.settled()
+    assert len(await known.inbox("ann")) == 2
 
 
 def _of(name: str) -> Principal:

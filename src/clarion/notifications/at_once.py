@@ -99,7 +99,8 @@ class AtOnce:
         except Exception as exc:  # noqa: BLE001  whatever it is, those who wait get it
             if not isinstance(exc, ClarionError):
                 _log.exception("triggers could not be written", workflow=name[1])
-            answer([*some, *line], exc)
+            answer(some, exc)
+            answer(line, None)  # of these nothing was tried
         finally:
             del self._lines[name]
 

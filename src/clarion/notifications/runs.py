@@ -191,11 +191,15 @@ class Runs:
                 wanted = await within(tx)
                 decided = [each for each in decided if each.going.id in wanted]
             written = await self._writer.write(tx, decided)
-        for tell in written.told:
-            await tell()
+        try:
+            for tell in written.told:
+                await tell()
+            await self._look_once_more(decided)
+        except ClarionError as exc:
+            # What was written is written: whoever heard of a failure would do it once more.
+            _log.warning("runs were carried on, but not all were told", code=exc.code)
         if written.is_sent:
             self.on_sent()
-        await self._look_once_more(decided)
         # One that is collected has opened a digest, or made it as large as it may be.
         if any(each.run_ms is not None or each.status == "collected" for each in decided):
             self.on_waiting()
