@@ -224,6 +224,7 @@ class Core:
         Args:
             mode: How; PASSIVE waits for nobody.
             db: Another connection, in whose thread this is called; None: the writer's own.
+
         Returns:
             Whether it was done.
         """
