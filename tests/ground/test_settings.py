@@ -107,6 +107,7 @@ def test_that_every_site_may_call_is_said() -> None:
             "must not exceed",
         ),
         ({"flags": {"workers": "2", "database_url": "postgresql://db/x"}}, "redis_url"),
+        ({"flags": {"node_url": "http://10.0.0.5:8000"}}, "redis_url"),
         ({"flags": {"delivery": "live", "delivery_allow": "example.com"}}, "delivery = allowlist"),
     ],
 )

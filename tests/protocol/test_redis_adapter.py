@@ -35,7 +35,7 @@ from clarion.protocol.redis_adapter import (
     Rooms,
     ServerSide,
 )
-from clarion.protocol.redis_adapter.streams import is_offset
+from clarion.protocol.redis_adapter.streams import id_at, is_offset, position_of
 from clarion.protocol.redis_adapter.values import has_bytes
 from tests.support import vectors
 
@@ -304,6 +304,23 @@ def test_a_message_of_the_newer_format_that_is_none_is_refused(said: dict[str, A
 def test_an_entry_that_is_none_is_refused(fields: dict[bytes, bytes]) -> None:
     with pytest.raises(ProtocolError):
         Entry.read(fields)
+
+
+def test_ids_of_a_stream_are_numbers_in_their_order() -> None:
+    """As Redis orders them, and back."""
+    ids = ["0-1", "0-2", "1-0", "9-18446744073709551615", "10-0", "1795747041091-7"]
+    positions = [position_of(id) for id in ids]
+    assert positions == sorted(positions)
+    assert [id_at(position) for position in positions] == ids
+
+
+def test_what_clarion_keeps_beside_a_session_is_passed_over_by_node() -> None:
+    """It comes back, under a name of its own; a session of Node's has nothing there."""
+    kept = Kept("id", "pid", ("id", "r"), {"a": 1}, {"nsp": "/", "since": ["1-0"]})
+    assert Kept.read(kept.write()) == kept
+    plain = Kept("id", "pid", ("id",), None)
+    assert Kept.read(plain.write()) == plain
+    assert kept.key == "sio:session:pid"
 
 
 def test_heartbeats_of_older_streams_adapters_are_understood() -> None:
