@@ -1,6 +1,7 @@
 """The error tree: what a person and a program can read from it."""
 
 import inspect
+from datetime import datetime
 from enum import Enum
 from typing import Annotated, Any, Literal
 
@@ -139,6 +140,7 @@ class Whole(Struct, rename={"is_in": "in"}):
     widgets: Annotated[list[Stat | Chart], Meta(max_length=9)] = []
     by_key: dict[Literal["k", "l"], Literal[1, 2]] = {}
     pair: tuple[int, ...] = ()
+    at: datetime | None = None
 
 
 @pytest.mark.parametrize(
@@ -153,6 +155,7 @@ class Whole(Struct, rename={"is_in": "in"}):
         ({"widgets": [{"type": "chart", "many": "w"}]}, "/widgets/0/many", "one of 30, such as 'v0'"),
         ({"pair": ["x"]}, "/pair/0", ""),
         ({"in": 5}, "/in", ""),
+        ({"at": "soon"}, "/at", ""),
     ],
 )  # fmt: skip
 def test_what_may_be_chosen_is_said(given: Any, pointer: str, expected: str) -> None:
