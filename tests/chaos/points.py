@@ -16,12 +16,12 @@ from clarion.notifications.lanes import Lane
 from clarion.notifications.planning import Planner
 from clarion.notifications.runs import Runs
 from clarion.notifications.schedules.firing import Firing
-from clarion.notifications.triggering import Triggers
+from clarion.notifications.soon import Soon
 from clarion.notifications.writing import Writer
 
 POINTS: Final[dict[str, tuple[type, str, bool]]] = {
     # name: class, method, whether it is after it (else before)
-    "accepted": (Triggers, "_plan_soon", False),
+    "accepted": (Soon, "plan", False),
     "slice-read": (Runs, "carry", False),
     "written": (Writer, "write", True),
     "committed": (Runs, "_look_once_more", False),
