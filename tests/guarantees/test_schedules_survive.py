@@ -33,7 +33,7 @@ def test_each_occurrence_is_triggered_once_whenever_the_process_is_killed(server
     assert server.put("/v1/workflows/w", {"workflow": "w", "steps": STEPS}, token=key).is_success
 
     def put(first: int) -> None:
-        at = as_datetime(SystemClock().now_ms() + 1_000).isoformat()
+        at = as_datetime(SystemClock().now_ms() + 2_500).isoformat()
         for n in range(first, first + EACH):
             trigger = {"workflow": "w", "recipients": ["ann"], "payload": {"n": n}}
             body = {"trigger": trigger, "when": {"at": at}}
