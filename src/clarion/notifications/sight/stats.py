@@ -25,7 +25,7 @@ from clarion.storage.store import Store
 
 STEP: Final = math.log(1.1)
 EVERY_S: Final = 5.0  # between two times that changes are added up
-AT_ONCE: Final = 5_000  # changes that are added up in one transaction
+AT_ONCE: Final = 500  # changes that are added up in one transaction: 2 ms, for which others wait
 PURGE: Final = 1_000
 INTERVALS: Final = {"hour": HOUR_MS, "day": 24 * HOUR_MS}
 HOURS_MAX: Final = 24 * 14  # of a question by the hour
