@@ -1,14 +1,12 @@
 """How an HTTP connection ends: with an answer that its peer can read, or by becoming somebody else's."""
 
-import asyncio
-from typing import Any
+from abc import ABC, abstractmethod
 
-from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.server import ServerState
 
 from clarion.realtime.transports.connections import Connections
 from clarion.realtime.transports.head import Refused
+from clarion.settings import Limits
 from clarion.telemetry import get_logger, limit_exceeded
 
 log = get_logger(__name__)
@@ -16,38 +14,21 @@ log = get_logger(__name__)
 LINGER_S = 2.0  # time for the peer to read a refusal; a close with unread input is a reset, which destroys the answer
 
 
-class Ending(HttpToolsProtocol):
-    """uvicorn's protocol, with an end.
+class Ending(HttpToolsProtocol, ABC):
+    """uvicorn's protocol, with an end. `HttpProtocol` makes it, and sets what is fixed."""
 
-    Args:
-        connections: Where it is counted and swept.
-        config: uvicorn's.
-        server_state: uvicorn's.
-        app_state: uvicorn's.
-        _loop: uvicorn's.
-    """
+    # Fixed at creation
+    _all: Connections
+    _limits: Limits
+    # Changes while open; times are monotonic seconds, 0 or None where nothing runs
+    _deadline: float | None = None
+    _in_head = True
+    _body_since = 0.0
+    _discarding = False
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-        *,
-        connections: Connections,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
-        # Fixed at creation
-        self._all, self._limits = connections, connections.limits
-        # Changes while open; times are monotonic seconds, 0 or None where nothing runs
-        self._deadline: float | None = None
-        self._in_head = True
-        self._body_since = 0.0
-        self._discarding = False
-
+    @abstractmethod
     def sweep(self, now: float) -> None:
         """Once a second: end it if its peer is late."""
-        raise NotImplementedError
 
     def abort(self) -> None:
         """Cut it off at once."""

@@ -66,16 +66,10 @@ class HttpProtocol(Leaving):
         signing: Signing | None = None,
         arrived: bytes = b"",
     ) -> None:
-        super().__init__(
-            config,
-            server_state,
-            app_state,
-            _loop,
-            connections=connections,
-            endpoints=endpoints,
-            elsewhere=elsewhere,
-        )
+        super().__init__(config, server_state, app_state, _loop)
         # Fixed at creation
+        self._all, self._limits = connections, connections.limits
+        self._endpoints, self._elsewhere = endpoints, elsewhere
         self._trusted, self._signing = trusted, signing
         # Changes while open; times are monotonic seconds, 0 where nothing runs
         self._unheard = 0  # bytes since the parser last told of something: it keeps a header that is not complete to itself

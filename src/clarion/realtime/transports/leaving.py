@@ -2,13 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import httptools
-from uvicorn.config import Config
-from uvicorn.server import ServerState
 
-from clarion.realtime.transports.connections import Connections
 from clarion.realtime.transports.elsewhere import Elsewhere, Moving
 from clarion.realtime.transports.ending import Ending
 from clarion.realtime.transports.head import Refused, Upgrade, wants_websocket, websocket_key
@@ -24,39 +21,21 @@ MOVE_S = 15.0  # for a request to get to the process that has its session
 
 
 class Leaving(Ending):
-    """A connection that may become something else.
+    """A connection that may become something else. `HttpProtocol` makes it, and sets what is fixed."""
 
-    Args:
-        connections: Where it is counted and swept.
-        endpoints: By path, who admits WebSockets there; a path that ends with a slash is meant with all below it.
-        elsewhere: Where requests for sessions of other processes go; None: there are no others.
-        config: uvicorn's.
-        server_state: uvicorn's.
-        app_state: uvicorn's.
-        _loop: uvicorn's.
-    """
-
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-        *,
-        connections: Connections,
-        endpoints: Mapping[str, Admit],
-        elsewhere: Elsewhere | None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop, connections=connections)
-        # Fixed at creation
-        self._endpoints, self._elsewhere = endpoints, elsewhere
-        self._is_local = False
-        # Not None: the application decides about an upgrade, and it is not too late yet.
-        self._deciding: asyncio.Task[None] | None = None
-        # Only while a request is read whose session another process has, and what of its body has come
-        self._owner, self._rest = "", b""
-        self._moving: asyncio.Task[None] | None = None
-        self._is_relayed = self._stays = False
+    # Fixed at creation
+    _endpoints: Mapping[str, Admit]
+    _elsewhere: Elsewhere | None
+    # Once it is open
+    _is_local = False
+    # Not None: the application decides about an upgrade, and it is not too late yet.
+    _deciding: asyncio.Task[None] | None = None
+    # Only while a request is read whose session another process has, and what of its body has come
+    _owner = ""
+    _rest = b""
+    _moving: asyncio.Task[None] | None = None
+    _is_relayed = False
+    _stays = False
 
     # ── sessions of other processes ──
     def _owner_of(self, elsewhere: Elsewhere) -> str:
