@@ -54,6 +54,12 @@ class AtOnce:
         self._writing: dict[asyncio.Task[None], None] = {}
         self._needs_workers: dict[tuple[str, str, int], None] = {}
 
+    def may(self, tenant: str, workflow: str, version: int) -> bool:
+        """Whether a small one of this workflow would go like that now, as far as is known."""
+        line = self._lines.get((tenant, workflow))
+        is_full = len(self._lines) >= LINES if line is None else len(line) >= IN_LINE
+        return not is_full and (tenant, workflow, version) not in self._needs_workers
+
     async def write(self, row: sql.NewTrigger) -> sql.TriggerOutcome | None:
         """Accept and plan one, with others of its workflow.
 
@@ -64,12 +70,10 @@ class AtOnce:
             OutcomeUnknown, Unavailable, StorageFull: Of the store.
         """
         name = (row.tenant, row.workflow)
-        line = self._lines.get(name)
-        is_full = len(self._lines) >= LINES if line is None else len(line) >= IN_LINE
-        if is_full or (*name, row.version) in self._needs_workers or not is_small(row):
+        if not self.may(*name, row.version) or not is_small(row):
             return None
         waiting = _Waiting(row, asyncio.get_running_loop().create_future())
-        if line is not None:
+        if (line := self._lines.get(name)) is not None:
             line.append(waiting)
         else:
             self._lines[name] = [waiting]

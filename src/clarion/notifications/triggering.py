@@ -231,8 +231,12 @@ class Triggers:
         self, caller: Principal, body: CreateTrigger, idempotency_key: str | None
     ) -> TriggerAccepted | None:
         """Accept and plan it in one commit; None: it goes another way, and nothing was written."""
-        tenant = caller.tenant
-        if (believed := self._catalog.believed(tenant, body.workflow)) is None:
+        tenant, workflow = caller.tenant, body.workflow
+        believed = self._catalog.believed(tenant, workflow)
+        # Before anything is judged: what goes another way is judged there.
+        if believed is None or not self._at_once.may(tenant, workflow, believed[0]):
+            return None
+        if body.audiences or body.filter or body.did or body.everyone or body.exclude_audiences:
             return None
         try:
             people, row = await self._asking.row(
