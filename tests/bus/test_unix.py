@@ -113,6 +113,29 @@ async def test_an_owner_that_hangs_is_lost(tmp_path: Path) -> None:
     listening.close()
 
 
+def _be_reached_and_go(path: Path, *, times: int) -> None:
+    for _ in range(times):
+        with listen_local(path) as dying:
+            dying.settimeout(5)
+            dying.accept()[0].close()
+
+
+async def test_an_owner_that_goes_as_it_is_reached_is_sought_again(tmp_path: Path) -> None:
+    """A process that is being killed may still take a connection, and closes it before anything is said: as often as that, the next is tried."""
+    path = tmp_path / "owner.sock"
+    async with contextlib.AsyncExitStack() as stack:
+        async with owning(path):
+            link = await stack.enter_async_context(linked(path))
+            bus, gaps = UnixBus(link), asyncio.Queue[Sequence[str]]()
+            bus.subscribe("a", lambda _: None)
+            await bus.settle("a")
+            bus.on_gap(gaps.put_nowait)
+        await asyncio.to_thread(_be_reached_and_go, path, times=50)
+        await stack.enter_async_context(owning(path))
+        async with asyncio.timeout(5):
+            assert await gaps.get() == ("a",)
+
+
 async def test_nobody_there_is_told(tmp_path: Path) -> None:
     """A worker does not wait for ever for an owner."""
     link = OwnerLink(tmp_path / "owner.sock", "one0", ids=Ids())

@@ -5,6 +5,7 @@ silent for too long counts as lost: an owner that hangs is like one that is gone
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, cast
@@ -183,10 +184,12 @@ class OwnerLink:
     # ── being connected ──
     def _adopt(self, connection: _Connection) -> None:
         self._connection = connection
-        connection.send(0, "hello", self._node.encode())
         owner_connected.set(1)
-        for listener in self._backs:
-            listener()
+        # Lost before anything was said: whoever is killed may take a connection first. `_keep` sees it, and the next one gets all this.
+        with contextlib.suppress(Unavailable):
+            connection.send(0, "hello", self._node.encode())
+            for listener in self._backs:
+                listener()
 
     async def _keep(self, connection: _Connection) -> None:
         while True:
@@ -194,6 +197,7 @@ class OwnerLink:
             self._connection = None
             owner_connected.set(0)
             _log.warning("the owner of the data is gone")
+            await asyncio.sleep(self._ids.uniform(FIRST_S / 2, FIRST_S))
             connection = await self._again()
             self._adopt(connection)
             _log.info("the owner of the data is back")
