@@ -63,22 +63,27 @@ async def test_who_is_right_is_taken_and_the_others_are_told_of(office: Office) 
         '{"id": "gus", "nose": "long"}',
         "7",
         '{"id": "hal", "time_zone": "Europe/Berln"}',
+        '{"id": "ida", "attributes": {"x": ["a\\u0000"]}}',
+        '{"id": "joe", "attributes": {"a\\u0000": 1}}',
+        f'{{"id": "kim", "attributes": {{"x": {"[" * 9_000}{"]" * 9_000}}}}}',
+        '{"id": "lea", "name": "it is \\\\u0000"}',
     )
-    assert (job.kind, job.state, job.total, job.done) == ("import", "running", 11, 0)
+    assert (job.kind, job.state, job.total, job.done) == ("import", "running", 15, 0)
     await work(office)
     job = await office.engine.imports.find("default", job.id)
-    assert (job.state, job.done, job.failed) == ("done", 11, 8)
+    assert (job.state, job.done, job.failed) == ("done", 15, 11)
     found = dict(await faults(office, job.id))
-    assert list(found) == [3, 5, 7, 8, 9, 10, 11, 12]
+    assert list(found) == [3, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15]
     assert "/email" in found[3]
     assert "no JSON" in found[5]
     assert "2^53" in found[7]
     assert "/nose" in found[10]
     assert found[12].startswith("/time_zone: ")
-    assert await told(office) == ["ann", "cat"]
+    assert await told(office) == ["ann", "cat", "lea"]
+    assert (await office.engine.people.find("default", "lea")).name == "it is \\u0000"
     ann = await office.engine.people.find("default", "ann")
     assert (ann.name, ann.email, ann.locale) == ("Ann", "ann@example.com", "de")
-    assert [await office.count(table) for table in TABLES] == [0, 8, 1, 0]
+    assert [await office.count(table) for table in TABLES] == [0, 11, 1, 0]
 
 
 async def test_a_table_is_imported_into_an_audience_and_comes_out_again(office: Office) -> None:
@@ -115,6 +120,51 @@ async def test_a_table_is_imported_into_an_audience_and_comes_out_again(office: 
             await told(office, **asked)
 
 
+@on_one_engine
+async def test_a_quote_too_many_costs_the_row_that_it_stands_in(office: Office) -> None:
+    """Within a cell it is a text; a quoted cell without an end says what it took for its own, and what follows a row of 64 KiB is read anew."""
+    long = ["x" * 1_000] * 70
+    job = await accept(
+        office,
+        '"id",name',
+        'ann,5" pipe',
+        "ben,Ben",
+        'cat,"C ""x"" "',
+        'dan,"Dan" the man',
+        "eve,Eve",
+        'fay,"never ends',
+        *long,
+        'gus,""',
+        'hal,"a',
+        "",
+        '""b"", c"',
+        'joe,"nor here',
+        "kim,Kim",
+        media=CSV,
+    )
+    await work(office)
+    assert [each.name async for each in office.engine.people.all("default") if each.name] == [
+        '5" pipe', "Ben", 'C "x" ', "Eve", 'a\n\n"b", c',
+    ]  # fmt: skip
+    found = dict(await faults(office, job.id))
+    assert list(found)[:2] == [5, 7]
+    assert found[5] == "no CSV, the head has 2"
+    assert found[7] == "no CSV, the head has 2; all up to line 73 is one row, by its quotes"
+    last = max(found)
+    assert "is one row" in found[last]
+    assert "gus" in await told(office)
+
+
+@on_one_engine
+async def test_a_cell_that_is_nested_too_deep_is_told_of(office: Office) -> None:
+    """As any cell that is no JSON object."""
+    deep = '{""a"":' * 5_000 + "1" + "}" * 5_000
+    job = await accept(office, "id,attributes", f'ann,"{deep}"', "ben,", media=CSV)
+    await work(office)
+    assert [line for line, _ in await faults(office, job.id)] == [2]
+    assert await told(office) == ["ben"]
+
+
 @pytest.mark.parametrize(
     ("lines", "media", "match"),
     [
@@ -123,7 +173,11 @@ async def test_a_table_is_imported_into_an_audience_and_comes_out_again(office: 
         ([], CSV, "no head"),
         (["id,name"], CSV, "no lines"),
         (["name"], CSV, "one column is `id`"),
+        (["id;name"], CSV, "commas"),
+        (["id\rann"], CSV, "commas"),
+        (["id,nam", "a,"], CSV, "'nam' is none of id, name, email"),
         (["id,id"], CSV, "name of its own"),
+        (["id,attributes."], CSV, "name of its own"),
         (["id," + ",".join(f"c{n}" for n in range(100))], CSV, "1 to 100 columns"),
         (['"a"'] * 6, NDJSON, r"limits\.import_lines = 5"),
     ],

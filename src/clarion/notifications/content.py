@@ -199,8 +199,10 @@ def _unsafe(value: Any, depth: int) -> str | None:
     if isinstance(value, dict | list):
         if not depth:
             return f"nested deeper than {DATA_DEPTH} levels"
-        inner = value.values() if isinstance(value, dict) else value
+        inner = [*value, *value.values()] if isinstance(value, dict) else value
         return next((wrong for item in inner if (wrong := _unsafe(item, depth - 1))), None)
     if isinstance(value, int) and abs(value) > MAX_SAFE_INTEGER:
         return "an integer beyond 2^53 - 1, which JavaScript does not have: send it as text"
+    if isinstance(value, str) and "\0" in value:
+        return "U+0000 is not allowed"
     return None

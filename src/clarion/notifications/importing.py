@@ -131,13 +131,12 @@ def _read(line: Line) -> str | Recipient:
     except msgspec.ValidationError as exc:
         fault = Fault.of(exc, Recipient)
         raise ValueError(f"{fault.pointer}: {fault.detail}".removeprefix(": ")) from exc
-    except msgspec.DecodeError as exc:
+    except (msgspec.DecodeError, RecursionError) as exc:
         raise ValueError(f"no JSON: {exc}") from exc
-    if not isinstance(found, str):
-        if "\\u0000" in line.text:
-            raise ValueError("U+0000 is not allowed")
-        if (wrong := wrong_said(found.attributes, found.time_zone)) is not None:
-            raise ValueError(f"{wrong.pointer}: {wrong.detail}")
+    if isinstance(found, str):
+        return found
+    if (wrong := wrong_said(found.attributes, found.time_zone)) is not None:
+        raise ValueError(f"{wrong.pointer}: {wrong.detail}")
     return found
 
 

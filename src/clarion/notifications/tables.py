@@ -4,7 +4,7 @@
     ann,Ann,pro,"{""seats"": 3}"
 
 A cell is a text, and an empty one says nothing. `attributes.plan` is the member `plan` of `attributes`, `attributes` itself is JSON. A
-quoted cell may have line ends in it; the row has the number of its first line.
+quoted cell may have line ends in it; the row has the number of its first line. A quote that does not begin a cell is a text like any other.
 
 A text that spreadsheets would calculate (`=1+1`) stands behind a `'`: exports write it there, imports take it away again.
 """
@@ -17,13 +17,17 @@ from typing import Any, Final
 import msgspec
 
 from clarion.errors import Fault, Invalid
+from clarion.notifications.recipients import Recipient
 
 COLUMNS: Final = 100
 ROW_CHARS: Final = 64 * 1024  # over all of its lines
 _JSON: Final = "attributes"
+_KNOWN: Final = Recipient.__struct_fields__
 # What begins so is a formula to spreadsheets, except for figures and telephone numbers.
 _CALCULATED: Final = re.compile(r"'*[=+\-@\t\r]")
 _FIGURE: Final = re.compile(r"[+-][0-9][0-9 .]*")
+# A quoted cell, and the quote that ends it; '': it goes on in the next line.
+_QUOTED: Final = re.compile(r'(?:^|,)"[^"]*+(?:""[^"]*+)*+("?)')
 
 
 class Line(msgspec.Struct, frozen=True, array_like=True):
@@ -50,43 +54,61 @@ async def rows(lines: AsyncIterator[tuple[int, str]]) -> AsyncGenerator[Line, No
         Invalid: There is no head, or a name stands twice in it.
     """
     names: list[str] | None = None
-    held, first = "", 0
+    held: list[str] = []
+    first = chars = 0
+    is_open = False
     async for number, text in lines:
         if not (held or text.strip()):
             continue
-        held, first = (f"{held}\n{text}", first) if held else (text, number)
-        if held.count('"') % 2 and len(held) <= ROW_CHARS:
-            continue  # a quoted cell goes on
+        first = first if held else number
+        held.append(text)
+        chars += len(text) + 1
+        is_open = _goes_on(text, is_open)
+        if is_open and chars <= ROW_CHARS:
+            continue
         if names is None:
-            names = _head(held)
+            names = _head("\n".join(held))
         else:
             yield _row(first, held, names)
-        held = ""
-    if held:
-        yield Line(first, "", "a quoted cell has no end")
+        held, chars, is_open = [], 0, False
     if names is None:
         raise Invalid("there is no head: the first line has the names of the columns")
+    if held:
+        yield _row(first, held, names)
+
+
+def _goes_on(text: str, is_open: bool) -> bool:
+    """Whether the last cell of a line is quoted and goes on in the next, as one of the line before may have."""
+    if '"' not in text:
+        return is_open
+    cells = _QUOTED.findall(f'"{text}' if is_open else text)
+    return bool(cells) and not cells[-1]
 
 
 def _head(text: str) -> list[str]:
     names = [name.strip() for name in _cells(text) or ()]
+    strange = [each for each in names if each not in _KNOWN and not each.startswith(f"{_JSON}.")]
     wrong = ""
     if not 1 <= len(names) <= COLUMNS:
-        wrong = f"1 to {COLUMNS} columns"
-    elif len(set(names)) < len(names) or "" in names:
+        wrong = f"1 to {COLUMNS} columns, with commas between them"
+    elif len(set(names)) < len(names) or not {"", f"{_JSON}."}.isdisjoint(names):
         wrong = "each column has a name of its own"
     elif "id" not in names:
-        wrong = "one column is `id`"
+        wrong = "one column is `id`, and commas stand between them"
+    elif strange:
+        wrong = f"{strange[0][:64]!r} is none of {', '.join(_KNOWN)} and {_JSON}.<name>"
     if wrong:
         raise Invalid(f"the head is not right: {wrong}", faults=[Fault("/1", wrong)])
     return names
 
 
-def _row(number: int, text: str, names: Sequence[str]) -> Line:
-    cells = _cells(text)
+def _row(number: int, lines: Sequence[str], names: Sequence[str]) -> Line:
+    cells = _cells("\n".join(lines))
     if cells is None or len(cells) != len(names):
         found = "no CSV" if cells is None else f"{len(cells)} cells"
-        return Line(number, "", f"{found}, the head has {len(names)}")
+        # Whoever forgot the end of a quoted cell has to know what else was taken for a part of it.
+        more = f"; all up to line {number + len(lines) - 1} is one row, by its quotes" if len(lines) > 1 else ""  # fmt: skip
+        return Line(number, "", f"{found}, the head has {len(names)}{more}")
     value: dict[str, Any] = {}
     attributes: dict[str, Any] = {}
     for name, cell in zip(names, cells, strict=True):
@@ -97,7 +119,7 @@ def _row(number: int, text: str, names: Sequence[str]) -> Line:
         if name == _JSON:
             try:
                 attributes |= msgspec.json.decode(cell, type=dict[str, Any])
-            except msgspec.DecodeError as exc:
+            except (msgspec.DecodeError, RecursionError) as exc:
                 return Line(number, "", f"attributes: {exc}")
         elif name.startswith(f"{_JSON}."):
             attributes[name.removeprefix(f"{_JSON}.")] = cell
