@@ -32,11 +32,11 @@ LASTS: Final[dict[str, tuple[float, float]]] = {
     "clients-cut": (0.0, 0.2),
     "clients-half-open": (0.0, 0.2),
     "redis-full": (0.1, 5.0),
-    "postgres-hung": (0.5, 5.0),
+    "postgres-hung": (0.5, 20.0),
     "postgres-fast": (0.0, 2.0),
     "postgres-immediate": (0.0, 2.0),
 }
-"""Between how many seconds each; a pause of Redis as long as a disk that is stuck."""
+"""Between how many seconds each; a pause of Redis or PostgreSQL as long as a disk that is stuck."""
 
 CROWD: Final = 2_000
 RESTARTS: Final = ("rolling-restart:0", "node-killed:1", "rolling-restart:0", "node-killed:0")

@@ -24,6 +24,7 @@ from clarion.api.etags import is_unchanged
 from clarion.api.guards import Guard
 from clarion.api.limits import Limit
 from clarion.api.lines import NDJSON, Lines
+from clarion.api.patience import Answered, Patience
 from clarion.api.problem import problem_response
 from clarion.api.repeats import Call, Idempotency, Repeats
 from clarion.api.streaming import Streamed
@@ -229,9 +230,10 @@ class _Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         headers: dict[str, str] = {}
+        patience = Patience(lambda error: problem_response(error, headers)(scope, receive, send))
         try:
-            response = await self._serve(request, headers)
-        except ClientDisconnect:
+            response = await self._serve(request, headers, patience)
+        except (ClientDisconnect, Answered):
             return
         except UsageError:
             raise  # a mistake of ours, not of whoever asks
@@ -240,13 +242,20 @@ class _Endpoint:
                 headers["connection"] = "close"  # the rest of the body is not going to be read
             reading.point_at_query(error, self._door.parts)
             response = problem_response(error, headers)
-        await response(scope, receive, send)
+        finally:
+            is_waited_for = await patience.finish()
+        if is_waited_for:
+            await response(scope, receive, send)
 
-    async def _serve(self, request: Request, headers: dict[str, str]) -> Response:
+    async def _serve(
+        self, request: Request, headers: dict[str, str], patience: Patience
+    ) -> Response:
         door, guard = self._door, self._guard
+        patience.start()
         caller = await guard.admit(
             request, door.right, door.limit, headers, is_curious=door.wants_caller
         )
+        patience.stop()
         given: dict[str, Any] = {"caller": caller} if door.wants_caller else {}
         for part, kind in door.parts.items():
             given[part] = await self._read(request, part, kind)
@@ -255,10 +264,17 @@ class _Endpoint:
         if door.wants_lines:
             headers["connection"] = "close"  # as above, unless it is read to its end
             given["lines"] = Lines(request, self._limits, door.lines)
+        else:  # what is read line by line takes as long as it is
+            patience.start()
         call = await self._begin(request, caller, given)
         if isinstance(call, Response):
             call.headers.update(headers)
             return call
+        if patience.is_over and call is not None:
+            await call.refused()
+        if not door.wants_lines:
+            patience.stop()
+            patience.start(may_write=OutcomeUnknown in door.errors)
         try:
             result = await door.handler(**given)
         except ClarionError as exc:
@@ -269,6 +285,8 @@ class _Endpoint:
             if door.wants_lines and given["lines"].is_read:
                 del headers["connection"]
         reply = result if isinstance(result, Reply) else Reply(result)
+        if isinstance(reply.body, AsyncGenerator):
+            patience.stop()
         response = await self._answer(request, reply, headers)
         if call is not None:
             await call.answered(response)
