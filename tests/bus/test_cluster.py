@@ -1,16 +1,18 @@
 """The client in a real Cluster of two, whose slots move under it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
+from clarion.bus import redis_bus
 from clarion.bus.cluster import owners, redirection, slot
 from clarion.bus.redis import RedisClient
 from clarion.bus.redis_bus import RedisBus
 from clarion.bus.scripts import Script
 from clarion.errors import Internal, Unavailable
 from clarion.ids import Ids
+from tests.support.fault_proxy import FaultProxy
 from tests.support.redis_server import RedisServer
 
 ADD = Script("redis.call('INCR', KEYS[2]) return redis.call('INCRBY', KEYS[1], ARGV[1])")
@@ -126,6 +128,60 @@ async def test_what_is_published_on_one_server_is_heard_on_the_other(
     assert [await bus.subscribers("a") for bus in buses] == [2, 2]
     for bus in buses:
         await bus.close()
+
+
+async def test_the_servers_of_the_url_may_go(redis_cluster: list[RedisServer]) -> None:
+    """What has begun goes on at the others, which the Cluster has named: commands, and messages."""
+    with FaultProxy(("127.0.0.1", redis_cluster[0].port)) as way:
+        url = f"redis://127.0.0.1:{way.port}"
+        ids = Ids.seeded(1)
+        client, bus = RedisClient(url, ids=ids), RedisBus(url, ids=ids)
+        heard, gaps = asyncio.Queue[bytes](), asyncio.Queue[Sequence[str]]()
+        await bus.start()
+        bus.on_gap(gaps.put_nowait)
+        bus.subscribe("a", heard.put_nowait)
+        await bus.settle("a")
+        await client.call(b"k", "PING")
+        way.refuses = True
+        for server in redis_cluster:
+            server.cli("CLIENT", "KILL", "TYPE", "normal")
+            server.cli("CLIENT", "KILL", "TYPE", "pubsub")
+        way.cut()
+        assert await gaps.get() == ["a"]
+        await bus.publish("a", b"1")
+        assert await heard.get() == b"1"
+        assert await client.call(b"k", "PING") == b"PONG"
+        await client.close()
+        await bus.close()
+
+
+async def test_a_server_that_is_taken_out_of_its_cluster_is_left(
+    redis_cluster: list[RedisServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers as before, and hears nothing that the others publish: messages come by those, with a gap told; and nobody begins at it."""
+    monkeypatch.setattr(redis_bus, "HEALTH_S", 0.05)
+    former, other = RedisServer(is_cluster=True), redis_cluster[0]
+    url, ids = f"{former.url},127.0.0.1:{other.port}", Ids.seeded(1)
+    alone = RedisBus(former.url, ids=ids)
+    buses = [RedisBus(each, ids=ids) for each in (url, other.url)]
+    heard, gaps = asyncio.Queue[bytes](), asyncio.Queue[Sequence[str]]()
+    try:
+        former.cli("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
+        for bus in buses:
+            await bus.start()
+        buses[0].on_gap(gaps.put_nowait)
+        buses[0].subscribe("a", heard.put_nowait)
+        await buses[0].settle("a")
+        former.cli("CLUSTER", "RESET", "SOFT")
+        assert await gaps.get() == ["a"]
+        await buses[1].publish("a", b"1")
+        assert await heard.get() == b"1"
+        with pytest.raises(Unavailable, match="no server of Redis"):
+            await alone.start()
+    finally:
+        for bus in (*buses, alone):
+            await bus.close()
+        former.remove()
 
 
 def test_slots_are_those_of_the_specification() -> None:

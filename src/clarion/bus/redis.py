@@ -64,6 +64,9 @@ class RedisClient:
         self._dialling: dict[Node, asyncio.Task[Link | Unavailable]] = {}
         # Which server has which slot; one alone has them all. None: to be asked.
         self._owners: list[Node] | None = None
+        self._servers: list[
+            Node
+        ] = []  # those of the last answer: the URL's may be gone when they are not
         self._learning: asyncio.Task[list[Node] | Unavailable] | None = None
         self._is_closed = False
 
@@ -278,8 +281,9 @@ class RedisClient:
             begin = await places(self._address, deadline_s=self._deadline_s)
         except Unavailable as exc:
             return exc
-        # Behind Sentinels a server that answers may be the primary no longer.
-        for node in begin if self._address.primary else dict.fromkeys([*known, *begin]):
+        if not self._address.primary:  # behind Sentinels a server that answers may be it no longer
+            begin = [*known, *begin, *self._servers]
+        for node in dict.fromkeys(begin):
             link = await self._dial(node)
             if isinstance(link, Unavailable):
                 failed = link
@@ -288,7 +292,7 @@ class RedisClient:
             if link.mode == "cluster":
                 found = owners(await link.ask("CLUSTER", "SLOTS"), node) or []
             if found:
-                self._owners = found
+                self._owners, self._servers = found, list(dict.fromkeys(found))
                 return found
             failed = Unavailable("the Cluster does not say who has which slot")
         return failed

@@ -2,7 +2,7 @@
 
 Pub/Sub keeps nothing for who is away. So whenever a link is new, every channel that was subscribed before it counts as one that may
 have missed messages, and its listeners read the truth from where it is stored. One link publishes and listens: whatever breaks it, the
-publisher's own node hears of the gap too. In a Cluster any server will do, since PUBLISH reaches all of them.
+publisher's own node hears of the gap too. In a Cluster any server will do, since PUBLISH reaches all of them; the URL's are where it begins.
 """
 
 import asyncio
@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import hiredis
 
-from clarion.bus.address import parse
+from clarion.bus.address import Node, parse
 from clarion.bus.base import GapListener, Receiver
+from clarion.bus.cluster import owners
 from clarion.bus.link import DEADLINE_S, Link, dial
 from clarion.bus.receivers import Receivers
 from clarion.bus.redis import RedisClient
@@ -70,6 +71,7 @@ class RedisBus:
         self._receivers = Receivers()
         self._patterns: dict[bytes, AnyReceiver] = {}
         self._link: Link | None = None
+        self._servers: list[Node] = []  # of a Cluster, as its servers said last
         self._unsettled: dict[str, _Unsettled] = {}
         # Channels that were subscribed before this link and are not confirmed; and those that are, whose gap is to be told.
         self._missed: dict[str, None] = {}
@@ -175,14 +177,36 @@ class RedisBus:
     # ── the link ──
     async def _dial(self) -> Link:
         failed = Unavailable("no server of Redis answers")
-        for node in await places(self._address, deadline_s=self._deadline_s):
+        begin = await places(self._address, deadline_s=self._deadline_s)
+        for node in dict.fromkeys([*self._servers, *begin]):
             try:
-                return await dial(
+                link = await dial(
                     self._address, node, deadline_s=self._deadline_s, on_push=self._on_push
                 )
             except Unavailable as exc:
                 failed = exc
+                continue
+            try:
+                await self._look_at(link)
+            except asyncio.CancelledError:
+                link.abort("closed")
+                raise
+            if not link.is_lost:
+                return link
         raise failed
+
+    async def _look_at(self, link: Link) -> None:
+        """Ask the server whether it is there: its deadline finds out one that is silent for good. One of a Cluster says who else is."""
+        if link.mode != "cluster":
+            _ = link.ask("PING")
+            return
+        told = await link.ask("CLUSTER", "SLOTS")
+        if told == []:
+            # It was taken out of its Cluster: it answers, and hears nothing of what the others publish.
+            link.abort("refused")
+            await link.lost
+        elif (found := owners(told, link.node)) is not None:
+            self._servers = list(dict.fromkeys(found))
 
     def _adopt(self, link: Link) -> None:
         self._link = link
@@ -205,8 +229,7 @@ class RedisBus:
         while True:
             while not link.is_lost:
                 await asyncio.wait([link.lost], timeout=HEALTH_S)
-                # Its deadline finds out a server that is silent for good.
-                _ = link.ask("PING")
+                await self._look_at(link)
             self._give_up()
             _log.warning("the bus has lost its connection to Redis", why=link.lost.result())
             link = await self._again()
