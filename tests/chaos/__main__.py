@@ -6,6 +6,7 @@
     python -m tests.chaos --scenario nodes --seed 7 --kills 22                   two nodes over Redis: 22 faults
     python -m tests.chaos --scenario nodes --fault redis-paused:20               this one
     python -m tests.chaos --scenario failover                                    the primary of their Redis is killed, and Sentinels name another
+    python -m tests.chaos --scenario cluster                                     a Cluster of three: failovers, slots that move, a node killed
     python -m tests.chaos --scenario restarts --crowd 2000                       rolling restarts, and kills, of nodes with so many
 
 Of a bulk send everybody has each message of the inbox exactly once, and the provider got each message once at least, and once more at most for each
@@ -25,7 +26,7 @@ from tests.chaos.run import Plan, chaos, faults_of
 from tests.support.services import Postgres
 
 DATABASES = ("sqlite", "postgresql")
-SCENARIOS = ("bulk", "nodes", "restarts", "failover")
+SCENARIOS = ("bulk", "nodes", "restarts", "failover", "cluster")
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -54,6 +55,9 @@ def main(given: Sequence[str] | None = None) -> int:
     if "failover" in scenarios:
         say(f"a primary behind Sentinels: seed {args.seed}")
         wrong += _report(nodes.alone(args.seed, [f"{FAILOVER}:0"], say).wrong)
+    if "cluster" in scenarios:
+        say(f"over a Cluster of Redis: seed {args.seed}")
+        wrong += _report(nodes.alone(args.seed, args.fault or nodes.SHARDED, say).wrong)
     for database in (args.database or DATABASES) if "bulk" in scenarios else ():
         is_postgres = database == "postgresql"
         faults = args.fault or faults_of(

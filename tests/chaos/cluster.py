@@ -15,8 +15,11 @@ from clarion.telemetry import spawn
 from tests.guarantees import invariants
 from tests.guarantees.invariants import Call
 from tests.support.followers import Fleet
+from tests.support.redis_server import RedisServer
+from tests.support.sentinels import Watched
 from tests.support.server import until
 from tests.support.services import Postgres
+from tests.support.shards import Shards
 from tests.support.two_nodes import LEDGER, LOG, House
 
 EVERY_S: Final = 0.03  # between two publications of a publisher
@@ -26,6 +29,8 @@ NOBODY_LEAVES: Final = frozenset({"rolling-restart", "node-killed", "clients-cut
 QUIET_S: Final = 30.0  # for what must come true after the end
 TOGETHER: Final = 100  # of a crowd come at a time
 TOLD: Final = 3  # people of each notification
+KEYS: Final = f"*|{LOG}"
+"""What Redis calls the keys of the topic that is followed."""
 
 _clock = SystemClock()
 
@@ -89,7 +94,7 @@ class Cluster:
 
     async def under(self, name: str, for_s: float) -> Trial:
         """One fault, under load, until everything is well again."""
-        fault = Fault(_kill_primary, _nothing) if name == FAILOVER else FAULTS[name]
+        fault = (FAULTS | OF_A_CLUSTER | {FAILOVER: Fault(_kill_primary, _nothing)})[name]
         trial = Trial(name, for_s)
         first, stopped = len(self.calls), len(self.stops)
         for each in self.fleet.members:
@@ -290,8 +295,8 @@ def _roll(cluster: Cluster) -> None:
 
 
 def _kill_primary(cluster: Cluster) -> None:
-    watched = cluster.house.watched
-    assert watched is not None
+    watched = cluster.house.given
+    assert isinstance(watched, Watched)
     until(watched.is_ready)  # else there would be nobody to take over
     watched.primary.kill()
 
@@ -301,6 +306,30 @@ def _restart_database(mode: str) -> Callable[[Cluster], None]:
         cluster.postgres.stop(mode)
 
     return restart
+
+
+def _shards(cluster: Cluster) -> Shards:
+    """Those of the run, all of them there."""
+    shards = cluster.house.given
+    assert isinstance(shards, Shards)
+    shards.make_whole()
+    return shards
+
+
+def _having(cluster: Cluster) -> RedisServer:
+    """The primary that has the topic that is followed."""
+    return _shards(cluster).having(KEYS)
+
+
+def _move(cluster: Cluster) -> None:
+    """The slot of the topic that is followed comes to another primary, while it is published to."""
+    _shards(cluster).move(KEYS)
+
+
+def _kill_listened_to(cluster: Cluster) -> None:
+    """The primary that node one hears messages from."""
+    shards = _shards(cluster)
+    next(each for each in shards.primaries if each.cli("CLIENT", "LIST", "TYPE", "pubsub")).kill()
 
 
 FAILOVER: Final = "primary-killed"
@@ -323,6 +352,15 @@ FAULTS: Final[dict[str, Fault]] = {
     "postgres-fast": Fault(_restart_database("fast"), lambda c: c.postgres.start()),
     "postgres-immediate": Fault(_restart_database("immediate"), lambda c: c.postgres.start()),
 }
+
+
+OF_A_CLUSTER: Final[dict[str, Fault]] = {
+    "log-primary-killed": Fault(lambda c: _having(c).kill(), _nothing),
+    "bus-primary-killed": Fault(_kill_listened_to, _nothing),
+    "slots-moved": Fault(_move, _move),
+    "replicas-promoted": Fault(lambda c: _shards(c).promote(), _nothing),
+}
+"""Of a Cluster of Redis; who was killed there comes back before the next fault."""
 
 
 def _unused(_: int | str) -> None:

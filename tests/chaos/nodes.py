@@ -10,11 +10,12 @@ from typing import Final
 from msgspec import Struct, field
 
 from clarion.ids import Ids
-from tests.chaos.cluster import EVERY_S, FAILOVER, FAULTS, Cluster, Trial
+from tests.chaos.cluster import EVERY_S, FAILOVER, FAULTS, OF_A_CLUSTER, Cluster, Trial
 from tests.guarantees import invariants
 from tests.support.sentinels import Watched
 from tests.support.server import until
 from tests.support.services import Postgres
+from tests.support.shards import Shards
 from tests.support.two_nodes import SHORT, USUAL, House
 
 FOLLOWERS: Final = 40
@@ -41,6 +42,19 @@ LASTS: Final[dict[str, tuple[float, float]]] = {
 CROWD: Final = 2_000
 RESTARTS: Final = ("rolling-restart:0", "node-killed:1", "rolling-restart:0", "node-killed:0")
 """After each of the first kind everybody is on the node that is killed then."""
+
+
+SHARDED: Final = (
+    "bus-primary-killed:0",
+    "slots-moved:0.5",
+    "log-primary-killed:0",
+    "node-killed:1",
+    "replicas-promoted:0.5",
+    "bus-primary-killed:0",
+    "log-primary-killed:0",
+    "slots-moved:0.5",
+)
+"""Over a Cluster of three primaries."""
 
 
 class Outcome(Struct):
@@ -90,11 +104,12 @@ async def run(
         crowd: Clients beside the others that follow the topic, which is spoken to less often the more they are.
     """
     outcome = Outcome()
-    watched = Watched() if any(fault.startswith(FAILOVER) for fault in faults) else None
+    names = {fault.partition(":")[0] for fault in faults}
+    given = Watched() if FAILOVER in names else Shards() if names & OF_A_CLUSTER.keys() else None
     # A crowd takes seconds to come back, all of it from one process.
     settings = USUAL if crowd else SHORT
     database = await postgres.new_database()
-    house = await asyncio.to_thread(House, folder, database, watched, **settings)
+    house = await asyncio.to_thread(House, folder, database, given, **settings)
     try:
         cluster = Cluster(house, postgres, Ids.seeded(seed), max(EVERY_S, crowd / DELIVERIES))
         async with cluster.fleet:
@@ -115,6 +130,6 @@ async def run(
         outcome.wrong += invariants.left_behind(nothing, await asyncio.to_thread(house.kept))
     finally:
         await asyncio.to_thread(house.close)
-        if watched is not None:
-            watched.remove()
+        if given is not None:
+            given.remove()
     return outcome

@@ -67,6 +67,11 @@ class RedisServer:
         self._process.kill()
         self._process.wait()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it was not killed since it was started."""
+        return self._process is not None and self._process.poll() is None
+
     def pause(self) -> None:
         """Stop it: connections stay, and nobody answers."""
         assert self._process is not None
@@ -111,27 +116,36 @@ class RedisServer:
             return False
 
 
-def make_cluster(count: int = 2) -> list[RedisServer]:
-    """Servers that form a Cluster and share the slots evenly. Returns when all of them serve."""
-    servers = [RedisServer(is_cluster=True) for _ in range(count)]
+def make_cluster(count: int = 2, *options: str, copies: bool = False) -> list[RedisServer]:
+    """Servers that form a Cluster and share the slots evenly. Returns when all of them serve.
+
+    Args:
+        count: Of those that have slots; they come first.
+        options: See `RedisServer`.
+        copies: Whether each has a replica, which come after them in the same order.
+    """
+    servers = [RedisServer(*options, is_cluster=True) for _ in range(count * (1 + copies))]
     share = 16384 // count
-    for at, server in enumerate(servers):
+    for at, server in enumerate(servers[:count]):
         last = 16383 if at == count - 1 else (at + 1) * share - 1
         server.cli("CLUSTER", "ADDSLOTSRANGE", str(at * share), str(last))
     for other in servers[1:]:
         bus = other.cli("CONFIG", "GET", "cluster-port").splitlines()[1]
         servers[0].cli("CLUSTER", "MEET", "127.0.0.1", str(other.port), bus)
     deadline = time.monotonic() + 20
-    while not all(_serves(server, count) for server in servers):
+    while not all(_serves(server, count, len(servers)) for server in servers):
         if time.monotonic() > deadline:
             raise RuntimeError("the Cluster does not come together")
         time.sleep(0.05)
+    for copy, server in zip(servers[count:], servers, strict=False):
+        copy.cli("CLUSTER", "REPLICATE", server.cli("CLUSTER", "MYID"))
     return servers
 
 
-def _serves(server: RedisServer, count: int) -> bool:
-    told = server.cli("CLUSTER", "INFO")
-    return "cluster_state:ok" in told and f"cluster_size:{count}" in told
+def _serves(server: RedisServer, count: int, known: int) -> bool:
+    told = server.cli("CLUSTER", "INFO").split()
+    wanted = {"cluster_state:ok", f"cluster_size:{count}", f"cluster_known_nodes:{known}"}
+    return wanted <= set(told)
 
 
 def free_port() -> int:

@@ -21,6 +21,7 @@ from tests.support.fault_proxy import FaultProxy
 from tests.support.redis_server import RedisServer
 from tests.support.sentinels import Watched
 from tests.support.server import Server
+from tests.support.shards import Shards
 
 SECRET: Final = "the secret of both processes, of 32 bytes or more"
 # As the real ones: less than WELL_S is between two looks after a beat, and WELL_S + BEAT_S is less than SILENT_S.
@@ -53,24 +54,24 @@ class House:
     Args:
         folder: For a folder of each.
         database: Its URL.
-        watched: A Redis behind Sentinels, without proxies; None: one of its own.
+        given: A Redis behind Sentinels, or a Cluster, without proxies; None: one of its own.
         settings: More of their environment.
 
     Attributes:
-        redis: Keeps what it has answered, also when it is killed.
+        redis: The one of its own: keeps what it has answered, also when it is killed.
         ways: Between each node and Redis.
         balancer: What clients connect to; its `to` may be changed.
     """
 
     def __init__(
-        self, folder: Path, database: str, watched: Watched | None = None, **settings: str
+        self, folder: Path, database: str, given: Watched | Shards | None = None, **settings: str
     ) -> None:
         self._stack = ExitStack()
         (folder / "kinds.py").write_text(APP)
         self.database = database
-        self.watched, self.ways = watched, list[FaultProxy]()
-        if watched is not None:
-            self.redis, urls = watched.primary, [watched.url] * 2
+        self.given, self.ways = given, list[FaultProxy]()
+        if given is not None:
+            urls = [given.url] * 2
         else:
             self.redis = RedisServer("--appendonly", "yes", "--appendfsync", "always")
             self._stack.callback(self.redis.remove)
