@@ -145,9 +145,10 @@ class ProtocolError(PeerError):
 
 
 class Unauthenticated(PeerError):
-    """Credentials are missing, wrong or revoked."""
+    """Credentials are missing, wrong or revoked. `challenge`: how they are to be given over HTTP (RFC 9110 §11.6.1)."""
 
     code, status, title = "unauthenticated", 401, "Credentials are missing or wrong"
+    challenge: ClassVar[str] = "Bearer"
 
 
 class TokenExpired(Unauthenticated):

@@ -41,15 +41,32 @@ async def test_the_picture_is_always_shown(http: httpx.AsyncClient) -> None:
 
 
 async def test_providers_come_with_their_secret(tmp_path: Path) -> None:
-    """As bearer token, or as the password of a URL; one that is not listed is not there."""
+    """As bearer token, or as the password of a URL, when they are asked for it; one that is not listed is not there."""
     secret = "a secret of 24 letters"
     async with opened(tmp_path, email=Email(hooks=[f"sendgrid:{secret}"])) as site:
         at, events = "/v1/hooks/email/sendgrid", [{"event": "delivered", "smtp-id": "<x@y>"}]
         for way in ({"auth": ("any", secret)}, {"headers": bearer(secret)}):
             said = await site.http.post(at, json=events, **way)
             assert said.json() == {"told": 0, "unknown": 1}
-        problem(await site.http.post(at, json=events), 403, "forbidden")
+        asked = await site.http.post(at, json=events)
+        problem(asked, 401, "unauthenticated")
+        assert asked.headers["www-authenticate"].startswith("Basic ")
         problem(await site.http.post("/v1/hooks/email/ses", json={}), 404, "not_found")
+
+
+@pytest.mark.parametrize("media", ["application/json", "text/plain; charset=UTF-8"])
+async def test_what_providers_post_is_read_as_it_comes(tmp_path: Path, media: str) -> None:
+    """Amazon SNS calls its JSON a text, and a mail server's words may be any: one event that is odd does not refuse the others."""
+    secret = "a secret of 24 letters"
+    odd = r"""{"event": "bounce", "event": "bounce", "timestamp": 123456789012345678901234567890,
+        "smtp-id": "<\u0000>", "reason": "550 \ud800 \u0000", "sg_message_id": "\u0000\ud800"}"""
+    usual = '{"event": "delivered", "smtp-id": "<x@y>"}'
+    async with opened(tmp_path, email=Email(hooks=[f"sendgrid:{secret}"])) as site:
+        at, given = "/v1/hooks/email/sendgrid", {"content-type": media, **bearer(secret)}
+        said = await site.http.post(at, content=f"[{odd}, {usual}]", headers=given)
+        assert said.json() == {"told": 0, "unknown": 2}
+        for bad in ("[", "[" * 100_000, b"\xff"):
+            problem(await site.http.post(at, content=bad, headers=given), 400, "malformed")
 
 
 async def test_suppressions(site: Site) -> None:

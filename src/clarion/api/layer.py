@@ -111,6 +111,7 @@ class Door:
     takes: str = JSON
     lines: tuple[str, ...] = (NDJSON,)
     takes_key: bool = True
+    is_foreign: bool = False
     is_listed: bool = True
     # From the handler's signature
     parts: Mapping[str, type[msgspec.Struct]] = field(default_factory=dict)
@@ -156,6 +157,7 @@ class Api:
         takes: str = JSON,
         lines: tuple[str, ...] = (NDJSON,),
         takes_key: bool = True,
+        is_foreign: bool = False,
         is_listed: bool = True,
     ) -> Callable[[H], H]:
         """Open a door to a handler.
@@ -172,6 +174,7 @@ class Api:
             takes: Type of the body; of a form the handler gets a `dict[str, str]`.
             lines: Types of a body that the handler takes as `lines`.
             takes_key: Whether a POST can be repeated with an `Idempotency-Key`; not where the answer holds a secret, or there is no effect.
+            is_foreign: Whether whoever calls follows rules of their own: their JSON may be called text, and is not held to what `/v1` promises.
             is_listed: Whether the OpenAPI document has it; pages for people are not in it.
 
         Raises:
@@ -197,6 +200,7 @@ class Api:
                 takes=takes,
                 lines=lines,
                 takes_key=takes_key,
+                is_foreign=is_foreign,
                 is_listed=is_listed,
                 parts={part: hints[part] for part in PARTS if part in hints},
                 wants_caller="caller" in hints,
@@ -314,10 +318,17 @@ class _Endpoint:
             case "headers":
                 return reading.from_headers(request, kind)
             case _:
-                takes = self._door.takes
-                body = await reading.read_body(request, self._limits.body_bytes, takes)
-                parse = reading.parse_form if takes == FORM else reading.parse_json
-                return reading.to_struct(parse(body), kind)
+                return await self._read_body(request, kind)
+
+    async def _read_body(self, request: Request, kind: type[msgspec.Struct]) -> Any:
+        takes, limit = self._door.takes, self._limits.body_bytes
+        if self._door.is_foreign:
+            return reading.parse_foreign(
+                await reading.read_body(request, limit, takes, reading.TEXT)
+            )
+        body = await reading.read_body(request, limit, takes)
+        parse = reading.parse_form if takes == FORM else reading.parse_json
+        return reading.to_struct(parse(body), kind)
 
     async def _answer(
         self, request: Request, reply: Reply[Any], headers: dict[str, str]

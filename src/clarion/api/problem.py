@@ -69,7 +69,7 @@ def problem_response(error: ClarionError, headers: Mapping[str, str] | None = No
         out["retry-after"] = str(math.ceil(wait_s))  # RFC 9110 §10.2.3: whole seconds
     if isinstance(error, Unauthenticated):
         # RFC 9110 §11.6.1 wants a challenge with every 401.
-        out.setdefault("www-authenticate", "Bearer")
+        out.setdefault("www-authenticate", error.challenge)
     return Response(_encode(document), document["status"], out, MEDIA_TYPE)
 
 

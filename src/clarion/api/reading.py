@@ -32,6 +32,7 @@ T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
 
 JSON = "application/json"
+TEXT = "text/plain"
 MAX_DEPTH = jsontext.INNER_DEPTH  # what comes by HTTP is sent on to sockets inside of something
 # Stands in a path for a slash of a name. No path has one otherwise: what is not printable is refused before.
 MARKED_SLASH = "\x1f"
@@ -41,20 +42,20 @@ MAX_MEMBERS = 50_000
 # ── the body ──
 
 
-async def read_body(request: Request, limit: int, media: str = JSON) -> bytes:
+async def read_body(request: Request, limit: int, *media: str) -> bytes:
     """All of the body.
 
     Args:
         request: Its headers are judged first, so that nothing is read of what would be refused.
         limit: Bytes (`limits.body_bytes`).
-        media: What it must be.
+        media: What it may be.
 
     Raises:
-        Malformed: There is no JSON.
+        Malformed: There is none, and the first of them is JSON.
         UnsupportedMediaType: It is something else, or compressed.
         TooLarge: More than `limit`, counted while it is read.
     """
-    check_media_type(request, (media,))
+    check_media_type(request, media)
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > limit:
         raise _too_large(limit, size=int(length))
@@ -63,7 +64,7 @@ async def read_body(request: Request, limit: int, media: str = JSON) -> bytes:
         body += part
         if len(body) > limit:
             raise _too_large(limit)
-    if not body and media == JSON:  # a form may be empty
+    if not body and media[0] == JSON:  # a form may be empty
         raise Malformed("a JSON body is needed, and there is none")
     return bytes(body)
 
@@ -137,6 +138,18 @@ def parse_json(body: bytes | str) -> Any:
     if text.count(":") != scan.names + scan.colons or "\\u003" in text:
         _refuse_repeated_names(text)
     return value
+
+
+def parse_foreign(body: bytes) -> Any:
+    """The value of JSON that somebody wrote who never heard of `/v1`: names may stand twice, numbers and texts be anything.
+
+    Raises:
+        Malformed: Not JSON in UTF-8, or too deep.
+    """
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as exc:
+        raise Malformed(f"bad JSON: {exc}") from exc
 
 
 class _Scan:

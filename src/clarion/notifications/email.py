@@ -1,5 +1,6 @@
 """Email, put together: the channel, what is told of its messages afterwards, and the addresses that are not written to any more."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal
 from urllib.parse import urlsplit
@@ -7,7 +8,14 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from clarion.clock import Clock
-from clarion.errors import Forbidden, NotFound, OutboundRefused, SettingsError, Unavailable
+from clarion.errors import (
+    Forbidden,
+    NotFound,
+    OutboundRefused,
+    SettingsError,
+    Unauthenticated,
+    Unavailable,
+)
 from clarion.ids import Ids
 from clarion.notifications.channels import Providers
 from clarion.notifications.channels.base import Outgoing
@@ -31,12 +39,21 @@ from clarion.telemetry import get_logger
 _log = get_logger(__name__)
 
 KINDS: Final = ("opens", "clicks")
+TOGETHER: Final = (
+    100  # events of a call, so that their writes are joined: a provider does not wait long
+)
 _NO_HTTPS: Final = "public_url is not https: emails have no way out (List-Unsubscribe)"
 _SUPPRESSES: Final[Mapping[str, Reason]] = {
     "bounced": "bounce",
     "complained": "complaint",
     "unsubscribed": "unsubscribe",
 }
+
+
+class NoSecret(Unauthenticated):
+    """A provider did not say its secret. Those who have it in a URL do so when they are asked, as Amazon SNS does."""
+
+    challenge = 'Basic realm="email.hooks"'
 
 
 class Heard(Struct, frozen=True):
@@ -115,13 +132,14 @@ class Email:
 
         Raises:
             NotFound: None is listed by that name in `email.hooks`.
-            Forbidden: It does not know the secret.
+            NoSecret: It did not say the secret.
+            Forbidden: Somebody else than Amazon SNS asks for a confirmation.
         """
         secret = self._hooks.get(provider)
         if secret is None:
             raise NotFound(f"email.hooks lists no {provider[:40]!r}")
         if not hooks.is_genuine(provider, secret, authorization, body, self._clock.now_ms()):
-            raise Forbidden("the secret of email.hooks is needed, as a bearer token or a password")
+            raise NoSecret("the secret of email.hooks is needed, as a bearer token or a password")
         events: list[hooks.Told] = []
         for each in hooks.read(provider, body):
             if isinstance(each, hooks.Confirm):
@@ -131,7 +149,10 @@ class Email:
         return await self._tell(events)
 
     async def _confirm(self, url: str) -> None:
-        host = urlsplit(url).hostname or ""
+        try:
+            host = urlsplit(url).hostname or ""
+        except ValueError:  # no URL
+            host = ""
         if not (host.startswith("sns.") and host.endswith((".amazonaws.com", ".amazonaws.com.cn"))):
             raise Forbidden("only Amazon SNS may ask for a confirmation")
         try:
@@ -141,11 +162,17 @@ class Email:
 
     async def _tell(self, events: Sequence[hooks.Told]) -> Heard:
         told = 0
-        for event in events:
-            named = await self._named(event)
-            if named is not None and await self._happened(*named, event):
-                told += 1
+        for at in range(0, len(events), TOGETHER):
+            some = [self._tell_one(each) for each in events[at : at + TOGETHER]]
+            for done in await asyncio.gather(*some, return_exceptions=True):
+                if isinstance(done, BaseException):
+                    raise done
+                told += done
         return Heard(told, len(events) - told)
+
+    async def _tell_one(self, event: hooks.Told) -> bool:
+        named = await self._named(event)
+        return named is not None and await self._happened(*named, event)
 
     async def _named(self, event: hooks.Told) -> tuple[str, str] | None:
         if (found := read_message_id(event.message)) is not None:
@@ -227,7 +254,7 @@ class Email:
             id,
             kind,
             min(event.at_ms or now_ms, now_ms),
-            event.detail.replace("\0", "�").encode(errors="replace").decode(),
+            event.detail,
             status,
             RANKS[status] if status else 0,
             int(by_person),

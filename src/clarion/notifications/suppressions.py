@@ -101,8 +101,10 @@ class Suppressions:
         """Write to an address no more; returns what stands there, which may have been there before.
 
         Raises:
-            Invalid: There is no such channel: nothing would come of it.
+            Invalid: There is no such channel, or no address: nothing would come of it.
         """
+        if not comparable(given.address):
+            raise Invalid(faults=[Fault("/address", "no address")])
         names = [each.name for each in self._channels.all() if each.name != INBOX]
         if given.channel not in names:
             why = f"there is no channel {given.channel!r} with addresses; there are {', '.join(names)}"

@@ -15,7 +15,7 @@ from clarion.errors import Forbidden, Invalid, NotFound, SettingsError
 from clarion.ids import Ids
 from clarion.notifications.channels import Outgoing
 from clarion.notifications.delivery import Delivery
-from clarion.notifications.email import Email
+from clarion.notifications.email import Email, NoSecret
 from clarion.notifications.preferences.document import Defaults
 from clarion.notifications.previewing import PreviewTemplate
 from clarion.notifications.suppressions import NewSuppression
@@ -284,7 +284,7 @@ async def test_what_is_critical_has_no_way_out(desk: Desk) -> None:
 async def test_hooks_want_their_secret(desk: Desk) -> None:
     """Without it nothing is believed; a provider that is not listed is not there; events of others are counted and no error."""
     for given in ("", "Bearer wrong", "Basic eDp3cm9uZw==", "Basic !", "Digest x"):
-        with pytest.raises(Forbidden):
+        with pytest.raises(NoSecret):
             await desk.email.hear("generic", given, {"events": []})
     with pytest.raises(NotFound):
         await desk.email.hear("other", BEARER, {})
@@ -300,6 +300,8 @@ async def test_amazon_is_confirmed_and_nobody_else(desk: Desk) -> None:
         "https://evil.example/",
         "https://sns.evil.example/x",
         "https://evil.amazonaws.com/",
+        "https://sns.[evil",
+        "",
     ):
         with pytest.raises(Forbidden):
             await desk.hear("ses", {"Type": "SubscriptionConfirmation", "SubscribeURL": url})
@@ -429,6 +431,9 @@ async def test_addresses_that_are_not_written_to(desk: Desk) -> None:
     with pytest.raises(Invalid) as refused:
         await suppressions.put("default", NewSuppression("ben@example.com", channel="fax"))
     assert [each.pointer for each in refused.value.faults] == ["/channel"]
+    with pytest.raises(Invalid) as refused:
+        await suppressions.put("default", NewSuppression(" "))
+    assert [each.pointer for each in refused.value.faults] == ["/address"]
     assert (await suppressions.page("other", "email", "", 2))[0] == []
     assert (await suppressions.page("default", "sms", "", 2))[0] == []
     for _ in range(2):

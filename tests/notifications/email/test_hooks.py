@@ -95,6 +95,7 @@ def test_words_of_providers(shape: str, body: Any, kind: str, more: dict[str, An
         ("ses", {"Type": "Notification", "Message": "{"}),
         ("ses", {"notificationType": "Reject"}),
         ("ses", {"Message": 7}),
+        ("ses", {"Message": "[" * 100_000}),
         ("postmark", {"RecordType": "Inbound"}),
         ("postmark", {"RecordType": "SubscriptionChange", "SuppressSending": False}),
         ("mailgun", {"event-data": {"event": "stored"}}),
@@ -123,7 +124,7 @@ def test_whatever_strangers_send_it_is_read(shape: str, body: Any) -> None:
 
 
 def test_calls_are_bounded_and_confirmations_are_seen() -> None:
-    """What is beyond a thousand events is left out; Amazon asks for its confirmation."""
+    """What is beyond five thousand events is left out; Amazon asks for its confirmation."""
     assert len(read("sendgrid", sendgrid("open") * (EVENTS + 5))) == EVENTS
     asks = {"Type": "SubscriptionConfirmation", "SubscribeURL": "https://sns.eu-west-1.amazonaws.com/?x"}  # fmt: skip
     assert read("ses", asks) == [Confirm("https://sns.eu-west-1.amazonaws.com/?x")]

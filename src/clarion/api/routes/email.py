@@ -8,7 +8,7 @@ from msgspec import Meta, Struct, to_builtins
 from clarion.api.layer import READS, WRITES, Api, Reply
 from clarion.api.limits import Unlimited
 from clarion.auth.rights import Public
-from clarion.errors import ClarionError, Forbidden, NotFound
+from clarion.errors import ClarionError, Forbidden, NotFound, Unauthenticated
 from clarion.notifications.channels.email.tracking import PIXEL
 from clarion.notifications.email import Email, Heard
 from clarion.patterns import worded
@@ -83,13 +83,14 @@ def add(api: Api, email: Email) -> None:
         "/v1/hooks/email/{provider}",
         right=has_secret,
         limit=as_often,
-        errors=(*WRITES, Forbidden, NotFound),
+        errors=(*WRITES, Unauthenticated, Forbidden, NotFound),
         example=EXAMPLE,
+        is_foreign=True,
     )
     async def hear_of_email(path: ProviderPath, headers: Secret, body: Any) -> Heard:
         """Hear what became of emails: for the webhooks of providers that `email.hooks` lists.
 
-        The secret comes as a bearer token or as the password of Basic. What is told of messages that are not known here is counted, and
+        The secret comes as a bearer token or as the password of Basic; who sends none is asked for it, as Amazon SNS wants to be. What is told of messages that are not known here is counted, and
         is no error: a provider would try again for days.
         """
         return await email.hear(path.provider, headers.authorization, body)
