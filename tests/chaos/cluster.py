@@ -327,9 +327,11 @@ def _move(cluster: Cluster) -> None:
 
 
 def _kill_listened_to(cluster: Cluster) -> None:
-    """The primary that node one hears messages from."""
-    shards = _shards(cluster)
-    next(each for each in shards.primaries if each.cli("CLIENT", "LIST", "TYPE", "pubsub")).kill()
+    """The server that nodes hear messages from: a primary, or one that was."""
+    listened_to = [
+        each for each in _shards(cluster).servers if each.cli("CLIENT", "LIST", "TYPE", "pubsub")
+    ]
+    listened_to[0].kill()
 
 
 FAILOVER: Final = "primary-killed"
@@ -356,7 +358,7 @@ FAULTS: Final[dict[str, Fault]] = {
 
 OF_A_CLUSTER: Final[dict[str, Fault]] = {
     "log-primary-killed": Fault(lambda c: _having(c).kill(), _nothing),
-    "bus-primary-killed": Fault(_kill_listened_to, _nothing),
+    "listened-to-killed": Fault(_kill_listened_to, _nothing),
     "slots-moved": Fault(_move, _move),
     "replicas-promoted": Fault(lambda c: _shards(c).promote(), _nothing),
 }

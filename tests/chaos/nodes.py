@@ -45,12 +45,12 @@ RESTARTS: Final = ("rolling-restart:0", "node-killed:1", "rolling-restart:0", "n
 
 
 SHARDED: Final = (
-    "bus-primary-killed:0",
+    "listened-to-killed:0",
     "slots-moved:0.5",
     "log-primary-killed:0",
     "node-killed:1",
     "replicas-promoted:0.5",
-    "bus-primary-killed:0",
+    "listened-to-killed:0",
     "log-primary-killed:0",
     "slots-moved:0.5",
 )
