@@ -13,7 +13,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from clarion.app import App
+from clarion.app import App, readiness
 from clarion.auth import system
 from clarion.settings import AdminUi, Auth, Settings
 from clarion.topics import SignedIn
@@ -42,6 +42,28 @@ async def test_a_stop_is_not_taken_back_by_a_look_at_the_store(
         transport = httpx.ASGITransport(app.asgi)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
             assert (await http.get("/readyz")).status_code == 503
+
+
+async def test_who_cannot_look_at_the_store_is_not_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look that fails in a way that nobody has foreseen says so, and is not the last one."""
+    monkeypatch.setattr(readiness, "PROBE_S", 0.01)
+    async with App(Settings(data_dir=str(tmp_path / "data"))) as app:
+        ping, looks = app.store.ping, asyncio.Queue[None]()
+
+        async def broken() -> None:
+            looks.put_nowait(None)
+            raise ValueError("nobody knows")
+
+        monkeypatch.setattr(app.store, "ping", broken)
+        for _ in range(2):
+            await looks.get()
+        assert not app.readiness.ready
+        monkeypatch.setattr(app.store, "ping", ping)
+        async with asyncio.timeout(5):
+            while not app.readiness.ready:  # noqa: ASYNC110  the next look is soon
+                await asyncio.sleep(0.01)
 
 
 def open_app(folder: Path, **more: Any) -> App:

@@ -6,7 +6,7 @@ Every metric is a row of the table below; labels have few values, never a user, 
 import asyncio
 import logging
 import sys
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import structlog
@@ -264,6 +264,9 @@ if not structlog.is_configured():
 _log = get_logger(__name__)
 _running: set[asyncio.Task[Any]] = set()
 
+ANEW_S = 1.0
+"""Until a task is begun anew that was to go on and has failed."""
+
 
 def spawn(work: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
     """Start a background task, keep a reference to it, and log whatever it dies of.
@@ -274,6 +277,24 @@ def spawn(work: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
     _running.add(task)
     task.add_done_callback(_ended)
     return task
+
+
+def spawn_forever(
+    work: Callable[[], Coroutine[Any, Any, None]], *, name: str
+) -> asyncio.Task[None]:
+    """As `spawn`, for what goes on until it is cancelled: what it dies of is logged, and it is begun anew after `ANEW_S`."""
+    return spawn(_again_and_again(work, name), name=name)
+
+
+async def _again_and_again(work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+    while True:
+        try:
+            await work()
+        except Exception:  # noqa: BLE001  a bug that one turn meets must not end what nobody else would do
+            _log.exception("background task failed, and is begun anew", task=name)
+            await asyncio.sleep(ANEW_S)
+        else:
+            return
 
 
 class Tasks:
@@ -290,6 +311,10 @@ class Tasks:
         task = spawn(work, name=name)
         self._tasks[task] = None
         task.add_done_callback(lambda done: self._tasks.pop(done, None))
+
+    def spawn_forever(self, work: Callable[[], Coroutine[Any, Any, None]], *, name: str) -> None:
+        """Start one, see `spawn_forever`."""
+        self.spawn(_again_and_again(work, name), name=name)
 
     async def finish(self) -> None:
         """Wait for those that run now, whatever becomes of them."""

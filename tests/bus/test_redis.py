@@ -92,6 +92,15 @@ async def test_answers_come_to_those_who_asked(client: RedisClient) -> None:
     assert await client.call(b"", "ECHO", "after") == b"after"
 
 
+async def test_what_cannot_be_written_shifts_no_answers(client: RedisClient) -> None:
+    """Text that is no Unicode is refused; those who ask beside and after it get their own answers."""
+    await client.call(b"", "PING")
+    asked = [spawned(client.call(b"", "ECHO", text)) for text in ("1", "\ud800", "2")]
+    one, wrong, two = await asyncio.gather(*asked, return_exceptions=True)
+    assert (one, type(wrong), two) == (b"1", UnicodeEncodeError, b"2")
+    assert await client.call(b"", "ECHO", "after") == b"after"
+
+
 async def test_a_script_runs_on_a_server_that_has_not_seen_it(
     client: RedisClient, server: RedisServer
 ) -> None:
@@ -213,6 +222,8 @@ async def test_a_wrong_command_is_a_bug_of_ours(client: RedisClient) -> None:
         (b"%1\r\n$4\r\nmode\r\n$8\r\nsentinel\r\n", "is a Sentinel"),
         (b"-ERR unknown command 'HELLO'\r\n", "does not let us in: ERR unknown command"),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "does not let us in"),
+        (b"+OK\r\n", "is no Redis"),
+        (b"%1\r\n+mode\r\n:1\r\n", "is no Redis"),
         (b"", "no answer from Redis"),
     ],
 )

@@ -12,7 +12,7 @@ from clarion.bus.frames import packed
 from clarion.bus.nodes import Nodes
 from clarion.bus.owner_link import OwnerLink
 from clarion.bus.unix import UnixBus, UnixRegistry
-from clarion.errors import Closed, OutcomeUnknown, Unavailable
+from clarion.errors import Closed, OutcomeUnknown, SettingsError, Unavailable
 from clarion.ids import Ids
 from clarion.realtime.transports import listen_local
 from tests.conformance.bus import BusConformance
@@ -134,6 +134,31 @@ async def test_an_owner_that_goes_as_it_is_reached_is_sought_again(tmp_path: Pat
         await stack.enter_async_context(owning(path))
         async with asyncio.timeout(5):
             assert await gaps.get() == ("a",)
+
+
+async def test_an_owner_that_cannot_be_reached_is_sought_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever the system says why not: here the path leads to itself, elsewhere no descriptor is free. When it can be, workers are back."""
+    path = tmp_path / "owner.sock"
+    async with contextlib.AsyncExitStack() as stack:
+        async with owning(path):
+            link = await stack.enter_async_context(linked(path))
+            bus, gaps = UnixBus(link), asyncio.Queue[Sequence[str]]()
+            bus.subscribe("a", lambda _: None)
+            await bus.settle("a")
+            bus.on_gap(gaps.put_nowait)
+            path.unlink()
+            path.symlink_to(path)
+        while "is not reached" not in caplog.text:  # noqa: ASYNC110  the log says when
+            await asyncio.sleep(0.01)
+        path.unlink()
+        await stack.enter_async_context(owning(path))
+        async with asyncio.timeout(5):
+            assert await gaps.get() == ("a",)
+    other = OwnerLink(tmp_path / ("x" * 200), "one0", ids=Ids())
+    with pytest.raises(SettingsError, match="data_dir"):
+        await other.start()
 
 
 async def test_nobody_there_is_told(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import sys
 import pytest
 from prometheus_client import generate_latest
 
+from clarion import telemetry
 from clarion.telemetry import (
     REGISTRY,
     Tasks,
@@ -17,6 +18,7 @@ from clarion.telemetry import (
     get_logger,
     sessions,
     spawn,
+    spawn_forever,
 )
 
 
@@ -130,6 +132,31 @@ async def test_a_background_task_that_fails_is_logged(capsys: pytest.CaptureFixt
     assert "background task failed" in lines
     assert "broken part" in lines
     assert "sleeping" not in lines
+
+
+async def test_what_goes_on_for_ever_is_begun_anew(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug that one turn meets is logged, and does not end it; to close ends it, in a pause too."""
+    monkeypatch.setattr(telemetry, "ANEW_S", 0.0)
+    configure_logging("info", json=True)
+    tasks, turns = Tasks(), asyncio.Queue[int]()
+
+    async def works() -> None:
+        turns.put_nowait(1)
+        raise ValueError("broken turn")
+
+    tasks.spawn_forever(works, name="works")
+    assert [await turns.get(), await turns.get()] == [1, 1]
+    monkeypatch.setattr(telemetry, "ANEW_S", 60.0)
+    await tasks.close()
+    assert len(tasks) == 0
+    assert "broken turn" in capsys.readouterr().err
+    alone = spawn_forever(works, name="alone")
+    await turns.get()
+    alone.cancel()
+    await asyncio.wait([alone])
+    assert alone.cancelled()
 
 
 async def test_an_owner_ends_its_background_tasks_and_keeps_none_that_has_ended() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from clarion.auth.principal import Principal, Revoked
 from clarion.clock import Clock
 from clarion.errors import Blocked, ClarionError, TokenExpired, Unauthenticated
-from clarion.telemetry import get_logger, spawn
+from clarion.telemetry import get_logger, spawn_forever
 
 _log = get_logger(__name__)
 
@@ -41,7 +41,7 @@ class Opened:
 
     def start(self) -> None:
         """Begin to watch the clock."""
-        self._task = spawn(self._watch(), name="credentials: expiry")
+        self._task = spawn_forever(self._watch, name="credentials: expiry")
 
     async def close(self) -> None:
         """Watch no more."""

@@ -30,7 +30,7 @@ class Upkeep:
 
     def start(self) -> None:
         """Begin."""
-        self._tasks.spawn(self._forever(), name="accounts: upkeep")
+        self._tasks.spawn_forever(self._forever, name="accounts: upkeep")
 
     async def close(self) -> None:
         """Write what is left; the database may be away, which costs no more than that."""

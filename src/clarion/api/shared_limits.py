@@ -46,7 +46,7 @@ class SharedLimits:
 
     def start(self) -> None:
         """Begin to tell."""
-        self._tasks.spawn(self._tell_forever(), name="limits: tell")
+        self._tasks.spawn_forever(self._tell_forever, name="limits: tell")
 
     async def close(self) -> None:
         """Tell no more."""

@@ -6,6 +6,9 @@ from collections.abc import Awaitable, Callable
 from clarion.api import Readiness
 from clarion.app.partition import Backplane
 from clarion.errors import ClarionError
+from clarion.telemetry import get_logger
+
+_log = get_logger(__name__)
 
 PROBE_S = 2.0  # between two looks at whether the store answers
 
@@ -52,6 +55,9 @@ class Probe:
                 backplane = await self._backplane()
         except (ClarionError, TimeoutError) as exc:
             store = {"store": str(exc) or "no answer"}
+        except Exception:  # noqa: BLE001  who cannot look is not ready, whatever it is
+            _log.exception("the store cannot be looked at")
+            store = {"store": "cannot be looked at"}
         # Only now: a stop that began while the store was asked must not be taken back.
         reasons = self._not_serving | store
         is_ready = not reasons and not backplane.is_lone

@@ -18,7 +18,7 @@ from clarion.ids import Ids
 from clarion.realtime.transports import HttpServer, Others, settle_memory
 from clarion.settings import Settings
 from clarion.storage.secrets import secret_of
-from clarion.telemetry import get_logger, spawn
+from clarion.telemetry import get_logger, spawn, spawn_forever
 
 _log = get_logger(__name__)
 
@@ -204,7 +204,7 @@ class App(Parts):
         at_close(self.inbox.alarm.close)
         if self.partition is not None:
             at_close(self.partition.close)
-        probing = spawn(self._probe.run(), name="readiness")
+        probing = spawn_forever(self._probe.run, name="readiness")
         self._closing.callback(probing.cancel)
         at_close(self.io.close)
 

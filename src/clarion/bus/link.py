@@ -67,18 +67,20 @@ class Link(asyncio.Protocol):
         return self.lost.done()
 
     def ask(self, *parts: bytes | str | int) -> asyncio.Future[Any]:
-        """Send a command; the future is its answer. `Overloaded`: too much waits already, nothing was sent."""
+        """Send a command; the future is its answer. `Overloaded`: too much waits already, nothing was sent. Raises `ValueError` for text that has lone surrogates."""
         future: asyncio.Future[Any] = self._loop.create_future()
         if (refused := self._refusal()) is not None:
             future.set_result(refused)
             return future
+        # Before it has a place in the row: what cannot be written has no answer, and must not get somebody else's.
+        packed = hiredis.pack_command(parts)  # type: ignore[arg-type]  # the stub means: of any length
         now = self._loop.time()
         self._asked.append((future, now))
         if self._watch is None:
             self._watch = self._loop.call_at(now + self._deadline_s, self._check)
         if not self._unsent:
             self._loop.call_soon(self._send)
-        self._unsent.append(hiredis.pack_command(parts))  # type: ignore[arg-type]  # the stub means: of any length
+        self._unsent.append(packed)
         return future
 
     def tell(self, *parts: bytes | str | int) -> None:
@@ -191,12 +193,15 @@ async def dial(
     if isinstance(hello, Exception):
         _drop(link)
         raise Unavailable(f"Redis at {where} does not let us in: {hello}")
+    if not isinstance(hello, dict) or type(hello.get(b"mode")) is not bytes:
+        _drop(link)
+        raise Unavailable(f"what answers at {where} is no Redis: it does not say what it is")
     link.mode = hello[b"mode"].decode()
     if (link.mode == "sentinel") is not is_sentinel:
         _drop(link)
         what = "no Sentinel" if is_sentinel else "a Sentinel: redis_url must begin redis+sentinel:"
         raise Unavailable(f"Redis at {where} is {what}")
-    if address.primary and not is_sentinel and hello[b"role"] != b"master":
+    if address.primary and not is_sentinel and hello.get(b"role") != b"master":
         _drop(link)
         raise Unavailable(f"Redis at {where} is no primary any more")
     return link
@@ -217,7 +222,7 @@ async def _connect(address: Address, node: Node, deadline_s: float, on_push: Pus
 async def _introduce(link: Link, address: Address) -> Any:
     login = ("AUTH", address.user or "default", address.password) if address.password else ()
     hello = await link.ask("HELLO", 3, *login, "SETNAME", "clarion")
-    if isinstance(hello, Exception) or not address.db or hello[b"mode"] == b"sentinel":
+    if not isinstance(hello, dict) or not address.db or hello.get(b"mode") == b"sentinel":
         return hello
     selected = await link.ask("SELECT", address.db)
     return selected if isinstance(selected, Exception) else hello

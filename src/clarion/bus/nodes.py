@@ -6,6 +6,7 @@ only one asked is this one. A message may be lost with a connection: whoever may
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -151,7 +152,7 @@ class Nodes:
             await self._bus.settle(channel)
         self._bus.on_gap(self._on_gap)
         self._note(await self._registry.beat())
-        self._tasks.spawn(self._beat_forever(self._registry), name="nodes: beat")
+        self._tasks.spawn_forever(partial(self._beat_forever, self._registry), name="nodes: beat")
 
     async def close(self) -> None:
         """Leave the others."""

@@ -13,7 +13,7 @@ from typing import Final, cast
 from clarion.bus.frames import WAITING_BYTES, Frame, Unpacker, error_of, packed
 from clarion.errors import Closed, OutcomeUnknown, Overloaded, SettingsError, Unavailable
 from clarion.ids import Ids
-from clarion.telemetry import get_logger, owner_connected, spawn
+from clarion.telemetry import get_logger, owner_connected, spawn_forever
 
 _log = get_logger(__name__)
 
@@ -21,6 +21,7 @@ HEALTH_S: Final = (
     5.0  # between two questions whether the owner is there; silent for two of them, it is not
 )
 FIRST_S, LONGEST_S = 0.02, 0.5  # pauses between attempts to connect; each at most twice the former
+_NOBODY_THERE: Final = (FileNotFoundError, ConnectionError, BlockingIOError)
 STARTING_S: Final = 30.0  # for the owner to be there at the start
 
 Push = Callable[[str, bytes], None]
@@ -125,11 +126,11 @@ class OwnerLink:
         """
         try:
             async with asyncio.timeout(within_s):
-                connection = await self._again()
+                connection = await self._again(is_first=True)
         except TimeoutError as exc:
             raise Unavailable(f"nobody owns the data: {self._path} does not answer") from exc
         self._adopt(connection)
-        self._task = spawn(self._keep(connection), name="link to the owner")
+        self._task = spawn_forever(self._keep, name="link to the owner")
 
     async def ask(self, name: str, body: bytes = b"", *, is_write: bool = False) -> bytes:
         """Ask the owner; returns what it answers. A caller that is cancelled has lost only the answer.
@@ -191,16 +192,17 @@ class OwnerLink:
             for listener in self._backs:
                 listener()
 
-    async def _keep(self, connection: _Connection) -> None:
+    async def _keep(self) -> None:
         while True:
+            if (connection := self._connection) is None:
+                connection = await self._again()
+                self._adopt(connection)
+                _log.info("the owner of the data is back")
             await self._watch(connection)
             self._connection = None
             owner_connected.set(0)
             _log.warning("the owner of the data is gone")
             await asyncio.sleep(self._ids.uniform(FIRST_S / 2, FIRST_S))
-            connection = await self._again()
-            self._adopt(connection)
-            _log.info("the owner of the data is back")
 
     async def _watch(self, connection: _Connection) -> None:
         """Return when it is lost, by itself or because nothing is heard any more."""
@@ -216,18 +218,22 @@ class OwnerLink:
                 connection.transport.abort()
                 await connection.lost
 
-    async def _again(self) -> _Connection:
+    async def _again(self, *, is_first: bool = False) -> _Connection:
         loop, longest = asyncio.get_running_loop(), FIRST_S
         while True:
             try:
                 _, connection = await loop.create_unix_connection(
                     lambda: _Connection(self._push), str(self._path)
                 )
-            except (FileNotFoundError, ConnectionError, BlockingIOError):
+            except OSError as exc:
+                if not isinstance(exc, _NOBODY_THERE):
+                    if is_first:
+                        message = f"data_dir: {self._path}: {exc.strerror or exc}"
+                        raise SettingsError(message) from exc
+                    # No descriptor is free, for one: that may pass.
+                    _log.warning("the owner of the data is not reached", why=str(exc))
                 await asyncio.sleep(self._ids.uniform(longest / 2, longest))
                 longest = min(LONGEST_S, 2 * longest)
-            except OSError as exc:
-                raise SettingsError(f"data_dir: {self._path}: {exc.strerror or exc}") from exc
             else:
                 return connection
 

@@ -8,7 +8,7 @@ from typing import Final
 from clarion.bus.link import IN_FLIGHT
 from clarion.bus.redis import Command, RedisClient
 from clarion.errors import Overloaded, ServerError
-from clarion.telemetry import backplane_messages, get_logger, limit_exceeded, spawn
+from clarion.telemetry import backplane_messages, get_logger, limit_exceeded, spawn_forever
 
 _log = get_logger(__name__)
 
@@ -33,7 +33,7 @@ class Pump:
 
     def start(self) -> None:
         """Send what is pushed from now on."""
-        self._task = spawn(self._run(), name=self._name)
+        self._task = spawn_forever(self._run, name=self._name)
 
     def push(self, command: Command) -> None:
         """Send this; raises `Overloaded`: too much waits already."""

@@ -21,7 +21,7 @@ from clarion.bus.redis import RedisClient
 from clarion.bus.sentinel import places
 from clarion.errors import Closed, Unavailable
 from clarion.ids import Ids
-from clarion.telemetry import bus_connected, bus_gaps, get_logger, spawn
+from clarion.telemetry import bus_connected, bus_gaps, get_logger, spawn_forever
 
 _log = get_logger(__name__)
 
@@ -85,9 +85,8 @@ class RedisBus:
         Raises:
             Unavailable: No server answers.
         """
-        link = await self._dial()
-        self._adopt(link)
-        self._task = spawn(self._keep(link), name="redis bus")
+        self._adopt(await self._dial())
+        self._task = spawn_forever(self._keep, name="redis bus")
 
     async def publish(self, channel: str, data: bytes) -> None:
         """Hand a message to everyone who is subscribed, on whatever node. Redis' answer is not waited for.
@@ -225,15 +224,16 @@ class RedisBus:
             waiting.settled.set_result(None)
         self._unsettled.clear()
 
-    async def _keep(self, link: Link) -> None:
+    async def _keep(self) -> None:
         while True:
+            if (link := self._link) is None:
+                link = await self._again()
+                self._adopt(link)
             while not link.is_lost:
                 await asyncio.wait([link.lost], timeout=HEALTH_S)
                 await self._look_at(link)
             self._give_up()
             _log.warning("the bus has lost its connection to Redis", why=link.lost.result())
-            link = await self._again()
-            self._adopt(link)
 
     async def _again(self) -> Link:
         longest = FIRST_S

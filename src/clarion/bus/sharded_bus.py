@@ -17,7 +17,7 @@ from clarion.bus.redis import RedisClient
 from clarion.bus.redis_bus import FIRST_S, HEALTH_S, LONGEST_S
 from clarion.errors import Closed, Unavailable
 from clarion.ids import Ids
-from clarion.telemetry import bus_gaps, get_logger, spawn
+from clarion.telemetry import bus_gaps, get_logger, spawn_forever
 
 _log = get_logger(__name__)
 
@@ -61,7 +61,7 @@ class ShardedBus:
             Unavailable: A server does not answer.
         """
         await self._connect()
-        self._task = spawn(self._keep(), name="sharded bus")
+        self._task = spawn_forever(self._keep, name="sharded bus")
         self._pump.start()
 
     def subscribe(self, channel: str, receiver: Receiver) -> None:

@@ -15,7 +15,7 @@ from clarion.bus.redis import RedisClient
 from clarion.bus.redis_bus import FIRST_S, LONGEST_S
 from clarion.errors import Closed, Unavailable
 from clarion.ids import Ids
-from clarion.telemetry import bus_gaps, get_logger, spawn
+from clarion.telemetry import bus_gaps, get_logger, spawn_forever
 
 _log = get_logger(__name__)
 
@@ -78,7 +78,7 @@ class Stream:
         )
         if newest:
             self.last = newest[0][0]
-        self._task = spawn(self._read(), name="stream: read")
+        self._task = spawn_forever(self._read, name="stream: read")
         self._pump.start()
 
     def add(self, fields: dict[str, str]) -> None:

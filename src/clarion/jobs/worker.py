@@ -15,7 +15,7 @@ from clarion.errors import ClarionError, UsageError
 from clarion.ids import Ids
 from clarion.jobs.loop import POLL_S, Loop
 from clarion.jobs.queue import LEASE_S, Job, Queue, backoff_s
-from clarion.telemetry import get_logger, jobs, spawn
+from clarion.telemetry import get_logger, jobs, spawn, spawn_forever
 
 _log = get_logger(__name__)
 
@@ -87,7 +87,7 @@ class Worker:
             await self._queue.enqueue(*periodic)
         self._queue.listen(self.wake)
         self._claiming.start()
-        self._extending = spawn(self._extend_forever(), name="jobs-extend")
+        self._extending = spawn_forever(self._extend_forever, name="jobs-extend")
 
     def wake(self) -> None:
         """Look for due jobs now."""

@@ -124,8 +124,8 @@ class TopicEngine:
 
     def start(self) -> None:
         """Begin to check positions now and then, and to send what slow or choosy subscribers have skipped."""
-        self._tasks.spawn(self._check_forever(), name="topics: position check")
-        self._tasks.spawn(self._catch_up_forever(), name="topics: what was skipped")
+        self._tasks.spawn_forever(self._check_forever, name="topics: position check")
+        self._tasks.spawn_forever(self._catch_up_forever, name="topics: what was skipped")
 
     async def close(self) -> None:
         """End every task. Subscriptions end with their sockets."""

@@ -93,8 +93,8 @@ class Topics:
 
     def start(self) -> None:
         """Begin to remove what expires, and to forget what is kept no longer."""
-        for work in (self._expire_forever(), self._trim_forever(), self._renew_forever()):
-            self._tasks.spawn(work, name="topics: what ends by itself")
+        for work in (self._expire_forever, self._trim_forever, self._renew_forever):
+            self._tasks.spawn_forever(work, name="topics: what ends by itself")
 
     async def close(self) -> None:
         """Append what still waits, and end every task."""

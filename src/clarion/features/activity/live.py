@@ -116,8 +116,8 @@ class Live:
         """Begin to listen."""
         self._bus.subscribe(CHANNEL, self._receive)
         self._bus.on_gap(lambda channels: self._read_all() if CHANNEL in channels else None)
-        self._tasks.spawn(self._heed_forever(), name="activity: notices")
-        self._tasks.spawn(self._sweep_forever(), name="activity: forget")
+        self._tasks.spawn_forever(self._heed_forever, name="activity: notices")
+        self._tasks.spawn_forever(self._sweep_forever, name="activity: forget")
 
     async def close(self) -> None:
         """Keep nothing true any more."""

@@ -22,7 +22,7 @@ from clarion.features.dashboard.widgets import PULLED, STALE
 from clarion.ids import Ids
 from clarion.jobs import Lease, Leases
 from clarion.settings import Dashboards as Settings
-from clarion.telemetry import dashboard_polls, get_logger, spawn
+from clarion.telemetry import dashboard_polls, get_logger, spawn, spawn_forever
 from clarion.topics.kinds import Topic
 
 _log = get_logger(__name__)
@@ -104,7 +104,7 @@ class Pulling:
 
     def start(self) -> None:
         """Begin to ask."""
-        self._looking = spawn(self._look_forever(), name="dashboards: pulling")
+        self._looking = spawn_forever(self._look_forever, name="dashboards: pulling")
 
     async def close(self) -> None:
         """Ask no more, and leave it to others."""

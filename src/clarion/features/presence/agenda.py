@@ -14,7 +14,7 @@ from typing import Final
 from clarion.clock import Clock
 from clarion.errors import ServerError
 from clarion.features.presence.room import Device, Room
-from clarion.telemetry import get_logger, spawn
+from clarion.telemetry import get_logger, spawn_forever
 from clarion.topics import Position, Topic
 
 _log = get_logger(__name__)
@@ -79,7 +79,7 @@ class Agenda:
 
     def start(self) -> None:
         """Begin to tick."""
-        self._task = spawn(self._tick_forever(), name="presence: ticks")
+        self._task = spawn_forever(self._tick_forever, name="presence: ticks")
 
     def freeze(self) -> None:
         """Whoever is away from now on stays."""

@@ -109,7 +109,7 @@ class Contacts:
 
     def start(self) -> None:
         """Begin to forget views that nobody is subscribed to."""
-        self._tasks.spawn(self._sweep_forever(), name="presence: forget contacts")
+        self._tasks.spawn_forever(self._sweep_forever, name="presence: forget contacts")
 
     async def close(self) -> None:
         """End every task."""

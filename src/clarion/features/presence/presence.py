@@ -27,7 +27,7 @@ from clarion.features.presence.writer import Writer
 from clarion.ids import Ids
 from clarion.settings import Presence as Settings
 from clarion.storage import Store
-from clarion.telemetry import get_logger, spawn
+from clarion.telemetry import get_logger, spawn_forever
 from clarion.topics import Position, Topic, TopicEngine, Topics
 
 _log = get_logger(__name__)
@@ -121,11 +121,11 @@ class Presence:
         self._agenda.start()
         self.contacts.start()
         for work in (
-            self.rooms.sizes.look_forever(),
-            self._beat_forever(),
-            self.users.seen.flush_forever(),
+            self.rooms.sizes.look_forever,
+            self._beat_forever,
+            self.users.seen.flush_forever,
         ):
-            self._tasks.append(spawn(work, name="presence"))
+            self._tasks.append(spawn_forever(work, name="presence"))
 
     async def begin(self) -> None:
         """Take a lease, and write what was restored: a part of `start`."""

@@ -110,7 +110,7 @@ class Live:
 
     def start(self) -> None:
         """Begin to forget queries that nobody is subscribed to."""
-        self._tasks.spawn(self._sweep_forever(), name="search: forget")
+        self._tasks.spawn_forever(self._sweep_forever, name="search: forget")
 
     async def close(self) -> None:
         """End every task."""

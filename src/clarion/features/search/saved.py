@@ -25,7 +25,7 @@ from clarion.settings import Limits
 from clarion.storage import Param, Store, Tx
 from clarion.storage import saved_searches as sql
 from clarion.storage import search as search_sql
-from clarion.telemetry import get_logger, limit_exceeded, spawn
+from clarion.telemetry import get_logger, limit_exceeded, spawn_forever
 from clarion.topics.triggers import Trigger, Triggers, without
 
 _log = get_logger(__name__)
@@ -90,7 +90,7 @@ class Saved:
 
     def start(self) -> None:
         """Go on with what was saved before, and with what other processes are asked to look for."""
-        self._looking = spawn(self._look_forever(), name="search: saved searches anywhere")
+        self._looking = spawn_forever(self._look_forever, name="search: saved searches anywhere")
 
     async def close(self) -> None:
         """End every task."""

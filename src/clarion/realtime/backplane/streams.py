@@ -14,7 +14,7 @@ from clarion.protocol.redis_adapter import Broadcast, Cluster, Entry, Fetch, Mes
 from clarion.realtime.backplane.others import Others
 from clarion.realtime.backplane.sessions import REFRESHES, Sessions
 from clarion.realtime.namespace import Namespace
-from clarion.telemetry import backplane_messages, get_logger, spawn
+from clarion.telemetry import backplane_messages, get_logger, spawn_forever
 
 log = get_logger(__name__)
 
@@ -46,7 +46,7 @@ class Streams:
         await self.bus.start()
         await self.stream.start()
         self._pump.start()
-        self._refreshing = spawn(self._refresh(), name="recovery: refresh")
+        self._refreshing = spawn_forever(self._refresh, name="recovery: refresh")
 
     async def close(self) -> None:
         """Hear nothing more."""
