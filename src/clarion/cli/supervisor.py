@@ -109,7 +109,12 @@ class Supervisor:
         sys.stdout.flush()
         sys.stderr.flush()
         place.due, place.began = None, self._now()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as exc:  # no memory, or too many processes: those that run go on
+            _log.error("a process cannot be started", process=place.name, why=str(exc))
+            self._start_later(place)
+            return
         if pid == 0:
             self._become(place)
         place.pid, place.is_first = pid, False
@@ -194,20 +199,25 @@ class Supervisor:
 
     def _ended(self, place: _Place, code: int) -> None:
         place.pid = 0
-        lived = self._now() - place.began
         if self._is_stopping:
             return
-        if code == 2 and place.failures == 0 and lived < SETTLED_S:
+        if code == 2 and place.failures == 0 and self._now() - place.began < SETTLED_S:
             self._code, self._is_stopping = code, True
             return
+        pause = self._start_later(place)
+        _log.error(
+            "a process ended and is started anew", process=place.name, code=code, after_s=pause
+        )
+
+    def _start_later(self, place: _Place) -> float:
+        """Start it anew, the later the more often it has failed; returns in how many seconds."""
+        lived = self._now() - place.began
         place.failures = 1 if lived >= SETTLED_S else place.failures + 1
         pause = 0.0
         if place.failures > 1:
             pause = min(LONGEST_S, FIRST_S * 2 ** (place.failures - 2))
         place.due = self._now() + pause
-        _log.error(
-            "a process ended and is started anew", process=place.name, code=code, after_s=pause
-        )
+        return pause
 
     # ── stopping ──
     def _stop(self) -> None:

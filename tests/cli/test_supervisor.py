@@ -1,0 +1,37 @@
+"""The process that starts the others, where it cannot."""
+
+import signal
+import subprocess
+import sys
+
+PROGRAM = """
+import os
+from clarion.cli.supervisor import Supervisor
+from clarion.settings import Settings
+
+fork, calls = os.fork, []
+
+def refused_once():
+    calls.append(1)
+    if len(calls) == 2:
+        raise BlockingIOError(11, "no process is free")
+    return fork()
+
+def work(number, is_first):
+    os.write(1, b"%d\\n" % number)
+    os.read(server.stop_with, 1)
+
+os.fork = refused_once
+server = Supervisor(Settings(), [[], []], work, None)
+raise SystemExit(server.run())
+"""
+
+
+def test_a_process_that_cannot_be_started_is_started_later() -> None:
+    """Where the system has no process to give, those that run go on, and the missing one comes when there is; then all end in order."""
+    running = subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE)
+    assert running.stdout is not None
+    assert sorted(running.stdout.readline() for _ in range(2)) == [b"0\n", b"1\n"]
+    running.send_signal(signal.SIGTERM)
+    assert running.wait(20) == 0
+    running.stdout.close()
