@@ -204,6 +204,43 @@ async def test_who_comes_back_while_they_are_erased(office: Office) -> None:
     assert await office.inbox("ann") == ["Hello Ann again", "after"]
 
 
+@pytest.mark.parametrize("by", ["letter", "bell", "name"])
+async def test_who_is_erased_while_they_are_written_to(
+    office: Office, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    """A send leaves them out, though it has read of them already; what was written for them all the same is erased a minute later."""
+    people, carry = office.engine.people, office.runs.carry
+    letter = {"letter": {"text": "x"}}
+    await office.workflow(letter if by == "letter" else {"inbox": {"title": "x"}})
+    ann = {"id": "ann", "email": "ann@example.org"}
+    await people.know("default", [msgspec.convert(ann, Recipient), Recipient("ben")])
+
+    async def erase_and_carry(*given: Any, **more: Any) -> None:
+        monkeypatch.undo()
+        await people.erase("default", "ann")
+        office.clock.advance(1)
+        for job in await office.queue.claim(10):
+            if job.kind == "erase_subscriber":
+                await people.erase_all(job)
+                await office.queue.finish(job)
+        await carry(*given, **more)
+
+    monkeypatch.setattr(office.runs, "carry", erase_and_carry)
+    if by == "name":
+        await office.trigger("ann", "ben")
+    else:
+        await office.trigger(everyone=True)
+    assert await office.inbox("ben") == ([] if by == "letter" else ["x"])
+    assert await office.inbox("ann") == (["x"] if by == "name" else [])
+    await office.run()
+    assert office.letters.sent == []
+    office.clock.advance(60)
+    await do_jobs(office)
+    for table in ("message", "inbox_change", "inbox_head", "outgoing", "run"):
+        rows = await office.house.store.fetch(Sql(f"SELECT usr FROM {table}", Whose))
+        assert "ann" not in [row.usr for row in rows], table
+
+
 async def test_everything_of_a_subscriber_is_told(office: Office) -> None:
     """Who they are, their addresses, messages and runs, each a thing by itself."""
     await office.workflow({"inbox": {"title": "first"}}, {"wait": "1h"})

@@ -34,6 +34,7 @@ from clarion.storage.jobs import ENQUEUE
 from clarion.storage.store import Store
 
 ERASE: Final = "erase_subscriber"  # the job
+AGAIN_MS: Final = 60_000  # until what was in hand when somebody was erased is written
 SLICE: Final = 500  # rows that are erased in one transaction
 BULK: Final = 1_000  # subscribers of one call
 _NEWEST: Final = 2**53 - 1
@@ -224,26 +225,33 @@ class People:
     async def erase(self, tenant: str, id: str) -> str:
         """Forget somebody, at once, and what is theirs soon after; returns the id of the job that does it.
 
-        Runs that wait for them end; messages that are on their way already arrive.
+        Runs that wait for them end; messages that are on their way already arrive. What was being written to them meanwhile is erased a
+        minute later.
 
         Raises:
             NotFound: There is none.
         """
-        now_ms = self._clock.now_ms()
-        job = self._queue.job(ERASE, {"usr": id, "at_ms": now_ms}, tenant=tenant)
         async with self._store.transaction() as tx:
             if not await tx.execute(sql.DELETE, tenant=tenant, id=id):
                 raise _missing(id)
+            now_ms = (
+                self._clock.now_ms()
+            )  # after others' writes, for which this one may have waited
+            what = {"usr": id, "at_ms": now_ms}
+            job = self._queue.job(ERASE, what, tenant=tenant)
+            again = self._queue.job(ERASE, what, tenant=tenant, run_ms=now_ms + AGAIN_MS)
             for statement in erasure.AT_ONCE:
                 given = {"now_ms": now_ms} if ":now_ms" in statement.text else {}
                 await tx.execute(statement, tenant=tenant, usr=id, **given)
-            await tx.apply(ENQUEUE, [job])
+            await tx.apply(ENQUEUE, [job, again])
         self._queue.notify()
         return job.id
 
     async def erase_all(self, job: Job) -> None:
         """Erase what is theirs, in slices: the handler of the job. Begun again it goes on with what is left."""
         whose = {"tenant": job.tenant, **job.read()}
+        if not await self._store.fetch(sql.FIND, tenant=job.tenant, id=whose["usr"]):
+            whose["at_ms"] = self._clock.now_ms()  # they have not come back: nothing is theirs
         for statement in erasure.SLICES:
             count = SLICE
             while count == SLICE:

@@ -114,6 +114,9 @@ class Planner:
             nonlocal is_wanted
             [held] = await tx.fetch(sql.HOLD, tenant=job.tenant, id=job.id)
             is_wanted = _is_open(held) and held.upto == row.upto
+            # Who was erased since the slice was read must not be written to; who is erased later finds what was written.
+            there = await _there(tx, job.tenant, [each.usr for each in people])
+            users[:] = [user for user in users if user in there]
             if sliced.after is None or not is_wanted:
                 await self._queue.finish_within(tx, job)
             else:
@@ -124,13 +127,13 @@ class Planner:
                     sql.GO_ON,
                     tenant=job.tenant,
                     id=job.id,
-                    count=len(people),
+                    count=len(there),
                     state="planned" if sliced.after is None else "planning",
                     upto=row.upto if sliced.after is None else sliced.after,
                 )
                 if alike is not None and users:
                     await self._bulk.write(tx, job.tenant, alike, users)
-            return {each.id for each in goings} if is_wanted else ()
+            return {each.id for each in goings if each.usr in there} if is_wanted else ()
 
         await self._runs.carry(goings, within)
         if alike is not None and users and is_wanted:
@@ -244,6 +247,11 @@ class Planner:
             )
             for usr, recipient in recipients.items()
         ]
+
+
+async def _there(tx: Tx, tenant: str, users: Sequence[str]) -> set[str]:
+    ids = msgspec.json.encode(users).decode()
+    return {each.id for each in await tx.fetch(people_sql.THERE, tenant=tenant, ids=ids)}
 
 
 def _priority(asked: int, before: int) -> int:

@@ -23,6 +23,12 @@ class Subscriber(Struct, frozen=True):
     updated_ms: int
 
 
+class There(Struct, frozen=True):
+    """Somebody who is known."""
+
+    id: str
+
+
 _COLUMNS = ", ".join(Subscriber.__struct_fields__)
 FIND = Sql(f"SELECT {_COLUMNS} FROM subscriber WHERE tenant = :tenant AND id = :id", Subscriber)
 # `ids`: a JSON array.
@@ -30,6 +36,12 @@ FIND_ALL = Sql(
     f"""SELECT {_COLUMNS} FROM subscriber
         WHERE tenant = :tenant AND id IN (SELECT u.value FROM {{texts u ids}} WHERE true) ORDER BY id""",
     Subscriber,
+)
+
+# Inside a transaction: those who have not been erased meanwhile.
+THERE = Sql(
+    """SELECT s.id FROM {texts u ids} JOIN subscriber s ON s.tenant = :tenant AND s.id = u.value""",
+    There,
 )
 
 # Inside a transaction: 1 row was added, or 0 when the id is taken.
