@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -69,7 +69,15 @@ def clarion(
 
 
 class Server:
-    """`clarion serve` on a folder and a port that stay the same when it is started again."""
+    """`clarion serve` on a folder and a port that stay the same when it is started again.
+
+    Args:
+        folder: Where its data is, and what it says.
+        python: What runs it.
+        module: What is run.
+        before: A command that becomes it, such as `prlimit`.
+        settings: Its environment, as `CLARION_…`.
+    """
 
     def __init__(
         self,
@@ -77,9 +85,10 @@ class Server:
         *,
         python: str = sys.executable,
         module: str = "clarion",
+        before: Sequence[str] = (),
         **settings: str,
     ) -> None:
-        self._python, self._module = python, module
+        self._command = [*before, python, "-m", module]
         self.folder, self.port = folder, free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = clean_environment(
@@ -106,7 +115,7 @@ class Server:
     def start(self, *flags: str) -> "Server":
         """Start it and wait until it is ready."""
         self._process = subprocess.Popen(
-            [self._python, "-m", self._module, "serve", *flags],
+            [*self._command, "serve", *flags],
             env=self.environment,
             cwd=self.folder,
             stdout=self._log,

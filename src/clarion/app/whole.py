@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from clarion.api import RateLimits, Readiness, SharedLimits, as_local, build_http
+from clarion.api.routes.health import PROBES
 from clarion.app.asgi import Asgi
 from clarion.app.partition import Backplane
 from clarion.app.parts import Parts
@@ -126,6 +127,7 @@ class App(Parts):
             sockets=sockets,
             uds=Path(settings.data_dir) / local,
             trusted_proxies=settings.trusted_proxies,
+            always=PROBES,
             others=await self._others(),
             on_stopping=self.stopping,
         )

@@ -2,6 +2,9 @@
 
 import asyncio
 
+import pytest
+from structlog.testing import capture_logs
+
 from clarion.clock import ManualClock
 from clarion.realtime.transports import connections as module
 from clarion.realtime.transports.connections import Connections
@@ -62,6 +65,21 @@ async def test_full_means_more_than_may_be():
     all_of_them.add(Fake())
     assert all_of_them.is_full
     assert len(all_of_them) == 3
+
+
+@pytest.mark.parametrize(
+    ("capacity", "limit"),
+    [(None, "limits.connections"), (2, "the limit on open files (ulimit -n)")],
+)
+async def test_refusals_are_told_once_a_minute(capacity: int | None, limit: str) -> None:
+    """With what there is too little of: a setting, or what the machine allows."""
+    clock = ManualClock()
+    all_of_them = Connections(Limits(connections=10), clock, capacity)
+    with capture_logs() as said:
+        for seconds in (0, 30, 29, 1, 30):
+            clock.advance(seconds)
+            all_of_them.note_refusal()
+    assert [each["limit"] for each in said] == [limit] * 2
 
 
 async def test_waiting_for_the_last_one():

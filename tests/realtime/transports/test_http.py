@@ -3,10 +3,21 @@
 import asyncio
 
 from clarion.realtime.transports import Refused, Upgrade, WebSocket
+from clarion.realtime.transports.connections import REFUSED_AT_ONCE
+from clarion.realtime.transports.ending import LINGER_S
 from clarion.realtime.transports.http import HttpProtocol
 from clarion.settings import Limits
 from clarion.telemetry import REGISTRY
-from tests.support.raw_client import GET, TEXT, RawClient, frame, hang_up, statuses, upgrade
+from tests.support.raw_client import (
+    GET,
+    RESET,
+    TEXT,
+    RawClient,
+    frame,
+    hang_up,
+    statuses,
+    upgrade,
+)
 from tests.support.serving import serving
 
 LATER = 1_000.0  # seconds: beyond every deadline but a slow reader's
@@ -124,12 +135,44 @@ async def test_one_connection_too_many_is_503():
         assert statuses(await client.ask(GET + b"Connection: close\r\n\r\n")) == [200]
         held.append(await client.websocket())
         before = breaches("connections")
-        answer = await client.ask(b"")
+        answer = await client.ask(GET + b"\r\n")
         assert statuses(answer) == [503]
         assert b"retry-after: 5" in answer
         assert breaches("connections") == before + 1
+        assert statuses(await client.ask(upgrade())) == [503]
         for each in held:
             await each.hang_up()
+
+
+async def test_a_full_server_answers_its_probes_and_its_operator(tmp_path):
+    """The paths that it is given, on a connection that ends with the answer; by the local socket everything."""
+    limits, uds = Limits(connections=1), tmp_path / "local"
+    async with serving(limits=limits, always=["/livez"], uds=uds) as server:
+        held = await RawClient(server.port).dial()
+        await connection(server)
+        probe = b"GET /livez?verbose HTTP/1.1\r\nHost: x\r\n\r\n"
+        assert (await RawClient(server.port).ask(probe)).endswith(b"hello")
+        assert (await RawClient(uds=uds).ask(GET + b"Connection: close\r\n\r\n")).endswith(b"hello")
+        assert statuses(await RawClient(server.port).ask(GET + b"\r\n")) == [503]
+        await hang_up(held[1])
+
+
+async def test_refusals_keep_few_descriptors_and_not_for_long():
+    """Who says nothing is closed soon, and beyond so many that are being refused the next is cut off; each counts."""
+    async with serving(limits=Limits(connections=1)) as server:
+        dialled = [await RawClient(server.port).dial() for _ in range(1 + REFUSED_AT_ONCE)]
+        while len(server.connections) < len(dialled):  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        before = breaches("connections")
+        assert await RawClient(server.port).ask(b"") in {b"", RESET}
+        assert breaches("connections") == before + 1
+        now = server.connections.now()
+        for protocol in server.connections:
+            protocol.sweep(now + LINGER_S + 1)
+        assert [await reader.read() for reader, _ in dialled[1:]] == [b""] * REFUSED_AT_ONCE
+        assert not dialled[0][0].at_eof()
+        for _, writer in dialled:
+            await hang_up(writer)
 
 
 async def test_admission_sees_the_request():

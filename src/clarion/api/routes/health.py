@@ -10,6 +10,9 @@ from clarion.api.limits import PerCaller, Unlimited
 from clarion.auth.principal import Principal
 from clarion.auth.rights import Public, Right, holds
 
+PROBES = ("/livez", "/readyz")
+"""Asked by whoever ends a process that does not answer."""
+
 _TEXT = "text/plain"
 _METRICS = "metrics:read"
 

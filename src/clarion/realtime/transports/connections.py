@@ -10,8 +10,13 @@ from typing import Protocol
 
 from clarion.clock import Clock
 from clarion.settings import Limits
+from clarion.telemetry import get_logger, limit_exceeded
+
+_log = get_logger(__name__)
 
 SWEEP_S = 1.0
+REFUSED_AT_ONCE = 50  # that are held until they have read why: half of `ports.RESERVED_FILES`
+SAY_S = 60.0  # between two lines of the log about refusals
 
 
 class Connection(Protocol):
@@ -44,6 +49,7 @@ class Connections:
         self._watched: dict[Connection, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self.is_stopping = False  # nobody is kept for another request
+        self._say_again = 0.0
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -57,6 +63,20 @@ class Connections:
     def is_full(self) -> bool:
         """Whether more are open than may be."""
         return len(self._open) > self.capacity
+
+    @property
+    def is_overrun(self) -> bool:
+        """Whether even those that are being refused are too many: another one is cut off without a word."""
+        return len(self._open) > self.capacity + REFUSED_AT_ONCE
+
+    def note_refusal(self) -> None:
+        """One was refused because this is full: counted, and said once a minute."""
+        limit_exceeded.labels("connections").inc()
+        if (now := self.now()) >= self._say_again:
+            self._say_again = now + SAY_S
+            is_ours = self.capacity >= self.limits.connections
+            why = "limits.connections" if is_ours else "the limit on open files (ulimit -n)"
+            _log.warning("connections are refused: no room", capacity=self.capacity, limit=why)
 
     def add(self, connection: Connection) -> None:
         """Count a connection."""

@@ -5,7 +5,7 @@ a WebSocket, or is another process' business, leaves (`leaving`); everything els
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import httptools
@@ -15,6 +15,7 @@ from uvicorn.server import ServerState
 
 from clarion.realtime.transports.connections import Connections
 from clarion.realtime.transports.elsewhere import Elsewhere
+from clarion.realtime.transports.ending import LINGER_S
 from clarion.realtime.transports.head import (
     Networks,
     Refused,
@@ -44,6 +45,7 @@ class HttpProtocol(Leaving):
         endpoints: By path, who admits WebSockets there; a path that ends with a slash is meant with all below it.
         trusted: Proxies whose `X-Forwarded-*` headers are believed.
         elsewhere: Where requests for sessions of other processes go; None: there are no others.
+        always: Paths that are answered even where there is no room for more connections, as probes are.
         signing: Checks what other hosts say of those who ask; None: there are none.
         arrived: What another process had read from the connection when it handed it over.
         config: uvicorn's.
@@ -63,6 +65,7 @@ class HttpProtocol(Leaving):
         endpoints: Mapping[str, Admit],
         trusted: Networks,
         elsewhere: Elsewhere | None = None,
+        always: Collection[bytes] = (),
         signing: Signing | None = None,
         arrived: bytes = b"",
     ) -> None:
@@ -70,7 +73,8 @@ class HttpProtocol(Leaving):
         # Fixed at creation
         self._all, self._limits = connections, connections.limits
         self._endpoints, self._elsewhere = endpoints, elsewhere
-        self._trusted, self._signing = trusted, signing
+        self._trusted, self._signing, self._always = trusted, signing, always
+        self._is_too_many = False  # known once it is open
         # Changes while open; times are monotonic seconds, 0 where nothing runs
         self._unheard = 0  # bytes since the parser last told of something: it keeps a header that is not complete to itself
         self._body_bytes = self._chunks = self._trailer_bytes = 0
@@ -92,10 +96,15 @@ class HttpProtocol(Leaving):
         self._all.add(self)
         self._all.watch(self)
         self._deadline = self._all.now() + self._limits.head_s
-        if self._all.is_full:
-            why = Refused(503, "too many connections", retry_after_s=5, limit="connections")
-            self._refuse(why)
-        elif self._arrived:
+        # Who has come by the local socket is the operator, who may be needed now.
+        if self._all.is_full and not self._is_local:
+            # It keeps no descriptor from those who have one for longer than it takes to ask, and be refused.
+            self._is_too_many, self._deadline = True, self._all.now() + LINGER_S
+            if self._all.is_overrun:
+                self._all.note_refusal()
+                self.abort()
+                return
+        if self._arrived:
             self.loop.call_soon(self.data_received, b"")  # perhaps nothing more comes
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -197,6 +206,9 @@ class HttpProtocol(Leaving):
             raise Refused(
                 400, "a body with an upgrade"
             )  # llhttp stops at the head and would skip it: smuggling
+        if self._is_too_many and self.url.partition(b"?")[0] not in self._always:
+            self._all.note_refusal()
+            raise Refused(503, "too many connections", retry_after_s=5)
         self._identify()
         if self._elsewhere is not None and (owner := self._owner_of(self._elsewhere)):
             self._owner, self._rest, self._unheard = owner, b"", 0
@@ -204,7 +216,7 @@ class HttpProtocol(Leaving):
         self._in_head, self._unheard, self._deadline = False, 0, None
         self._body_since, self._body_bytes, self._chunks = self._all.now(), 0, 0
         super().on_headers_complete()
-        if self._all.is_stopping:  # it came from another process, or stayed
+        if self._is_too_many or self._all.is_stopping:  # it came from another process, or stayed
             self.cycle.keep_alive = False
 
     def _identify(self) -> None:

@@ -50,6 +50,7 @@ class HttpServer:
         sockets: Already listening (`listen`), instead of `host` and `port`: for whoever must know first that they can be had.
         uds: Path of the local socket, made with mode 0600; None for none. Requests by it carry `LOCAL` in `scope["extensions"]`.
         trusted_proxies: Addresses or networks whose `X-Forwarded-*` headers are believed.
+        always: Paths that are answered even where there is no room for more connections (`/livez`).
         others: The other processes of this server, which have sessions that this one is asked for; None: there are none.
         on_stopping: Called when the stop begins, before anything is closed: the moment to end held polls.
         handle_signals: SIGINT and SIGTERM stop the server, a second SIGINT at once. Only in the main thread.
@@ -67,6 +68,7 @@ class HttpServer:
         sockets: Sequence[socket.socket] | None = None,
         uds: Path | None = None,
         trusted_proxies: Sequence[str] = (),
+        always: Sequence[str] = (),
         others: Others | None = None,
         on_stopping: Callable[[], None] | None = None,
         handle_signals: bool = True,
@@ -81,6 +83,7 @@ class HttpServer:
             connections=self.connections,
             endpoints=endpoints if endpoints is not None else {},
             trusted=parse_networks(trusted_proxies),
+            always=frozenset(path.encode() for path in always),
             **more,
         )
         config = uvicorn.Config(
