@@ -304,3 +304,39 @@ async def test_a_word_beside_a_parameter_takes_only_its_own_methods() -> None:
     assert (await http.get("/v1/things/all")).json() == {"text": "all"}
     refused = await http.delete("/v1/things/all")
     assert (refused.status_code, refused.headers["allow"]) == (405, "POST, OPTIONS")
+
+
+class _Named(Struct, frozen=True):
+    name: str
+
+
+async def test_a_path_leads_to_the_first_door_that_takes_it() -> None:
+    """However many there are: names stand for segments at any place, and a door that does not offer the method is passed."""
+    api = Api()
+
+    def door(method: str, template: str) -> None:
+        @api.route(method, template, right=PUBLIC, limit=UNLIMITED)
+        async def say(path: _Named) -> _Named:
+            return _Named(f"{template} {path.name}")
+
+    @api.route("POST", "/v1/things", right=PUBLIC, limit=UNLIMITED)
+    async def post() -> _Named:
+        return _Named("post")
+
+    door("GET", "/v1/{name}")
+    door("GET", "/v1/things/{name}")
+    door("GET", "/v1/{name:path}")
+    door("GET", "/{name}")
+    async with call(api) as http:
+        for path, led in {
+            "/v1/things": "/v1/{name} things",
+            "/v1/others": "/v1/{name} others",
+            "/v1/things/7": "/v1/things/{name} 7",
+            "/v1/things/7/8": "/v1/{name:path} things/7/8",
+            "/v1/others/7": "/v1/{name:path} others/7",
+            "/page": "/{name} page",
+        }.items():
+            assert (await http.get(path)).json() == {"name": led}
+        assert (await http.post("/v1/things")).json() == {"name": "post"}
+        problem(await http.get("/no/thing"), 404, "not_found")
+        problem(await http.post("/page"), 405, "method_not_allowed")

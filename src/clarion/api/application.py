@@ -6,11 +6,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clarion import __version__
 from clarion.api import pages
+from clarion.api.dispatch import Dispatch
 from clarion.api.envelope import Doors, Envelope, nothing_here
 from clarion.api.guards import Authenticates, Guard
 from clarion.api.layer import TEMPLATE, Api
@@ -164,8 +164,7 @@ def surround(
     """Doors with everything around them; as `build_http`, for any doors. Without `repeats` no idempotency keys are heeded."""
     guard = Guard(authenticator, limits or RateLimits(settings.limits, clock))
     routes = api.routes(guard, settings.limits, repeats)
-    # No redirects to a path with or without a last slash: they would turn a POST into a GET.
-    app: ASGIApp = Doors(Router(routes, redirect_slashes=False, default=nothing_here))
+    app: ASGIApp = Doors(Dispatch(routes, nothing_here))
     if origins := [*map(_origin, filter(None, [*settings.allowed_origins, settings.public_url]))]:
         app = CORSMiddleware(
             app,

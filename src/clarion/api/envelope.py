@@ -64,12 +64,13 @@ class Envelope:
                 message = {**message, "headers": _with_ours(message["headers"], request_id)}
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                await self._app(scope, receive, sending)
-            finally:
-                # 499, as nginx counts it: the caller was gone before there was an answer.
-                self._measure(scope, status or 499, started)
+        # To the end of the task, which is this request's own.
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            await self._app(scope, receive, sending)
+        finally:
+            # 499, as nginx counts it: the caller was gone before there was an answer.
+            self._measure(scope, status or 499, started)
 
     def _measure(self, scope: Scope, status: int, started: float) -> None:
         route = scope.get(TEMPLATE, "unmatched")

@@ -9,7 +9,7 @@
 A door without one starts nothing (`UndeclaredRight`); what no declaration allows is denied.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from msgspec import Struct
 
@@ -115,7 +115,9 @@ def check(right: Declared, principal: Principal | None) -> None:
             raise UndeclaredRight(f"{right!r} is not a right")
 
 
-def holds(scopes: Iterable[str], scope: str) -> bool:
+def holds(scopes: Collection[str], scope: str) -> bool:
     """Whether one of the scopes covers the wanted one: `*` covers all, else a `*` stands for one segment (`notifications:*`)."""
+    if scope in scopes:
+        return True
     # That `*` is everything is the one exception to segments, so only `*` covers it: else `**` would.
     return any(held == "*" or (scope != "*" and matches(held, scope)) for held in scopes)
