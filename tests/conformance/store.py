@@ -215,6 +215,27 @@ class StoreConformance:
             assert await tx.execute(RAISE_TOP, tenant="t", book="b", top=1) == 0
         assert len(await lines(store)) == 2
 
+    async def test_several_procedures_go_in_one_trip(self, store: Store) -> None:
+        """They run in order, each is answered for its own rows, one without rows is left out; the first that fails dooms the block."""
+        async with store.transaction() as tx:
+            assert await tx.execute(START, tenant="t", book="a") == 1
+            assert await tx.apply_all(
+                (APPEND, [Entry("t", "a", "1"), Entry("t", "b", "2")]),
+                (APPEND, []),
+                (APPEND, [Entry("t", "a", "3")]),
+            ) == [[Position(1, 1), Position(2, 1)], [], [Position(1, 2)]]
+            assert await tx.apply_all((APPEND, [])) == [[]]
+        bad = Entry("t", "a", "nul\0")
+        with pytest.raises(Invalid):
+            async with store.transaction() as tx:
+                with pytest.raises(Invalid):
+                    await tx.apply_all(
+                        (APPEND, [Entry("t", "a", "4")]),
+                        (APPEND, [bad]),
+                        (APPEND, [Entry("t", "a", "5")]),
+                    )
+        assert sorted(line.id for line in await lines(store)) == ["1", "2", "3"]
+
     async def test_nothing_is_seen_before_the_commit(self, store: Store) -> None:
         """A reader sees the state before an open transaction."""
         wrote, seen = asyncio.Event(), asyncio.Event()

@@ -110,10 +110,10 @@ class AtOnce:
 
     async def _write_some(self, name: _Key, line: "Sequence[_Waiting]") -> None:
         asked = {each.row.id: msgspec.json.decode(each.row.asked, type=Asked) for each in line}
-        known = await self._planner.known(
-            name[0], [u for each in asked.values() for u in each.users]
+        known, (version, read) = await asyncio.gather(
+            self._planner.known(name[0], [u for each in asked.values() for u in each.users]),
+            self._catalog.current(*name),
         )
-        version, read = await self._catalog.current(*name)
         goings: list[Going] = []
         rows: list[sql.NewTrigger] = []
         for each in line:

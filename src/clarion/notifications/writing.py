@@ -59,7 +59,7 @@ class Writer:
     async def write(self, tx: Tx, decided: Sequence[Decided]) -> Written:
         """Write what comes of a slice of runs, as far as they are this process' own."""
         now_ms = self._clock.now_ms()
-        mine = await self._settle(tx, decided)
+        mine = await self._hold(tx, decided)
         contents: dict[tuple[str, bytes], sent_sql.NewContent] = {}
         deliveries: list[sent_sql.Delivery] = []
         keys: list[tuple[str, bool]] = []
@@ -67,15 +67,15 @@ class Writer:
         records: list[sql.NewRecord] = []
         for each in mine:
             going = each.going
-            if going.token is not None or is_kept(each):
+            if not _is_new(each) or is_kept(each):
                 records += [record_of(going, record, now_ms) for record in each.records]
             for step, send, content in each.sends:
                 assert isinstance(step.act, Say)
                 if step.act.channel == INBOX:
-                    said = self._content(contents, going, step, content, now_ms)
+                    id = self._content(contents, going, step, content, now_ms)
                     deliveries.append(
                         sent_sql.Delivery(
-                            going.tenant, going.usr, send.message, said, self._ids.mark(), now_ms
+                            going.tenant, going.usr, send.message, id, self._ids.mark(), now_ms
                         )
                     )
                     keys.append((content.get("key", ""), content.get("quiet", False)))
@@ -86,22 +86,19 @@ class Writer:
             for each in mine
             for message in each.calls_off
         ]
-        if records:
-            await tx.apply(sql.ADD_RECORDS, records)
-        if calls_off:
-            await tx.apply(sent_sql.CALL_OFF, calls_off)
-        if outgoing:
-            await tx.apply(sent_sql.ADD, outgoing)
-        if counted := counts(mine, outgoing, now_ms):
-            await tx.apply(stat_sql.ADD, counted)
-        if not deliveries:
-            return Written([], bool(outgoing))
         uses = Counter(each.notification for each in deliveries)
-        await tx.apply(
-            sent_sql.ADD_CONTENT,
-            [msgspec.structs.replace(each, recipients=uses[each.id]) for each in contents.values()],
+        said = [msgspec.structs.replace(each, recipients=uses[each.id]) for each in contents.values()]
+        delivered: list[sent_sql.Delivered]
+        *_, delivered = await tx.apply_all(
+            (sql.ADD_RUNS, [new_run(each) for each in mine if _is_new(each) and is_kept(each)]),
+            (sql.SETTLE, [settlement(each) for each in mine if not _is_new(each)]),
+            (sql.ADD_RECORDS, records),
+            (sent_sql.CALL_OFF, calls_off),
+            (sent_sql.ADD, outgoing),
+            (stat_sql.ADD, counts(mine, outgoing, now_ms)),
+            (sent_sql.ADD_CONTENT, said),
+            (sent_sql.DELIVER, deliveries),
         )
-        delivered: list[sent_sql.Delivered] = await tx.apply(sent_sql.DELIVER, deliveries)
         messages.labels(INBOX).inc(len(delivered))
         by_id = {content.id: content for content in contents.values()}
         told: list[Callable[[], Awaitable[None]]] = []
@@ -120,19 +117,15 @@ class Writer:
                 )
         return Written(told, bool(outgoing))
 
-    async def _settle(self, tx: Tx, decided: Sequence[Decided]) -> list[Decided]:
-        """Write how they go on; returns those that are this process' own."""
-        fresh = [each for each in decided if each.going.token is None]
-        held = [each for each in decided if each.going.token is not None]
+    async def _hold(self, tx: Tx, decided: Sequence[Decided]) -> list[Decided]:
+        """Those that are this process' own, with the places that they take."""
+        fresh = [each for each in decided if _is_new(each)]
+        held = [each for each in decided if not _is_new(each)]
         mine: list[Decided] = []
         if held:
             found: list[sql.Mine] = await tx.apply(sql.HOLD, [held_of(each.going) for each in held])
             mine = [held[row.n - 1] for row in found]
         await take_places(tx, fresh + mine, self._ids, self._clock.now_ms())
-        if rows := [new_run(each) for each in fresh if is_kept(each)]:
-            await tx.apply(sql.ADD_RUNS, rows)
-        if mine:
-            await tx.apply(sql.SETTLE, [settlement(each) for each in mine])
         return fresh + mine
 
     def _content(
@@ -182,6 +175,11 @@ class Writer:
             for n, address in enumerate(addresses)
             if (channel.name, address) not in going.suppressed
         ]
+
+
+def _is_new(decided: Decided) -> bool:
+    """Whether its run has not been written yet."""
+    return decided.going.token is None
 
 
 def content_of(

@@ -24,7 +24,7 @@ from clarion.errors import (
 )
 from clarion.storage.sql import answers, for_sqlite, pack
 from clarion.storage.store import Param, Procedure, Sql
-from clarion.storage.transaction import Statement, same
+from clarion.storage.transaction import Command, Statement, same
 from clarion.telemetry import get_logger
 
 _log = get_logger(__name__)
@@ -184,12 +184,15 @@ class Core:
             raise _GroupLost from exc
 
     # ── statements ──
-    def do(self, statement: Statement) -> Any:
-        """Run one statement of a transaction.
+    def do(self, command: Command) -> Any:
+        """Run one statement of a transaction, or several.
 
         Raises:
             ClarionError: The database refused it.
         """
+        if not isinstance(command, Statement):
+            return [self.do(each) for each in command]
+        statement = command
         try:
             match statement.verb:
                 case "apply":

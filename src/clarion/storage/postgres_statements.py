@@ -8,7 +8,7 @@ from clarion.errors import Internal, TooCostly
 from clarion.storage.postgres_errors import in_our_words
 from clarion.storage.sql import answers, columns, for_postgres
 from clarion.storage.store import Param, Procedure, R, Sql
-from clarion.storage.transaction import Statement
+from clarion.storage.transaction import Command, Statement
 
 if TYPE_CHECKING:
     import asyncpg
@@ -22,8 +22,11 @@ class Statements:
     def __init__(self, db: "_Connection") -> None:
         self._db = db
 
-    async def run(self, statement: Statement) -> Any:
-        """One statement of a transaction; raises our errors."""
+    async def run(self, command: Command) -> Any:
+        """One statement of a transaction, or several; raises our errors."""
+        if not isinstance(command, Statement):
+            return [await self.run(each) for each in command]
+        statement = command
         with in_our_words():
             match statement.verb:
                 case "fetch":

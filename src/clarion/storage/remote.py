@@ -17,7 +17,7 @@ from clarion.clock import Clock
 from clarion.errors import Closed, Invalid, Unavailable
 from clarion.storage.sql import check_params, check_reads
 from clarion.storage.store import Param, Procedure, R, Sql
-from clarion.storage.transaction import Statement, Transaction, refuse_inside
+from clarion.storage.transaction import Command, Statement, Transaction, refuse_inside
 from clarion.telemetry import db_seconds
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -123,8 +123,10 @@ class RemoteStore:
         number = self._number
         self._line.tell("store.begin", _encode(number))
 
-        async def run(statement: Statement) -> Any:
-            return await self._do(number, statement)
+        async def run(command: Command) -> Any:
+            if isinstance(command, Statement):
+                return await self._do(number, command)
+            return await asyncio.gather(*(self._do(number, each) for each in command))
 
         tx = Transaction(run)
         try:

@@ -21,7 +21,7 @@ from clarion.errors import Closed, Internal, TooCostly, Unavailable
 from clarion.storage.core import DRIVER, Call, Core, Outcome, as_error, fetch
 from clarion.storage.sql import check_params, check_reads
 from clarion.storage.store import Param, Procedure, R, Sql
-from clarion.storage.transaction import IDLE_S, Statement, Transaction, refuse_inside
+from clarion.storage.transaction import IDLE_S, Command, Transaction, refuse_inside
 from clarion.telemetry import db_seconds, get_logger
 
 _log = get_logger(__name__)
@@ -63,17 +63,22 @@ class _Turn:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, done: _Future, idle_s: float) -> None:
         self._loop, self._done, self._idle_s = loop, done, idle_s
-        self._commands: queue.SimpleQueue[tuple[Statement, _Future] | bool] = queue.SimpleQueue()
+        self._answer: _Future = done  # what is waited for now
+        done.add_done_callback(self._given_up)
+        self._commands: queue.SimpleQueue[tuple[Command, _Future] | bool] = queue.SimpleQueue()
 
     # ── from the loop ──
-    async def ask(self, statement: Statement) -> Any:
-        """Have a statement run; returns its answer."""
-        answer: _Future = self._loop.create_future()
-        self._commands.put((statement, answer))
-        await asyncio.wait([answer, self._done], return_when=asyncio.FIRST_COMPLETED)
-        if not answer.done():
-            self._done.result()  # the writer has given up on this transaction: raises why
-        return answer.result()
+    async def ask(self, command: Command) -> Any:
+        """Have a command run; returns its answer."""
+        if self._done.done():
+            self._done.result()
+        self._answer = self._loop.create_future()
+        self._commands.put((command, self._answer))
+        return await self._answer
+
+    def _given_up(self, done: _Future) -> None:
+        if not self._answer.done() and not done.cancelled() and (exc := done.exception()):
+            self._answer.set_exception(exc)
 
     def end(self, *, commit: bool) -> None:
         """Let the writer go on."""

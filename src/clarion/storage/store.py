@@ -77,6 +77,10 @@ class Tx(Protocol):
         """Run a procedure inside this transaction; returns the rows of its last step."""
         ...
 
+    async def apply_all(self, *parts: tuple[Procedure, Sequence[Any]]) -> list[list[Any]]:
+        """Run several procedures in order, as far as they have rows; returns what each answers. The way there is gone once, where the engine can."""
+        ...
+
 
 class Store(Protocol):
     """One database. Errors of the driver never leave it.

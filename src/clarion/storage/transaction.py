@@ -26,10 +26,14 @@ class Statement(msgspec.Struct, frozen=True):
     given: Mapping[str, Param] | Sequence[Any]
 
 
+Command = Statement | Sequence[Statement]
+"""What an engine is asked to run: one statement, or several in order, each of which is answered."""
+
+
 class Transaction:
     """The `Tx` of every engine."""
 
-    def __init__(self, run: Callable[[Statement], Awaitable[Any]]) -> None:
+    def __init__(self, run: Callable[[Command], Awaitable[Any]]) -> None:
         self._run = run
         self._has_ended = False
         self.failure: Exception | None = None
@@ -51,13 +55,19 @@ class Transaction:
             return []
         return cast(list[Any], await self._do(Statement("apply", procedure, rows)))
 
-    async def _do(self, statement: Statement) -> Any:
+    async def apply_all(self, *parts: tuple[Procedure, Sequence[Any]]) -> list[list[Any]]:
+        """Run several procedures in order, as far as they have rows; returns what each answers."""
+        asked = [Statement("apply", procedure, rows) for procedure, rows in parts if rows]
+        found = iter(await self._do(asked) if asked else ())
+        return [next(found) if rows else [] for _, rows in parts]
+
+    async def _do(self, command: Command) -> Any:
         if self._has_ended:
             raise Closed("the transaction has ended")
         if self.failure is not None:
             raise self.failure
         try:
-            return await self._run(statement)
+            return await self._run(command)
         except Exception as exc:
             self.failure = exc
             raise
