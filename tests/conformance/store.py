@@ -226,7 +226,7 @@ class StoreConformance:
             ) == [[Position(1, 1), Position(2, 1)], [], [Position(1, 2)]]
             assert await tx.apply_all((APPEND, [])) == [[]]
         bad = Entry("t", "a", "nul\0")
-        with pytest.raises(Invalid):
+        with pytest.raises(Invalid):  # noqa: PT012
             async with store.transaction() as tx:
                 with pytest.raises(Invalid):
                     await tx.apply_all(
