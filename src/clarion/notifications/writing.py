@@ -87,7 +87,9 @@ class Writer:
             for message in each.calls_off
         ]
         uses = Counter(each.notification for each in deliveries)
-        said = [msgspec.structs.replace(each, recipients=uses[each.id]) for each in contents.values()]
+        said = [
+            msgspec.structs.replace(each, recipients=uses[each.id]) for each in contents.values()
+        ]
         delivered: list[sent_sql.Delivered]
         *_, delivered = await tx.apply_all(
             (sql.ADD_RUNS, [new_run(each) for each in mine if _is_new(each) and is_kept(each)]),
