@@ -7,6 +7,7 @@
     python -m tests.chaos --scenario nodes --fault redis-paused:20               this one
     python -m tests.chaos --scenario failover                                    the primary of their Redis is killed, and Sentinels name another
     python -m tests.chaos --scenario cluster                                     a Cluster of three: failovers, slots that move, a node killed
+    python -m tests.chaos --scenario network                                     packets between one node and Redis are lost; needs root
     python -m tests.chaos --scenario restarts --crowd 2000                       rolling restarts, and kills, of nodes with so many
 
 Of a bulk send everybody has each message of the inbox exactly once, and the provider got each message once at least, and once more at most for each
@@ -21,12 +22,13 @@ from pathlib import Path
 
 from clarion.clock import SystemClock
 from tests.chaos import nodes
-from tests.chaos.cluster import FAILOVER
+from tests.chaos.faults import FAILOVER
 from tests.chaos.run import Plan, chaos, faults_of
+from tests.support import network
 from tests.support.services import Postgres
 
 DATABASES = ("sqlite", "postgresql")
-SCENARIOS = ("bulk", "nodes", "restarts", "failover", "cluster")
+SCENARIOS = ("bulk", "nodes", "restarts", "failover", "cluster", "network")
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -58,6 +60,12 @@ def main(given: Sequence[str] | None = None) -> int:
     if "cluster" in scenarios:
         say(f"over a Cluster of Redis: seed {args.seed}")
         wrong += _report(nodes.alone(args.seed, args.fault or nodes.SHARDED, say).wrong)
+    if "network" in scenarios:
+        if why := network.impossible():
+            say(f"packets that are lost: not tried, {why}")
+        else:
+            say(f"packets that are lost: seed {args.seed}")
+            wrong += _report(nodes.alone(args.seed, args.fault or nodes.CUT_OFF, say).wrong)
     for database in (args.database or DATABASES) if "bulk" in scenarios else ():
         is_postgres = database == "postgresql"
         faults = args.fault or faults_of(

@@ -1,7 +1,6 @@
 """Two nodes, a Redis and a database under load: something is hurt for a while, mended, and then every answer and every client is audited."""
 
 import asyncio
-import signal
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
@@ -12,14 +11,11 @@ from msgspec import Struct, field
 from clarion.clock import SystemClock
 from clarion.ids import Ids
 from clarion.telemetry import spawn
+from tests.chaos.faults import EVERY
 from tests.guarantees import invariants
 from tests.guarantees.invariants import Call
 from tests.support.followers import Fleet
-from tests.support.redis_server import RedisServer
-from tests.support.sentinels import Watched
-from tests.support.server import until
 from tests.support.services import Postgres
-from tests.support.shards import Shards
 from tests.support.two_nodes import LEDGER, LOG, House
 
 EVERY_S: Final = 0.03  # between two publications of a publisher
@@ -29,17 +25,8 @@ NOBODY_LEAVES: Final = frozenset({"rolling-restart", "node-killed", "clients-cut
 QUIET_S: Final = 30.0  # for what must come true after the end
 TOGETHER: Final = 100  # of a crowd come at a time
 TOLD: Final = 3  # people of each notification
-KEYS: Final = f"*|{LOG}"
-"""What Redis calls the keys of the topic that is followed."""
 
 _clock = SystemClock()
-
-
-class Fault(Struct, frozen=True):
-    """Something that goes wrong, and how it is mended."""
-
-    hurt: "Callable[[Cluster], None]"
-    mend: "Callable[[Cluster], None]"
 
 
 class Trial(Struct):
@@ -94,7 +81,7 @@ class Cluster:
 
     async def under(self, name: str, for_s: float) -> Trial:
         """One fault, under load, until everything is well again."""
-        fault = (FAULTS | OF_A_CLUSTER | {FAILOVER: Fault(_kill_primary, _nothing)})[name]
+        fault = EVERY[name]
         trial = Trial(name, for_s)
         first, stopped = len(self.calls), len(self.stops)
         for each in self.fleet.members:
@@ -251,119 +238,3 @@ async def _eventually_nothing(rule: Any) -> list[str]:
     while (found := await rule()) and _clock.monotonic() < end:  # noqa: ASYNC110  another process has to do it
         await asyncio.sleep(0.1)
     return list(found)
-
-
-# ── what may go wrong ──
-def _nothing(_: Cluster) -> None:
-    pass
-
-
-def _cut_pubsub(cluster: Cluster) -> None:
-    cluster.house.redis.cli("CLIENT", "KILL", "TYPE", "pubsub")
-
-
-def _heal(cluster: Cluster) -> None:
-    for way in cluster.house.ways:
-        way.heal()
-    cluster.house.balancer.heal()
-
-
-def _hear_nothing(cluster: Cluster) -> None:
-    cluster.house.ways[0].down.hole = True
-
-
-def _kill_node(cluster: Cluster) -> None:
-    one, two = cluster.house.nodes
-    cluster.house.send_to(two)
-    one.kill()
-
-
-def _stop_node(cluster: Cluster) -> None:
-    one, two = cluster.house.nodes
-    cluster.house.send_to(two)
-    one.send(signal.SIGSTOP)
-
-
-def _roll(cluster: Cluster) -> None:
-    """One node after the other is told to end, and started anew, as a new version is put there."""
-    for node, other in ((0, 1), (1, 0)):
-        cluster.house.send_to(cluster.house.nodes[other])
-        began = _clock.monotonic()
-        status = cluster.house.nodes[node].stop(signal.SIGTERM)
-        cluster.stops.append((status, _clock.monotonic() - began))
-        cluster.house.start(cluster.house.nodes[node])
-
-
-def _kill_primary(cluster: Cluster) -> None:
-    watched = cluster.house.given
-    assert isinstance(watched, Watched)
-    until(watched.is_ready)  # else there would be nobody to take over
-    watched.primary.kill()
-
-
-def _restart_database(mode: str) -> Callable[[Cluster], None]:
-    def restart(cluster: Cluster) -> None:
-        cluster.postgres.stop(mode)
-
-    return restart
-
-
-def _shards(cluster: Cluster) -> Shards:
-    """Those of the run, all of them there."""
-    shards = cluster.house.given
-    assert isinstance(shards, Shards)
-    shards.make_whole()
-    return shards
-
-
-def _having(cluster: Cluster) -> RedisServer:
-    """The primary that has the topic that is followed."""
-    return _shards(cluster).having(KEYS)
-
-
-def _move(cluster: Cluster) -> None:
-    """The slot of the topic that is followed comes to another primary, while it is published to."""
-    _shards(cluster).move(KEYS)
-
-
-def _kill_listened_to(cluster: Cluster) -> None:
-    """The server that nodes hear messages from: a primary, or one that was."""
-    listened_to = [
-        each for each in _shards(cluster).servers if each.cli("CLIENT", "LIST", "TYPE", "pubsub")
-    ]
-    listened_to[0].kill()
-
-
-FAILOVER: Final = "primary-killed"
-FAULTS: Final[dict[str, Fault]] = {
-    "redis-killed": Fault(lambda c: c.house.redis.kill(), lambda c: c.house.redis.start()),
-    "redis-paused": Fault(lambda c: c.house.redis.pause(), lambda c: c.house.redis.resume()),
-    "pubsub-cut": Fault(_cut_pubsub, _nothing),
-    "lone-partition": Fault(lambda c: c.house.ways[0].hole(), _heal),
-    "one-way": Fault(_hear_nothing, _heal),
-    "rolling-restart": Fault(_roll, _nothing),
-    "node-killed": Fault(_kill_node, lambda c: c.house.start(c.house.nodes[0])),
-    "node-stopped": Fault(_stop_node, lambda c: c.house.nodes[0].send(signal.SIGCONT)),
-    "clients-cut": Fault(lambda c: _unused(c.house.balancer.cut()), _nothing),
-    "clients-half-open": Fault(lambda c: _unused(c.house.balancer.half_open("server")), _nothing),
-    "redis-full": Fault(
-        lambda c: _unused(c.house.redis.cli("CONFIG", "SET", "maxmemory", "1")),
-        lambda c: _unused(c.house.redis.cli("CONFIG", "SET", "maxmemory", "0")),
-    ),
-    "postgres-hung": Fault(lambda c: c.postgres.pause(), lambda c: c.postgres.resume()),
-    "postgres-fast": Fault(_restart_database("fast"), lambda c: c.postgres.start()),
-    "postgres-immediate": Fault(_restart_database("immediate"), lambda c: c.postgres.start()),
-}
-
-
-OF_A_CLUSTER: Final[dict[str, Fault]] = {
-    "log-primary-killed": Fault(lambda c: _having(c).kill(), _nothing),
-    "listened-to-killed": Fault(_kill_listened_to, _nothing),
-    "slots-moved": Fault(_move, _move),
-    "replicas-promoted": Fault(lambda c: _shards(c).promote(), _nothing),
-}
-"""Of a Cluster of Redis; who was killed there comes back before the next fault."""
-
-
-def _unused(_: int | str) -> None:
-    pass

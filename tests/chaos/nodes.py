@@ -10,13 +10,15 @@ from typing import Final
 from msgspec import Struct, field
 
 from clarion.ids import Ids
-from tests.chaos.cluster import EVERY_S, FAILOVER, FAULTS, OF_A_CLUSTER, Cluster, Trial
+from tests.chaos.cluster import EVERY_S, Cluster, Trial
+from tests.chaos.faults import FAILOVER, FAULTS, OF_A_CLUSTER, OF_A_NETWORK
 from tests.guarantees import invariants
+from tests.support.network import Network
 from tests.support.sentinels import Watched
 from tests.support.server import until
 from tests.support.services import Postgres
 from tests.support.shards import Shards
-from tests.support.two_nodes import SHORT, USUAL, House
+from tests.support.two_nodes import SHORT, USUAL, Given, House
 
 FOLLOWERS: Final = 40
 DELIVERIES: Final = 1_500  # a second to a crowd, of each publisher: one process is all of them
@@ -57,6 +59,17 @@ SHARDED: Final = (
 """Over a Cluster of three primaries."""
 
 
+CUT_OFF: Final = (
+    "packets-lost:4",
+    "packets-back-lost:3",
+    "packets-to-redis-lost:3",
+    "packets-lost:0.5",
+    "packets-back-lost:8",
+    "packets-to-redis-lost:8",
+)
+"""Between one node and a Redis in a network of its own; as the holes of a proxy, but nothing is acknowledged."""
+
+
 class Outcome(Struct):
     """What came of a run."""
 
@@ -85,6 +98,15 @@ def alone(seed: int, faults: Sequence[str], tell: Callable[[str], None], crowd: 
         postgres.remove()
 
 
+def _given(names: set[str]) -> Given | None:
+    """The Redis that such faults need; None: one of the house's own."""
+    if FAILOVER in names:
+        return Watched()
+    if names & OF_A_CLUSTER.keys():
+        return Shards()
+    return Network() if names & OF_A_NETWORK.keys() else None
+
+
 async def run(
     seed: int,
     faults: Sequence[str],
@@ -105,7 +127,7 @@ async def run(
     """
     outcome = Outcome()
     names = {fault.partition(":")[0] for fault in faults}
-    given = Watched() if FAILOVER in names else Shards() if names & OF_A_CLUSTER.keys() else None
+    given = _given(names)
     # A crowd takes seconds to come back, all of it from one process.
     settings = USUAL if crowd else SHORT
     database = await postgres.new_database()

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -16,10 +17,12 @@ class RedisServer:
 
     Args:
         options: Further settings, as on its command line.
+        inside: A command that runs another one where the server is to run; (): here.
         is_cluster: Whether it is one of a Cluster: it has no slots then until `add_slots`.
     """
 
-    def __init__(self, *options: str, is_cluster: bool = False) -> None:
+    def __init__(self, *options: str, inside: Sequence[str] = (), is_cluster: bool = False) -> None:
+        self._inside = inside
         # Not in the tests' own folder: a socket's path may have 107 bytes.
         self.folder = Path(tempfile.mkdtemp(prefix="clarion-redis-", dir="/tmp"))
         self.port = free_port() if is_cluster else 0
@@ -50,7 +53,7 @@ class RedisServer:
     def start(self) -> None:
         """Start it and wait until it answers."""
         self._process = subprocess.Popen(
-            ["redis-server", *self._options],
+            [*self._inside, "redis-server", *self._options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             start_new_session=True,

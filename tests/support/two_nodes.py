@@ -18,6 +18,7 @@ from clarion.bus import nodes, registry
 from clarion.cli import main
 from clarion.clock import SystemClock
 from tests.support.fault_proxy import FaultProxy
+from tests.support.network import Network
 from tests.support.redis_server import RedisServer
 from tests.support.sentinels import Watched
 from tests.support.server import Server
@@ -48,13 +49,16 @@ INBOXES: Final = """SELECT m.usr, n.title FROM message m JOIN notification n
   ON n.tenant = m.tenant AND n.id = m.notification"""
 
 
+Given = Watched | Shards | Network
+
+
 class House:
     """Two nodes that form one server, behind a balancer that sends everybody to one of them.
 
     Args:
         folder: For a folder of each.
         database: Its URL.
-        given: A Redis behind Sentinels, or a Cluster, without proxies; None: one of its own.
+        given: A Redis behind Sentinels, in a network of its own, or a Cluster, without proxies; None: one of its own.
         settings: More of their environment.
 
     Attributes:
@@ -64,14 +68,14 @@ class House:
     """
 
     def __init__(
-        self, folder: Path, database: str, given: Watched | Shards | None = None, **settings: str
+        self, folder: Path, database: str, given: Given | None = None, **settings: str
     ) -> None:
         self._stack = ExitStack()
         (folder / "kinds.py").write_text(APP)
         self.database = database
         self.given, self.ways = given, list[FaultProxy]()
         if given is not None:
-            urls = [given.url] * 2
+            urls = given.urls if isinstance(given, Network) else [given.url] * 2
         else:
             self.redis = RedisServer("--appendonly", "yes", "--appendfsync", "always")
             self._stack.callback(self.redis.remove)
