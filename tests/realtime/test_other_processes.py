@@ -6,8 +6,7 @@ import re
 import shutil
 import signal
 import socket
-import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -17,10 +16,11 @@ from clarion.clock import SystemClock
 from clarion.realtime.transports.elsewhere import Moving
 from clarion.realtime.transports.relay import HEADER, Signing
 from clarion.telemetry import spawn
+from tests.support.balancers import balancing
 from tests.support.official import official
 from tests.support.raw_socketio import Heard, Polled, Reach, until
 from tests.support.redis_server import RedisServer
-from tests.support.server import Server, await_port, free_port, running
+from tests.support.server import Server, running
 from tests.support.services import Postgres
 
 APP = """
@@ -35,7 +35,6 @@ def setup(app):
     def who(socket):
         return [socket.handshake.address, socket.handshake.secure]
 """
-DEPLOY = Path(__file__).parents[2] / "deploy/proxies"
 OPEN = {"CLARION_AUTH_OPEN_NAMESPACES": "/", "CLARION_LIMITS_DRAIN_S": "1"}
 UNKNOWN = b'{"code":1,"message":"Session ID unknown"}'
 
@@ -52,38 +51,6 @@ def workers(folder: Path) -> Iterator[Server]:
     """Two workers of one host, on one port: the kernel chooses."""
     with running(folder, "--app", "echoes:setup", CLARION_WORKERS="2", **OPEN) as server:
         yield server
-
-
-def nginx(folder: Path, port: int, nodes: Sequence[int]) -> list[str]:
-    servers = "\n".join(f"server 127.0.0.1:{node};" for node in nodes)
-    site = (DEPLOY / "nginx.conf").read_text().replace("server clarion:8000;", servers)
-    site = site.replace("listen 80;", f"listen 127.0.0.1:{port};")
-    config = f"daemon off; master_process off; pid {folder}/nginx.pid; error_log stderr warn;"
-    config += f"events {{ worker_connections 4096; }} http {{ access_log off; client_body_temp_path {folder}; {site} }}"
-    (folder / "nginx.conf").write_text(config)
-    return ["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"]
-
-
-def haproxy(folder: Path, port: int, nodes: Sequence[int]) -> list[str]:
-    config = (DEPLOY / "haproxy.cfg").read_text().replace("bind :80", f"bind 127.0.0.1:{port}")
-    (folder / "haproxy.cfg").write_text(_named(config, nodes))
-    return ["haproxy", "-db", "-f", str(folder / "haproxy.cfg")]
-
-
-def caddy(folder: Path, port: int, nodes: Sequence[int]) -> list[str]:
-    config = (DEPLOY / "Caddyfile").read_text().replace(":80 {", f"http://127.0.0.1:{port} {{")
-    (folder / "Caddyfile").write_text("{\n\tadmin off\n}\n" + _named(config, nodes))
-    return ["caddy", "run", "--adapter", "caddyfile", "--config", str(folder / "Caddyfile")]
-
-
-def _named(config: str, nodes: Sequence[int]) -> str:
-    for number, node in enumerate(nodes, 1):
-        assert f"127.0.0.1:800{number}" in config
-        config = config.replace(f"127.0.0.1:800{number}", f"127.0.0.1:{node}")
-    return config
-
-
-PROXIES = {"nginx": nginx, "haproxy": haproxy, "caddy": caddy}
 
 
 class Nodes:
@@ -117,15 +84,8 @@ class Nodes:
 
     def proxy(self, folder: Path, name: str) -> int:
         """One more balancer, as `deploy/` has it; the port that it listens on."""
-        port = free_port()
-        command = PROXIES[name](folder, port, [node.port for node in self.nodes])
-        process = subprocess.Popen(
-            command, stderr=subprocess.DEVNULL, env=os.environ | {"HOME": str(folder)}
-        )
-        self._stack.callback(process.wait)
-        self._stack.callback(process.kill)
-        await_port(port, process)
-        return port
+        ports = [node.port for node in self.nodes]
+        return self._stack.enter_context(balancing(folder, name, ports))
 
     def close(self) -> None:
         self._stack.close()
