@@ -46,6 +46,7 @@ class Workers(Server):
         settings = {
             "CLARION_DATA_DIR": folder,
             "CLARION_AUTH_OPEN_NAMESPACES": "/",
+            "CLARION_LIMITS_NOTICE_S": "0",
             "WORK_US": str(work_us),
         }
         super().__init__(PEERS[OURS], port, settings, ())

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import signal
 import socket
 import stat
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.server import Server, clarion, free_port, running
+from tests.support.server import Server, clarion, free_port, running, until
 
 
 @pytest.fixture(scope="module")
@@ -94,14 +95,42 @@ def test_a_local_socket_that_cannot_be_made_is_one_clear_line(tmp_path: Path) ->
 
 
 def test_ctrl_c_stops_it_cleanly_and_it_starts_again(tmp_path: Path) -> None:
-    """Exit status 0, no traceback, nothing left of the local socket; the second start finds everything as it was."""
-    with running(tmp_path) as server:
+    """At once, with exit status 0, no traceback, nothing left of the local socket; the second start finds everything as it was."""
+    with running(tmp_path, CLARION_LIMITS_NOTICE_S="600") as server:
         secrets = (tmp_path / "data" / "secrets.json").read_bytes()
         assert server.stop() == 0
         assert "Traceback" not in server.log
         assert not (tmp_path / "data" / "clarion.sock").exists()
         server.start()
         assert (tmp_path / "data" / "secrets.json").read_bytes() == secrets
+
+
+@pytest.mark.parametrize("flags", [(), ("--workers", "2")], ids=["one process", "workers"])
+def test_a_stop_has_its_order(flags: tuple[str, ...], tmp_path: Path) -> None:
+    """After SIGTERM it is not ready and serves on; after a second one it lets nobody in, and who had begun to ask is answered."""
+    with running(tmp_path, *flags, CLARION_LIMITS_NOTICE_S="600") as server:
+        for name in ("clarion", "worker-1") if flags else ():  # both listen
+            until((tmp_path / "data" / f"{name}.sock").exists)
+        server.send(signal.SIGTERM)
+        until(lambda: server.get("/readyz").status_code == 503)
+        assert server.get("/docs").status_code == 200
+        with socket.create_connection(("127.0.0.1", server.port), 10) as early:
+            early.sendall(b"GET /livez HTTP/1.1\r\n")
+            server.send(signal.SIGTERM)
+            until(lambda: _refuses(server.port))
+            assert server.is_running
+            early.sendall(b"Host: x\r\n\r\n")
+            assert early.recv(12) == b"HTTP/1.1 200"
+        assert server.ended(20)
+        assert server.stop() == 0
+
+
+def _refuses(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 10).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 def test_secrets_and_data_are_for_their_owner_only(demo: Server) -> None:

@@ -18,7 +18,8 @@ from tests.support.server import Server, running
 ROOT = Path(__file__).parent.parent.parent
 DEPLOY = ROOT / "deploy"
 FILES = sorted(path for path in DEPLOY.rglob("*") if path.is_file())
-STOPPING_S = Settings().limits.drain_s + 15
+LIMITS = Settings().limits
+STOPPING_S = LIMITS.notice_s + LIMITS.drain_s + 15
 
 
 def compose() -> dict[str, Any]:
@@ -81,12 +82,25 @@ def test_health_check_tells_a_server_from_none(server: Server):
 
 def test_everybody_waits_for_a_node_to_drain():
     pod = kubernetes("Deployment")["spec"]["template"]["spec"]
-    (node,) = pod["containers"]
-    told = node["lifecycle"]["preStop"]["exec"]["command"]
-    assert pod["terminationGracePeriodSeconds"] >= STOPPING_S + int(told[1])
+    assert pod["terminationGracePeriodSeconds"] >= STOPPING_S
     assert float(compose()["clarion"]["stop_grace_period"].rstrip("s")) >= STOPPING_S
     unit = (DEPLOY / "clarion.service").read_text()
     assert float(re.search(r"TimeoutStopSec=(\d+)s", unit)[1]) >= STOPPING_S
+
+
+def test_balancers_look_elsewhere_within_the_notice():
+    """Where they ask, a node that goes is found; nginx does not, and has no connection left to it by then."""
+    (node,) = kubernetes("Deployment")["spec"]["template"]["spec"]["containers"]
+    probe = node["readinessProbe"]
+    times = [probe["periodSeconds"] * probe["failureThreshold"]]
+    for name, said in {
+        "Caddyfile": ["health_interval"],
+        "haproxy.cfg": ["check inter"],
+        "nginx.conf": ["keepalive_timeout", "fail_timeout="],
+    }.items():
+        text = (DEPLOY / "proxies" / name).read_text()
+        times += [int(re.search(rf"{each} ?(\d+)s", text)[1]) for each in said]
+    assert max(times) < LIMITS.notice_s - 1
 
 
 def test_probes_ask_for_what_is_served(server: Server):

@@ -92,7 +92,9 @@ class Server:
         self.folder, self.port = folder, free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = clean_environment(
-            CLARION_PORT=str(self.port), CLARION_DATA_DIR=str(folder / "data"), **settings
+            CLARION_PORT=str(self.port),
+            CLARION_DATA_DIR=str(folder / "data"),
+            **({"CLARION_LIMITS_NOTICE_S": "0"} | settings),  # no balancer has to hear of a stop
         )
         # A connection a call: one that was kept would be dead after a kill. No TLS, so no certificates to load.
         limits = httpx.Limits(max_keepalive_connections=0)

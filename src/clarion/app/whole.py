@@ -63,6 +63,8 @@ class App(Parts):
         self._setup = setup
         self._limits: SharedLimits | None = None
         self._siblings = siblings
+        self._server: HttpServer | None = None
+        self._has_ended = False
         self._probe = Probe(lambda: self.store.ping(), self._look_at_backplane)  # noqa: PLW0108  it is made later
         self.asgi: Final = Asgi(self)
 
@@ -104,7 +106,7 @@ class App(Parts):
         on_started: Callable[[int], object] = lambda _: None,
         local: str = LOCAL_SOCKET,
     ) -> None:
-        """Listen until SIGINT or SIGTERM, then stop in order.
+        """Listen until SIGINT or SIGTERM, then stop in order; SIGTERM gives balancers `limits.notice_s` first.
 
         Args:
             sockets: Already listening; None: listen on `settings.host` and `settings.port`.
@@ -117,7 +119,7 @@ class App(Parts):
         settings = self.settings
         if settings.workers > 1 and self._siblings is None:
             raise SettingsError("workers: several are processes, which `clarion serve` starts")
-        server = HttpServer(
+        self._server = server = HttpServer(
             self.http,
             limits=settings.limits,
             clock=self.clock,
@@ -129,9 +131,11 @@ class App(Parts):
             trusted_proxies=settings.trusted_proxies,
             always=PROBES,
             others=await self._others(),
+            on_leaving=self._probe.stopping,
             on_stopping=self.stopping,
         )
-
+        if self._has_ended:
+            server.stop()
         files = self.io.client_files
         if files is not None and not files.are_there:
             _log.warning("/socket.io/socket.io.js is not in this build: run `make build`")
@@ -146,6 +150,12 @@ class App(Parts):
             await server.serve()
         finally:
             beginning.cancel()
+
+    def end(self) -> None:
+        """Let `serve` stop, without notice: for who finds that this process cannot go on."""
+        self._has_ended = True
+        if self._server is not None:
+            self._server.stop()
 
     async def _others(self) -> Others | None:
         """The processes that may have sessions that this one is asked for."""

@@ -4,7 +4,6 @@ import contextlib
 import functools
 import importlib
 import os
-import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -132,19 +131,15 @@ async def _serve(
                 print(_where_to_look(settings, port, demo), flush=True)
 
         with contextlib.ExitStack() as until:
-            until.enter_context(when_disk_fails(app.store, _end))
+            until.enter_context(when_disk_fails(app.store, app.end))
             if place.stop_with >= 0:
-                until.enter_context(at_end(place.stop_with, _end))
+                until.enter_context(at_end(place.stop_with, app.end))
             await app.serve(
                 sockets,
                 on_started=started,
                 local=place.local,
             )
     return has_failed(app.store)
-
-
-def _end() -> None:
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 class _Demo(Struct, frozen=True):

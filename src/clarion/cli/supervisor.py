@@ -2,7 +2,7 @@
 
 It holds the listening sockets, one for each worker: the kernel spreads connections over them, and those that come for a worker that is just
 being started wait for it. On SQLite one more process owns the file. All are forks of this one, so that they share what was loaded; it runs no
-loop and no threads. SIGTERM or SIGINT: the workers drain, then the owner closes the file, all in bounded time.
+loop and no threads. SIGTERM or SIGINT: the workers get the same and drain, then the owner closes the file, all in bounded time.
 """
 
 import contextlib
@@ -64,16 +64,18 @@ class Supervisor:
         work: Work,
         own: Callable[[], None] | None,
     ) -> None:
-        self._drain_s = settings.limits.drain_s + settings.limits.close_s + LAST_S
+        limits = settings.limits
+        self._drain_s = limits.notice_s + limits.drain_s + limits.close_s + LAST_S
         self._now = SystemClock().monotonic
         self._sockets = workers
         self._work = work
-        self._owner = None if own is None else _Place("owner", lambda _: own())
+        self._owner = None if own is None else _Place("owner", self._owning(own))
         self._workers = [
             _Place(f"worker {number}", self._worker(number)) for number in range(len(workers))
         ]
         self._code = 0
         self._is_stopping = False
+        self._told = signal.SIGINT  # to stop; SIGINT: nobody has, and balancers get no notice
         # Closed by whoever is forked: its end tells them that this process is gone.
         self._alive: int | None = None
         self._wake: tuple[int, int] = (-1, -1)
@@ -151,13 +153,24 @@ class Supervisor:
 
     def _worker(self, number: int) -> Callable[[bool], None]:
         def run(is_first: bool) -> None:
-            for other, sockets in enumerate(self._sockets):
-                if other != number:
-                    for each in sockets:
-                        each.close()
+            self._close_sockets(but_of=number)
             self._work(number, is_first)
 
         return run
+
+    def _owning(self, own: Callable[[], None]) -> Callable[[bool], None]:
+        def run(_: bool) -> None:
+            self._close_sockets()
+            own()
+
+        return run
+
+    def _close_sockets(self, but_of: int = -1) -> None:
+        """As long as one process has them open, the kernel lets clients connect."""
+        for number, sockets in enumerate(self._sockets):
+            if number != but_of:
+                for each in sockets:
+                    each.close()
 
     # ── watching ──
     @contextlib.contextmanager
@@ -177,10 +190,13 @@ class Supervisor:
                 os.close(fd)
 
     def _caught(self, number: int, _: FrameType | None) -> None:
-        if number == signal.SIGINT and self._is_stopping:
-            self._send(self._workers, signal.SIGINT)  # at once, as one process does with the second
-        if number != signal.SIGCHLD:
-            self._is_stopping = True
+        if number == signal.SIGCHLD:
+            return
+        if self._is_stopping:
+            # Each does with it what one alone does.
+            self._send(self._workers, signal.Signals(number))
+        else:
+            self._is_stopping, self._told = True, signal.Signals(number)
 
     def _wait(self, seconds: float | None) -> None:
         """Until a signal comes, or that long."""
@@ -222,15 +238,13 @@ class Supervisor:
     # ── stopping ──
     def _stop(self) -> None:
         """End the workers, then the owner that they need; whoever takes too long is killed."""
-        for sockets in self._sockets:
-            for each in sockets:
-                each.close()
-        self._end(self._workers, self._drain_s)
+        self._close_sockets()
+        self._end(self._workers, self._drain_s, self._told)
         if self._owner is not None:
-            self._end([self._owner], OWNER_S)
+            self._end([self._owner], OWNER_S, signal.SIGTERM)
 
-    def _end(self, places: Sequence[_Place], within_s: float) -> None:
-        self._send(places, signal.SIGTERM)
+    def _end(self, places: Sequence[_Place], within_s: float, told: signal.Signals) -> None:
+        self._send(places, told)
         until = self._now() + within_s
         while any(place.pid for place in places) and self._now() < until:
             self._wait(max(0.0, until - self._now()))

@@ -66,6 +66,13 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
         10
     )
     close_s: Annotated[float, about("For the peer's close frame (s): cut off", gt=0)] = 5.0
+    notice_s: Annotated[
+        float,
+        about(
+            "After SIGTERM `/readyz` says 503, and all is served on for this (s), until balancers look elsewhere",
+            ge=0,
+        ),
+    ] = 5.0
     drain_s: Annotated[float, about("A shutdown spreads its closes over this (s)", ge=0)] = 10.0
     handshake_s: Annotated[
         float, about("For the application to decide about a new session (s): 503", gt=0)

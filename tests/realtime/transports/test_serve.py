@@ -2,19 +2,21 @@
 
 import asyncio
 import signal
+import socket
 import stat
 import sys
+from contextlib import suppress
 
 import pytest
 
-from clarion.clock import SystemClock
+from clarion.clock import SystemClock, pause
 from clarion.errors import SettingsError
 from clarion.realtime.transports import LOCAL, HttpServer, WebSocket, run
 from clarion.realtime.transports import serve as module
 from clarion.realtime.transports.ports import listen
 from clarion.settings import Limits
 from tests.support.raw_client import CLOSE, GET, RawClient, close_frame, hang_up, statuses, upgrade
-from tests.support.serving import serving
+from tests.support.serving import hello, serving
 
 # Whoever waited for one of these would make its test run into `asyncio.timeout`.
 PATIENT = Limits(drain_s=600, close_s=600, keep_alive_s=600, head_s=600)
@@ -96,6 +98,63 @@ async def test_a_request_in_flight_is_finished():
         assert not app.let_go.is_set()
         server.stop()
         assert statuses((await asking)[0]) == [204]
+
+
+async def test_balancers_have_time_to_look_elsewhere():
+    """A stop with notice is told at once; until it is over, or cut short, everybody is served, on connections that are not kept."""
+    told = asyncio.Event()
+    endpoints = {"/socket.io/": lambda _: WebSocket()}
+    async with asyncio.timeout(30):
+        async with serving(limits=PATIENT, endpoints=endpoints, on_leaving=told.set) as server:
+            client = RawClient(server.port)
+            before = await client.websocket()
+            server.stop(notice_s=600)
+            assert told.is_set()
+            answer = (
+                await client.ask(GET + b"\r\n")
+            ).lower()  # returns when the connection has ended
+            assert b"connection: close" in answer
+            assert answer.endswith(b"hello")
+            later = await client.websocket()
+            server.stop()
+            for socket in (before, later):
+                assert await socket.receive() == (CLOSE, b"3001")
+                socket.writer.write(close_frame(3001))
+        for socket in (before, later):
+            await socket.hang_up()
+
+
+async def test_who_was_let_connect_is_answered():
+    """A stop amid new connections, which a busy loop accepts late, resets none: each is answered or refused."""
+
+    answered = b"HTTP/1.1 200"
+
+    async def busy(scope, receive, send) -> None:
+        pause(0.005)
+        await hello(scope, receive, send)
+
+    def ask(port: int) -> bytes:
+        with socket.create_connection(("127.0.0.1", port), 10) as line:
+            try:
+                line.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+                return line.recv(12)
+            except ConnectionResetError:
+                return b"reset"
+
+    def ask_until_refused(port: int) -> set[bytes]:
+        found = set[bytes]()
+        with suppress(ConnectionRefusedError):
+            while True:
+                found.add(ask(port))
+        return found
+
+    async with serving(busy) as server:
+        asking = [asyncio.to_thread(ask_until_refused, server.port) for _ in range(4)]
+        everybody = asyncio.gather(*asking)
+        for _ in range(20):
+            assert await asyncio.to_thread(ask, server.port) == answered
+        server.stop()
+        assert await everybody == [{answered}] * 4
 
 
 async def test_a_stop_at_once_waits_for_nobody():

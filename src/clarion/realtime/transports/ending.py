@@ -26,6 +26,11 @@ class Ending(HttpToolsProtocol, ABC):
     _body_since = 0.0
     _discarding = False
 
+    @property
+    @abstractmethod
+    def _is_beginning(self) -> bool:
+        """Whether a part of a head is here."""
+
     @abstractmethod
     def sweep(self, now: float) -> None:
         """Once a second: end it if its peer is late."""

@@ -129,10 +129,15 @@ class HttpProtocol(Leaving):
                 self._not_admitted(Refused(503, "no decision in time", limit="handshake_s"))
             elif self._body_since:
                 self._refuse(Refused(408, "the body took too long", limit="body_s"))
-            elif self._in_head and self._unheard:
+            elif self._is_beginning:
                 self._refuse(Refused(408, "the request took too long", limit="head_s"))
             else:
                 self.transport.close()  # nothing was asked: nothing to answer
+
+    @property
+    def _is_beginning(self) -> bool:
+        """Whether a part of a head is here."""
+        return self._in_head and self._unheard > 0
 
     def _is_late(self, now: float) -> bool:
         if not self._body_since:
@@ -216,7 +221,8 @@ class HttpProtocol(Leaving):
         self._in_head, self._unheard, self._deadline = False, 0, None
         self._body_since, self._body_bytes, self._chunks = self._all.now(), 0, 0
         super().on_headers_complete()
-        if self._is_too_many or self._all.is_stopping:  # it came from another process, or stayed
+        # Who keeps it might use it in the moment in which it is closed. An upgrade has no cycle.
+        if (self._is_too_many or self._all.is_stopping) and self.cycle is not None:
             self.cycle.keep_alive = False
 
     def _identify(self) -> None:

@@ -78,8 +78,9 @@ class Leaving(Ending):
             self.data_received(request.as_bytes())
 
     def shutdown(self) -> None:
-        """The process stops; a request that is on its way to another process gets there."""
-        if self._moving is None or self._moving.done():
+        """The process stops; a request that is on its way, here or to another process, gets there."""
+        is_moving = self._moving is not None and not self._moving.done()
+        if not is_moving and not self._is_beginning:
             super().shutdown()
 
     # ── upgrades ──

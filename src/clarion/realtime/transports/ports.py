@@ -9,6 +9,7 @@ import resource
 import socket
 import stat
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from clarion.errors import SettingsError
@@ -106,6 +107,16 @@ def listen_local(path: Path) -> socket.socket:
         raise
     sock.setblocking(False)
     return sock
+
+
+def waiting(listening: socket.socket) -> Iterator[socket.socket]:
+    """Accept those who have connected and whom nobody has accepted yet."""
+    listening.setblocking(False)
+    with contextlib.suppress(OSError):  # nobody is left, or no descriptor
+        while True:
+            come, _ = listening.accept()
+            come.setblocking(False)
+            yield come
 
 
 def _remove_leftover(path: Path) -> None:

@@ -1,7 +1,8 @@
 """Listening, running and stopping: one TCP port, optionally a local socket, and an exit that hurts nobody.
 
-Sockets are bound before anything else starts, so that a taken port is one clear line. To stop: accept no more, let requests end,
-close the WebSockets one after another so that their clients do not all come back in the same second, cut off who stays.
+Sockets are bound before anything else starts, so that a taken port is one clear line. To stop: let balancers see it first and serve on
+meanwhile; then accept no more, let requests end, close the WebSockets one after another so that their clients do not all come back in the
+same second, cut off who stays.
 """
 
 import asyncio
@@ -24,7 +25,13 @@ from clarion.realtime.transports.head import parse_networks
 from clarion.realtime.transports.http import HttpProtocol
 from clarion.realtime.transports.leaving import Admit
 from clarion.realtime.transports.message import WebSocket
-from clarion.realtime.transports.ports import BACKLOG, listen, listen_local, room_for_files
+from clarion.realtime.transports.ports import (
+    BACKLOG,
+    listen,
+    listen_local,
+    room_for_files,
+    waiting,
+)
 from clarion.realtime.transports.relay import Relay, Relayed, Signing
 from clarion.settings import Limits
 from clarion.telemetry import get_logger, spawn
@@ -34,6 +41,7 @@ log = get_logger(__name__)
 T = TypeVar("T")
 
 CLOSES_PER_S = 50  # while draining: a few sockets go at once, thousands take all of limits.drain_s
+COMING_S = 0.05  # for the requests of who was accepted last to be read
 TASKS_S = 2  # whole seconds for requests to notice that their connection is gone
 
 
@@ -52,8 +60,10 @@ class HttpServer:
         trusted_proxies: Addresses or networks whose `X-Forwarded-*` headers are believed.
         always: Paths that are answered even where there is no room for more connections (`/livez`).
         others: The other processes of this server, which have sessions that this one is asked for; None: there are none.
+        on_leaving: Called as soon as it is told to stop: the moment to tell balancers. With it a SIGTERM gives them `limits.notice_s`.
         on_stopping: Called when the stop begins, before anything is closed: the moment to end held polls.
-        handle_signals: SIGINT and SIGTERM stop the server, a second SIGINT at once. Only in the main thread.
+        handle_signals: SIGTERM and SIGINT stop the server; a second one ends the notice, a second SIGINT without one waits for nobody.
+            Only in the main thread.
     """
 
     def __init__(
@@ -70,6 +80,7 @@ class HttpServer:
         trusted_proxies: Sequence[str] = (),
         always: Sequence[str] = (),
         others: Others | None = None,
+        on_leaving: Callable[[], None] | None = None,
         on_stopping: Callable[[], None] | None = None,
         handle_signals: bool = True,
     ) -> None:
@@ -77,6 +88,7 @@ class HttpServer:
         self._host, self._uds = host, uds
         self.connections = Connections(limits, clock)
         self._handle_signals = handle_signals
+        self._on_leaving = on_leaving
         arrivals, more = self._ways(others, clock) if others is not None else (None, {})
         http = functools.partial(
             HttpProtocol,
@@ -105,6 +117,8 @@ class HttpServer:
         self.port = port
         # Only while listening
         self._sockets = list(sockets or ())
+        # Only while balancers are given notice
+        self._notice: asyncio.TimerHandle | None = None
 
     def _ways(self, others: Others, clock: Clock) -> tuple[Arrivals, dict[str, Any]]:
         ways: list[Way] = [Handover(others.folder)]
@@ -138,8 +152,22 @@ class HttpServer:
                 self._uds.unlink(missing_ok=True)
             self.connections.close()
 
-    def stop(self, *, now: bool = False) -> None:
-        """Begin to stop; with `now` (or when called by a second SIGINT) without waiting for anybody."""
+    def stop(self, *, notice_s: float = 0.0, now: bool = False) -> None:
+        """Begin to stop; called again, end the notice.
+
+        Args:
+            notice_s: Serve on for so long (s), but keep no connection for another request: balancers are told, and look elsewhere.
+            now: Wait for nobody.
+        """
+        is_first, self.connections.is_stopping = not self.connections.is_stopping, True
+        if is_first and self._on_leaving is not None:
+            self._on_leaving()
+        if is_first and notice_s and not now:
+            self._notice = asyncio.get_running_loop().call_later(notice_s, self.stop)
+            return
+        if self._notice is not None:
+            self._notice.cancel()
+            self._notice = None
         self._server.should_exit = True
         if now:
             self._server.force()
@@ -147,12 +175,15 @@ class HttpServer:
     @contextlib.asynccontextmanager
     async def _signals(self) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
-        seen = 0
+        notice_s = 0.0 if self._on_leaving is None else self.connections.limits.notice_s
 
         def caught(name: str) -> None:
-            nonlocal seen
-            seen += 1
-            self.stop(now=seen > 1 and name == "SIGINT")
+            # A person at a terminal does not wait for balancers, and the second time for nobody.
+            is_ending = self.connections.is_stopping and self._notice is None
+            self.stop(
+                notice_s=notice_s if name == "SIGTERM" else 0.0,
+                now=is_ending and name == "SIGINT",
+            )
             log.info(
                 "stopping", signal=name
             )  # the log may be a pipe that nobody reads any more: that must not keep us
@@ -200,16 +231,14 @@ class _Server(uvicorn.Server):
             self._arrivals.start(self._arrived)
         self._is_started.set()
 
-    def _arrived(self, data: bytes) -> asyncio.Protocol:
+    def _arrived(self, data: bytes = b"") -> asyncio.Protocol:
         make: Callable[..., HttpProtocol] = self.config.http_protocol_class  # type: ignore[assignment]
         state, app_state = self.server_state, self.lifespan.state
         return make(config=self.config, server_state=state, app_state=app_state, arrived=data)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop in order, within `drain_s` + `close_s` and a little."""
-        self._connections.is_stopping = True
-        for server in self.servers:
-            server.close()
+        await self._close_doors(sockets or [])
         if self._on_stopping is not None:
             self._on_stopping()
         open_now = list(self._connections)
@@ -235,6 +264,22 @@ class _Server(uvicorn.Server):
             await self._arrivals.close()
         self._connections.abort_all()
         await super().shutdown(sockets)
+
+    async def _close_doors(self, sockets: Sequence[socket.socket]) -> None:
+        """Listen no more, and lose nobody who has come by now: the kernel resets who is not accepted yet, and a proxy may not repeat his request."""
+        loop = asyncio.get_running_loop()
+        held: list[socket.socket] = []
+        with contextlib.suppress(OSError):  # no descriptor is left: then nobody can be accepted
+            for each in sockets:
+                held.append(each.dup())  # noqa: PERF401  those that were made are closed below
+        for server in self.servers:
+            server.close()
+        for each in held:
+            for come in waiting(each):
+                with contextlib.suppress(OSError):  # he has gone again
+                    await loop.connect_accepted_socket(self._arrived, come)
+            each.close()
+        await asyncio.sleep(COMING_S)
 
     async def _drain(self, sockets: Sequence[WebSocket | Relayed]) -> None:
         """Tell one after another, evenly over the window; a pause each 50 ms is even enough."""
