@@ -14,9 +14,11 @@ from clarion.telemetry import REGISTRY
 from tests.support.ledger import (
     APPEND,
     NOTE,
+    OPEN,
     RAISE_TOP,
     START,
     TOP,
+    Book,
     Entry,
     Line,
     Position,
@@ -218,12 +220,14 @@ class StoreConformance:
     async def test_several_procedures_go_in_one_trip(self, store: Store) -> None:
         """They run in order, each is answered for its own rows, one without rows is left out; the first that fails dooms the block."""
         async with store.transaction() as tx:
-            assert await tx.execute(START, tenant="t", book="a") == 1
             assert await tx.apply_all(
+                (OPEN, [Book("t", "a", 10)]),
+                (OPEN, [Book("t", "b", 20), Book("t", "c", 30)]),
                 (APPEND, [Entry("t", "a", "1"), Entry("t", "b", "2")]),
                 (APPEND, []),
+                (OPEN, [Book("t", "a", 0)]),
                 (APPEND, [Entry("t", "a", "3")]),
-            ) == [[Position(1, 1), Position(2, 1)], [], [Position(1, 2)]]
+            ) == [[], [], [Position(1, 11), Position(2, 21)], [], [], [Position(1, 12)]]
             assert await tx.apply_all((APPEND, [])) == [[]]
         bad = Entry("t", "a", "nul\0")
         with pytest.raises(Invalid):  # noqa: PT012

@@ -9,6 +9,12 @@ from clarion.storage import Procedure, Sql, Store
 MIGRATIONS = Path(__file__).parent.parent / "storage" / "migrations"
 
 
+class Book(msgspec.Struct, frozen=True):
+    tenant: str
+    book: str
+    top: int
+
+
 class Entry(msgspec.Struct, frozen=True, array_like=True):
     tenant: str
     book: str
@@ -60,6 +66,15 @@ NOTE = Procedure(
         Sql("""UPDATE ledger SET note = r.note FROM {rows r}
                WHERE ledger.tenant = r.tenant AND ledger.id = r.id"""),
     ),
+)
+OPEN = Procedure(
+    "open_book",
+    Book,
+    (
+        Sql("""INSERT INTO ledger_head (tenant, book, top) SELECT r.tenant, r.book, r.top FROM {rows r}
+               WHERE true ON CONFLICT DO NOTHING"""),
+    ),
+    is_blind=True,
 )
 LINES = Sql(
     """SELECT book, off, id, note, amount, weight FROM ledger WHERE tenant = :tenant ORDER BY book, off""",

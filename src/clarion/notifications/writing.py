@@ -93,12 +93,12 @@ class Writer:
         delivered: list[sent_sql.Delivered]
         *_, delivered = await tx.apply_all(
             (sql.ADD_RUNS, [new_run(each) for each in mine if _is_new(each) and is_kept(each)]),
+            (stat_sql.ADD, counts(mine, outgoing, now_ms)),
+            (sent_sql.ADD_CONTENT, said),
             (sql.SETTLE, [settlement(each) for each in mine if not _is_new(each)]),
             (sql.ADD_RECORDS, records),
             (sent_sql.CALL_OFF, calls_off),
             (sent_sql.ADD, outgoing),
-            (stat_sql.ADD, counts(mine, outgoing, now_ms)),
-            (sent_sql.ADD_CONTENT, said),
             (sent_sql.DELIVER, deliveries),
         )
         messages.labels(INBOX).inc(len(delivered))

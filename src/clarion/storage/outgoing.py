@@ -255,4 +255,5 @@ ADD_CONTENT = Procedure(
               expires_ms, actions, tags, step
             FROM {rows r} WHERE true ON CONFLICT DO NOTHING"""),
     ),
+    is_blind=True,
 )

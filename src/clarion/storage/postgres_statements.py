@@ -1,7 +1,9 @@
 """Statements and procedures on one PostgreSQL connection."""
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, cast
 
 from clarion.errors import Internal, TooCostly
@@ -25,7 +27,14 @@ class Statements:
     async def run(self, command: Command) -> Any:
         """One statement of a transaction, or several; raises our errors."""
         if not isinstance(command, Statement):
-            return [await self.run(each) for each in command]
+            found: list[Any] = []
+            for is_blind, some in groupby(command, _is_blind):
+                together = list(some)
+                if is_blind:
+                    found += await self._run_blind(together)
+                else:
+                    found += [await self.run(each) for each in together]
+            return found
         statement = command
         with in_our_words():
             match statement.verb:
@@ -63,7 +72,7 @@ class Statements:
         """The rows of the last step, as the driver gives them."""
         found: list[Any] = []
         given = columns(procedure.row, rows)
-        if procedure.is_one:
+        if procedure.is_blind:
             await self._db.execute(as_one(procedure), *given)
             return found
         for step in procedure.steps:
@@ -71,9 +80,20 @@ class Statements:
             found = await self._db.fetch(text, *(given if "{rows " in step.text else ()))
         return found
 
+    async def _run_blind(self, statements: Sequence[Statement]) -> list[list[Any]]:
+        procedures = [cast(Procedure, each.what) for each in statements]
+        with in_our_words():
+            given = [
+                column
+                for procedure, each in zip(procedures, statements, strict=True)
+                for column in columns(procedure.row, cast(Sequence[Any], each.given))
+            ]
+            await self._db.execute(as_one(*procedures), *given)
+        return [[] for _ in statements]
+
     async def procedure_alone(self, procedure: Procedure, rows: Sequence[Any]) -> list[Any]:
         """The same in a transaction of its own."""
-        if len(procedure.steps) == 1 or procedure.is_one:
+        if len(procedure.steps) == 1 or procedure.is_blind:
             # One statement is a transaction by itself: one round trip, not three.
             return await self.procedure(procedure, rows)
         async with self._db.transaction():
@@ -81,11 +101,29 @@ class Statements:
 
 
 @cache
-def as_one(procedure: Procedure) -> str:
-    """All steps as one statement."""
-    *before, last = (for_postgres(step.text, procedure.row)[0] for step in procedure.steps)
+def as_one(*procedures: Procedure) -> str:
+    """All steps of blind procedures as one statement, whose parameters are the columns of all their rows."""
+    texts: list[str] = []
+    first = 0
+    for procedure in procedures:
+        steps = (for_postgres(step.text, procedure.row)[0] for step in procedure.steps)
+        texts += [_counted_from(first, text) for text in steps]
+        first += len(procedure.row.__struct_fields__)
+    *before, last = texts
     ahead = ", ".join(f"s{n} AS ({text})" for n, text in enumerate(before))
-    return f"WITH {ahead} {last}"
+    return f"WITH {ahead} {last}" if ahead else last
+
+
+def _counted_from(first: int, text: str) -> str:
+    """A statement whose parameters begin after so many."""
+    return _NUMBER.sub(lambda found: f"${int(found[1]) + first}", text)
+
+
+_NUMBER = re.compile(r"\$(\d+)")
+
+
+def _is_blind(statement: Statement) -> bool:
+    return isinstance(statement.what, Procedure) and statement.what.is_blind
 
 
 def _params(statement: Statement) -> Mapping[str, Param]:

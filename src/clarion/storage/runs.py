@@ -161,6 +161,7 @@ ADD_RUNS = Procedure(
             SELECT tenant, id, trigger_id, usr, workflow, version, state, status, wait_key, run_ms, created_ms, priority
             FROM {rows r} WHERE true ON CONFLICT DO NOTHING"""),
     ),
+    is_blind=True,
 )
 # Of those that are claimed together nobody can say which has taken the process with it, so from some number on only claims of one count.
 CLAIM = claim("run", "tenant, id, token, attempts", ClaimedRun, counted=SUSPECT)

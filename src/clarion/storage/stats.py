@@ -53,6 +53,7 @@ ADD = Procedure(
             f"INSERT INTO stat_change ({_COLUMNS}) SELECT {_COLUMNS} FROM {{rows r}} WHERE true ORDER BY r.n"
         ),
     ),
+    is_blind=True,
 )
 PENDING = Sql("SELECT id FROM stat_change ORDER BY id LIMIT 1", Pending)
 TAKE = Sql(

@@ -48,13 +48,14 @@ class Procedure(msgspec.Struct, frozen=True):
         name: Names it in metrics; one name, one procedure.
         row: Struct of an input row; fields are `str`, `int`, `float`, or one of these `| None`.
         steps: Statements over `{rows r}`, run in order.
-        is_one: They are writes that do not see one another, and none has a result: PostgreSQL runs them as one, in one round trip.
+        is_blind: They are writes that see nothing but the rows, and none has a result: PostgreSQL runs them, and those that follow in
+            `apply_all`, as one, in one round trip.
     """
 
     name: str
     row: type[msgspec.Struct]
     steps: tuple[Sql[Any], ...]
-    is_one: bool = False
+    is_blind: bool = False
 
 
 class Tx(Protocol):

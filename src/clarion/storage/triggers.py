@@ -133,7 +133,7 @@ def _steps(new: str, put: str) -> tuple[Sql[None], Sql[None]]:
 
 
 # What names no key repeats nothing: there is nothing to find out.
-PUT_TRIGGER = Procedure("put_trigger", NewTrigger, _steps("{rows r}", "{rows r}"), is_one=True)
+PUT_TRIGGER = Procedure("put_trigger", NewTrigger, _steps("{rows r}", "{rows r}"), is_blind=True)
 ACCEPT_TRIGGER = Procedure(
     "accept_trigger",
     NewTrigger,
