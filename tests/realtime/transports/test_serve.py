@@ -15,7 +15,16 @@ from clarion.realtime.transports import LOCAL, HttpServer, WebSocket, run
 from clarion.realtime.transports import serve as module
 from clarion.realtime.transports.ports import listen
 from clarion.settings import Limits
-from tests.support.raw_client import CLOSE, GET, RawClient, close_frame, hang_up, statuses, upgrade
+from tests.support.raw_client import (
+    CLOSE,
+    GET,
+    RawClient,
+    RawWebSocket,
+    close_frame,
+    hang_up,
+    statuses,
+    upgrade,
+)
 from tests.support.serving import hello, serving
 
 # Whoever waited for one of these would make its test run into `asyncio.timeout`.
@@ -121,6 +130,28 @@ async def test_balancers_have_time_to_look_elsewhere():
                 assert await socket.receive() == (CLOSE, b"3001")
                 socket.writer.write(close_frame(3001))
         for socket in (before, later):
+            await socket.hang_up()
+
+
+async def test_who_comes_in_during_the_stop_is_told_to_leave():
+    """A WebSocket whose handshake began before the stop and ends after it is closed with 3001 like those that were there."""
+    head = upgrade()
+    endpoints = {"/socket.io/": lambda _: WebSocket()}
+    async with asyncio.timeout(30):
+        async with serving(limits=PATIENT, endpoints=endpoints) as server:
+            client = RawClient(server.port)
+            reader, writer = await client.dial(head[:50])
+            early = await client.websocket()
+            server.stop()
+            assert await early.receive() == (CLOSE, b"3001")
+            writer.write(head[50:])
+            answer = await reader.readuntil(b"\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 101")
+            late = RawWebSocket(reader, writer, answer)
+            assert await late.receive() == (CLOSE, b"3001")
+            for socket in (early, late):
+                socket.writer.write(close_frame(3001))
+        for socket in (early, late):
             await socket.hang_up()
 
 

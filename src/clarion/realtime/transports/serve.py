@@ -41,6 +41,7 @@ log = get_logger(__name__)
 T = TypeVar("T")
 
 CLOSES_PER_S = 50  # while draining: a few sockets go at once, thousands take all of limits.drain_s
+LATE_S = 0.2  # between two looks, while draining, for sockets that have come in since
 COMING_S = 0.05  # for the requests of who was accepted last to be read
 TASKS_S = 2  # whole seconds for requests to notice that their connection is gone
 
@@ -241,10 +242,8 @@ class _Server(uvicorn.Server):
         await self._close_doors(sockets or [])
         if self._on_stopping is not None:
             self._on_stopping()
-        open_now = list(self._connections)
-        ending = [c for c in open_now if isinstance(c, WebSocket | Relayed)]
-        drain = spawn(self._drain(ending), name="drain")
-        for connection in open_now:
+        drain = spawn(self._drain(), name="drain")
+        for connection in self._connections:
             if isinstance(connection, HttpProtocol):
                 connection.shutdown()
         limits = self._connections.limits
@@ -281,7 +280,17 @@ class _Server(uvicorn.Server):
             each.close()
         await asyncio.sleep(COMING_S)
 
-    async def _drain(self, sockets: Sequence[WebSocket | Relayed]) -> None:
+    async def _drain(self) -> None:
+        """Tell all that there are, then those who were still on their way in."""
+        told: dict[WebSocket | Relayed, None] = {}
+        while True:
+            sockets = [c for c in self._connections if isinstance(c, WebSocket | Relayed)]
+            new = [each for each in sockets if each not in told]
+            told.update(dict.fromkeys(new))
+            await self._tell(new)
+            await asyncio.sleep(LATE_S)
+
+    async def _tell(self, sockets: Sequence[WebSocket | Relayed]) -> None:
         """Tell one after another, evenly over the window; a pause each 50 ms is even enough."""
         clock = self._connections.now
         window = min(self._connections.limits.drain_s, len(sockets) / CLOSES_PER_S)
