@@ -106,7 +106,8 @@ def inbox_steps(source: str) -> tuple[Sql[None], ...]:
             SELECT r.tenant, r.usr, h.top - count(*) OVER u + row_number() OVER (u ORDER BY r.n),
               r.message, r.notification, r.at_ms
             FROM {source} {_HEAD} WINDOW u AS (PARTITION BY r.tenant, r.usr)"""),
-        Sql(f"""INSERT INTO inbox_change (tenant, usr, off, mark, prior, event, carries, data, unread, unseen, at_ms)
+        Sql(
+            f"""INSERT INTO inbox_change (tenant, usr, off, mark, prior, event, carries, data, unread, unseen, at_ms)
             SELECT c.tenant, c.usr, c.off, (c.sum_to % {_MODULUS} + {_MODULUS}) % {_MODULUS},
               ((c.sum_to - c.mark) % {_MODULUS} + {_MODULUS}) % {_MODULUS}, 'added', c.message, '', c.unread, c.unseen,
               c.at_ms
@@ -115,7 +116,9 @@ def inbox_steps(source: str) -> tuple[Sql[None], ...]:
                     h.unread - count(*) OVER u + row_number() OVER (u ORDER BY r.n) AS unread,
                     h.unseen - count(*) OVER u + row_number() OVER (u ORDER BY r.n) AS unseen,
                     h.mark - sum(r.mark) OVER u + sum(r.mark) OVER (u ORDER BY r.n) AS sum_to
-                  FROM {source} {_HEAD} WINDOW u AS (PARTITION BY r.tenant, r.usr)) AS c"""),
+                  FROM {source} {_HEAD} WINDOW u AS (PARTITION BY r.tenant, r.usr)) AS c""",
+            is_beside=True,
+        ),
     )
 
 

@@ -75,9 +75,8 @@ class Statements:
         if procedure.is_blind:
             await self._db.execute(as_one(procedure), *given)
             return found
-        for step in procedure.steps:
-            text, _ = for_postgres(step.text, procedure.row)
-            found = await self._db.fetch(text, *(given if "{rows " in step.text else ()))
+        for text in texts_of(procedure):
+            found = await self._db.fetch(text, *(given if "$1" in text else ()))
         return found
 
     async def _run_blind(self, statements: Sequence[Statement]) -> list[list[Any]]:
@@ -109,6 +108,23 @@ def as_one(*procedures: Procedure) -> str:
         steps = (for_postgres(step.text, procedure.row)[0] for step in procedure.steps)
         texts += [_counted_from(first, text) for text in steps]
         first += len(procedure.row.__struct_fields__)
+    return _together(texts)
+
+
+@cache
+def texts_of(procedure: Procedure) -> tuple[str, ...]:
+    """The statements of a procedure: one a step, but for steps that are beside the one before."""
+    trips: list[list[str]] = []
+    for step in procedure.steps:
+        text, _ = for_postgres(step.text, procedure.row)
+        if step.is_beside:
+            trips[-1].append(text)
+        else:
+            trips.append([text])
+    return tuple(map(_together, trips))
+
+
+def _together(texts: Sequence[str]) -> str:
     *before, last = texts
     ahead = ", ".join(f"s{n} AS ({text})" for n, text in enumerate(before))
     return f"WITH {ahead} {last}" if ahead else last

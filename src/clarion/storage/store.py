@@ -30,11 +30,13 @@ class Sql(msgspec.Struct, Generic[R], frozen=True):
         text: SQL that both engines understand, with `:name` parameters and the markers of `sql.py`.
         result: Struct of a row, its fields in the order of the columns. None: the statement returns no rows.
         within_s: A read that takes longer is given up (s): `TooCostly`. 0: as long as it takes. Not inside a transaction.
+        is_beside: A step of a procedure that does not see what the one before it writes: PostgreSQL runs both as one, in one round trip.
     """
 
     text: str
     result: type[R] | None = None
     within_s: float = 0.0
+    is_beside: bool = False
 
 
 class Procedure(msgspec.Struct, frozen=True):
