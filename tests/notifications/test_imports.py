@@ -260,6 +260,18 @@ async def test_an_import_can_be_called_off(office: Office, monkeypatch: pytest.M
         await faults(office, "none")
 
 
+@on_one_engine
+async def test_an_import_whose_job_was_dropped(office: Office) -> None:
+    """It has failed, and does not look as if it went on for ever; called off, its lines go."""
+    job = await accept(office, *[f'"u{n}"' for n in range(6)])
+    [claimed] = await office.queue.claim(1)
+    await office.queue.finish(claimed)
+    imports = office.engine.imports
+    assert (await imports.find("default", job.id)).state == "failed"
+    assert (await imports.cancel("default", job.id)).state == "cancelled"
+    assert await office.count("import_part") == 0
+
+
 async def test_the_same_lines_with_the_same_key_are_one_import(office: Office) -> None:
     """Other lines, or another audience, are a conflict; of neither anything stays."""
     await office.engine.audiences.put("default", "vip", AudienceDefinition())

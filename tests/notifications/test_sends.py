@@ -147,6 +147,26 @@ async def test_what_is_over_stays_as_it_came_out(office: Office) -> None:
     assert states == ["done", "cancelled"]
 
 
+@on_one_engine
+async def test_a_send_that_nobody_plans_on_has_failed(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its job is dead, or was dropped; paused and resumed, it is planned on."""
+    sends = office.engine.sends
+    id = await crowd(office, monkeypatch, LETTER)
+    for drop in (False, True):
+        [job] = await office.queue.claim(1)
+        await (office.queue.finish(job) if drop else office.queue.fail(job, "x", is_final=True))
+        assert (await sends.find("default", id)).state == "failed"
+        if not drop:
+            await office.queue.replay("default", id)
+    await sends.pause("default", id)
+    assert (await sends.resume("default", id)).state == "running"
+    await plan(office)
+    await office.run()
+    assert letters(office) == NAMES
+
+
 async def test_the_report_tells_why(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reasons with how often, and each that failed: messages that nobody got, and steps that made none."""
     monkeypatch.setattr("clarion.notifications.sends.SLICE", 1)

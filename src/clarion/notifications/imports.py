@@ -16,13 +16,12 @@ from clarion.ids import Ids, digest
 from clarion.jobs.queue import Queue
 from clarion.notifications.importing import IMPORT, drop_parts
 from clarion.notifications.notifications import check_key
-from clarion.notifications.progress import Job, Rates, State
+from clarion.notifications.progress import Job, Rates, is_given_up
 from clarion.notifications.tables import Line, rows
 from clarion.settings import Limits
 from clarion.storage import audiences as audience_sql
 from clarion.storage import receiving as sql
 from clarion.storage import repeats as key_sql
-from clarion.storage.jobs import JOB
 from clarion.storage.store import Param, Store
 from clarion.telemetry import get_logger, limit_exceeded
 
@@ -126,20 +125,23 @@ class Imports:
         Raises:
             NotFound: There is none.
         """
-        for row in await self._store.fetch(sql.FIND, tenant=tenant, id=id):
-            job = Job(
-                row.id,
-                "import",
-                await self._state(tenant, row),
-                row.total,
-                row.done,
-                row.failed,
-                0.0,
-                None,
-                as_datetime(row.created_ms),
-            )
-            return self._rates.told(job, (self._clock.now_ms() - row.created_ms) / 1000)
-        raise _missing(id)
+        row = await self._row(tenant, id)
+        is_failed = False
+        if row.state == "running" and await is_given_up(self._store, tenant, id):
+            row = await self._row(tenant, id)  # it may have ended meanwhile
+            is_failed = row.state == "running"
+        job = Job(
+            row.id,
+            "import",
+            "failed" if is_failed else row.state,
+            row.total,
+            row.done,
+            row.failed,
+            0.0,
+            None,
+            as_datetime(row.created_ms),
+        )
+        return self._rates.told(job, (self._clock.now_ms() - row.created_ms) / 1000)
 
     async def cancel(self, tenant: str, id: str) -> Job:
         """Take no more lines; who was taken stays.
@@ -157,6 +159,7 @@ class Imports:
             await tx.execute(
                 sql.END, tenant=tenant, id=id, state="cancelled", now_ms=self._clock.now_ms()
             )
+        await drop_parts(self._store, tenant, id)
         return await self.find(tenant, id)
 
     async def faults(self, tenant: str, id: str) -> AsyncGenerator[NotTaken, None]:
@@ -187,12 +190,10 @@ class Imports:
                     count = await tx.execute(statement, before=before, n=SLICE)
                 yield count
 
-    async def _state(self, tenant: str, row: sql.Import) -> State:
-        if row.state == "running":
-            # Who carries it out has died too often: a person has to look.
-            jobs = await self._store.fetch(JOB, tenant=tenant, id=row.id)
-            return "failed" if jobs and jobs[0].run_ms is None else "running"
-        return "done" if row.state == "done" else "cancelled"
+    async def _row(self, tenant: str, id: str) -> sql.Import:
+        for row in await self._store.fetch(sql.FIND, tenant=tenant, id=id):
+            return row
+        raise _missing(id)
 
     # ── taking in ──
     async def _store_lines(self, tenant: str, id: str, lines: Texts) -> int:

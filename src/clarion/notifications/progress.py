@@ -16,6 +16,8 @@ from clarion.auth.principal import Principal
 from clarion.auth.rights import holds
 from clarion.clock import Clock
 from clarion.errors import ClarionError, NotFound
+from clarion.storage.jobs import JOB
+from clarion.storage.store import Store
 from clarion.telemetry import get_logger, spawn
 from clarion.topics import Ask, Topic, Topics
 
@@ -59,6 +61,12 @@ class Source(Protocol):
     async def find(self, tenant: str, id: str) -> Job:
         """One of them; raises `NotFound`."""
         ...
+
+
+async def is_given_up(store: Store, tenant: str, id: str) -> bool:
+    """Whether nobody carries a job on: who did has died too often, or a person has dropped it. Then a person has to look."""
+    jobs = await store.fetch(JOB, tenant=tenant, id=id)
+    return not jobs or jobs[0].run_ms is None
 
 
 class Rates:

@@ -13,10 +13,10 @@ from msgspec import Struct
 from clarion.clock import Clock, as_datetime
 from clarion.errors import Conflict, NotFound
 from clarion.jobs.queue import Queue
-from clarion.notifications.progress import Job, Rates, State
+from clarion.notifications.progress import Job, Rates, State, is_given_up
 from clarion.storage import sends as sql
 from clarion.storage import triggers as trigger_sql
-from clarion.storage.jobs import ENQUEUE, JOB
+from clarion.storage.jobs import ENQUEUE
 from clarion.storage.store import Store
 
 PAUSED: Final = "paused"
@@ -227,9 +227,10 @@ class Sends:
         if row.hold == PAUSED:
             return "paused"
         if row.state == "planning":
-            # Who plans it has died too often: a person has to look.
-            jobs = await self._store.fetch(JOB, tenant=tenant, id=row.id)
-            return "failed" if jobs and jobs[0].run_ms is None else "running"
+            if not await is_given_up(self._store, tenant, row.id):
+                return "running"
+            row = await self._row(tenant, row.id)  # it may have been planned meanwhile, or paused
+            return "failed" if row.state == "planning" and not row.hold else "running"
         return "running" if standing.open else "done"
 
 

@@ -4,7 +4,7 @@ Its id is given before its first row. A job that is enqueued with it, due a day 
 half-way; the one of an import is due at once when all of it is there.
 """
 
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -50,7 +50,7 @@ class Import(Struct, frozen=True):
 
     id: str
     audience: str
-    state: str
+    state: Literal["running", "done", "cancelled"]
     total: int
     done: int
     failed: int
