@@ -234,9 +234,14 @@ async def test_links_that_lead_nowhere(site: Site, ann: Caller) -> None:
         assert (page.status_code, "This link does not work" in page.text) == (404, True)
         for path in (each, f"{each}/undo"):
             problem(await site.http.post(path), 404, "not_found")
+            page = await site.http.post(path, headers={"accept": "text/html, */*"})
+            assert (page.status_code, "This link does not work" in page.text) == (404, True)
     reset = links.unsubscribe("default", "ann", "email", workflow="reset")
     assert "whatever you choose" in (await site.http.get(reset)).text
     problem(await site.http.post(reset), 409, "conflict")
+    page = await site.http.post(reset, headers={"accept": "text/html, */*"})
+    assert (page.status_code, "cannot be turned off" in page.text) == (409, True)
+    assert "'none'" in page.headers["content-security-policy"]
     assert await wanted(site) == Document()
     await site.workflows.people.erase("default", "ann")
     problem(await site.http.post(link), 404, "not_found")

@@ -7,7 +7,7 @@ from typing import Final
 from clarion.api.layer import Api, Reply
 from clarion.api.pages.files import File, serve
 from clarion.auth.rights import Public
-from clarion.errors import NotFound
+from clarion.errors import ClarionError
 
 HTML: Final = "text/html"
 # The address is the secret: no other page may learn it, no cache keep what it shows, no page frame it (clicks would be stolen).
@@ -38,9 +38,11 @@ def plain(title: str, body: str, *, up: str, status: int = 200) -> Reply[str]:
     return Reply(page, status=status, media_type=HTML, headers=_HEADERS)
 
 
-def no_link(why: NotFound, up: str) -> Reply[str]:
-    """The page of a link that was cut, has ended, or was never given out."""
-    return plain("This link does not work", f"<p>{escape(why.message)}.</p>", up=up, status=404)
+def no_link(why: ClarionError, up: str) -> Reply[str]:
+    """The page of a link that was cut, has ended, was never given out, or leads to what cannot be done."""
+    return plain(
+        "This link does not work", f"<p>{escape(why.message)}.</p>", up=up, status=why.status
+    )
 
 
 def add_style(api: Api) -> None:

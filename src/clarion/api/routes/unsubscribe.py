@@ -16,6 +16,12 @@ from clarion.notifications.unsubscribing import Unsubscribing, WayOut
 _UP: Final = "../../"
 
 
+class Asks(Struct, frozen=True):
+    """What the caller can show."""
+
+    accept: str = ""
+
+
 class TokenPath(Struct, frozen=True):
     """A token that stands in a message."""
 
@@ -45,12 +51,15 @@ def add(api: Api, unsubscribing: Unsubscribing, email: Email) -> None:
         "POST", "/v1/unsubscribe/{token}", right=in_message, limit=by_all,
         errors=(*WRITES, NotFound, Conflict), media=(HTML,),
     )  # fmt: skip
-    async def unsubscribe(path: TokenPath) -> Reply[str]:
+    async def unsubscribe(path: TokenPath, headers: Asks) -> Reply[str]:
         """Unsubscribe: one click in a mail reader (RFC 8058) or on the page. Twice is as once.
 
         The body is not looked at: readers send `List-Unsubscribe=One-Click` as either kind of form, and the page sends nothing.
         """
-        found = await unsubscribing.go(path.token)
+        try:
+            found = await unsubscribing.go(path.token)
+        except (NotFound, Conflict) as exc:
+            return _refused(exc, headers, _UP)
         if found.message:
             await email.unsubscribed(found.tenant, found.message)
         return _page(found, path.token)
@@ -59,9 +68,20 @@ def add(api: Api, unsubscribing: Unsubscribing, email: Email) -> None:
         "POST", "/v1/unsubscribe/{token}/undo", right=in_message, limit=by_all,
         errors=(*WRITES, NotFound, Conflict), media=(HTML,),
     )  # fmt: skip
-    async def undo_unsubscribe(path: TokenPath) -> Reply[str]:
+    async def undo_unsubscribe(path: TokenPath, headers: Asks) -> Reply[str]:
         """Take it back: what was said of these messages before holds again, and they are wanted."""
-        return _page(await unsubscribing.undo(path.token), path.token, f"{_UP}../")
+        up = f"{_UP}../"
+        try:
+            return _page(await unsubscribing.undo(path.token), path.token, up)
+        except (NotFound, Conflict) as exc:
+            return _refused(exc, headers, up)
+
+
+def _refused(why: NotFound | Conflict, asks: Asks, up: str) -> Reply[str]:
+    """A page for who looks at one; a mail reader, which shows nothing, gets the error as programs do."""
+    if HTML not in asks.accept:
+        raise why
+    return no_link(why, up)
 
 
 def _page(found: WayOut, token: str, up: str = _UP) -> Reply[str]:
