@@ -199,6 +199,8 @@ def test_a_refusal_or_no_answer_is_one_line(repository: Repository, tmp_path: Pa
         (repository.apply(tmp_path, key=repository.reader), 1, "workflows:write"),
         (repository.apply(tmp_path, key="clk_nobody"), 1, ""),
         (repository.apply(tmp_path, url=away), 1, away),
+        (repository.apply(tmp_path, "--check", key="clk_nobody"), 2, ""),
+        (repository.apply(tmp_path, "--check", url=away), 2, away),
         (repository.apply(tmp_path, url="nowhere"), 2, "--url"),
         (repository.apply(tmp_path, url="http://a..b"), 2, "--url"),
         (repository.apply(tmp_path / "nothing"), 2, "there is no file"),

@@ -21,7 +21,7 @@ from clarion.cli.definitions import KINDS, Kept
 from clarion.cli.remote import URL, Url, connected, safe
 from clarion.cli.written import Flaw, Written, files, read, yaml_of
 from clarion.client import ApiError, Client, Judged
-from clarion.errors import ServerError, UsageError
+from clarion.errors import ClarionError, ServerError, UsageError
 
 _DEPENDS = (409, 422)  # a refusal that something else which is about to be put may answer
 _SIGNS = {
@@ -55,7 +55,7 @@ def apply(
         Parameter(
             name=["--dry-run", "--check"],
             negative="",
-            help="Change nothing; exit status 1 if something would change",
+            help="Change nothing; exit status 1 if something would change, 2 if that could not be found out",
         ),
     ] = False,
     prune: Annotated[
@@ -75,10 +75,19 @@ def apply(
     Args:
         paths: Files, or folders of .yaml files.
     """
-    console = Console(highlight=False, soft_wrap=True)
     written, flaws = _read(files(paths))
     if flaws:
         _tell(flaws)
+    try:
+        _apply(written, url, key, is_dry=dry_run, prune=prune)
+    except ClarionError as exc:
+        if not dry_run:
+            raise
+        raise UsageError(exc.message) from exc  # of a check 1 is an answer, as it is of diff(1)
+
+
+def _apply(written: list[Written], url: str, key: str | None, *, is_dry: bool, prune: bool) -> None:
+    console = Console(highlight=False, soft_wrap=True)
     with connected(url, key, timeout_s=JUDGING_S) as client:
         plans, me = _planned(client, written)
         there = definitions.there(client)
@@ -90,7 +99,7 @@ def apply(
         gone = [each for each in others if prune and each.author == me and each.is_active]
         for each in others:
             _line(console, "goes" if each in gone else "only on the server", told(*_name(each)), "")
-        _do(console, client, plans, gone, is_dry=dry_run)
+        _do(console, client, plans, gone, is_dry=is_dry)
 
 
 def told(kind: str, name: str) -> str:
