@@ -124,23 +124,26 @@ class AtOnce:
             whom = {user: known[user] for user in users if user not in excluded}
             rows.append(msgspec.structs.replace(each.row, state="planned", total=len(whom)))
             goings += self._planner.begin(each.row, read.workflow, whom)
-        outcomes: dict[str, sql.TriggerOutcome] = {}
-
-        async def within(tx: Tx) -> Container[str]:
-            found = await self._accept(tx, rows)
-            outcomes.update((rows[each.n - 1].id, each) for each in found)
-            return {each.id for each in goings if outcomes[each.trigger].is_accepted}
-
-        if rows:
-            await self._runs.carry(goings, within, may_ask_workers=False)
+        outcomes = await self._carry(rows, goings) if rows else {}
         for each in line:
             answer([each], outcomes.get(each.row.id))
 
-    async def _accept(self, tx: Tx, rows: Sequence[sql.NewTrigger]) -> list[sql.TriggerOutcome]:
+    async def _carry(
+        self, rows: Sequence[sql.NewTrigger], goings: Sequence[Going]
+    ) -> dict[str, sql.TriggerOutcome]:
+        """Write triggers and what their runs do first; returns what became of each, by id."""
+        outcomes = {row.id: sql.TriggerOutcome(n, 1, None, None) for n, row in enumerate(rows, 1)}
+
+        async def within(tx: Tx) -> Container[str]:
+            found: list[sql.TriggerOutcome] = await tx.apply(sql.ACCEPT_TRIGGER, rows)
+            outcomes.update((rows[each.n - 1].id, each) for each in found)
+            return {each.id for each in goings if outcomes[each.trigger].is_accepted}
+
         if any(row.idem_key for row in rows):
-            return await tx.apply(sql.ACCEPT_TRIGGER, rows)
-        await tx.apply(sql.PUT_TRIGGER, rows)
-        return [sql.TriggerOutcome(n, 1, None, None) for n in range(1, len(rows) + 1)]
+            await self._runs.carry(goings, within, may_ask_workers=False)
+        else:
+            await self._runs.carry(goings, first=(sql.PUT_TRIGGER, rows), may_ask_workers=False)
+        return outcomes
 
     def _note(self, line: "Sequence[_Waiting]") -> None:
         for each in line:

@@ -32,7 +32,7 @@ from clarion.storage import events as event_sql
 from clarion.storage import runs as sql
 from clarion.storage.jobs import Held
 from clarion.storage.sends import PARK_RUN
-from clarion.storage.store import Store, Tx
+from clarion.storage.store import Part, Store, Tx
 from clarion.telemetry import get_logger, limit_exceeded, spawn
 
 _log = get_logger(__name__)
@@ -169,6 +169,7 @@ class Runs:
         goings: Sequence[Going],
         within: Callable[[Tx], Awaitable[Container[str]]] | None = None,
         *,
+        first: Part | None = None,
         may_ask_workers: bool = True,
     ) -> None:
         """Carry on a slice.
@@ -176,6 +177,7 @@ class Runs:
         Args:
             goings: Runs in hand, each once.
             within: Writes more in the same transaction, and says which runs, by id, are wanted still; what it raises undoes all.
+            first: Is written in the same transaction, and decides nothing.
             may_ask_workers: Whether texts may be rendered that only the workers render.
 
         Raises:
@@ -190,7 +192,7 @@ class Runs:
             if within is not None:
                 wanted = await within(tx)
                 decided = [each for each in decided if each.going.id in wanted]
-            written = await self._writer.write(tx, decided)
+            written = await self._writer.write(tx, decided, first)
         try:
             for tell in written.told:
                 await tell()

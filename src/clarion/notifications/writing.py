@@ -32,7 +32,7 @@ from clarion.notifications.workflows.moves import Send
 from clarion.storage import outgoing as sent_sql
 from clarion.storage import runs as sql
 from clarion.storage import stats as stat_sql
-from clarion.storage.store import Tx
+from clarion.storage.store import Part, Tx
 from clarion.telemetry import messages
 
 
@@ -56,8 +56,8 @@ class Writer:
     def __init__(self, channels: Channels, inbox: Inbox, *, clock: Clock, ids: Ids) -> None:
         self._channels, self._inbox, self._clock, self._ids = channels, inbox, clock, ids
 
-    async def write(self, tx: Tx, decided: Sequence[Decided]) -> Written:
-        """Write what comes of a slice of runs, as far as they are this process' own."""
+    async def write(self, tx: Tx, decided: Sequence[Decided], first: Part | None = None) -> Written:
+        """Write what comes of a slice of runs, as far as they are this process' own; before it another part."""
         now_ms = self._clock.now_ms()
         mine = await self._hold(tx, decided)
         contents: dict[tuple[str, bytes], sent_sql.NewContent] = {}
@@ -92,6 +92,7 @@ class Writer:
         ]
         delivered: list[sent_sql.Delivered]
         *_, delivered = await tx.apply_all(
+            *([] if first is None else [first]),
             (sql.ADD_RUNS, [new_run(each) for each in mine if _is_new(each) and is_kept(each)]),
             (stat_sql.ADD, counts(mine, outgoing, now_ms)),
             (sent_sql.ADD_CONTENT, said),

@@ -60,6 +60,10 @@ class Procedure(msgspec.Struct, frozen=True):
     is_blind: bool = False
 
 
+Part = tuple[Procedure, Sequence[Any]]
+"""A procedure, and the rows that it is run over."""
+
+
 class Tx(Protocol):
     """An open transaction. Await nothing else while it is open: on SQLite every other writer waits.
 
@@ -80,7 +84,7 @@ class Tx(Protocol):
         """Run a procedure inside this transaction; returns the rows of its last step."""
         ...
 
-    async def apply_all(self, *parts: tuple[Procedure, Sequence[Any]]) -> list[list[Any]]:
+    async def apply_all(self, *parts: Part) -> list[list[Any]]:
         """Run several procedures in order, as far as they have rows; returns what each answers. The way there is gone once, where the engine can."""
         ...
 

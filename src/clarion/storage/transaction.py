@@ -12,7 +12,7 @@ import msgspec
 
 from clarion.errors import ClarionError, Closed, Unavailable, UsageError
 from clarion.storage.sql import check_params
-from clarion.storage.store import Param, Procedure, R, Sql
+from clarion.storage.store import Param, Part, Procedure, R, Sql
 
 IDLE_S = 5.0
 """A transaction without a statement for this long is rolled back: on SQLite everyone else waits for it."""
@@ -55,7 +55,7 @@ class Transaction:
             return []
         return cast(list[Any], await self._do(Statement("apply", procedure, rows)))
 
-    async def apply_all(self, *parts: tuple[Procedure, Sequence[Any]]) -> list[list[Any]]:
+    async def apply_all(self, *parts: Part) -> list[list[Any]]:
         """Run several procedures in order, as far as they have rows; returns what each answers."""
         asked = [Statement("apply", procedure, rows) for procedure, rows in parts if rows]
         found = iter(await self._do(asked) if asked else ())
