@@ -59,6 +59,16 @@ async def test_the_first_of_what_goes_to_many_goes_straight_on_the_rest_together
     assert egress.waiting == 0
 
 
+async def test_a_transport_that_fails_keeps_nothing_back_from_others():
+    """What waits for the other sessions of that turn leaves."""
+    flusher, transports = Flusher(1000, 5000), [MemoryTransport() for _ in range(3)]
+    transports[1].write = lambda item: 1 / 0
+    for transport in transports:
+        Egress(Owner(), flusher, transport).push(text(1))
+    await settle()
+    assert [transport.sent for transport in transports] == [["41"], [], ["41"]]
+
+
 async def test_one_answer_to_a_poll_takes_all_of_a_turn():
     """A GET is answered only once: what is sent in a turn of the loop is in it together."""
     egress, transport, _ = made(kind=Kind.POLLING)

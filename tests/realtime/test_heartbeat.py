@@ -73,6 +73,32 @@ def test_an_earlier_deadline_counts_a_later_one_is_asked_for_in_time():
     in_time(scenario)
 
 
+class Broken(Item):
+    """Fails when it is called."""
+
+    __slots__ = ()
+
+    def on_time(self, now: float) -> float | None:
+        super().on_time(now)
+        raise ValueError("a bug")
+
+
+def test_one_that_fails_costs_the_others_nothing():
+    """Those of the same bucket are called, and those of the next ones; it is not called again."""
+
+    async def scenario(loop) -> None:
+        wheel, now = Wheel(0.05), loop.time()
+        items = [Item(), Broken(), Item(), Item()]
+        for item, s in zip(items, (1, 1, 1, 2), strict=True):
+            wheel.set(item, now + s)
+        await asyncio.sleep(3)
+        assert [len(item.at) for item in items] == [1, 1, 1, 1]
+        assert len(wheel) == 0
+
+    with pytest.raises(AssertionError, match="what was due failed"):  # that an error is logged
+        in_time(scenario)
+
+
 def test_who_is_cancelled_is_not_called():
     """After cancel nothing comes, and a second cancel is harmless."""
 

@@ -92,7 +92,10 @@ class Flusher:
         self.is_scheduled = False
         dirty, self.dirty = self.dirty, []
         for egress in dirty:
-            egress.flush()
+            try:
+                egress.flush()
+            except Exception:
+                log.exception("a session could not be sent what waits")
 
 
 class Egress:

@@ -8,6 +8,10 @@ item is asked at the old time, says the new one, and goes into that bucket.
 import asyncio
 import heapq
 
+from clarion.telemetry import get_logger
+
+_log = get_logger(__name__)
+
 RESOLUTION_S = 0.05  # at most; a client does not notice a ping that is 50 ms late
 
 
@@ -112,7 +116,11 @@ class Wheel:
                 item.bucket = 0
                 due.append(item)
         for item in due:
-            when = item.on_time(now)
+            try:
+                when = item.on_time(now)
+            except Exception:  # noqa: BLE001  a bug of one must not cost the others, which are in no bucket now, their time
+                _log.exception("what was due failed", what=type(item).__name__)
+                continue
             if when is not None and not self._is_closed:
                 self.set(item, when)
         self._arm()

@@ -48,6 +48,22 @@ async def test_only_watched_connections_are_swept(monkeypatch):
     assert (len(watched.swept), quiet.swept) == (seen, [])
 
 
+async def test_one_that_cannot_be_swept_is_cut_off(monkeypatch):
+    """The others keep their deadlines."""
+    monkeypatch.setattr(module, "SWEEP_S", 0.001)
+    all_of_them, broken, other = Connections(Limits(), ManualClock()), Fake(), Fake()
+    broken.sweep = lambda now: 1 / 0
+    for each in (broken, other):
+        all_of_them.add(each)
+        all_of_them.watch(each)
+    for _ in range(2):
+        other.was_swept.clear()
+        async with asyncio.timeout(5):
+            await other.was_swept.wait()
+    assert (broken.is_aborted, other.is_aborted) == (True, False)
+    all_of_them.close()
+
+
 async def test_a_connection_that_ended_is_not_watched():
     """Watching what was never counted, or is gone, does nothing."""
     all_of_them, gone = Connections(Limits(), ManualClock()), Fake()

@@ -116,11 +116,19 @@ class Connections:
             self._timer.cancel()
             self._timer = None
 
+    def _sweep_one(self, connection: Connection, now: float) -> None:
+        try:
+            connection.sweep(now)
+        except Exception:  # noqa: BLE001  a bug of one must not leave the others without their deadlines
+            _log.exception("a connection is cut off: its deadlines cannot be looked at")
+            self.unwatch(connection)
+            connection.abort()
+
     def _sweep(self) -> None:
         self._timer = None
         now = self.now()
         for connection in tuple(self._watched):
             if connection in self._watched:  # or the end of another was its end too
-                connection.sweep(now)
+                self._sweep_one(connection, now)
         if self._watched:
             self._timer = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
