@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from clarion.bus import redis_bus
+from clarion.bus import redis_bus, sharded_bus
 from clarion.bus.cluster import owners, redirection, slot
 from clarion.bus.redis import RedisClient
 from clarion.bus.redis_bus import RedisBus
 from clarion.bus.scripts import Script
+from clarion.bus.sharded_bus import ShardedBus
 from clarion.errors import Internal, Unavailable
 from clarion.ids import Ids
 from tests.support.fault_proxy import FaultProxy
@@ -182,6 +183,52 @@ async def test_a_server_that_is_taken_out_of_its_cluster_is_left(
         for bus in (*buses, alone):
             await bus.close()
         former.remove()
+
+
+async def test_a_primary_that_is_gone_is_a_gap(
+    redis_cluster: list[RedisServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was published at another server than that a node listens to may have died with it: the truth is read."""
+    monkeypatch.setattr(redis_bus, "HEALTH_S", 0.05)
+    one = redis_cluster[0]
+    bus, gaps = RedisBus(one.url, ids=Ids.seeded(1)), asyncio.Queue[Sequence[str]]()
+    await bus.start()
+    bus.on_gap(gaps.put_nowait)
+    for channel in ("a", "b"):
+        bus.subscribe(channel, lambda _: None)
+        await bus.settle(channel)
+    # Another address is another server.
+    one.cli("CONFIG", "SET", "cluster-announce-port", "1")
+    try:
+        assert sorted(await gaps.get()) == ["a", "b"]
+    finally:
+        one.cli("CONFIG", "SET", "cluster-announce-port", "0")
+    await bus.close()
+
+
+async def test_a_silent_server_takes_its_own_channels_away_alone(
+    redis_cluster: list[RedisServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of sharded channels: those of the other servers are published to and heard; its own are refused, until it is back."""
+    monkeypatch.setattr(sharded_bus, "HEALTH_S", 0.02)
+    bus = ShardedBus(redis_cluster[0].url, ids=Ids.seeded(1), deadline_s=0.1)
+    await bus.start()
+    its, other = (key_of(at).decode() for at in (0, 1))
+    heard = asyncio.Queue[bytes]()
+    for channel in (its, other):
+        bus.subscribe(channel, heard.put_nowait)
+        await bus.settle(channel)
+    redis_cluster[0].pause()
+    try:
+        with pytest.raises(Unavailable):  # noqa: PT012
+            while True:
+                bus.say(its, b"lost")
+                await asyncio.sleep(0.01)
+        bus.say(other, b"1")
+        assert await heard.get() == b"1"
+    finally:
+        redis_cluster[0].resume()
+    await bus.close()
 
 
 def test_slots_are_those_of_the_specification() -> None:

@@ -136,6 +136,24 @@ async def test_a_server_that_is_silent_is_found_out(
         assert await ears.gaps.get() == ["a"]
 
 
+async def test_a_receiver_of_all_that_fails_costs_no_connection(server: RedisServer) -> None:
+    """It is logged; the next message comes, over the same connection."""
+    async with started(server, "p") as bus:
+        heard = asyncio.Queue[tuple[str, bytes]]()
+        gaps = Ears(bus, "z").gaps
+
+        def fails(channel: str, data: bytes) -> None:
+            heard.put_nowait((channel, data))
+            raise ValueError("a bug")
+
+        bus.subscribe_all("a", fails)
+        await bus.settle("z")
+        for data in (b"1", b"2"):
+            await bus.publish("ab", data)
+        assert [await heard.get(), await heard.get()] == [("ab", b"1"), ("ab", b"2")]
+        assert gaps.empty()
+
+
 async def test_settled_is_what_was_asked_for_last() -> None:
     """The confirmation of a subscription that was given up meanwhile says nothing of the new one."""
     async with FakeRedis() as fake:

@@ -7,7 +7,7 @@ from typing import Final
 
 from clarion.bus.link import IN_FLIGHT
 from clarion.bus.redis import Command, RedisClient
-from clarion.errors import Overloaded, ServerError
+from clarion.errors import ClarionError, Overloaded
 from clarion.telemetry import backplane_messages, get_logger, limit_exceeded, spawn_forever
 
 _log = get_logger(__name__)
@@ -62,9 +62,10 @@ class Pump:
             self._something.clear()
             while self._waiting:
                 some = [self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))]
-                try:
-                    await self._redis.call_many(some)
-                except ServerError as exc:
-                    backplane_messages.labels("lost").inc(len(some))
-                    _log.warning("others may not have been told", count=len(some), why=exc.message)
+                replies = await self._redis.try_many(some)
+                failed = [reply for reply in replies if isinstance(reply, ClarionError)]
+                if failed:
+                    backplane_messages.labels("lost").inc(len(failed))
+                    why = failed[0].message
+                    _log.warning("others may not have been told", count=len(failed), why=why)
             self._nothing.set()

@@ -102,6 +102,10 @@ class RedisClient:
         """
         return [_checked(reply, is_write) for reply in await self._ask_many(commands)]
 
+    async def try_many(self, commands: Sequence[Command]) -> list[Any]:
+        """As `call_many`; for each its answer, or the error that `call` would raise. A server that is away costs only what is for it."""
+        return [_error(reply, True) or reply for reply in await self._ask_many(commands)]
+
     async def run_many(
         self, script: Script, calls: Sequence[Call], *, is_write: bool = True
     ) -> list[Any]:
@@ -109,16 +113,13 @@ class RedisClient:
 
         Returns:
             For each call its answer, or the error that `run` would raise.
-
-        Raises:
-            Unavailable: Redis cannot be asked now; nothing was done.
         """
         commands = [(keys[0], script.by_digest(keys, args)) for keys, args in calls]
         replies = await self._ask_many(commands)
         for at, reply in enumerate(replies):
             if _kind(reply) == "NOSCRIPT":
                 keys, args = calls[at]
-                replies[at] = await self._ask(keys[0], script.in_full(keys, args))
+                [replies[at]] = await self._ask_many([(keys[0], script.in_full(keys, args))])
         return [_error(reply, is_write) or reply for reply in replies]
 
     async def owners(self) -> list[Node]:
@@ -170,14 +171,41 @@ class RedisClient:
         replies: list[Any] = []
         for at in range(0, len(commands), AT_ONCE):
             some = commands[at : at + AT_ONCE]
-            links = [await self._link(key) for key, _ in some]
-            asked = [link.ask(*parts) for link, (_, parts) in zip(links, some, strict=True)]
+            links = await self._links_of([key for key, _ in some])
+            asked = [
+                None if isinstance(link, Unavailable) else link.ask(*parts)
+                for link, (_, parts) in zip(links, some, strict=True)
+            ]
             for link, (key, parts), future in zip(links, some, asked, strict=True):
+                if isinstance(link, Unavailable) or future is None:
+                    replies.append(link)
+                    continue
                 reply = await future
                 if _kind(reply) in _NOT_HERE:
-                    reply = await self._follow(key, parts, link, reply)
+                    try:
+                        reply = await self._follow(key, parts, link, reply)
+                    except Unavailable as exc:
+                        reply = exc
                 replies.append(reply)
         return replies
+
+    async def _links_of(self, keys: Sequence[bytes]) -> list[Link | Unavailable]:
+        """The links to who has these keys. It is waited for one that is missing, and if in vain for no other."""
+        found: list[Link | Unavailable] = []
+        known, failed = self._owners, None
+        for key in keys:
+            link = self._living(known, key)
+            if link is None and failed is None:
+                try:
+                    link = await self._link(key)
+                    known = self._owners or known
+                except Unavailable as exc:
+                    failed = exc
+            if link is not None:
+                found.append(link)
+            elif failed is not None:
+                found.append(failed)
+        return found
 
     async def _follow(self, key: bytes, parts: tuple[Part, ...], link: Link, reply: Any) -> Any:
         """Ask where the answer says, until it is one or the time is over. A slot that moves may answer TRYAGAIN for a while."""
@@ -219,10 +247,8 @@ class RedisClient:
         if self._is_closed:
             raise Closed("the client of Redis is closed")
         found = self._owners
-        if found is not None:
-            link = self._links.get(found[slot(key) if key and len(found) > 1 else 0])
-            if link is not None and not link.is_lost:
-                return link
+        if (link := self._living(found, key)) is not None:
+            return link
         try:
             # One attempt has its own deadline; here are those that go to several servers.
             async with asyncio.timeout(2 * self._deadline_s):
@@ -230,6 +256,13 @@ class RedisClient:
                 return await self._connected(found[slot(key) if key and len(found) > 1 else 0])
         except TimeoutError:
             raise Unavailable("Redis does not answer") from None
+
+    def _living(self, owners: list[Node] | None, key: bytes) -> Link | None:
+        """The link to who has the key, if there is one already."""
+        if owners is None:
+            return None
+        link = self._links.get(owners[slot(key) if key and len(owners) > 1 else 0])
+        return None if link is None or link.is_lost else link
 
     async def _connected(self, node: Node) -> Link:
         made = await self._dial(node)

@@ -31,7 +31,7 @@ FIRST_S, LONGEST_S = (
     2.0,
 )  # of pauses between attempts to connect, each up to twice as long as the one before
 AnyReceiver = Callable[[str, bytes], None]
-"""Takes the channel and one message; must not block, nor raise."""
+"""Takes the channel and one message; must not block."""
 AT_ONCE: Final = 1_000  # channels in one command
 
 
@@ -205,7 +205,11 @@ class RedisBus:
             link.abort("refused")
             await link.lost
         elif (found := owners(told, link.node)) is not None:
-            self._servers = list(dict.fromkeys(found))
+            former, self._servers = self._servers, list(dict.fromkeys(found))
+            if link is self._link and not set(former) <= set(found):
+                # A primary has died that may not have passed on what was published there last.
+                self._gaps += self._receivers.channels
+                self._tell_gaps()
 
     def _adopt(self, link: Link) -> None:
         self._link = link
@@ -259,7 +263,10 @@ class RedisBus:
         if kind == b"pmessage":
             if (receiver := self._patterns.get(name)) is not None:
                 channel = push[2][len(self._prefix) :].decode(errors="replace")
-                receiver(channel, push[3])
+                try:
+                    receiver(channel, push[3])
+                except Exception:  # noqa: BLE001  logged; a bug must not cost the connection
+                    _log.exception("receiver of the bus failed", channel=channel)
             return
         if kind in (b"psubscribe", b"punsubscribe"):
             return

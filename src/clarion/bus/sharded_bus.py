@@ -89,12 +89,13 @@ class ShardedBus:
         """Hand a message to everyone who is subscribed, on whatever node; in the order of the calls. Redis' answer is not waited for.
 
         Raises:
-            Unavailable: A server is not connected now; `Overloaded`: too much waits for it.
+            Unavailable: The server that has the channel is not connected now; `Overloaded`: too much waits for it.
             Closed: The bus was closed.
         """
         if self._is_closed:
             raise Closed("the bus is closed")
-        if any(link.is_lost for link in self._links.values()):
+        link = self._link_of(channel)
+        if link is None or link.is_lost:
             raise Unavailable("the bus is not connected to Redis")
         name = channel.encode()
         self._pump.push((name, (b"SPUBLISH", name, data)))
@@ -126,13 +127,17 @@ class ShardedBus:
             waiting.cancel()
         await self._redis.close()
 
+    def _link_of(self, channel: str) -> Link | None:
+        """The link to who has the channel."""
+        at = slot(channel.encode()) if len(self._owners) > 1 else 0
+        return self._links.get(self._owners[at]) if self._owners else None
+
     # ── listening ──
     def _place(self, channel: str) -> None:
         """Subscribe where the channel is now."""
         if channel not in self._unsettled:
             self._unsettled[channel] = asyncio.get_running_loop().create_future()
-        at = slot(channel.encode()) if len(self._owners) > 1 else 0
-        link = self._links.get(self._owners[at]) if self._owners else None
+        link = self._link_of(channel)
         if link is None or link.is_lost:
             self._changed.set()
             return
@@ -171,8 +176,7 @@ class ShardedBus:
             self._links.pop(node).abort("closed")
         self._owners = owners
         for channel in self._receivers.channels:
-            at = slot(channel.encode()) if len(owners) > 1 else 0
-            if self._on.get(channel) is not self._links[owners[at]]:
+            if self._on.get(channel) is not self._link_of(channel):
                 self._place(channel)
 
     async def _dial(self, node: Node) -> Link:
