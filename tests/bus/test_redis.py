@@ -92,6 +92,20 @@ async def test_answers_come_to_those_who_asked(client: RedisClient) -> None:
     assert await client.call(b"", "ECHO", "after") == b"after"
 
 
+async def test_who_waits_for_the_end_of_a_link_may_give_up(server: RedisServer) -> None:
+    """The end comes all the same, and who waits for an answer is told."""
+    address = parse(server.url)
+    one = await link.dial(address, address.nodes[0])
+    waiting, answer = spawned(one.ended()), one.ask("BLPOP", "never", 0)
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    server.kill()
+    async with asyncio.timeout(5):
+        assert type(await answer) is link.Lost
+        await one.ended()
+
+
 async def test_what_cannot_be_written_shifts_no_answers(client: RedisClient) -> None:
     """Text that is no Unicode is refused; those who ask beside and after it get their own answers."""
     await client.call(b"", "PING")

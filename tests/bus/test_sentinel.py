@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
+from clarion.bus.address import Address, Node
 from clarion.bus.redis import RedisClient
 from clarion.bus.redis_bus import RedisBus
+from clarion.bus.sentinel import places
 from clarion.bus.sharded_bus import ShardedBus
 from clarion.bus.stream import Stream
 from clarion.errors import ServerError, Unavailable
@@ -20,6 +23,49 @@ def watched() -> Iterator[Watched]:
     made = Watched()
     yield made
     made.remove()
+
+
+async def _say_who(name: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A Sentinel for one question."""
+    for answer in (
+        b"%1\r\n$4\r\nmode\r\n$8\r\nsentinel\r\n",
+        b"*2\r\n$1\r\n%b\r\n$1\r\n7\r\n" % name,
+    ):
+        await reader.read(1024)
+        writer.write(answer)
+    await reader.read()
+    writer.close()
+
+
+async def _say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while await reader.read(1024):
+        pass
+    writer.close()
+
+
+async def _sentinel(name: bytes) -> asyncio.Server:
+    return await asyncio.start_server(partial(_say_who, name), "127.0.0.1", 0)
+
+
+async def test_what_most_sentinels_say_is_enough() -> None:
+    """Of three one is silent for good, as on a host that is gone: it is not waited for. Where nobody is in the majority all are, and the most named comes first."""
+    servers = [
+        await asyncio.start_server(_say_nothing, "127.0.0.1", 0),
+        *[await _sentinel(name) for name in (b"a", b"a", b"b")],
+    ]
+    ports = [each.sockets[0].getsockname()[1] for each in servers]
+
+    async def asked(*at: int, deadline_s: float) -> list[Node]:
+        nodes = [("127.0.0.1", ports[each]) for each in at]
+        return await places(Address(nodes, primary="m"), deadline_s=deadline_s)
+
+    async with asyncio.timeout(10):
+        assert await asked(0, 1, 2, deadline_s=60) == [("a", 7)]
+    assert await asked(0, 3, 1, 2, deadline_s=0.2) == [("a", 7), ("b", 7)]
+    with pytest.raises(Unavailable):
+        await asked(0, deadline_s=0.1)
+    for each in servers:
+        each.close()
 
 
 async def test_the_replica_takes_over_when_the_primary_dies(watched: Watched) -> None:

@@ -96,6 +96,10 @@ class Link(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    async def ended(self) -> None:
+        """Return when it is lost. Whoever gives up waiting does nothing to it: awaited by itself, `lost` would be cancelled."""
+        await asyncio.shield(self.lost)
+
     # ── asyncio.Protocol ──
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The transport is there."""

@@ -169,7 +169,7 @@ class OwnerLink:
             await asyncio.gather(self._task, return_exceptions=True)
         if self._connection is not None:
             self._connection.transport.close()
-            await self._connection.lost
+            await asyncio.shield(self._connection.lost)
 
     def _open(self) -> _Connection:
         if self._is_closed:
@@ -216,7 +216,7 @@ class OwnerLink:
             if silent == 2 and not connection.lost.done():
                 _log.warning("the owner of the data does not answer")
                 connection.transport.abort()
-                await connection.lost
+                await asyncio.shield(connection.lost)  # to give up waiting must not cancel it
 
     async def _again(self, *, is_first: bool = False) -> _Connection:
         loop, longest = asyncio.get_running_loop(), FIRST_S

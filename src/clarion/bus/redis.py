@@ -159,7 +159,7 @@ class RedisClient:
         await asyncio.gather(*tasks, return_exceptions=True)
         for link in self._links.values():
             link.abort("closed")
-        await asyncio.gather(*(link.lost for link in self._links.values()))
+        await asyncio.gather(*(link.ended() for link in self._links.values()))
 
     # ── asking ──
     async def _ask(self, key: bytes, parts: tuple[Part, ...]) -> Any:
@@ -238,7 +238,7 @@ class RedisClient:
                 return link
             case "READONLY":  # a primary that is one no longer; its name may lead to another now
                 link.abort("readonly")
-                await link.lost
+                await link.ended()
         return await self._link(key)
 
     # ── links ──

@@ -169,7 +169,7 @@ class RedisBus:
             await asyncio.gather(self._task, return_exceptions=True)
         if self._link is not None:
             self._link.abort("closed")
-            await self._link.lost
+            await self._link.ended()
             self._give_up()
         await self._redis.close()
 
@@ -203,7 +203,7 @@ class RedisBus:
         if told == []:
             # It was taken out of its Cluster: it answers, and hears nothing of what the others publish.
             link.abort("refused")
-            await link.lost
+            await link.ended()
         elif (found := owners(told, link.node)) is not None:
             former, self._servers = self._servers, list(dict.fromkeys(found))
             if link is self._link and not set(former) <= set(found):

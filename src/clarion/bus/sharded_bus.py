@@ -122,7 +122,7 @@ class ShardedBus:
         await self._pump.close()
         for link in self._links.values():
             link.abort("closed")
-        await asyncio.gather(*(link.lost for link in self._links.values()))
+        await asyncio.gather(*(link.ended() for link in self._links.values()))
         for waiting in self._unsettled.values():
             waiting.cancel()
         await self._redis.close()

@@ -103,7 +103,7 @@ class Stream:
             await asyncio.gather(self._task, return_exceptions=True)
         if self._link is not None:
             self._link.abort("closed")
-            await self._link.lost
+            await self._link.ended()
         await self._pump.flush()
         await self._pump.close()
         await self.redis.close()
@@ -123,7 +123,7 @@ class Stream:
                     continue
             if self._reader is None:
                 longest = FIRST_S
-                await asyncio.shield(self._link.lost)
+                await self._link.ended()
                 continue
             reply = await self._link.ask(
                 "XREAD", "COUNT", AT_ONCE, "BLOCK", int(BLOCK_S * 1000), "STREAMS", self.key, self.last
@@ -132,7 +132,7 @@ class Stream:
                 # The link is broken, or in a Cluster the stream is elsewhere now.
                 _log.warning("the stream cannot be read", error=str(reply))
                 self._link.abort("refused")
-                await self._link.lost
+                await self._link.ended()
                 continue
             longest = FIRST_S
             for id, fields in (reply or {}).get(self.key, ()):
@@ -146,7 +146,7 @@ class Stream:
         oldest: Any = await link.ask("XRANGE", self.key, "-", "+", "COUNT", 1)
         if isinstance(oldest, Exception):
             link.abort("refused")
-            await link.lost
+            await link.ended()
             raise Unavailable(f"Redis does not say what it has: {oldest}")
         if self.last != b"0-0" and (not oldest or _order(oldest[0][0]) > _order(self.last)):
             bus_gaps.inc()
