@@ -17,11 +17,11 @@ LINGER_NOT = struct.pack("ii", 1, 0)
 
 
 class Refused(AssertionError):
-    """A server did not want a WebSocket or a request; `status` says how."""
+    """A server did not want a WebSocket or a request; `status` says how, and `retry_after` when to come again, if it does."""
 
-    def __init__(self, status: int, body: bytes) -> None:
+    def __init__(self, status: int, body: bytes, retry_after: str = "") -> None:
         super().__init__(f"answered {status}: {body[:200]!r}")
-        self.status, self.body = status, body
+        self.status, self.body, self.retry_after = status, body, retry_after
 
 
 def masked(op: int, data: bytes) -> bytes:
@@ -115,7 +115,10 @@ class WebSocketLine(Line):
             if status == 101:
                 self.opened.set_result(None)
                 return True
-            self.opened.set_exception(Refused(status, bytes(self._buffer)))
+            lines = bytes(head).lower().split(b"\r\n")
+            told = dict(each.split(b": ", 1) for each in lines[1:])
+            after = told.get(b"retry-after", b"").decode()
+            self.opened.set_exception(Refused(status, bytes(self._buffer), after))
         return False
 
     def _read(self) -> None:
