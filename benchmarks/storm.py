@@ -93,7 +93,9 @@ async def measure(fault: str, clients: int, handshakes: int) -> dict[str, Any]:
         for each in crowd:
             await each.ask("come")
         await watch.ask("told")
+        others = Others()
         await asyncio.sleep(CALM_S)
+        share = others.share()
         before, peak, began = await watch.ask("told"), Peak(server), time.monotonic()
         if fault == "cut":
             told = await peak.during(asyncio.gather(*[each.ask("cut") for each in crowd]))
@@ -114,6 +116,7 @@ async def measure(fault: str, clients: int, handshakes: int) -> dict[str, Any]:
         "others' longest before, during (ms)": [before["max"], during["max"]],
         "others that stay": during["stay"],
         "took (s)": took_s,
+        "machine in use before": share,
     }
 
 
@@ -145,11 +148,8 @@ def main() -> None:
     set_up()
     for _ in range(given.rounds):
         for fault in given.fault:
-            others = Others()
             found = asyncio.run(measure(fault, given.clients, given.handshakes))
-            print(
-                f"{fault}, {given.clients:,} clients; others took {others.share():.0%} of the machine"
-            )
+            print(f"{fault}, {given.clients:,} clients")
             for name, value in found.items():
                 shown = value if isinstance(value, list | dict | int) else round(value, 2)
                 print(f"    {name:40} {shown}", flush=True)
