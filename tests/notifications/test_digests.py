@@ -163,9 +163,12 @@ async def test_a_look_back_collects_only_what_repeats(office: Office) -> None:
     assert (await office.inbox("ann"))[:2] == ["1: 5", "1: 4"]
 
 
-async def test_a_digest_closes_at_an_hour_where_the_recipient_lives(office: Office) -> None:
-    """Cron's time in their zone: the clock of these tests shows 14:13 in UTC."""
-    await office.workflow({"digest": {"cron": "0 9 * * *"}}, TOLD)
+@pytest.mark.parametrize("more", [{}, {"zone": "recipient"}])
+async def test_a_digest_closes_at_an_hour_where_the_recipient_lives(
+    office: Office, more: dict[str, str]
+) -> None:
+    """Cron's time in their zone, unless another is named: the clock of these tests shows 14:13 in UTC."""
+    await office.workflow({"digest": {"cron": "0 9 * * *", **more}}, TOLD)
     ann = {"id": "ann", "time_zone": "America/New_York"}  # 10:13 there
     await trigger(office, *payloads(1), to=ann)
     await office.run(22 * 3600)

@@ -149,6 +149,7 @@ def test_preferences_send_skip_or_put_off() -> None:
         ({"until": "payload.at", "plus": "1h"}, NOW + 3 * HOUR),
         # 09:00 in Berlin is 07:00 in UTC, which has passed on this Monday.
         ({"at": "09:00"}, 1_790_060_400_000),
+        ({"at": "09:00", "zone": "recipient"}, 1_790_060_400_000),
         ({"at": "09:00", "days": ["sat"]}, 1_790_406_000_000),
         ({"at": "15:00", "zone": "UTC"}, NOW + 2_800_000),
     ],

@@ -49,6 +49,7 @@ from clarion.notifications.workflows.moves import (
     State,
 )
 from clarion.notifications.workflows.times import DAYS, moment, next_at, next_cron, zone_of
+from clarion.notifications.workflows.zones import RECIPIENT
 
 SKIPPED: Final[Mapping[str, Any]] = {"skipped": True, "settled": True}
 START: Final = "(start)"
@@ -326,9 +327,13 @@ class _Run:
                 found += sign * durations.seconds(plus.removeprefix("-")) * 1000
             return found, {wait.until: given}
         assert wait.at is not None
-        zone = wait.zone or value("recipient.time_zone", self._facts) or "UTC"
+        zone = self._zone(wait.zone) or "UTC"
         clock = time(int(wait.at[:2]), int(wait.at[3:]))
         return next_at(clock, zone_of(zone), self._now_ms, wait.days or DAYS), {"zone": zone}
+
+    def _zone(self, named: str | None) -> Any:
+        """The zone that a step names, else the recipient's; None where nobody knows it."""
+        return value("recipient.time_zone", self._facts) if named in (None, RECIPIENT) else named
 
     def _throttle(self, step: Step, throttle: Throttle) -> str:
         # Of a category all workflows share one throttle, of a workflow its own step alone.
@@ -342,8 +347,7 @@ class _Run:
         if digest.cron is None:
             closes_ms = self._now_ms + durations.seconds(str(digest.window)) * 1000
         else:
-            zone = digest.zone or value("recipient.time_zone", self._facts)
-            closes_ms = next_cron(digest.cron, zone_of(zone), self._now_ms)
+            closes_ms = next_cron(digest.cron, zone_of(self._zone(digest.zone)), self._now_ms)
         max_s = 0 if digest.max is None else durations.seconds(digest.max)
         max_ms = max(closes_ms, self._now_ms + max_s * 1000)
         return Collect(self._at, self._key(digest.key), closes_ms, max_ms)

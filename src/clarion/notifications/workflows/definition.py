@@ -119,7 +119,7 @@ class Wait(Struct, frozen=True, forbid_unknown_fields=True, rename={"for_": "for
     """Until the clock next shows this, on one of `days`, in `zone`."""
     days: list[Day] | None = None
     zone: Annotated[str, Meta(max_length=64)] | None = None
-    """A time zone's name; None: the recipient's, and UTC for who has none."""
+    """A time zone's name; None or `recipient`: the recipient's, and UTC for who has none."""
     message: StepId | None = None
     """Until the message of this step `is` so, at most for `timeout`."""
     is_: Literal[STATES] | None = None  # type: ignore[valid-type]
@@ -161,6 +161,7 @@ class Digest(Struct, frozen=True, forbid_unknown_fields=True):
     cron: Annotated[str, Meta(max_length=100)] | None = None
     """Closes at the next of these times instead, in `zone`."""
     zone: Annotated[str, Meta(max_length=64)] | None = None
+    """As a wait's."""
     key: Path | None = None
     lead: bool = False
     """Whether the first goes on at once, and only those after it are collected."""

@@ -15,9 +15,8 @@ from msgspec import Struct
 
 from clarion.clock import as_datetime, as_ms
 from clarion.notifications.workflows.times import local, zone_of
+from clarion.notifications.workflows.zones import RECIPIENT
 
-RECIPIENT: Final = "recipient"
-"""In the place of a zone: each recipient's own."""
 EARLIEST: Final = "Etc/GMT-14"
 """Where a day begins first: what comes in everybody's own zone is planned by the clock there."""
 SPREAD_MS: Final = 26 * 3_600_000

@@ -36,7 +36,7 @@ from clarion.notifications.workflows.definition import (
 )
 from clarion.notifications.workflows.faults import convert, wrong
 from clarion.notifications.workflows.times import check_cron
-from clarion.notifications.workflows.zones import check_zone
+from clarion.notifications.workflows.zones import RECIPIENT, check_zone
 
 _ACTS: Final[Mapping[str, type[Struct]]] = {
     "wait": Wait,
@@ -303,7 +303,7 @@ def _span(text: str, at: str) -> int:
 
 
 def _zone(name: str | None, at: str) -> None:
-    if name is None:
+    if name in (None, RECIPIENT):
         return
     try:
         check_zone(name)

@@ -19,7 +19,6 @@ from clarion.clock import as_datetime, as_ms
 from clarion.errors import Fault, Invalid
 from clarion.notifications.workflows.faults import wrong
 from clarion.notifications.workflows.occurrences import (
-    RECIPIENT,
     SPREAD_MS,
     Cron,
     Moment,
@@ -34,7 +33,7 @@ from clarion.notifications.workflows.occurrences import (
     zone_here,
 )
 from clarion.notifications.workflows.times import DAYS, check_cron, local, zone_of
-from clarion.notifications.workflows.zones import check_zone
+from clarion.notifications.workflows.zones import RECIPIENT, check_zone
 from clarion.patterns import worded
 
 Clock = Annotated[

@@ -7,6 +7,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+RECIPIENT: Final = "recipient"
+"""In the place of a zone: each recipient's own."""
+
 # What a machine calls its own time is another zone on the next one.
 _NO_PLACES: Final = frozenset({"localtime", "Factory", "posixrules"})
 
