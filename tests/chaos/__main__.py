@@ -9,6 +9,7 @@
     python -m tests.chaos --scenario cluster                                     a Cluster of three: failovers, slots that move, a node killed
     python -m tests.chaos --scenario network                                     packets between one node and Redis are lost; needs root
     python -m tests.chaos --scenario restarts --crowd 2000                       rolling restarts, and kills, of nodes with so many
+    python -m tests.chaos --scenario rolling --sockets 1000 --load 1             three nodes behind nginx, each restarted twice, one of the six killed
 
 Of a bulk send everybody has each message of the inbox exactly once, and the provider got each message once at least, and once more at most for each
 crash. Ends with 1, and says what was wrong, where something was.
@@ -21,14 +22,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from clarion.clock import SystemClock
-from tests.chaos import nodes
+from tests.chaos import nodes, rolling
 from tests.chaos.faults import FAILOVER
 from tests.chaos.run import Plan, chaos, faults_of
 from tests.support import network
 from tests.support.services import Postgres
 
 DATABASES = ("sqlite", "postgresql")
-SCENARIOS = ("bulk", "nodes", "restarts", "failover", "cluster", "network")
+SCENARIOS = ("bulk", "nodes", "restarts", "failover", "cluster", "network", "rolling")
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -41,6 +42,8 @@ def main(given: Sequence[str] | None = None) -> int:
     cli.add_argument(
         "--kills", type=int, default=len(nodes.LASTS), help="or other faults, of each run"
     )
+    cli.add_argument("--sockets", type=int, default=rolling.Plan().sockets, help="of rolling")
+    cli.add_argument("--load", type=float, default=1.0, help="of rolling: times 320 calls a second")
     cli.add_argument("--seed", type=int, default=1)
     cli.add_argument("--fault", action="append", help="instead of what the seed chooses")
     args = cli.parse_args(given)
@@ -66,6 +69,10 @@ def main(given: Sequence[str] | None = None) -> int:
         else:
             say(f"packets that are lost: seed {args.seed}")
             wrong += _report(nodes.alone(args.seed, args.fault or nodes.CUT_OFF, say).wrong)
+    if "rolling" in scenarios:
+        plan = rolling.Plan().times(args.load, args.sockets)
+        say(f"a rolling restart: seed {args.seed}, {plan}")
+        wrong += _report(rolling.alone(plan, say, args.seed).told(say).wrong)
     for database in (args.database or DATABASES) if "bulk" in scenarios else ():
         is_postgres = database == "postgresql"
         faults = args.fault or faults_of(

@@ -22,7 +22,6 @@ EVERY_S: Final = 0.03  # between two publications of a publisher
 NOTIFY_S: Final = 0.1
 NOBODY_LEAVES: Final = frozenset({"rolling-restart", "node-killed", "clients-cut", "pubsub-cut"})
 """Under these everybody is back before it is said that somebody has left."""
-QUIET_S: Final = 30.0  # for what must come true after the end
 TOGETHER: Final = 100  # of a crowd come at a time
 TOLD: Final = 3  # people of each notification
 
@@ -139,7 +138,7 @@ class Cluster:
             ]
         told = self.fleet.names[:TOLD]
         for name, rule in (("I3", self._ghosts), ("I5", lambda: self._inboxes(told))):
-            wrong[name] = await _eventually_nothing(rule)
+            wrong[name] = await invariants.eventually_nothing(rule)
         return [f"{name}: {each}" for name, found in sorted(wrong.items()) for each in found]
 
     async def _ghosts(self) -> list[str]:
@@ -230,11 +229,3 @@ class Cluster:
     def _next(self) -> str:
         self._number += 1
         return f"n{self._number:05}"
-
-
-async def _eventually_nothing(rule: Any) -> list[str]:
-    """What a rule still finds after a while; most often nothing, soon."""
-    end = _clock.monotonic() + QUIET_S
-    while (found := await rule()) and _clock.monotonic() < end:  # noqa: ASYNC110  another process has to do it
-        await asyncio.sleep(0.1)
-    return list(found)

@@ -1,15 +1,20 @@
 """What must hold whatever has failed: each rule returns what breaks it, and nothing where it holds. The numbers are those of docs/explanation/failures.md."""
 
+import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from msgspec import Struct, field
 
 CODES = frozenset({"unavailable", "outcome_unknown", "overloaded", "in_progress", "storage_full"})
 """What a server may answer while something is away."""
+QUIET_S = 30.0
+"""For what must come true after the end."""
 LONGEST_S = 10.0
 """For an answer, whatever it is."""
 
+LEAVES_PER_S = 50.0
+"""So fast clients are let go where they are few."""
 WINDOW_S, STOPPING_S, BACK_S = 10.0, 15.0, 5.0
 """Over which a node spreads its closes (`limits.drain_s`); what it may take beyond that to end, and a client to be back."""
 
@@ -101,14 +106,36 @@ def unexplained(calls: Iterable[Call]) -> list[str]:
     ]
 
 
-def late(stops: Iterable[tuple[int, float]], away_s: Iterable[float]) -> list[str]:
+def late(
+    stops: Iterable[tuple[int, float]], away_s: Iterable[float], notice_s: float = 0.0
+) -> list[str]:
     """I9: a node that is told to end does so in order and in time, and no client is away for longer than a drain takes."""
     wrong = [
         f"a node ended with {status} after {took_s:.1f} s"
         for status, took_s in stops
-        if status or took_s > WINDOW_S + STOPPING_S
+        if status or took_s > notice_s + WINDOW_S + STOPPING_S
     ]
     return wrong + [f"a client was away for {s:.1f} s" for s in away_s if s > WINDOW_S + BACK_S]
+
+
+def busiest(times: Iterable[float], first: float, last: float) -> int:
+    """How many of these times are within one second, at most, from the first to the last."""
+    some = sorted(at for at in times if first <= at <= last)
+    most = behind = 0
+    for n, at in enumerate(some):
+        while some[behind] < at - 1:
+            behind += 1
+        most = max(most, n - behind + 1)
+    return most
+
+
+async def eventually_nothing(rule: Callable[[], Awaitable[list[str]]]) -> list[str]:
+    """What a rule still finds after a while; most often nothing, soon."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + QUIET_S
+    while (found := await rule()) and loop.time() < end:  # noqa: ASYNC110  another process has to do it
+        await asyncio.sleep(0.1)
+    return found
 
 
 def left_behind(

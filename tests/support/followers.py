@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from clarion.ids import Ids
@@ -12,7 +13,7 @@ from tests.guarantees.invariants import Span
 from tests.support.quick_client import Client, NotLetIn
 from tests.support.quick_packets import Event
 from tests.support.quick_wire import Refused
-from tests.support.two_nodes import LOG, House
+from tests.support.two_nodes import LOG, Home
 
 AGAIN_S = 0.05, 0.25  # of pauses before it connects again
 ANSWER_S = 12.0
@@ -27,23 +28,35 @@ class Follower:
         name: The user's, too.
         house: Where it connects.
         ids: Chance.
+        topic: Which it follows.
+        polls_first: Whether it begins with polling.
         is_present: Whether it enters the lobby.
 
     Attributes:
         spans: What it heard of the topic.
-        connects: How often it came in.
+        came: When it came in (the loop's time).
         away_s: The longest time that it was not subscribed, after it was.
         codes: With which close codes its connections ended.
         leaves: Who it heard leave the lobby.
     """
 
-    def __init__(self, name: str, house: House, ids: Ids, *, is_present: bool = True) -> None:
+    def __init__(
+        self,
+        name: str,
+        house: Home,
+        ids: Ids,
+        topic: str = LOG,
+        *,
+        polls_first: bool = False,
+        is_present: bool = True,
+    ) -> None:
         # Fixed at creation
         self.name, self._house, self._ids, self.is_present = name, house, ids, is_present
+        self.topic, self.polls_first = topic, polls_first
         self._token = house.token(name)
         # Changes
         self.spans: list[Span] = []
-        self.connects, self.away_s = 0, 0.0
+        self.came, self.away_s = list[float](), 0.0
         self.codes: Counter[int] = Counter()
         self.leaves: list[str] = []
         self.is_live = asyncio.Event()
@@ -70,11 +83,15 @@ class Follower:
 
     async def _stay(self) -> None:
         self._early = None
-        client = self._client = Client(self._house.balancer.port, "/clarion", on_event=self._hear)
+        client = self._client = Client(self._house.port, "/clarion", on_event=self._hear)
         try:
             async with asyncio.timeout(ANSWER_S):
-                await client.connect(token=self._token)
-                self.connects += 1
+                await client.connect(
+                    "polling" if self.polls_first else "websocket", token=self._token
+                )
+                self.came.append(asyncio.get_running_loop().time())
+                if self.polls_first:
+                    await client.upgrade()
                 if self.is_present:
                     await self._enter(client)
                 await self._subscribe(client)
@@ -90,7 +107,7 @@ class Follower:
     async def _subscribe(self, client: Client) -> None:
         async with self._turn:
             while client is self._client:
-                wish = {"topic": LOG} | ({"since": self._since} if self._since else {})
+                wish = {"topic": self.topic} | ({"since": self._since} if self._since else {})
                 # What follows the answer may be read with it, before this task has its turn.
                 early = self._early = []
                 [answer] = await client.ask("subscribe", wish)
@@ -123,18 +140,18 @@ class Follower:
     def _hear(self, client: Client, event: Event) -> None:
         if client is not self._client:
             return
-        if self._early is not None and event[1].get("topic") == LOG:
+        if self._early is not None and event[1].get("topic") == self.topic:
             self._early.append(event)
             return
         match event:
-            case ["publication", told] if told["topic"] == LOG:
+            case ["publication", told] if told["topic"] == self.topic:
                 assert self._since is not None
                 self._since |= {"offset": told["offset"], "mark": told["mark"]}
                 if "event" in told:
                     self._note(told)
             case ["publication", told] if told.get("event") == REMOVE:
                 self.leaves.append(told["key"])
-            case ["unsubscribed", told] if told["topic"] == LOG:
+            case ["unsubscribed", told] if told["topic"] == self.topic:
                 self._leave()
                 self._tasks.spawn(self._again(client), name="follower: again")
             case ["unsubscribed", _]:
@@ -159,10 +176,20 @@ class Follower:
 
 
 class Fleet:
-    """Several of them; as a context they stay until its end, and go then."""
+    """Several of them; as a context they stay until its end, and go then.
 
-    def __init__(self, house: House, ids: Ids) -> None:
+    Args:
+        house: Where they connect.
+        ids: Chance.
+        topics: Which they follow, in turn.
+        half_poll: Whether every other one begins with polling.
+    """
+
+    def __init__(
+        self, house: Home, ids: Ids, topics: Sequence[str] = (LOG,), *, half_poll: bool = False
+    ) -> None:
         self._house, self._ids = house, ids
+        self._topics, self._half_poll = topics, half_poll
         self.members: list[Follower] = []
         self._staying: dict[str, asyncio.Task[None]] = {}
 
@@ -176,8 +203,15 @@ class Fleet:
     async def add(self, count: int, *, are_present: bool = True) -> None:
         """Some more, which come to where the balancer sends them; returns once they are subscribed."""
         for _ in range(count):
-            name = f"f{len(self.members):04}"
-            each = Follower(name, self._house, self._ids, is_present=are_present)
+            number = len(self.members)
+            each = Follower(
+                f"f{number:04}",
+                self._house,
+                self._ids,
+                self._topics[number % len(self._topics)],
+                polls_first=self._half_poll and number % 2 == 1,
+                is_present=are_present,
+            )
             self.members.append(each)
             self._staying[each.name] = spawn(each.run(), name=each.name)
         await self.live()

@@ -167,7 +167,7 @@ class Server:
             return 0
         if self._process.poll() is None:
             self._process.send_signal(how)
-        status = self._process.wait(30)
+        status = self._process.wait(60)
         self._process = None
         return status
 

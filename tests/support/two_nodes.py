@@ -52,75 +52,31 @@ INBOXES: Final = """SELECT m.usr, n.title FROM message m JOIN notification n
 Given = Watched | Shards | Network
 
 
-class House:
-    """Two nodes that form one server, behind a balancer that sends everybody to one of them.
-
-    Args:
-        folder: For a folder of each.
-        database: Its URL.
-        given: A Redis behind Sentinels, in a network of its own, or a Cluster, without proxies; None: one of its own.
-        settings: More of their environment.
+class Home:
+    """Some nodes that are one server, and what one asks of them. Who makes it sets the attributes.
 
     Attributes:
-        redis: The one of its own: keeps what it has answered, also when it is killed.
-        ways: Between each node and Redis.
-        balancer: What clients connect to; its `to` may be changed.
+        nodes: Processes.
+        database: The URL of theirs.
+        key: For everything that is asked.
+        port: Where clients connect.
     """
 
-    def __init__(
-        self, folder: Path, database: str, given: Given | None = None, **settings: str
-    ) -> None:
-        self._stack = ExitStack()
-        (folder / "kinds.py").write_text(APP)
-        self.database = database
-        self.given, self.ways = given, list[FaultProxy]()
-        if given is not None:
-            urls = given.urls if isinstance(given, Network) else [given.url] * 2
-        else:
-            self.redis = RedisServer("--appendonly", "yes", "--appendfsync", "always")
-            self._stack.callback(self.redis.remove)
-            socket = self.redis.url.removeprefix("unix://")
-            self.ways = [self._stack.enter_context(FaultProxy(socket)) for _ in range(2)]
-            urls = [f"redis://127.0.0.1:{way.port}" for way in self.ways]
-        self.nodes = [
-            self._node(folder, name, url, settings)
-            for name, url in zip(("one", "two"), urls, strict=True)
-        ]
-        self.balancer = self._stack.enter_context(FaultProxy(("127.0.0.1", self.nodes[0].port)))
-        for node in self.nodes:
-            self.start(node)
-        scopes = ("topics:*", "metrics:read", "notifications:send", "workflows:*")
-        self.key = self.nodes[0].key(*scopes)
-        answer = self.nodes[0].put("/v1/workflows/remind", REMIND, token=self.key)
-        assert answer.is_success, answer.text
-
-    def _node(self, folder: Path, name: str, redis: str, settings: dict[str, str]) -> Server:
-        (folder / name).mkdir()
-        here = os.environ.get("PYTHONPATH", "")
-        server = Server(
-            folder / name,
-            module="tests.support.two_nodes",
-            PYTHONPATH=f"{folder}{os.pathsep}{Path.cwd()}{os.pathsep}{here}",
-            CLARION_REDIS_URL=redis,
-            CLARION_DATABASE_URL=self.database,
-            CLARION_AUTH_TOKEN_SECRET=SECRET,
-            CLARION_PRESENCE_OPEN="lobby",
-            **(SHORT | settings),
-        )
-        self._stack.callback(server.close)
-        return server
+    nodes: list[Server]
+    database: str
+    key: str
+    port: int
 
     def start(self, node: Server) -> None:
         """Start one, or start it again."""
         node.start("--app", "kinds:setup")
 
-    def send_to(self, node: Server) -> None:
-        """Who connects from now on comes to this one."""
-        self.balancer.to = ("127.0.0.1", node.port)
-
-    def close(self) -> None:
-        """End everything."""
-        self._stack.close()
+    def _let_in(self) -> None:
+        """Make what is needed to ask."""
+        scopes = ("topics:*", "metrics:read", "notifications:send", "workflows:*")
+        self.key = self.nodes[0].key(*scopes)
+        answer = self.nodes[0].put("/v1/workflows/remind", REMIND, token=self.key)
+        assert answer.is_success, answer.text
 
     # ── what one asks of it ──
     def token(self, user: str) -> str:
@@ -192,6 +148,71 @@ class House:
         """What a node says of itself."""
         answer = node.get("/readyz", token=self.key)
         return answer.status_code, answer.json()["reasons"]
+
+
+class House(Home):
+    """Two nodes that form one server, behind a balancer that sends everybody to one of them.
+
+    Args:
+        folder: For a folder of each.
+        database: Its URL.
+        given: A Redis behind Sentinels, in a network of its own, or a Cluster, without proxies; None: one of its own.
+        settings: More of their environment.
+
+    Attributes:
+        redis: The one of its own: keeps what it has answered, also when it is killed.
+        ways: Between each node and Redis.
+        balancer: What clients connect to; its `to` may be changed.
+    """
+
+    def __init__(
+        self, folder: Path, database: str, given: Given | None = None, **settings: str
+    ) -> None:
+        self._stack = ExitStack()
+        (folder / "kinds.py").write_text(APP)
+        self.database = database
+        self.given, self.ways = given, list[FaultProxy]()
+        if given is not None:
+            urls = given.urls if isinstance(given, Network) else [given.url] * 2
+        else:
+            self.redis = RedisServer("--appendonly", "yes", "--appendfsync", "always")
+            self._stack.callback(self.redis.remove)
+            socket = self.redis.url.removeprefix("unix://")
+            self.ways = [self._stack.enter_context(FaultProxy(socket)) for _ in range(2)]
+            urls = [f"redis://127.0.0.1:{way.port}" for way in self.ways]
+        self.nodes = [
+            self._node(folder, name, url, settings)
+            for name, url in zip(("one", "two"), urls, strict=True)
+        ]
+        self.balancer = self._stack.enter_context(FaultProxy(("127.0.0.1", self.nodes[0].port)))
+        self.port = self.balancer.port
+        for node in self.nodes:
+            self.start(node)
+        self._let_in()
+
+    def _node(self, folder: Path, name: str, redis: str, settings: dict[str, str]) -> Server:
+        (folder / name).mkdir()
+        here = os.environ.get("PYTHONPATH", "")
+        server = Server(
+            folder / name,
+            module="tests.support.two_nodes",
+            PYTHONPATH=f"{folder}{os.pathsep}{Path.cwd()}{os.pathsep}{here}",
+            CLARION_REDIS_URL=redis,
+            CLARION_DATABASE_URL=self.database,
+            CLARION_AUTH_TOKEN_SECRET=SECRET,
+            CLARION_PRESENCE_OPEN="lobby",
+            **(SHORT | settings),
+        )
+        self._stack.callback(server.close)
+        return server
+
+    def send_to(self, node: Server) -> None:
+        """Who connects from now on comes to this one."""
+        self.balancer.to = ("127.0.0.1", node.port)
+
+    def close(self) -> None:
+        """End everything."""
+        self._stack.close()
 
 
 def _place(topic: str) -> str:
