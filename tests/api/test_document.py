@@ -72,6 +72,11 @@ ACCEPTED = {
     (
         "*",
         "positive_data_acceptance",
+        "this time is over",
+    ): "a schema does not know what time it is",
+    (
+        "*",
+        "positive_data_acceptance",
         "is no time zone",
     ): "which zones there are, their data says",
     (
@@ -141,6 +146,11 @@ ACCEPTED = {
             ("POST /v1/webhook-secrets", "url", "what may be called is more than a form"),
             ("POST /v1/webhook-secrets/rotate", "url", "likewise"),
             ("POST /v1/suppressions", "channel", "an application may have channels of its own"),
+            (
+                "POST /v1/suppressions",
+                "address",
+                "what is left of one without spaces, a schema can't say",
+            ),
             ("POST /v1/template-previews", "channel", "what a template says is not of the schema"),
             ("POST /v1/schedule-previews", "when", "when something comes is a language of its own"),
             ("PUT /v1/schedules/{schedule}", "when", "likewise"),

@@ -9,6 +9,7 @@ import pytest
 
 from clarion.auth import system
 from clarion.client import ApiError, AsyncClient
+from clarion.clock import as_datetime
 from clarion.notifications.preferences.document import Document, Muted
 from clarion.notifications.preferences.links import PAGE_S, Links
 from clarion.notifications.workflows.definition import Definition
@@ -82,6 +83,11 @@ async def test_a_person_changes_what_they_want(ann: Caller) -> None:
         ({"quiet": [{"from": "00:00", "to": "00:00"}]}, "/quiet"),
         ({"time_zone": "Europe/Atlantis"}, "/time_zone"),
         ({"paused_until": "2026-12-01T00:00:00"}, "/paused_until"),
+        ({"paused_until": "2020-01-01T00:00:00Z"}, "/paused_until"),
+        (
+            {"muted": [{"path": "payload.n", "value": 1, "until": "2020-01-01T00:00:00Z"}]},
+            "/muted/0/until",
+        ),
         ({"holidays": ["2026-02-30"]}, "/holidays/0"),
         ({"muted": [{"path": "recipient.id", "value": 1}]}, "/muted/0/path"),
     ],
@@ -92,6 +98,20 @@ async def test_what_could_not_be_obeyed_is_not_kept(ann: Caller, body: Any, wher
         found = problem(await ann(method, OWN, body), 422, "invalid")
         assert [each["pointer"][: len(where)] for each in found["errors"]] == [where]
     assert (await ann("GET", OWN)).json()["revision"] == 0
+
+
+async def test_what_runs_out_stays_as_it_was_said(site: Site, ann: Caller) -> None:
+    """A pause or a mute that is over is refused where it is new, and no hindrance where it is given back with the rest."""
+    soon = as_datetime(site.clock.now_ms() + 60_000).isoformat()
+    thread = {"path": "payload.thread", "value": "t", "until": soon}
+    document: dict[str, Any] = {"paused_until": soon, "muted": [thread]}
+    assert (await ann("PUT", OWN, document)).status_code == 200
+    site.clock.advance(61)
+    document["channels"] = {"push": False}
+    assert (await ann("PUT", OWN, document)).status_code == 200
+    assert (await ann("PATCH", OWN, {"channels": {"push": True}})).status_code == 200
+    found = problem(await ann("POST", f"{OWN}/mute", thread), 422, "invalid")
+    assert [each["pointer"] for each in found["errors"]] == ["/until"]
 
 
 async def test_back_ends_speak_for_subscribers(site: Site, ann: Caller) -> None:

@@ -7,13 +7,20 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from clarion.clock import Clock, as_ms
+from clarion.clock import Clock
 from clarion.errors import Fault, Invalid, TooMany
 from clarion.notifications.catalog import Catalog
 from clarion.notifications.catalog import Kept as KeptWorkflow
 from clarion.notifications.channels import Channels
 from clarion.notifications.preferences.book import Book, Kept, Matches
-from clarion.notifications.preferences.document import MUTED, Document, Muted, unmuted
+from clarion.notifications.preferences.document import (
+    MUTED,
+    OVER,
+    Document,
+    Muted,
+    is_over,
+    unmuted,
+)
 from clarion.notifications.preferences.evaluate import Asked, Wishes, sources, zone_name
 from clarion.notifications.supposing import Suppose
 from clarion.notifications.workflows.definition import Definition, Say
@@ -120,8 +127,11 @@ class Desk:
         """Tell a person nothing more of a thread, for good or until then. What has run out makes room.
 
         Raises:
+            Invalid: Then is over.
             TooMany: They have muted `document.MUTED` already.
         """
+        if is_over(thread.until, self._clock.now_ms()):
+            raise Invalid(faults=[Fault("/until", OVER)])
 
         def change(found: Document) -> Document:
             others = unmuted(self._still(found), thread.path, thread.value)
@@ -142,7 +152,7 @@ class Desk:
 
     def _still(self, found: Document) -> list[Muted]:
         now_ms = self._clock.now_ms()
-        return [each for each in found.muted if each.until is None or as_ms(each.until) > now_ms]
+        return [each for each in found.muted if not is_over(each.until, now_ms)]
 
     async def _rows(self, tenant: str, wishes: Wishes) -> list[Row]:
         rows: list[Row] = []

@@ -11,9 +11,9 @@ import msgspec
 from msgspec import Struct
 
 from clarion.clock import Clock
-from clarion.errors import Unavailable
+from clarion.errors import Invalid, Unavailable
 from clarion.notifications.inbox import Inbox
-from clarion.notifications.preferences.document import Defaults, Document, check
+from clarion.notifications.preferences.document import Defaults, Document, check, past
 from clarion.notifications.preferences.evaluate import NONE, Wishes
 from clarion.settings import Limits
 from clarion.storage import preferences as sql
@@ -138,12 +138,16 @@ class Book:
 
         Raises:
             Stale: It is not what `matches` expects.
-            Invalid: The document is not right; each fault points at what is wrong.
+            Invalid: The document is not right, or a pause or mute that is new in it is over; each fault points at what is wrong.
             TooLarge: It exceeds `limits.preference_bytes`.
         """
 
         def made(text: str) -> Document:
-            return change(_document_of(text))
+            before = _document_of(text)
+            document = change(before)
+            if faults := list(past(before, document, self._clock.now_ms())):
+                raise Invalid("these preferences are not right", faults=faults)
+            return document
 
         document, revision = await self._change(tenant, usr, made, matches)
         return Kept(document, revision)

@@ -18,6 +18,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from clarion.clock import as_ms
 from clarion.errors import Fault, Invalid, TooLarge
 from clarion.notifications.preferences.quiet import Quiet, is_always_quiet
 from clarion.notifications.workflows import durations
@@ -169,6 +170,23 @@ def _unshowable(given: Document) -> Iterator[Fault]:
     for at, end in ends:
         if end is not None and end.year >= YEARS[1]:
             yield Fault(at, f"the year {end.year} is too late: {YEARS[1] - 1} is the last one")
+
+
+def past(before: Document, given: Document, now_ms: int) -> Iterator[Fault]:
+    """Ends that are said anew and are over. What was said before may have run out meanwhile, and is given back with the rest."""
+    if given.paused_until != before.paused_until and is_over(given.paused_until, now_ms):
+        yield Fault("/paused_until", OVER)
+    for n, each in enumerate(given.muted):
+        if is_over(each.until, now_ms) and each not in before.muted:
+            yield Fault(f"/muted/{n}/until", OVER)
+
+
+OVER: Final = "this time is over: say a later one, or null"
+
+
+def is_over(end: datetime | None, now_ms: int) -> bool:
+    """Whether nothing would come of something that ends then; None: never."""
+    return end is not None and as_ms(end) <= now_ms
 
 
 def unmuted(given: Sequence[Muted], path: str, value: str | int | bool) -> list[Muted]:
