@@ -16,12 +16,16 @@ PEOPLE = [{"id": name, "phone": f"+49301234{n}"} for n, name in enumerate(["ann"
 
 
 def _sent(server: Server) -> None:
-    """Three messages in inboxes; and three texts, for which there is no provider."""
+    """Three messages in inboxes; three texts, for which there is no provider; and two runs whose only step cannot be rendered."""
     key = server.key("notifications:send", "workflows:write", "messages:read")
     put = server.put("/v1/workflows/code", {"workflow": "code", "steps": STEPS}, token=key)
     assert put.status_code == 200, put.text
     body = {"workflow": "code", "recipients": PEOPLE, "payload": {"code": "7"}}
     assert server.post("/v1/triggers", body, token=key).status_code == 202
+    broken = {"workflow": "broken", "steps": [{"inbox": {"title": "{{ 1 // payload.n }}"}}]}
+    assert server.put("/v1/workflows/broken", broken, token=key).status_code == 200
+    failing = {"workflow": "broken", "recipients": PEOPLE[:2], "payload": {"n": 0}}
+    assert server.post("/v1/triggers", failing, token=key).status_code == 202
     until(lambda: [each["letters"] for each in server.get("/v1/dead-letters", token=key).json()["items"]] == [3])  # fmt: skip
 
 
@@ -60,6 +64,7 @@ def test_operators_see_what_failed_and_send_it_again(chromium: Browser, tmp_path
             expect(page.get_by_test_id("overview-sent")).to_have_text("3")
             expect(page.get_by_test_id("overview-failed")).to_have_text("3 failed")
             expect(page.get_by_test_id("overview-Channels")).to_have_count(2)
+            expect(page.get_by_test_id("overview-runs")).to_have_text("2 of broken")
             dead = page.get_by_test_id("overview-dead")
             expect(dead).to_have_count(1)
             expect(dead).to_contain_text("there is no sms provider")

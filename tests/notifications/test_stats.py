@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from hypothesis import given, settings
@@ -146,6 +147,25 @@ class Widget:
 
     params: dict[str, Any]
     tenant: str = "default"
+
+
+async def test_runs_that_failed(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By their last step, which nothing else counts, or because they cannot go on; one that goes on behind a failed step has not."""
+    broken = {"id": "bell", "inbox": {"title": "{{ 1 // recipient.attributes.n }}"}}
+    people = [{"id": f"u{n}", "attributes": {"n": n % 2}} for n in range(4)]
+    await office.workflow(broken)
+    await office.trigger(*people)
+    assert await _counts(office, what="run") == {"failed": 2}
+    await office.workflow(broken, {"wait": "1m"}, {"inbox": {"title": "x"}})
+    await office.trigger(*people)
+    assert await _counts(office, what="run") == {"failed": 2}
+    gone = Invalid("this version reads no more")
+    monkeypatch.setattr(office.catalog, "version", AsyncMock(side_effect=gone))
+    await office.run(60)
+    found = await office.engine.counts.find("default", Asked(what="run", by="workflow"))
+    [numbers] = found.items
+    assert (numbers.name, numbers.counts, numbers.rates) == ("w", {"failed": 6}, {})
+    assert await _counts(office) == {"sent": 4, "delivered": 4}
 
 
 async def test_dashboards_show_them(office: Office) -> None:

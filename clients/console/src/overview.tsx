@@ -36,6 +36,7 @@ interface Found {
   readonly hours: Stats;
   readonly channels: Stats;
   readonly providers: Stats;
+  readonly runs: Stats;
   readonly dead: readonly Group[];
 }
 
@@ -44,13 +45,14 @@ const HOUR_MS = 3_600_000;
 
 async function look(client: Client): Promise<Found> {
   const get = <T,>(path: string) => client.call<T>({ method: "GET", path, retries: 1 });
-  const [hours, channels, providers, dead] = await Promise.all([
+  const [hours, channels, providers, runs, dead] = await Promise.all([
     get<Stats>("/v1/stats?interval=hour"),
     get<Stats>("/v1/stats?by=channel"),
     get<Stats>("/v1/stats?what=attempt&by=provider"),
+    get<Stats>("/v1/stats?what=run&by=workflow"),
     get<{ items: readonly Group[] }>("/v1/dead-letters"),
   ]);
-  return { hours, channels, providers, dead: dead.items };
+  return { hours, channels, providers, runs, dead: dead.items };
 }
 
 export function Overview({ client, mayReplay }: { client: Client; mayReplay: boolean }) {
@@ -83,6 +85,7 @@ export function Overview({ client, mayReplay }: { client: Client; mayReplay: boo
           <Hours stats={found.hours} />
           <Channels items={found.channels.items} />
           <Providers items={found.providers.items} />
+          <FailedRuns items={found.runs.items} />
           <Dead client={client} groups={found.dead} mayReplay={mayReplay} onDone={() => void refresh()} />
         </>
       )}
@@ -265,6 +268,18 @@ function Dead({ client, groups, mayReplay, onDone }: DeadProps) {
           </li>
         ))}
       </ul>
+    </section>
+  );
+}
+
+/** What has no message, because a step made none: an operator sees it nowhere else. */
+function FailedRuns({ items }: { items: Stats["items"] }) {
+  if (items.length === 0) return null;
+  const told = items.map(({ name, counts }) => `${number(counts["failed"])} of ${name}`);
+  return (
+    <section className="card" aria-labelledby="overview-runs">
+      <h3 id="overview-runs">Runs that failed</h3>
+      <p data-testid="overview-runs">{told.join(", ")}</p>
     </section>
   );
 }

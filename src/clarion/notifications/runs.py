@@ -23,6 +23,7 @@ from clarion.notifications.going import Decided, Going, going_of, settlement, un
 from clarion.notifications.knowing import Knowing
 from clarion.notifications.parking import park
 from clarion.notifications.preferences.book import Book
+from clarion.notifications.sight.counting import failed_run
 from clarion.notifications.suppressions import Suppressions
 from clarion.notifications.workflows.definition import Wait, Workflow
 from clarion.notifications.workflows.moves import Await, AwaitEvent
@@ -30,6 +31,7 @@ from clarion.notifications.writing import Writer
 from clarion.settings import Limits
 from clarion.storage import events as event_sql
 from clarion.storage import runs as sql
+from clarion.storage import stats as stat_sql
 from clarion.storage.jobs import Held
 from clarion.storage.sends import PARK_RUN
 from clarion.storage.store import Part, Store, Tx
@@ -157,7 +159,7 @@ class Runs:
             failed = unchanged(going, None, f"{exc.code}: {exc}"[:1_000])
             failed.status = "failed"
             _log.error("run failed", run=going.id, workflow=going.workflow.key, code=exc.code)
-            await self._store.apply(sql.SETTLE, [settlement(failed)])
+            await self._fail(settlement(failed), going.workflow.key)
 
     async def fetched(self) -> None:
         """Wait until nothing is being fetched."""
@@ -281,7 +283,12 @@ class Runs:
         failed = sql.RunSettlement(
             claimed.tenant, claimed.id, claimed.token, row.state, "failed", "", None, 0, why[:1_000]
         )
-        await self._store.apply(sql.SETTLE, [failed])
+        await self._fail(failed, row.workflow)
+
+    async def _fail(self, run: sql.RunSettlement, workflow: str) -> None:
+        async with self._store.transaction() as tx:
+            counted = failed_run(run.tenant, workflow, self._clock.now_ms())
+            await tx.apply_all((sql.SETTLE, [run]), (stat_sql.ADD, [counted]))
 
     # ── what takes time ──
     async def _begin_fetching(self, goings: Sequence[Going]) -> None:

@@ -20,9 +20,9 @@ _READ: Final = Right("messages:read")
 class StatsQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Which numbers."""
 
-    what: Annotated[What, Meta(description="Messages, or attempts to hand them to providers")] = (
-        "message"
-    )
+    what: Annotated[
+        What, Meta(description="Messages, attempts to hand them to providers, or runs that failed")
+    ] = "message"
     from_: Annotated[
         Moment, Meta(description="From the hour of this time; the last 24 by default")
     ] = field(default="", name="from")
@@ -44,7 +44,10 @@ def add(api: Api, counts: Counts) -> None:
 
     @api.route("GET", "/v1/stats", right=_READ, limit=PerCaller(), errors=(*READS, TooCostly))
     async def get_stats(caller: Principal, query: StatsQuery) -> Stats:
-        """Counts, rates and how long it took, of messages or of attempts. What is committed is counted."""
+        """Counts, rates and how long it took, of messages or of attempts; how many runs failed. What is committed is counted.
+
+        A run has failed whose last step has, and one that cannot go on. Single ones: `GET /v1/runs?status=failed`.
+        """
         given = msgspec.structs.asdict(query)
         since, until = moment(given.pop("from_")), moment(given.pop("to"))
         return await counts.find(caller.tenant, Asked(**given, since=since, until=until))

@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Sequence
 
+import msgspec
+
 from clarion.notifications.channels.inbox import NAME as INBOX
 from clarion.notifications.going import Decided
 from clarion.notifications.sight.stats import bucket, hour_of
@@ -14,7 +16,7 @@ from clarion.storage.stats import Change
 def counts(
     decided: Sequence[Decided], outgoing: Sequence[NewOutgoing], now_ms: int
 ) -> list[Change]:
-    """What runs have made, and what they were not to make.
+    """What runs have made, what they were not to make, and which of them failed.
 
     Args:
         decided: Those that are written.
@@ -40,7 +42,17 @@ def counts(
     for row in outgoing:
         found[row.tenant, row.workflow, row.channel, row.category, "queued", 0] += 1
     hour_ms = hour_of(now_ms)
-    return [
+    failed = Counter(
+        failed_run(each.going.tenant, each.going.workflow.key, now_ms)
+        for each in decided
+        if each.status == "failed"
+    )
+    return [msgspec.structs.replace(each, count=n) for each, n in failed.items()] + [
         Change(tenant, hour_ms, "message", workflow, channel, "", category, status, took, count)
         for (tenant, workflow, channel, category, status, took), count in found.items()
     ]
+
+
+def failed_run(tenant: str, workflow: str, now_ms: int) -> Change:
+    """A run has failed: by its last step, or because it cannot go on."""
+    return Change(tenant, hour_of(now_ms), "run", workflow, "", "", "", "failed", 0, 1)

@@ -32,7 +32,7 @@ HOURS_MAX: Final = 24 * 14  # of a question by the hour
 DAYS_MAX: Final = 400
 ENDS: Final = ("failed", "bounced", "suppressed", "cancelled")
 
-What = Literal["message", "attempt"]
+What = Literal["message", "attempt", "run"]
 Interval = Literal["hour", "day", "all"]
 By = Literal["", "workflow", "channel", "provider", "category"]
 SHOWS: Final = (
@@ -82,7 +82,7 @@ class Took(Struct, frozen=True):
 class Numbers(Struct, frozen=True):
     """Of one interval and name.
 
-    `counts`: how many came to each status then. `rates`: of those that were sent how many were delivered, seen, read, clicked;
+    `counts`: how many came to each status then; of runs only `failed` is counted, without rates. `rates`: of those that were sent how many were delivered, seen, read, clicked;
     `failed`: what failed or bounced, of all that was sent, failed or bounced. `took_ms`: from being made to each status, or of an attempt until the answer.
     """
 
@@ -172,7 +172,10 @@ class Counts:
         rows = await self._store.fetch(
             sql.NUMBERS, tenant=tenant, since=since, until=until, step=step, **given
         )
-        return Stats(as_datetime(since), as_datetime(until), asked.interval, asked.by, _items(rows))
+        items = _items(rows)
+        if asked.what == "run":  # of what there was beside those that failed, nothing is known
+            items = [msgspec.structs.replace(each, rates={}) for each in items]
+        return Stats(as_datetime(since), as_datetime(until), asked.interval, asked.by, items)
 
     async def asked(self, asked: AskedOf) -> Any:
         """The source `messages` of dashboards: `params {show, within?, workflow?, channel?, provider?, category?, series?}`.
