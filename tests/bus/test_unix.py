@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from clarion.bus import owner_link
 from clarion.bus.frames import packed
 from clarion.bus.nodes import Nodes
 from clarion.bus.owner_link import OwnerLink
@@ -159,6 +160,24 @@ async def test_an_owner_that_cannot_be_reached_is_sought_again(
     other = OwnerLink(tmp_path / ("x" * 200), "one0", ids=Ids())
     with pytest.raises(SettingsError, match="data_dir"):
         await other.start()
+
+
+async def test_a_channel_is_heard_though_the_owner_was_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where too much waits for the owner to be told of one more channel, the next connection tells it, and a gap is told."""
+    path = tmp_path / "owner.sock"
+    async with owning(path), linked(path) as link:
+        bus = UnixBus(link)
+        heard, gaps = asyncio.Queue[bytes](), asyncio.Queue[Sequence[str]]()
+        bus.on_gap(gaps.put_nowait)
+        with monkeypatch.context() as patched:
+            patched.setattr(owner_link, "WAITING_BYTES", -1)
+            bus.subscribe("a", heard.put_nowait)
+        async with asyncio.timeout(5):
+            assert await gaps.get() == ("a",)
+            await bus.publish("a", b"1")
+            assert await heard.get() == b"1"
 
 
 async def test_nobody_there_is_told(tmp_path: Path) -> None:

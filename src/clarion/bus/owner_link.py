@@ -161,6 +161,11 @@ class OwnerLink:
         """
         self._open().send(0, name, body)
 
+    def give_up(self) -> None:
+        """Throw the connection away: with the next one all begin anew."""
+        if self._connection is not None:
+            self._connection.transport.abort()
+
     async def close(self) -> None:
         """Ask nothing more."""
         self._is_closed = True

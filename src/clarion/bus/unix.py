@@ -13,7 +13,7 @@ import msgspec
 from clarion.bus.base import GapListener, Receiver
 from clarion.bus.owner_link import OwnerLink
 from clarion.bus.receivers import Receivers
-from clarion.errors import Closed, Unavailable
+from clarion.errors import Closed, Overloaded, Unavailable
 from clarion.telemetry import bus_gaps
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -64,8 +64,12 @@ class UnixBus:
         """Call `receiver` with each message of the channel, once it is settled."""
         if self._receivers.add(channel, receiver):
             # Without a connection: all are subscribed with the next one, and a gap is told.
-            with contextlib.suppress(Unavailable):
+            try:
                 _ = self._begin([channel])
+            except Overloaded:  # over this one it would never be heard
+                self._link.give_up()
+            except Unavailable:
+                pass
 
     def unsubscribe(self, channel: str, receiver: Receiver) -> None:
         """Call it no more; nothing happens if it was not subscribed."""

@@ -195,7 +195,7 @@ class Line:
             )
         except Exception as exc:
             # Of a client that is closed meanwhile each layer says in its own way that it is.
-            if not isinstance(exc, httpx.TransportError) and not self._http.is_closed:
+            if not isinstance(exc, httpx.HTTPError) and not self._http.is_closed:
                 raise
             raise Lost(str(exc) or type(exc).__name__) from exc
         if answer.status_code != 200:

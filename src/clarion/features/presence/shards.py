@@ -13,7 +13,7 @@ import msgspec
 from clarion.bus import Bus
 from clarion.errors import ServerError
 from clarion.features.presence.room import Entry as Published
-from clarion.telemetry import get_logger, spawn
+from clarion.telemetry import get_logger, spawn_forever
 from clarion.topics import Topic
 from clarion.topics.books import channel
 from clarion.topics.changes import REMOVE
@@ -60,7 +60,7 @@ class Shard:
         self._woken = asyncio.Event()
         self._reads: list[asyncio.Future[None]] = []
         bus.subscribe(channel(topic), self._receive)
-        self._task = spawn(self._follow(), name="presence: follow users")
+        self._task = spawn_forever(self._follow, name="presence: follow users")
 
     @property
     def is_idle(self) -> bool:
@@ -129,7 +129,7 @@ class Shard:
                 await asyncio.sleep(AGAIN_S)
                 continue
             except BaseException:
-                self._reads += reads
+                self._reads, self._at = reads + self._reads, None
                 raise
             _settle(reads, None)
             if self._at is not None and not self._new and not self._reads:
