@@ -327,7 +327,10 @@ class UndeclaredRight(UsageError):
 
 
 class OutboundRefused(UsageError):
-    """A call to the outside goes where none may go: a private address, a port, a scheme. Nothing was sent."""
+    """A call to the outside goes where none may go: a private address, a port, a scheme. Nothing was sent.
+
+    `facts["opened_by"]` is the setting of the door that would let it through, `networks` or `ports`, if there is one.
+    """
 
     code = "outbound_refused"
 

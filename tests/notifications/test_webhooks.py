@@ -193,30 +193,32 @@ async def test_an_endpoint_that_redirects_badly_hurts_no_other(office: Office, t
 
 @on_one_engine
 @pytest.mark.parametrize(
-    "url",
+    ("url", "setting"),
     [
-        "https://user:pw@hooks.test/",
-        "ftp://hooks.test/",
-        "hooks.test",
-        "https://hooks.test:22/",
-        "http://hooks.test/",
-        f"https://hooks.test/{'x' * 2_050}",
-        "https://127.0.0.1/",
-        "https://localhost/",
-        "https://[::ffff:127.0.0.1]/",
-        "https://169.254.169.254/latest/",
+        ("https://user:pw@hooks.test/", ""),
+        ("ftp://hooks.test/", ""),
+        ("hooks.test", ""),
+        ("https://hooks.test:22/", "webhook.ports"),
+        ("http://hooks.test/", "webhook.networks"),
+        (f"https://hooks.test/{'x' * 2_050}", ""),
+        ("https://127.0.0.1/", "webhook.networks"),
+        ("https://localhost/", "webhook.networks"),
+        ("https://[::ffff:127.0.0.1]/", "webhook.networks"),
+        ("https://169.254.169.254/latest/", "webhook.networks"),
     ],
 )
 async def test_what_can_never_be_called_is_refused_when_it_is_given(
-    office: Office, url: str
+    office: Office, url: str, setting: str
 ) -> None:
-    """While whoever gives it is there to hear of it."""
+    """While whoever gives it is there to hear of it, and of the setting that may allow it."""
     doors = Doors(office, Settings())
     try:
         await make_known(office)
         with pytest.raises(Invalid) as refused:
             await doors.endpoint(url)
         assert [each.pointer for each in refused.value.faults] == ["/address"]
+        assert setting in refused.value.message
+        assert ("webhook." in refused.value.message) == bool(setting)
     finally:
         await doors.reach.close()
 

@@ -74,7 +74,7 @@ def check_addresses(host: str, found: Sequence[str], allowed: Networks) -> None:
     for text in found:
         address = ip_address(text)
         if not is_public(address) and not any(address in net for net in allowed):
-            raise OutboundRefused(f"{host} is not a public address")
+            raise OutboundRefused(f"{host} is not a public address", opened_by="networks")
 
 
 def addresses_in(host: str) -> Sequence[str]:
@@ -104,14 +104,15 @@ def check_url(url: str | URL, *, ports: Iterable[int], allow_http: bool) -> URL:
         raise OutboundRefused("this is not a URL") from exc
     if parsed.scheme != "https" and not (allow_http and parsed.scheme == "http"):
         raise OutboundRefused(
-            f"the URL must begin with {'http:// or ' if allow_http else ''}https://"
+            f"the URL must begin with {'http:// or ' if allow_http else ''}https://",
+            opened_by=None if allow_http or parsed.scheme != "http" else "networks",
         )
     if not parsed.host:
         raise OutboundRefused("the URL names no host")
     if parsed.userinfo:
         raise OutboundRefused("the URL must not hold a user or password")
     if port_of(parsed) not in ports:
-        raise OutboundRefused(f"port {port_of(parsed)} may not be called")
+        raise OutboundRefused(f"port {port_of(parsed)} may not be called", opened_by="ports")
     return parsed
 
 

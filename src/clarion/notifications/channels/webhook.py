@@ -79,7 +79,9 @@ class WebhookChannel(Provided):
                 raise OutboundRefused(f"the URL has more than {URL_CHARS} characters")
             self._poster.check(address)
         except OutboundRefused as exc:
-            raise Invalid(str(exc), faults=[Fault(at, str(exc))]) from exc
+            setting = exc.facts.get("opened_by")
+            how = f": the server's setting webhook.{setting} may allow it" if setting else ""
+            raise Invalid(f"{exc}{how}", faults=[Fault(at, f"{exc}{how}")]) from exc
         return address
 
 
