@@ -128,7 +128,7 @@ async def test_what_would_fail_for_everybody_is_refused_when_it_is_saved(office:
         ({"url": "//evil.example"}, "action_url: neither"),
         ({"title": "x" * 201}, "length <= 200"),
         ({"title": ""}, "length >= 1"),
-        ({"title": "a\0b"}, "U+0000"),
+        ({"title": "nul"}, "U+0000"),
         ({"body": "x" * 8193}, "length <= 8192"),
         ({"key": "x" * 201}, "length <= 200"),
         ({"until": "tomorrow"}, "expires: 'tomorrow' is no span of time"),
@@ -138,7 +138,10 @@ async def test_what_a_payload_makes_of_a_message_keeps_to_the_inbox(
     office: Office, payload: dict[str, str], why: str
 ) -> None:
     """What a back end may not send, a payload cannot bring in: the step fails, and nobody else's does."""
-    title, url = "{{ payload.title }}", "{{ payload.url }}"
+    title, url = (
+        r"{{ payload.title if payload.title != 'nul' else 'a\u0000' }}",
+        "{{ payload.url }}",
+    )
     leaves = {"key": "{{ payload.key }}", "expires": "{{ payload.until }}"}
     said = {"title": title, "body": "{{ payload.body }}", "action_url": url, **leaves}
     await office.workflow({"inbox": said})
@@ -148,6 +151,8 @@ async def test_what_a_payload_makes_of_a_message_keeps_to_the_inbox(
     [told] = await office.story(bad)
     assert told.startswith("inbox_1 failed: ")
     assert why in told
+    with pytest.raises(Invalid, match=r"U\+0000"):
+        await office.trigger(ANN, payload={"title": "a\0b"})
 
 
 async def test_what_a_workflow_says_of_one_thing_is_one_message_that_goes_in_time(
