@@ -143,14 +143,25 @@ class Stream:
                     _log.exception("reader of the stream failed")
 
     async def _look_for_gap(self, link: Link) -> None:
-        oldest: Any = await link.ask("XRANGE", self.key, "-", "+", "COUNT", 1)
-        if isinstance(oldest, Exception):
-            link.abort("refused")
-            await link.ended()
-            raise Unavailable(f"Redis does not say what it has: {oldest}")
-        if self.last != b"0-0" and (not oldest or _order(oldest[0][0]) > _order(self.last)):
+        oldest: Any = await self._ask_or_leave(link, "XRANGE", self.key, "-", "+", "COUNT", 1)
+        newest: Any = await self._ask_or_leave(link, "XREVRANGE", self.key, "+", "-", "COUNT", 1)
+        if self.last == b"0-0":
+            return
+        if not oldest or _order(oldest[0][0]) > _order(self.last):
             bus_gaps.inc()
             _log.warning("entries of the stream were dropped before they were read")
+        # It has lost its end, and the clock of the server that goes on may be behind: what it adds would count as read.
+        top = newest[0][0] if newest else b"0-0"
+        if _order(top) < _order(self.last):
+            self.last = top
+
+    async def _ask_or_leave(self, link: Link, *parts: bytes | str | int) -> Any:
+        answer = await link.ask(*parts)
+        if isinstance(answer, Exception):
+            link.abort("refused")
+            await link.ended()
+            raise Unavailable(f"Redis does not say what it has: {answer}")
+        return answer
 
     async def _dial(self) -> Link:
         owners = await self.redis.owners()
