@@ -66,7 +66,7 @@ def test_a_file_of_people_is_sent_to_once(desk: Desk, tmp_path: Path) -> None:
     arguments = ("bell", "--recipients", file, "--to", "u3", "--payload", '{"name": "you"}')
     done = desk.send(*arguments, "--idempotency-key", "may")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "done: 1,500/1,500" in done.stdout
+    assert done.stdout.splitlines()[-1] == "done: 1,500/1,500"
     assert desk.progress(done.stdout)["total"] == 1_500
     again = desk.send(*arguments, "--idempotency-key", "may", "--detach")
     assert again.stdout.splitlines() == done.stdout.splitlines()[:1]
@@ -166,6 +166,7 @@ def test_what_is_wrong_with_a_file_is_told_by_line(desk: Desk, tmp_path: Path) -
         (b'"ann"\n\n{"id": "b", "email": "nowhere"}\n', 2, f"{file}:3: "),
         (b'{"id": "b", "colour": "red"}\n', 2, f"{file}:1: "),
         (b'{"id": "b", "id": "c"}\n', 1, "twice"),
+        (b"name,id\nAnn,ann\n", 2, "looks like a table: give --format csv"),
     ):
         file.write_bytes(text)
         done = desk.send("bell", "--recipients", file, "--to", "zoe")
@@ -185,6 +186,7 @@ def test_a_refusal_is_one_line(desk: Desk, tmp_path: Path) -> None:
         (desk.send("bell", "--recipients", tmp_path), 2, "there is no file"),
         (desk.send("nothing", "--to", "ann"), 1, "nothing"),
         (desk.send("bell", "--to", "ann", "--at", "soon"), 1, "no time"),
+        (desk.send("bell", "--to", "ann", "--to", "who"), 1, "/recipients/1: who is not known"),
         (desk.send("bell", "--to", "ann", CLARION_KEY=writer), 1, "--detach"),
         (desk.send("bell", "--to", "a", CLARION_URL=f"http://127.0.0.1:{free_port()}"), 1, "no answer"),
     ):  # fmt: skip

@@ -86,9 +86,11 @@ def follow(
 
 
 def told(job: Job) -> str:
-    """`31,000/100,000  4,120/s  17 s left  12 failed`."""
+    """`31,000/100,000  4,120/s  17 s left  12 failed`; of what is over, no rate: nothing comes any more."""
     total = "?" if job.total is None else f"{job.total:,}"
-    parts = [f"{job.done:,}/{total}", f"{job.rate:,.0f}/s"]
+    parts = [f"{job.done:,}/{total}"]
+    if not job.is_over:
+        parts.append(f"{job.rate:,.0f}/s")
     if job.eta_s is not None:
         parts.append(f"{job.eta_s:,} s left")
     if job.failed:

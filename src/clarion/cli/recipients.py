@@ -68,8 +68,17 @@ def opened(path: Path, format: str | None) -> Iterator[Recipients]:
         found = Recipients(name, path)
         if is_table:
             found = asyncio.run(_unrolled(found, Path(folder) / "rows"))
-        _tell(list(islice(_wrong(found), FAULTS)))
+        faults = list(islice(_wrong(found), FAULTS))
+        if faults and format is None and not is_table and _has_a_head(found):
+            raise UsageError(safe(f"{name} looks like a table: give --format csv"))
+        _tell(faults)
         yield found
+
+
+def _has_a_head(recipients: Recipients) -> bool:
+    """Whether the first line is one of a table: cells with commas between them, and one of them is `id`."""
+    first = next(iter(recipients), b"").strip().removeprefix(b"\xef\xbb\xbf")
+    return b"id" in [cell.strip(b' "') for cell in first.split(b",")]
 
 
 async def _unrolled(table: Recipients, path: Path) -> Recipients:

@@ -35,7 +35,7 @@ def connected(url: str, key: str | None, *, timeout_s: float = 10.0) -> Iterator
         try:
             yield client
         except ApiError as exc:
-            raise ServerError(safe(exc.message)) from exc
+            raise ServerError(safe(exc.explained)) from exc
 
 
 def safe(text: str) -> str:

@@ -215,6 +215,8 @@ def _called_off(
         ended = report.recipients - report.failed - cancelled.runs - cancelled.messages
         text += f": done with {max(0, ended):,} of {'?' if total is None else format(total, ',')}"
         text += f", {report.failed:,} failed" if report.failed else ""
-    if cancelled.runs or cancelled.messages:
-        text += f"\n  not finished: {cancelled.runs:,} runs, {cancelled.messages:,} messages"
+    waiting = 0 if report is None or total is None else total - report.recipients
+    left = {"recipients not begun": waiting, "runs": cancelled.runs, "messages": cancelled.messages}
+    if any(left.values()):
+        text += "\n  not finished: " + ", ".join(f"{n:,} {what}" for what, n in left.items() if n)
     return text

@@ -1,7 +1,7 @@
 """What is asked and how the answer is read, without any I/O: both clients are shells over this."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -99,6 +99,9 @@ class Count(msgspec.Struct, frozen=True):
     sockets: int
 
 
+FAULTS_TOLD: Final = 5
+
+
 class ApiError(Exception):
     """The server refused or failed, or could not be reached.
 
@@ -114,7 +117,20 @@ class ApiError(Exception):
         self.code = str(problem.get("code") or "unreachable")
         self.message = str(problem.get("detail") or problem.get("title") or f"HTTP {status}")
         self.problem = dict(problem)
-        super().__init__(f"{self.code}: {self.message}")
+        super().__init__(f"{self.code}: {self.explained}")
+
+    @property
+    def explained(self) -> str:
+        """The message in one line, with the first places that are wrong where it does not name them: `…: /payload: "text" is a required property`."""
+        faults = self.problem.get("errors") or []
+        told = [
+            f"{each.get('pointer')}: {each.get('detail')}"
+            for each in faults
+            if str(each.get("detail")) not in self.message
+        ]
+        more = len(told) - FAULTS_TOLD
+        shown = [*told[:FAULTS_TOLD], *([f"and {more} more"] if more > 0 else [])]
+        return ": ".join([self.message, "; ".join(shown)] if shown else [self.message])
 
 
 def not_clarion(status: int, where: str) -> ApiError:
