@@ -93,15 +93,18 @@ async def measure(fault: str, clients: int, handshakes: int) -> dict[str, Any]:
         for each in crowd:
             await each.ask("come")
         await watch.ask("told")
+        await watch.ask("turn")
         others = Others()
         await asyncio.sleep(CALM_S)
         share = others.share()
+        calm = await watch.ask("turn")
         before, peak, began = await watch.ask("told"), Peak(server), time.monotonic()
         if fault == "cut":
             told = await peak.during(asyncio.gather(*[each.ask("cut") for each in crowd]))
         else:
             told = await peak.during(_killed(server, crowd))
         took_s, during = time.monotonic() - began, await watch.ask("told")
+        busy = await watch.ask("turn")
     back = [s for each in told for s in each["took_s"]]
     refused = sum((Counter(each["refused"]) for each in told), Counter[str]())
     return {
@@ -115,6 +118,7 @@ async def measure(fault: str, clients: int, handshakes: int) -> dict[str, Any]:
         "others' p99 before, during (ms)": [before["p99"], during["p99"]],
         "others' longest before, during (ms)": [before["max"], during["max"]],
         "others that stay": during["stay"],
+        "longest turn of a worker before, during (ms of processor time)": [calm["ms"], busy["ms"]],
         "took (s)": took_s,
         "machine in use before": share,
     }
@@ -128,6 +132,16 @@ async def _killed(server: Fleet, crowd: list[Part]) -> list[dict[str, Any]]:
     os.kill(files[-1], 9)
     await asyncio.sleep(NOTICE_S)
     return await asyncio.gather(*[each.ask("settle", 1) for each in crowd])
+
+
+def _rounded(value: Any) -> Any:
+    match value:
+        case float():
+            return round(value, 2)
+        case list():
+            return [_rounded(each) for each in value]
+        case _:
+            return value
 
 
 def main() -> None:
@@ -151,8 +165,8 @@ def main() -> None:
             found = asyncio.run(measure(fault, given.clients, given.handshakes))
             print(f"{fault}, {given.clients:,} clients")
             for name, value in found.items():
-                shown = value if isinstance(value, list | dict | int) else round(value, 2)
-                print(f"    {name:40} {shown}", flush=True)
+                shown = _rounded(value)
+                print(f"    {name:62} {shown}", flush=True)
 
 
 if __name__ == "__main__":

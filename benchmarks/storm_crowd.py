@@ -160,6 +160,11 @@ class Watch:
                 self.took_ms.append((time.monotonic() - due) * 1000)
                 due += ASKS_S
 
+    async def longest_turn_ms(self) -> float:
+        """Of the workers that they are on, in processor time, since this was asked last."""
+        there = [client for client in self.clients if not client.ended.done()]
+        return max([(await client.ask("longest"))[0] for client in there])
+
     def told(self) -> dict[str, float]:
         """How long answers took since this was asked last (ms), and how many are still there."""
         took, self.took_ms = sorted(self.took_ms), []
@@ -181,12 +186,12 @@ async def main(kind: str, port: int, count: int, token: str) -> None:
                 await part.come()
             case ["begin"], Crowd():
                 part.begin()
+            case ["turn"], Watch():
+                print(json.dumps({"ms": await part.longest_turn_ms()}), flush=True)
+                continue
             case ["cut"], Crowd():
                 part.cut()
                 await part.settle(count)
-            case ["away"], Crowd():
-                print(json.dumps({"away": part.away}), flush=True)
-                continue
             case ["settle", returns], Crowd():
                 await part.settle(int(returns))
             case _:

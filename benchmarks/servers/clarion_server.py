@@ -6,6 +6,7 @@ With `whole` it is `clarion serve` with these handlers: API, accounts, notificat
 With WORK_US the answer to an event takes so much processor time (µs), as an application's own handler would.
 """
 
+import asyncio
 import os
 import sys
 import time
@@ -69,9 +70,36 @@ def check_tokens(io: Server, secret: str) -> None:
         socket.data["user"] = (await verifier.verify(token, clock.now_ms())).id
 
 
+class Turns:
+    """The longest turn of the loop in processor time (ms): what everybody waits for, on however busy a machine.
+
+    A task that looks every few milliseconds sees it as the processor time between two looks.
+    """
+
+    LOOK_S = 0.005
+
+    def __init__(self) -> None:
+        self._longest_ms = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    async def longest(self, _socket: Socket) -> float:
+        """Since this was asked last; the first time it begins to look."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._look())
+        found, self._longest_ms = self._longest_ms, 0.0
+        return found
+
+    async def _look(self) -> None:
+        while True:
+            before = time.thread_time()
+            await asyncio.sleep(self.LOOK_S)
+            self._longest_ms = max(self._longest_ms, (time.thread_time() - before) * 1000)
+
+
 def setup(app: "App") -> None:
     """The handlers in the whole product; kinds of topics of the simplest sort, and beside them a plain broadcast to the same sockets."""
     handle(app.io)
+    app.io.of("/").handle("longest", Turns().longest)
     home = app.io.of(app.io.home)
 
     @home.handle("broadcast")
