@@ -159,6 +159,17 @@ async def test_an_old_client_is_passed_on_as_what_it_is(near: HttpServer, far: F
     assert statuses(b"HTTP/1.1" + (await asking)[8:]) == [200]
 
 
+@pytest.mark.parametrize("address", ["http://x:abc", "http://[::1", "http://a..b:80", "http://::"])
+async def test_an_address_that_is_none_is_nobodys(near: HttpServer, far: Far, address: str) -> None:
+    """Whatever another process says of where it is: the request is served here, where its session is not known."""
+    far.address = address
+    async with asyncio.timeout(5):
+        answer = await RawClient(near.port).ask(
+            b"GET " + POLL + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        )
+    assert statuses(answer) == [200]  # served here
+
+
 async def test_a_request_on_its_way_gets_there_although_its_process_stops(
     near: HttpServer, far: Far
 ) -> None:

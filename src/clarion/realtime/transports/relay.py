@@ -98,7 +98,12 @@ class Relay:
                     url.port or (443 if is_secure else 80),
                     ssl=is_secure or None,
                 )
-        except (OSError, TimeoutError, ClarionError) as exc:
+        except (
+            OSError,
+            TimeoutError,
+            ValueError,
+            ClarionError,
+        ) as exc:  # ValueError: what is there is no address
             _log.warning("a request could not be relayed", node=node, reason=str(exc))
             return False
         if transport.is_closing() or far.is_closing():
