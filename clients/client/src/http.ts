@@ -60,6 +60,13 @@ export class Http {
     }
   }
 
+  /** A browser does not tell a server that is away from one that refuses the page's origin. */
+  #ifForeign(): string {
+    const here = typeof location === "undefined" ? "" : location.origin;
+    const isForeign = here !== "" && /^https?:/.test(this.url) && !`${this.url}/`.startsWith(`${here}/`);
+    return isForeign ? `, or does not allow pages of ${here} (its setting allowed_origins)` : "";
+  }
+
   async #once(call: Call, token: string | null): Promise<unknown> {
     const headers: Record<string, string> = { accept: "application/json", ...call.headers };
     if (token !== null) headers["authorization"] = `Bearer ${token}`;
@@ -73,7 +80,7 @@ export class Http {
         signal: AbortSignal.timeout(TIMEOUT_MS),
       });
     } catch {
-      throw new ClarionError("unreachable", "The server cannot be reached");
+      throw new ClarionError("unreachable", `The server cannot be reached${this.#ifForeign()}`);
     }
     const text = await response.text();
     const body = parse(text);

@@ -28,6 +28,18 @@ test("a call carries the token and JSON, and gives the answer's JSON", async () 
   expect(headers(1)).not.toHaveProperty("content-type");
 });
 
+test("a page of another origin is told that the server may not allow it", async () => {
+  vi.stubGlobal("location", { origin: "https://app.test" });
+  const told = async (url: string) => {
+    const http = new Http(url, null, () => Promise.reject(new TypeError("failed")));
+    return http.call({ method: "GET", path: "/" }).catch((error: Error) => error.message);
+  };
+  expect(await told("https://clarion.test")).toContain("does not allow pages of https://app.test");
+  for (const own of ["", "/below", "https://app.test", "https://app.test/below"])
+    expect(await told(own)).toBe("The server cannot be reached");
+  vi.unstubAllGlobals();
+});
+
 test("a refused token is renewed once, and the call repeated", async () => {
   const { http, headers, getToken } = setup(refused(), Response.json({ ok: 1 }), refused(), refused());
   expect(await http.call({ method: "GET", path: "/" })).toEqual({ ok: 1 });
