@@ -98,12 +98,8 @@ class Relay:
                     url.port or (443 if is_secure else 80),
                     ssl=is_secure or None,
                 )
-        except (
-            OSError,
-            TimeoutError,
-            ValueError,
-            ClarionError,
-        ) as exc:  # ValueError: what is there is no address
+        except (OSError, TimeoutError, ClarionError, ValueError) as exc:
+            # ValueError: what is said of where it is is no address.
             _log.warning("a request could not be relayed", node=node, reason=str(exc))
             return False
         if transport.is_closing() or far.is_closing():
