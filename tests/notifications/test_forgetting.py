@@ -12,7 +12,7 @@ from clarion.errors import NotFound
 from clarion.features import dashboard, search
 from clarion.features.activity import NewActivity, Upto
 from clarion.features.search import Definition as Collection
-from clarion.notifications.people import Described
+from clarion.notifications.people_shapes import Described
 from clarion.notifications.workflows.definition import Definition
 from clarion.settings import Settings
 from clarion.storage import Sql

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from clarion.errors import Conflict, Invalid, NotFound
 from clarion.notifications.audiences import AudienceDefinition, ChangeMembers
-from clarion.notifications.people import Changed, Described
+from clarion.notifications.people_shapes import Changed, Described
 from clarion.notifications.preferences.document import Document
 from clarion.notifications.recipients import Recipient
 from clarion.storage.store import Sql

@@ -134,7 +134,7 @@ async def test_a_slow_endpoint_of_a_workflow_keeps_no_other_run_waiting_and_is_n
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As many calls at a time as `limits.fetches`; those who find no room come again, without losing an attempt; others go on."""
-    office.runs._limits = msgspec.structs.replace(office.house.limits, fetches=3)
+    office.runs._fetching._limits = msgspec.structs.replace(office.house.limits, fetches=3)
     asked, most = 0, 0
     answer = asyncio.Event()
 

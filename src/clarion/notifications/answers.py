@@ -1,24 +1,17 @@
-"""What a run needs before it can go on, and gets from the store or from outside: counts of throttles, places in digests, data.
+"""What a run needs before it can go on, and gets from the store: counts of throttles, places in digests.
 
-Counts and places are taken in the transaction that writes the run, so that a run that is repeated is not counted twice; what came of it
-stands in the run's state, and the run is due again at once. Data is fetched while nobody else waits for it.
+They are taken in the transaction that writes the run, so that a run that is repeated is not counted twice; what came of it stands in the
+run's state, and the run is due again at once.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
-import msgspec
-from msgspec import Struct
-
-from clarion.errors import ClarionError
 from clarion.ids import Ids
 from clarion.notifications.collecting import Comer, as_found, opened, place
-from clarion.notifications.prepared import nothing, prepare
-from clarion.notifications.rendering import Renderer, Unrenderable, Wish
 from clarion.notifications.workflows import durations
-from clarion.notifications.workflows.definition import Digest, Http, Step, Throttle, Workflow
+from clarion.notifications.workflows.definition import Digest, Throttle, Workflow
 from clarion.notifications.workflows.moves import (
-    Answered,
     Closed,
     Collect,
     Count,
@@ -29,13 +22,9 @@ from clarion.notifications.workflows.moves import (
     Spend,
     State,
 )
-from clarion.outbound import Outbound
 from clarion.storage import batches as sql
 from clarion.storage.store import Tx
 
-FETCH_S: Final = 15.0
-FETCH_BYTES: Final = 256 * 1024
-FETCH_TRIES: Final = 3
 ITEMS: Final = 50  # of a digest that templates are given: its run keeps them, and nobody reads more
 
 
@@ -125,80 +114,6 @@ def digest_facts(items: Sequence[tuple[Mapping[str, Any], str]]) -> dict[str, An
     actors = list(dict.fromkeys(actor for _, actor in items if actor))
     shown = [payload for payload, _ in items[:ITEMS]]
     return {"count": len(items), "items": shown, "actors": actors[:ITEMS]}
-
-
-def wants_data(workflow: Workflow, state: State) -> bool:
-    """Whether a run waits for something to be fetched."""
-    return state.is_blocked and isinstance(workflow.steps[state.at].act, Http)
-
-
-class Fetched(Struct, frozen=True):
-    """What a fetch gave: an event, or None: it is to be tried again."""
-
-    event: Answered | None
-    error: str
-
-
-class Fetcher:
-    """Fetches data for later steps.
-
-    Args:
-        outbound: The guarded door to the outside.
-        renderer: Fills in the URL, the headers and the body.
-    """
-
-    def __init__(self, outbound: Outbound, renderer: Renderer) -> None:
-        self._outbound, self._renderer = outbound, renderer
-
-    async def fetch(self, step: Step, facts: Mapping[str, Any], *, is_last: bool) -> Fetched:
-        """Call out once.
-
-        Args:
-            step: Says where to.
-            facts: For its templates.
-            is_last: After this, what failed is final.
-        """
-        assert isinstance(step.act, Http)
-        act = step.act
-        try:
-            given = await self._render(act, facts)
-            body = b"" if given["body"] is None else msgspec.json.encode(given["body"])
-            answer = await self._outbound.request(
-                act.method,
-                given["url"],
-                headers={"content-type": "application/json", **given["headers"]}
-                if body
-                else given["headers"],
-                body=body,
-                deadline_s=FETCH_S,
-                max_bytes=FETCH_BYTES,
-            )
-        except Unrenderable as exc:
-            return Fetched(Answered({}, str(exc)), str(exc))
-        except ClarionError as exc:
-            return self._failed({}, f"{exc.code}: {exc}", is_last=is_last or exc.retry == "never")
-        facts_then = {"status": answer.status, "body": _json(answer.body)}
-        if answer.status < 300:
-            return Fetched(Answered(facts_then), "")
-        is_final = is_last or (answer.status < 500 and answer.status != 429)
-        return self._failed(facts_then, f"answered {answer.status}", is_last=is_final)
-
-    async def _render(self, act: Http, facts: Mapping[str, Any]) -> dict[str, Any]:
-        content = {"url": act.url, "headers": act.headers or {}, "body": act.body}
-        [given] = await self._renderer.render([Wish(prepare(content, nothing, 0), facts)])
-        if isinstance(given, Unrenderable):
-            raise given
-        return given
-
-    def _failed(self, facts: Mapping[str, Any], error: str, *, is_last: bool) -> Fetched:
-        return Fetched(Answered(facts, error) if is_last else None, error)
-
-
-def _json(body: bytes) -> Any:
-    try:
-        return msgspec.json.decode(body) if body else None
-    except msgspec.DecodeError:
-        return None
 
 
 def _left(each: Asking) -> Mapping[str, Any]:

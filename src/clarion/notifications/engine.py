@@ -6,7 +6,6 @@ from clarion.clock import Clock
 from clarion.ids import Ids
 from clarion.jobs import Loop, Queue, Worker
 from clarion.notifications.addresses import Addresses
-from clarion.notifications.answers import Fetcher
 from clarion.notifications.at_once import AtOnce
 from clarion.notifications.audiences import Audiences
 from clarion.notifications.bulk import Bulk
@@ -21,6 +20,7 @@ from clarion.notifications.digests import Digests
 from clarion.notifications.editing import Editor
 from clarion.notifications.events.events import Events
 from clarion.notifications.explaining import Explainer
+from clarion.notifications.fetching import Fetcher
 from clarion.notifications.history import History
 from clarion.notifications.importing import IMPORT, Importer
 from clarion.notifications.imports import Imports

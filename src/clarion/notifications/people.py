@@ -1,27 +1,23 @@
 """Subscribers as they are kept: put, changed, listed, told whole, and erased with everything of theirs."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET
 
-from clarion.clock import Clock, as_datetime
+from clarion.clock import Clock
 from clarion.errors import Fault, Invalid, NotFound
 from clarion.jobs.queue import Job, Queue
 from clarion.notifications.addresses import Addresses
-from clarion.notifications.recipients import (
-    ADDRESS,
-    PHONE,
-    Locale,
-    Name,
-    Recipient,
-    TimeZone,
-    check_said,
-    columns_of,
-    distinct,
+from clarion.notifications.people_shapes import (
+    Changed,
+    Described,
+    Page,
+    Subscriber,
+    subscriber_of,
 )
+from clarion.notifications.recipients import Recipient, check_said, columns_of, distinct
 from clarion.notifications.targets import Asked, Targets
 from clarion.storage import addresses as address_sql
 from clarion.storage import erasure
@@ -38,54 +34,6 @@ AGAIN_MS: Final = 60_000  # until what was in hand when somebody was erased is w
 SLICE: Final = 500  # rows that are erased in one transaction
 BULK: Final = 1_000  # subscribers of one call
 _NEWEST: Final = 2**53 - 1
-
-
-class Subscriber(Struct, frozen=True):
-    """What is known of a person; null: nothing."""
-
-    id: str
-    name: str | None
-    email: str | None
-    phone: str | None
-    locale: str | None
-    time_zone: str | None
-    attributes: dict[str, Any]
-    created_at: datetime
-    updated_at: datetime
-
-
-class Described(Struct, frozen=True, forbid_unknown_fields=True):
-    """What shall be known of somebody: what is absent is not known any longer."""
-
-    name: Name | None = None
-    email: Annotated[str, Meta(max_length=254, pattern=ADDRESS)] | None = None
-    phone: Annotated[str, Meta(pattern=PHONE, description="E.164, +4930123456")] | None = None
-    locale: Locale | None = None
-    time_zone: TimeZone | None = None
-    attributes: (
-        Annotated[dict[str, Any], Meta(description="JSON for conditions, at most 4 KiB")] | None
-    ) = None
-
-
-class Changed(Struct, frozen=True, forbid_unknown_fields=True):
-    """What changes of somebody: what is absent stays, null is not known any longer. Of attributes each member by itself."""
-
-    name: Name | UnsetType | None = UNSET
-    email: Annotated[str, Meta(max_length=254, pattern=ADDRESS)] | UnsetType | None = UNSET
-    phone: Annotated[str, Meta(pattern=PHONE)] | UnsetType | None = UNSET
-    locale: Locale | UnsetType | None = UNSET
-    time_zone: TimeZone | UnsetType | None = UNSET
-    attributes: dict[str, Any] | UnsetType | None = UNSET
-
-
-class Page(Struct, frozen=True):
-    """Subscribers in the order of their ids; `next` is the cursor of the page that follows, null on the last one.
-
-    With a filter a page may have fewer than were asked for, even none, although more follow.
-    """
-
-    items: list[Subscriber]
-    next: str | None
 
 
 Erases = Callable[[str, str, int], Awaitable[None]]
@@ -312,21 +260,6 @@ class People:
         for tell in self.also_tell:
             async for told in tell(tenant, id):
                 yield told
-
-
-def subscriber_of(row: sql.Subscriber) -> Subscriber:
-    """A row as it is shown."""
-    return Subscriber(
-        row.id,
-        row.name or None,
-        row.email or None,
-        row.phone or None,
-        row.locale or None,
-        row.time_zone or None,
-        msgspec.json.decode(row.attributes) if row.attributes else {},
-        as_datetime(row.created_ms),
-        as_datetime(row.updated_ms),
-    )
 
 
 def _merged(row: sql.Subscriber, changed: Changed) -> dict[str, str]:

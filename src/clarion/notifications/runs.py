@@ -4,7 +4,6 @@ A slice of runs is loaded together, decided one by one (pure), rendered, and wri
 of the runs are still this process' own: of the others nothing is written, since somebody else goes on with them.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Container, Sequence
 from typing import Final
 
@@ -15,10 +14,10 @@ from clarion.errors import ClarionError, Conflict, Invalid, NotFound
 from clarion.ids import Ids
 from clarion.jobs.turns import Turns, first_ms, take
 from clarion.notifications.addresses import Addresses
-from clarion.notifications.answers import FETCH_TRIES, Fetcher, wants_data
 from clarion.notifications.catalog import Catalog
-from clarion.notifications.deciding import Decider, pause_ms
+from clarion.notifications.deciding import Decider
 from clarion.notifications.facts import message_facts
+from clarion.notifications.fetching import Fetcher, Fetching, wants_data
 from clarion.notifications.going import Decided, Going, going_of, settlement, unchanged
 from clarion.notifications.knowing import Knowing
 from clarion.notifications.parking import park
@@ -35,13 +34,12 @@ from clarion.storage import stats as stat_sql
 from clarion.storage.jobs import Held
 from clarion.storage.sends import PARK_RUN
 from clarion.storage.store import Part, Store, Tx
-from clarion.telemetry import get_logger, limit_exceeded, spawn
+from clarion.telemetry import get_logger
 
 _log = get_logger(__name__)
 
 SLICE: Final = 200  # runs that are carried on together
 LEASE_S: Final = 30.0
-FULL_S: Final = 3.0  # until a run that found no room to fetch comes again, at most
 DEATHS: Final = (
     10  # claims of a run of which nobody has heard again: it takes its processes with it
 )
@@ -84,20 +82,24 @@ class Runs:
         node: str,
     ) -> None:
         self._store, self._catalog = store, catalog
-        self._decider, self._writer, self._fetcher = decider, writer, fetcher
+        self._decider, self._writer = decider, writer
         self._addresses = addresses
         self._knowing = knowing
         self._book = book
         self._suppressions = suppressions
-        self._limits = limits
-        self._fetching: dict[asyncio.Task[None], None] = {}
+        self._fetching = Fetching(
+            store, fetcher, limits, self.carry, self._say_waiting, clock=clock, ids=ids
+        )
         self._turns = Turns()
         self._is_careful = False  # the next run is carried alone
-        self._clock, self._ids, self._node = clock, ids, node
+        self._clock, self._node = clock, node
         self.on_sent: Callable[[], None] = nothing
         """Called when there are messages for other channels to be sent."""
         self.on_waiting: Callable[[], None] = nothing
         """Called when there are runs that wait."""
+
+    def _say_waiting(self) -> None:
+        self.on_waiting()  # which is set later
 
     async def due_ms(self) -> int | None:
         """When the next run is due; None: none is."""
@@ -117,7 +119,7 @@ class Runs:
         goings = [each for each in loaded if not each.is_held]
         await self._park([each for each in loaded if each.is_held])
         now = [each for each in goings if not wants_data(each.workflow, each.state)]
-        await self._begin_fetching(
+        await self._fetching.begin(
             [each for each in goings if wants_data(each.workflow, each.state)]
         )
         # While nobody can say who is there, the runs that ask for it stay as they are; the others go on.
@@ -163,8 +165,7 @@ class Runs:
 
     async def fetched(self) -> None:
         """Wait until nothing is being fetched."""
-        while self._fetching:
-            await asyncio.wait(tuple(self._fetching))
+        await self._fetching.done()
 
     async def carry(
         self,
@@ -289,42 +290,6 @@ class Runs:
         async with self._store.transaction() as tx:
             counted = failed_run(run.tenant, workflow, self._clock.now_ms())
             await tx.apply_all((sql.SETTLE, [run]), (stat_sql.ADD, [counted]))
-
-    # ── what takes time ──
-    async def _begin_fetching(self, goings: Sequence[Going]) -> None:
-        free = max(0, self._limits.fetches - len(self._fetching))
-        for going in goings[:free]:
-            task = spawn(self._fetch(going), name="workflow-fetch")
-            self._fetching[task] = None
-            task.add_done_callback(self._fetching.pop)
-        if late := goings[free:]:
-            limit_exceeded.labels("fetches").inc(len(late))
-            await self._store.apply(sql.SETTLE, [self._put_back(each) for each in late])
-
-    def _put_back(self, going: Going) -> sql.RunSettlement:
-        """Nobody was asked, so this was no attempt; spread, so that those who were put back together do not return together."""
-        run_ms = self._clock.now_ms() + int(self._ids.uniform(0.5, FULL_S) * 1000)
-        back = unchanged(going, run_ms, f"limits.fetches = {self._limits.fetches}")
-        back.attempts = going.attempts - 1
-        return settlement(back)
-
-    async def _fetch(self, going: Going) -> None:
-        step = going.workflow.steps[going.state.at]
-        facts = {**going.state.left, **going.facts()}
-        try:
-            got = await self._fetcher.fetch(step, facts, is_last=going.attempts >= FETCH_TRIES)
-            if got.event is not None:
-                going.event = got.event
-                await self.carry([going])
-                return
-            row = settlement(
-                unchanged(going, self._clock.now_ms() + pause_ms(going, self._ids), got.error)
-            )
-            await self._store.apply(sql.SETTLE, [row])
-            self.on_waiting()
-        except ClarionError as exc:
-            # Nothing is lost: its lease ends, and somebody fetches again.
-            _log.warning("run cannot go on yet", run=going.id, code=exc.code)
 
     async def _look(self, goings: Sequence[Going]) -> None:
         """Find out what became of what they have sent, where a condition may ask for it."""

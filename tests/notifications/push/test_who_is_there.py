@@ -10,7 +10,7 @@ from msgspec import convert
 from clarion.app import App
 from clarion.clock import SystemClock
 from clarion.notifications.channels.push.devices import PutDevice
-from clarion.notifications.people import Described
+from clarion.notifications.people_shapes import Described
 from clarion.notifications.trigger_shapes import CreateTrigger
 from clarion.notifications.workflows.definition import Definition
 from clarion.settings import Presence, Push, Realtime, Settings

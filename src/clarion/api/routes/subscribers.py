@@ -21,7 +21,7 @@ from clarion.notifications.audiences import (
     People,
 )
 from clarion.notifications.engine import Engine
-from clarion.notifications.people import Changed, Described, Page, Subscriber
+from clarion.notifications.people_shapes import Changed, Described, Page, Subscriber
 from clarion.notifications.recipients import Recipient, UserId
 from clarion.patterns import worded
 
