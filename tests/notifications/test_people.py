@@ -12,6 +12,7 @@ from clarion.notifications.audiences import AudienceDefinition, ChangeMembers
 from clarion.notifications.people_shapes import Changed, Described
 from clarion.notifications.preferences.document import Document
 from clarion.notifications.recipients import Recipient
+from clarion.storage import audiences as audience_sql
 from clarion.storage.store import Sql
 from tests.notifications.conftest import House, on_one_engine
 from tests.notifications.office import BELL, Office
@@ -282,6 +283,23 @@ async def test_audiences_hold_people_and_each_other(office: Office) -> None:
     await audiences.delete("default", "outer")
     assert [each.audience for each in (await audiences.page("default", "", 10)).items] == ["inner"]
     assert await office.count("audience_member") == 1
+
+
+async def test_an_audience_that_is_made_anew_begins_empty(office: Office) -> None:
+    """Even where its deletion broke off, or takes its members out still: who is put in now stays."""
+    audiences, store = office.engine.audiences, office.house.store
+    await office.engine.people.know("default", [Recipient("ann"), Recipient("ben")])
+    async with store.transaction() as tx:
+        await tx.execute(Sql("INSERT INTO audience_member VALUES ('default', 'a', 'ann', 0)"))
+    await audiences.put("default", "a", AudienceDefinition())
+    assert (await audiences.people("default", "a", "", 10)).items == []
+    await audiences.add("default", "a", ["ben"])
+    await audiences.put("default", "a", AudienceDefinition(name="A"))
+    async with store.transaction() as tx:
+        await tx.execute(audience_sql.REMOVE_MEMBERS, tenant="default", audience="a", n=10)
+    assert (await audiences.people("default", "a", "", 10)).items == ["ben"]
+    with pytest.raises(NotFound):
+        await audiences.change_members("default", "gone", ChangeMembers(add=["ann"]))
 
 
 @on_one_engine

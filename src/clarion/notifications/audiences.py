@@ -114,6 +114,8 @@ class Audiences:
             there = [row.audience for row in await tx.fetch(sql.LOCK, tenant=tenant)]
             for n, child in enumerate(given.includes):
                 await self._check_child(tx, tenant, audience, child, n, there)
+            if audience not in there:
+                await tx.execute(sql.EMPTY, **whose)
             await tx.execute(
                 sql.PUT,
                 **whose,
@@ -173,6 +175,8 @@ class Audiences:
         """
         await self.find(tenant, audience)
         unknown = await self.add(tenant, audience, given.add)
+        if unknown:
+            await self.find(tenant, audience)  # nobody is put into one that was deleted meanwhile
         await self.remove(tenant, audience, given.remove)
         [size] = await self._store.fetch(sql.COUNT, tenant=tenant, audience=audience)
         return MembersChanged(len(dict.fromkeys(given.add)) - len(unknown), unknown, size.count)

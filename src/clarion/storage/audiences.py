@@ -92,10 +92,13 @@ PARTS = Sql(
     Part,
 )
 DELETE = Sql(f"DELETE FROM audience WHERE {_THIS}")
+# Of one that was deleted: who is put in after it was made anew stays.
 REMOVE_MEMBERS = Sql(
-    f"""DELETE FROM audience_member WHERE {_THIS} AND usr IN
+    f"""DELETE FROM audience_member WHERE {_THIS} AND NOT EXISTS (SELECT 1 FROM audience WHERE {_THIS}) AND usr IN
         (SELECT usr FROM audience_member WHERE {_THIS} ORDER BY usr LIMIT :n)"""
 )
+# Whom a deletion that broke off has left.
+EMPTY = Sql(f"DELETE FROM audience_member WHERE {_THIS}")
 COUNT = Sql(f"SELECT count(*) FROM audience_member WHERE {_THIS}", Size)
 MEMBERS = Sql(
     f"SELECT usr, added_ms FROM audience_member WHERE {_THIS} AND usr > :after ORDER BY usr LIMIT :n",
