@@ -259,7 +259,9 @@ class _Endpoint:
         caller = await guard.admit(
             request, door.right, door.limit, headers, is_curious=door.wants_caller
         )
-        patience.stop()
+        has_body = "body" in door.parts or door.wants_lines
+        if has_body:
+            patience.stop()
         given: dict[str, Any] = {"caller": caller} if door.wants_caller else {}
         for part, kind in door.parts.items():
             given[part] = await self._read(request, part, kind)
@@ -268,7 +270,7 @@ class _Endpoint:
         if door.wants_lines:
             headers["connection"] = "close"  # as above, unless it is read to its end
             given["lines"] = Lines(request, self._limits, door.lines)
-        else:  # what is read line by line takes as long as it is
+        elif has_body:  # what is read line by line takes as long as it is
             patience.start()
         call = await self._begin(request, caller, given)
         if isinstance(call, Response):
@@ -276,9 +278,7 @@ class _Endpoint:
             return call
         if patience.is_over and call is not None:
             await call.refused()
-        if not door.wants_lines:
-            patience.stop()
-            patience.start(may_write=OutcomeUnknown in door.errors)
+        patience.enter(may_write=OutcomeUnknown in door.errors)
         try:
             result = await door.handler(**given)
         except ClarionError as exc:

@@ -34,7 +34,7 @@ class Patience:
         # Changes meanwhile
         self._left_s = ANSWER_S
         self._timer: asyncio.TimerHandle | None = None
-        self._error: ClarionError = Unavailable(_NOT_BEGUN)
+        self._may_write = False
         self._answering: asyncio.Task[None] | None = None
 
     @property
@@ -42,14 +42,8 @@ class Patience:
         """Whether the caller has been answered."""
         return self._answering is not None
 
-    def start(self, *, may_write: bool = False) -> None:
-        """Let the time run.
-
-        Args:
-            may_write: What is done from now on may change something: its outcome is not known before its end.
-        """
-        if may_write:
-            self._error = OutcomeUnknown(_BEGUN)
+    def start(self) -> None:
+        """Let the time run."""
         self._timer = asyncio.get_running_loop().call_later(self._left_s, self._end)
 
     def stop(self) -> None:
@@ -58,12 +52,19 @@ class Patience:
         Raises:
             Answered: It has run out.
         """
+        self._check()
         if self._timer is not None:
             self._left_s = self._timer.when() - asyncio.get_running_loop().time()
             self._timer.cancel()
-            self._timer = None
-        if self.is_over:
-            raise Answered
+
+    def enter(self, *, may_write: bool) -> None:
+        """What is done from now on may change something: its outcome is not known before its end.
+
+        Raises:
+            Answered: As `stop`.
+        """
+        self._check()
+        self._may_write = may_write
 
     async def finish(self) -> bool:
         """Let it run no more; returns whether an answer is still waited for."""
@@ -73,6 +74,10 @@ class Patience:
             await self._answering
         return self._answering is None
 
+    def _check(self) -> None:
+        if self._answering is not None:
+            raise Answered
+
     def _end(self) -> None:
-        self._timer = None
-        self._answering = spawn(self._answer(self._error), name="answer in time")
+        error = OutcomeUnknown(_BEGUN) if self._may_write else Unavailable(_NOT_BEGUN)
+        self._answering = spawn(self._answer(error), name="answer in time")
