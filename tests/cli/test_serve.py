@@ -40,6 +40,31 @@ def test_a_taken_port_is_one_clear_line(tmp_path: Path) -> None:
     assert "--port" in said
 
 
+TAKES = """
+import os, pathlib, socket
+
+def setup(app):
+    at = ("127.0.0.1", app.settings.port)
+    try:
+        socket.create_connection(at).close()
+    except ConnectionRefusedError:
+        pathlib.Path("refused").touch()
+    if "TAKE" in os.environ:
+        app.taken = socket.create_server(at)
+"""
+
+
+def test_nobody_can_connect_before_it_serves(tmp_path: Path) -> None:
+    """The port is had from the start on, and refuses: a balancer asks another server, and nobody waits. Who takes it meanwhile is told of in one line."""
+    (tmp_path / "takes.py").write_text(TAKES)
+    port = str(free_port())
+    env = {"CLARION_PORT": port, "TAKE": "1", "CLARION_LOG_LEVEL": "error"}
+    assert f"port {port}" in _refused("serve", "--app", "takes:setup", env=env, cwd=tmp_path)
+    (tmp_path / "refused").unlink()
+    with running(tmp_path, "--app", "takes:setup", "--workers", "2"):
+        assert (tmp_path / "refused").exists()
+
+
 def test_a_data_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
     """The folder is named, exit code 2."""
     (tmp_path / "file").write_text("not a folder")

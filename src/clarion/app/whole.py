@@ -109,7 +109,7 @@ class App(Parts):
         """Listen until SIGINT or SIGTERM, then stop in order; SIGTERM gives balancers `limits.notice_s` first.
 
         Args:
-            sockets: Already listening; None: listen on `settings.host` and `settings.port`.
+            sockets: Already bound; None: listen on `settings.host` and `settings.port`.
             on_started: Called with the port once requests are answered.
             local: Name of the local socket in `settings.data_dir`.
 

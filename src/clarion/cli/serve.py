@@ -31,7 +31,7 @@ from clarion.cli.flags import Config, Flags, read
 from clarion.cli.supervisor import Supervisor
 from clarion.errors import SettingsError
 from clarion.ids import Ids
-from clarion.realtime.transports import listen, listen_many, run
+from clarion.realtime.transports import reserve, reserve_many, run
 from clarion.settings import Settings
 from clarion.telemetry import build_info, configure_logging, get_logger
 
@@ -60,7 +60,7 @@ def serve(
     if settings.workers > 1:
         sys.exit(_supervise(settings, setup))
     # First: a taken port must not cost more than a line.
-    sockets = listen(settings.host, settings.port)
+    sockets = reserve(settings.host, settings.port)
     if run(_serve(settings, setup, sockets, Place())):
         sys.exit(os.EX_IOERR)
 
@@ -97,7 +97,7 @@ def local_socket(number: int) -> str:
 
 
 def _supervise(settings: Settings, setup: Setup | None) -> int:
-    sockets = listen_many(settings.host, settings.port, settings.workers)
+    sockets = reserve_many(settings.host, settings.port, settings.workers)
     # Made before there are several who would make them.
     load_secrets(Path(settings.data_dir), Ids())
     owner = None if settings.database_url else owner_socket(settings)

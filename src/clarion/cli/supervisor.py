@@ -1,6 +1,6 @@
 """`clarion serve --workers N`: a process that starts the others and starts them anew, and has nothing that could be lost.
 
-It holds the listening sockets, one for each worker: the kernel spreads connections over them, and those that come for a worker that is just
+It holds the sockets, one for each worker: the kernel spreads connections over them, and those that come for a worker that is just
 being started wait for it. On SQLite one more process owns the file. All are forks of this one, so that they share what was loaded; it runs no
 loop and no threads. SIGTERM or SIGINT: the workers get the same and drain, then the owner closes the file, all in bounded time.
 """

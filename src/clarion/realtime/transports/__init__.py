@@ -8,7 +8,7 @@ from clarion.realtime.transports.head import Refused, Upgrade
 from clarion.realtime.transports.http import LOCAL
 from clarion.realtime.transports.leaving import Admit
 from clarion.realtime.transports.message import WebSocket
-from clarion.realtime.transports.ports import listen, listen_local, listen_many
+from clarion.realtime.transports.ports import listen, listen_local, reserve, reserve_many
 from clarion.realtime.transports.serve import HttpServer, run, settle_memory
 
 __all__ = [
@@ -21,7 +21,8 @@ __all__ = [
     "WebSocket",
     "listen",
     "listen_local",
-    "listen_many",
+    "reserve",
+    "reserve_many",
     "run",
     "settle_memory",
 ]

@@ -9,7 +9,7 @@ import resource
 import socket
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from clarion.errors import SettingsError
@@ -19,22 +19,48 @@ MAX_PORT = 65_535
 RESERVED_FILES = 100  # descriptors that are not for connections: database, logs, outbound calls
 
 
-def listen_many(host: str, port: int, count: int) -> list[list[socket.socket]]:
-    """Bind and listen `count` times on each address of `host`, for as many processes: the kernel spreads connections over the sockets.
+def reserve_many(host: str, port: int, count: int) -> list[list[socket.socket]]:
+    """Bind `count` times on each address of `host`, for as many processes: the kernel spreads connections over those that listen.
 
     Raises:
-        SettingsError: See `listen`.
+        SettingsError: See `reserve`.
     """
     # Alone first: another server of this user may not get half of our clients.
-    alone = listen(host, port)
+    alone = reserve(host, port)
     port = alone[0].getsockname()[1]
     for each in alone:
         each.close()
-    return [listen(host, port, is_shared=True) for _ in range(count)]
+    return [reserve(host, port, is_shared=True) for _ in range(count)]
 
 
-def listen(host: str, port: int, *, is_shared: bool = False) -> list[socket.socket]:
-    """Bind and listen on each address of `host`; with `is_shared` beside others of this user that do the same.
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Bind and listen on each address of `host`.
+
+    Raises:
+        SettingsError: See `reserve`.
+    """
+    sockets = reserve(host, port)
+    begin(sockets, host)
+    return sockets
+
+
+def begin(sockets: Sequence[socket.socket], host: str) -> None:
+    """Listen on sockets that are bound; on those that listen already nothing changes.
+
+    Raises:
+        SettingsError: Another program, which had the port too, was quicker.
+    """
+    for each in sockets:
+        try:
+            each.listen(BACKLOG)
+        except OSError as exc:
+            raise SettingsError(_why_not(host, each.getsockname()[1], exc)) from exc
+
+
+def reserve(host: str, port: int, *, is_shared: bool = False) -> list[socket.socket]:
+    """Bind on each address of `host`; with `is_shared` beside others of this user that do the same.
+
+    Nobody can connect yet: who has to start first refuses until then, so that a balancer asks another server instead of waiting here.
 
     Raises:
         SettingsError: The name is unknown, the address not ours, the port none, taken or not allowed.
@@ -57,7 +83,6 @@ def listen(host: str, port: int, *, is_shared: bool = False) -> list[socket.sock
             # All addresses of a name get the one port.
             chosen = sockets[0].getsockname()[1] if sockets else port
             sock.bind((address[0], chosen, *address[2:]))
-            sock.listen(BACKLOG)
         except OSError as exc:
             sock.close()
             if exc.errno == errno.EADDRNOTAVAIL and (sockets or len(found) > 1):

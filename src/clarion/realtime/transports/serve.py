@@ -23,7 +23,7 @@ from clarion.realtime.transports.handover import Arrivals, Handover
 from clarion.realtime.transports.head import parse_networks
 from clarion.realtime.transports.http import HttpProtocol
 from clarion.realtime.transports.leaving import Admit
-from clarion.realtime.transports.ports import BACKLOG, listen, listen_local, room_for_files
+from clarion.realtime.transports.ports import BACKLOG, begin, listen_local, reserve, room_for_files
 from clarion.realtime.transports.relay import Relay, Signing
 from clarion.realtime.transports.stopping import Uvicorn
 from clarion.settings import Limits
@@ -46,7 +46,7 @@ class HttpServer:
         endpoints: By path (`/socket.io/`), who admits WebSockets; looked at with each upgrade, so that it may grow.
         host: Name or address to listen on; a name may stand for several.
         port: 0 takes a free one; the attribute `port` then tells which.
-        sockets: Already listening (`listen`), instead of `host` and `port`: for whoever must know first that they can be had.
+        sockets: Already bound (`reserve`, `listen`), instead of `host` and `port`: for whoever must know first that they can be had.
         uds: Path of the local socket, made with mode 0600; None for none. Requests by it carry `LOCAL` in `scope["extensions"]`.
         trusted_proxies: Addresses or networks whose `X-Forwarded-*` headers are believed.
         always: Paths that are answered even where there is no room for more connections (`/livez`).
@@ -128,10 +128,11 @@ class HttpServer:
             SettingsError: The address, the port or the local socket can't be had; nothing was started.
         """
         self.connections.capacity = min(self.connections.limits.connections, room_for_files())
-        self._sockets = self._sockets or listen(self._host, self.port)
+        self._sockets = self._sockets or reserve(self._host, self.port)
         tcp = len(self._sockets)
         self.port = self._sockets[0].getsockname()[1]
         try:
+            begin(self._sockets, self._host)
             if self._uds is not None:
                 self._sockets.append(listen_local(self._uds))
             async with self._signals() if self._handle_signals else contextlib.nullcontext():
