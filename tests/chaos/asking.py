@@ -150,11 +150,14 @@ class Asker:
         headers += f"Idempotency-Key: {key}\r\n" if key else ""
         sent = b"" if body is None else json.dumps(body).encode()
         headers += "Content-Type: application/json\r\n" if sent else ""
+        line, used = None, 0
         try:
             async with asyncio.timeout(ANSWER_S):
                 line, used = await self._line()
                 status, answer = await line.ask(method, target, sent, headers=headers)
         except (OSError, TimeoutError) as exc:
+            if line is not None:
+                line.reset()
             return f"no answer ({type(exc).__name__})", None
         if used < KEPT:
             self._lines.append((line, used + 1))

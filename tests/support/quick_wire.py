@@ -98,6 +98,7 @@ class WebSocketLine(Line):
         super().connection_lost(exc)
         if not self.opened.done():
             self.opened.set_exception(ConnectionResetError("before it opened"))
+            self.opened.exception()  # who does not wait any more need not be told
         if not self.ended.done():
             self.ended.set_result(NO_CLOSE)
 
@@ -203,8 +204,12 @@ async def websocket(
     loop = asyncio.get_running_loop()
     _, line = await loop.create_connection(lambda: WebSocketLine(on_message), "127.0.0.1", port)
     line.write(upgrade(path=target.encode()))
-    async with asyncio.timeout(ANSWER_S):
-        await line.opened
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            await line.opened
+    except BaseException:
+        line.reset()  # else it would be a connection of nobody
+        raise
     return line
 
 
