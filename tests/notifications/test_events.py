@@ -320,14 +320,14 @@ async def test_what_happens_while_the_wait_is_written_is_found(
     writer = office.runs._writer
     write = writer.write
 
-    async def written(tx: Any, decided: Any) -> Any:
+    async def written(tx: Any, decided: Any, first: Any) -> Any:
         monkeypatch.setattr(writer, "write", write)
         now = office.clock.now_ms()
         row = sql.NewEvent(
             "default", "e", "ann", "order.paid", '{"order":7,"total":3}', now, now, 1, "event:order.paid:ann"
         )  # fmt: skip
         await tx.apply(sql.TRACK, [row])
-        return await write(tx, decided)
+        return await write(tx, decided, first)
 
     monkeypatch.setattr(writer, "write", written)
     await office.trigger(ANN, payload={"order": 7, "n": 1})
