@@ -149,6 +149,7 @@ async def test_the_type_of_every_problem_is_a_page(site: Site, code: str) -> Non
     assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
     assert f"<h1><code>{code}</code></h1>" in page.text
     assert "What to do" in page.text
+    assert "`" not in page.text
 
 
 async def test_an_error_that_does_not_exist_has_no_page(site: Site) -> None:

@@ -188,7 +188,7 @@ async def test_one_click_unsubscribes(site: Site, ann: Caller) -> None:
     """As mail readers send it (RFC 8058): either kind of form, no credential. Looking changes nothing, twice is as once, and it can be undone."""
     link = site.workflows.links.unsubscribe("default", "ann", "email", category="marketing")
     page = await site.http.get(link)
-    assert "<strong>marketing</strong> by email" in page.text
+    assert "<strong>Marketing</strong> by email" in page.text
     assert 'method="post"' in page.text
     assert "form-action 'self'" in page.headers["content-security-policy"]
     assert page.headers["referrer-policy"] == "no-referrer"

@@ -6,6 +6,7 @@ script beside this file; nothing is built and nothing comes from elsewhere.
 
 import hashlib
 import inspect
+import re
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
@@ -67,9 +68,13 @@ _ADVICE: Final = {
 }
 
 
+_CODE: Final = re.compile(r"`([^`]+)`")
+
+
 def _error_page(error: type[ClarionError]) -> str:
     meaning = "".join(
-        f"<p>{escape(part)}</p>" for part in (inspect.getdoc(error) or "").split("\n\n")
+        "<p>" + _CODE.sub(r"<code>\1</code>", escape(part)) + "</p>"
+        for part in (inspect.getdoc(error) or "").split("\n\n")
     )
     title = f"{error.status} {escape(error.code)}"
     return (

@@ -38,6 +38,11 @@ def plain(title: str, body: str, *, up: str, status: int = 200) -> Reply[str]:
     return Reply(page, status=status, media_type=HTML, headers=_HEADERS)
 
 
+def headed(name: str) -> str:
+    """A name as it stands on these pages: keys such as `social` begin with a capital, what somebody named stays as it is."""
+    return name[:1].upper() + name[1:]
+
+
 def no_link(why: ClarionError, up: str) -> Reply[str]:
     """The page of a link that was cut, has ended, was never given out, or leads to what cannot be done."""
     return plain(

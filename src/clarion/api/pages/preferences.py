@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 
 from clarion.api.layer import FORM, Api, Reply
 from clarion.api.limits import PerCaller
-from clarion.api.pages.plain import HTML, no_link, plain
+from clarion.api.pages.plain import HTML, headed, no_link, plain
 from clarion.auth.rights import Public
 from clarion.clock import Clock, as_ms
 from clarion.errors import Invalid, NotFound, TooLarge
@@ -144,7 +144,7 @@ def _row(row: Row, look: str) -> str:
             for cell in sorted(row.channels, key=lambda cell: _place(cell.channel))
         )
     return (
-        f'<div class="row {look}"><span class="name">{escape(row.name[:1].upper() + row.name[1:])}</span>'
+        f'<div class="row {look}"><span class="name">{escape(headed(row.name))}</span>'
         f'<span class="cells">{cells}</span></div>'
     )
 
@@ -152,7 +152,7 @@ def _row(row: Row, look: str) -> str:
 def _button(
     kind: str, channel: str, key: str, name: str, is_on: bool, condition: str | None = None
 ) -> str:
-    shown = _NAMES.get(channel, channel)
+    shown = _NAMES.get(channel) or headed(channel)
     mark = "✓ " if is_on else ""
     some = " (sometimes)" if condition else ""
     title = f' title="{escape(f"If {condition}")}"' if condition else ""

@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 
 from clarion.api.layer import READS, WRITES, Api, Reply
 from clarion.api.limits import Unlimited
-from clarion.api.pages.plain import HTML, no_link, plain
+from clarion.api.pages.plain import HTML, headed, no_link, plain
 from clarion.auth.rights import Public
 from clarion.errors import Conflict, NotFound
 from clarion.notifications.email import Email
@@ -85,7 +85,7 @@ def _refused(why: NotFound | Conflict, asks: Asks, up: str) -> Reply[str]:
 
 
 def _page(found: WayOut, token: str, up: str = _UP) -> Reply[str]:
-    what = f"<strong>{escape(found.name)}</strong> by {escape(found.channel)}"
+    what = f"<strong>{escape(headed(found.name))}</strong> by {escape(found.channel)}"
     at = f"{up}v1/unsubscribe/{token}"
     if found.locked:
         return plain("These messages stay", f"<p>You get {what} whatever you choose: these are needed.</p>", up=up)  # fmt: skip
