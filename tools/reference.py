@@ -203,6 +203,7 @@ def _told(doc: str) -> Iterator[str]:
 
 
 SHELVES = {
+    "tutorials": ("To learn it", "Done step by step, from nothing; run in the tests."),
     "how-to": ("To do one thing", "Each page solves one task, with code that is run in the tests."),
     "explanation": ("To understand", "How it works inside, and why."),
     "reference": ("To look something up", "Complete, and for the most part written from the code."),
