@@ -279,6 +279,16 @@ async def test_a_throttle_lets_so_many_through_in_a_window(office: Office) -> No
     assert "6" in await office.inbox("ann")
 
 
+async def test_a_throttle_with_another_span_counts_anew(office: Office) -> None:
+    """What a former version has begun to count does not hold for longer than the present one says; with another limit it goes on."""
+    say = {"inbox": {"title": "{{ payload.n }}"}}
+    for n, (limit, per) in enumerate(((1, "1d"), (1, "1h"), (2, "1h"), (2, "1h")), 1):
+        await office.workflow({"throttle": {"limit": limit, "per": per}}, say)
+        await trigger(office, *payloads(n))
+        await office.run()
+    assert await office.inbox("ann") == ["3", "2", "1"]
+
+
 async def test_a_cap_holds_across_workflows_of_a_category(office: Office) -> None:
     """All workflows that name the category share it."""
     cap = {"throttle": {"limit": 1, "per": "1h", "across": "marketing"}}

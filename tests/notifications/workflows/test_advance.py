@@ -227,7 +227,7 @@ def test_a_throttle_lets_so_many_through() -> None:
         {"throttle": {"limit": 2, "per": "1h", "key": "payload.thread"}}, payload={"thread": 5}
     )
     run.give(Begin())
-    assert run.last.next == Count(0, "workflow:w:throttle_1:5")
+    assert run.last.next == Count(0, "workflow:w:throttle_1:3600:5")
     assert run.give(Counted(False, 3)) == ["throttle_1: stopped"]
     assert run.last.records[0].read == {"count": 3}
     run.state = State(0, {}, True)
@@ -254,7 +254,7 @@ def test_an_event_for_another_step_changes_nothing() -> None:
     run = Playbook({"throttle": {"limit": 2, "per": "1h"}})
     run.give(Begin())
     assert run.give(Due()) == []
-    assert run.last.next == Count(0, "workflow:w:throttle_1:")
+    assert run.last.next == Count(0, "workflow:w:throttle_1:3600:")
 
 
 def test_a_step_that_is_repeated_makes_the_same_message() -> None:

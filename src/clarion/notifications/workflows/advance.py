@@ -339,7 +339,9 @@ class _Run:
         # Of a category all workflows share one throttle, of a workflow its own step alone.
         if throttle.across is not None:
             return f"category:{throttle.across}:{self._key(throttle.key)}"
-        return f"workflow:{self._workflow.key}:{step.id}:{self._key(throttle.key)}"
+        # With another span it begins to count anew, as a cap does: an hour that was begun would outlive the version that said so.
+        per = durations.seconds(throttle.per)
+        return f"workflow:{self._workflow.key}:{step.id}:{per}:{self._key(throttle.key)}"
 
     def _collect(self, step: Step, digest: Digest) -> Collect:
         if digest.schedule is not None and (chosen := self._chosen(step)):
