@@ -67,11 +67,15 @@ class Restart(Struct):
     status: int = 0
     ended: float = 0.0
     ready: float = 0.0
+    came: int = 0
+    """Sockets that had to come anew: those of its sessions, and those that it relayed to other nodes."""
+    busiest_s: int = 0
+    """The most of them that came within a second."""
 
     @property
     def even_per_s(self) -> float:
-        """At which rate its clients leave it if they do so evenly."""
-        return max(invariants.LEAVES_PER_S, self.clients / invariants.WINDOW_S)
+        """At which rate they leave it if they do so evenly."""
+        return max(invariants.LEAVES_PER_S, self.came / invariants.WINDOW_S)
 
 
 class Outcome(Struct):
@@ -84,8 +88,6 @@ class Outcome(Struct):
     refusals: dict[str, int] = field(default_factory=dict)
     slowest_s: dict[str, float] = field(default_factory=dict)
     away_s: float = 0.0
-    comes_per_s: list[int] = field(default_factory=list)
-    """The most that came within a second, of each restart."""
     wrong: list[str] = field(default_factory=list)
 
     def told(self, tell: Callable[[str], None]) -> "Outcome":
@@ -173,11 +175,11 @@ class Rolling:
         await self._fleet.live()
         told = (each.codes for each in self._fleet.members if not each.polls_first)
         restart.codes = dict(sum(told, Counter[int]()))
-        came = [at for each in self._fleet.members for at in each.came]
-        self._outcome.comes_per_s.append(invariants.busiest(came, restart.began, loop.time()))
+        came = [at for each in self._fleet.members for at in each.came if at >= restart.began]
+        restart.came, restart.busiest_s = len(came), invariants.busiest(came)
         self._tell(
             f"{'killed' if is_kill else 'told to end'}: {restart.node} with {clients} sockets, gone after {restart.ended - restart.began:.1f} s, ready {restart.ready - restart.ended:.1f} s later; "
-            f"{self._outcome.comes_per_s[-1]} came in the busiest second, {len(self._asker.asked):,} requests so far, not done: {self._asker.refusals}"
+            f"{restart.came} came, {restart.busiest_s} in the busiest second, {len(self._asker.asked):,} requests so far, not done: {self._asker.refusals}"
         )
 
     async def _audit(self) -> None:
@@ -193,7 +195,7 @@ class Rolling:
             "success without a retry": refused_at_once(asker.asked, outcome.restarts),
             "success with one retry": refused_twice(asker.asked),
             "close code": untold(outcome.restarts),
-            "connect rate": stormed(outcome.restarts, outcome.comes_per_s),
+            "connect rate": stormed(outcome.restarts),
             "I6": [f"{each.name} heard that {who} left" for each in members for who in each.leaves],
             "I9": invariants.late(
                 stops, [each.away_s for each in members], notice_s=self._plan.notice_s
@@ -257,10 +259,10 @@ def untold(restarts: Sequence[Restart]) -> list[str]:
     ]
 
 
-def stormed(restarts: Sequence[Restart], comes_per_s: Sequence[int]) -> list[str]:
+def stormed(restarts: Sequence[Restart]) -> list[str]:
     """Clients of a node that is told to end come to the others at twice the even rate at most."""
     return [
-        f"{came} came in a second, of {each.clients} of {each.node}, evenly {each.even_per_s:.0f}"
-        for each, came in zip(restarts, comes_per_s, strict=True)
-        if not each.is_kill and came > 2 * each.even_per_s
+        f"{each.busiest_s} of {each.came} of {each.node} came in a second, evenly {each.even_per_s:.0f}"
+        for each in restarts
+        if not each.is_kill and each.busiest_s > 2 * each.even_per_s
     ]
