@@ -133,7 +133,7 @@ def old_lease_used() -> Any:
     return patch.object(Lane, "_outlasts", lambda self, until_ms: True)
 
 
-@bug("workflows", since=20)
+@bug("workflows", since=120)
 def answer_forgotten() -> Any:
     """What a provider said is lost if it cannot be written at once."""
 
