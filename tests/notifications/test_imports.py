@@ -191,7 +191,7 @@ async def test_what_cannot_be_an_import(
     with pytest.raises(Invalid, match=match):
         await accept(office, *lines, media=media)
     assert [await office.count(table) for table in TABLES[:3]] == [0, 0, 0]
-    with pytest.raises(Invalid, match="no audience"):
+    with pytest.raises(Invalid, match="no audience 'none': `PUT /v1/audiences/none` makes it"):
         await accept(office, '"a"', audience="none")
 
 

@@ -99,7 +99,7 @@ class Imports:
         if audience and not await self._store.fetch(
             audience_sql.FIND, tenant=tenant, audience=audience
         ):
-            why = f"there is no audience {audience!r}"
+            why = f"there is no audience {audience!r}: `PUT /v1/audiences/{audience}` makes it"
             raise Invalid(why, faults=[Fault("?audience", "there is no such audience")])
         id = self._ids.ordered(now_ms)
         work = self._queue.job(IMPORT, {}, tenant=tenant, id=id, run_ms=now_ms + KEPT_MS)

@@ -92,6 +92,8 @@ class Joined(msgspec.Struct, frozen=True):
 Tree = Constant | Path | List | Not | Compared | Joined
 """A condition, taken apart."""
 _WORDS: Final = {"true": True, "false": False, "none": None, "null": None}
+_MEANT: Final = {"=": "==", "&": "and", "|": "or", "!": "not"}
+"""What whoever comes from another language has in mind."""
 _TOKEN = re.compile(
     r"""\s*(?:(?P<path>[A-Za-z_][\w-]*(?:\.[\w-]+)*)|(?P<number>-?\d+(?:\.\d+)?)
     |(?P<text>'[^'\\]*'|"[^"\\]*")|(?P<mark>==|!=|<=|>=|<|>|\(|\)|\[|\]|,))""",
@@ -233,8 +235,11 @@ class _Parser:
         while at < end:
             found = _TOKEN.match(text, at)
             if found is None:
+                rest = text[at:].lstrip()
+                meant = _MEANT.get(rest[:1])
                 raise self._wrong(
-                    f"{text[at:].lstrip()[:20]!r} is not understood (character {at + 1})"
+                    f"{rest[:20]!r} is not understood (character {at + 1})"
+                    + (f": write `{meant}`" if meant else "")
                 )
             kind = str(found.lastgroup)
             yield _Token(kind, found[kind], found.start(kind))
