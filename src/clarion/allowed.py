@@ -1,6 +1,7 @@
-"""Which values a type allows at a place, for faults: whoever has named none of them wants to see them."""
+"""Which values and members a type allows at a place, for faults: whoever has named none of them wants to see them."""
 
-from collections.abc import Iterator, Sequence
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +20,25 @@ def allowed_at(kind: Any, steps: Sequence[str]) -> list[str]:
     """
     found = (value for node in _walk(_type_info(kind), steps) for value in _values(node))
     return list(dict.fromkeys(found))
+
+
+def members_at(kind: Any, steps: Sequence[str]) -> list[str]:
+    """The names of what an object may have there, as they are written in JSON; nothing where there is no such object."""
+    objects = (each for each in _walk(_type_info(kind), steps) if not isinstance(each, str))
+    return list(
+        dict.fromkeys(
+            field.encode_name
+            for each in objects
+            if isinstance(each, inspect.StructType)
+            for field in each.fields
+        )
+    )
+
+
+def unknown(name: str, known: Iterable[str]) -> str:
+    """What to say of a member that nobody knows: which one may have been meant."""
+    close = difflib.get_close_matches(name[:64], list(known), n=1)
+    return "is not known here" + (f": did you mean '{close[0]}'?" if close else "")
 
 
 @lru_cache(256)

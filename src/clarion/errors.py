@@ -25,7 +25,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from clarion.allowed import allowed_at
+from clarion.allowed import allowed_at, members_at, unknown
 from clarion.patterns import in_words
 
 Retry = Literal["never", "later", "same"]
@@ -53,8 +53,9 @@ class Fault(msgspec.Struct, frozen=True):
             detail, is_key, place = found[1], bool(found[2]), found[3]
         steps = [step[1] or step[2] or "..." for step in _STEP.finditer(place)]
         pointer = "".join(f"/{step}" for step in steps if step != "...")
-        if (unknown := _UNKNOWN.fullmatch(detail)) is not None:
-            return cls(f"{pointer}/{pointer_step(unknown[1])}", "is not known here")
+        if (found := _UNKNOWN.fullmatch(detail)) is not None:
+            members = () if kind is None else members_at(kind, steps)
+            return cls(f"{pointer}/{pointer_step(found[1])}", unknown(found[1], members))
         if (missing := _MISSING.fullmatch(detail)) is not None:
             return cls(f"{pointer}/{pointer_step(missing[1])}", "is missing")
         if kind is not None and detail.startswith("Invalid "):

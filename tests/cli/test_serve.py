@@ -91,7 +91,7 @@ def test_a_second_server_on_the_same_data_is_refused(demo: Server) -> None:
         (["serve", "--prot", "1"], {}, "--prot"),
         (["serve", "--demo", "--host", "0.0.0.0"], {}, "loopback"),
         (["serve", "--config", "missing.toml"], {}, "missing.toml"),
-        (["serve", "--app", "nothing_like_it:setup"], {}, "nothing_like_it"),
+        (["serve", "--app", "nothing_like_it:setup"], {}, "it is looked for in"),
         (["serve", "--app", "json:nothing"], {}, "nothing"),
         (["serve", "--app", ":setup"], {}, "package.module:setup"),
         (["serve", "--app", ".here:setup"], {}, "package.module:setup"),

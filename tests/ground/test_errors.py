@@ -116,6 +116,29 @@ def test_a_fault_points_at_what_is_wrong(body: object, pointer: str) -> None:
     assert Fault.of(caught.value).pointer == pointer
 
 
+class _Step(msgspec.Struct, forbid_unknown_fields=True):
+    for_: int = msgspec.field(name="for", default=0)
+    timeout: int = 0
+    more: "dict[str, _Step]" = {}
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"timeuot": 1}, "is not known here: did you mean 'timeout'?"),
+        ({"more": {"a": {"fro": 1}}}, "is not known here: did you mean 'for'?"),
+        ({"colour": 1}, "is not known here"),
+        ({"t" * 100_000: 1}, "is not known here"),
+    ],
+)
+def test_an_unknown_member_is_told_which_one_may_be_meant(body: object, said: str) -> None:
+    """As it is written in JSON; and nothing where nothing is like it, or the kind is not known."""
+    with pytest.raises(msgspec.ValidationError) as caught:
+        msgspec.convert(body, _Step)
+    assert Fault.of(caught.value, _Step).detail == said
+    assert Fault.of(caught.value).detail == "is not known here"
+
+
 def test_an_error_that_names_no_place_is_about_the_whole() -> None:
     """A check of our own says what, not where."""
     assert Fault.of(msgspec.ValidationError("too odd")) == Fault("", "too odd")

@@ -14,9 +14,7 @@ from tests.support.http_target import HttpTarget
 __all__ = ["office"]
 
 TOLD = {
-    "inbox": {
-        "title": "{{ digest.count }}: {% for each in digest['items'] %}{{ each.n }}{% endfor %}"
-    }
+    "inbox": {"title": "{{ digest.count }}: {% for each in digest.items %}{{ each.n }}{% endfor %}"}
 }
 
 

@@ -248,6 +248,9 @@ async def test_a_workflow_is_checked_against_its_templates_and_they_against_it(d
     """What it says must be there, and stays there while it is used."""
     step = {"mail": {"template": "hi", "nope": 1}}
     assert await faults(desk.workflow(step)) == ["/steps/0/mail/nope is not known here"]
+    step = {"mail": {"template": "hi", "subjcet": "x"}}
+    meant = "/steps/0/mail/subjcet is not known here: did you mean 'subject'?"
+    assert await faults(desk.workflow(step)) == [meant]
     step = {"mail": {"template": "hi"}}
     assert await faults(desk.workflow(step)) == ["/steps/0/mail/template there is no template 'hi'"]
     await desk.template("foot", part={"en": "x"})

@@ -191,7 +191,10 @@ def _find(path: str) -> Setup:
     try:
         found: Any = functools.reduce(getattr, name.split("."), importlib.import_module(module))
     except ImportError as exc:
-        raise SettingsError(f"--app {path}: {exc}") from exc
+        sought = (
+            f"; it is looked for in {Path.cwd()}" if exc.name == module.partition(".")[0] else ""
+        )
+        raise SettingsError(f"--app {path}: {exc}{sought}") from exc
     except AttributeError as exc:
         raise SettingsError(f"--app {path}: {exc}") from exc
     if not callable(found):

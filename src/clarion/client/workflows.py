@@ -133,7 +133,7 @@ class WorkflowCalls(Calls):
         self.call(workflow_calls.release_digest(id))
 
     def runs(self, trigger: str, *, after: str = "", limit: int = 50) -> dict[str, Any]:
-        """A page of the runs of a trigger: `{items, next}`."""
+        """A page of the runs of a trigger: `{items, next}`; `all_runs` finds them by user and workflow."""
         return self.call(workflow_calls.runs(trigger, after, limit))
 
     def run(self, id: str) -> dict[str, Any]:

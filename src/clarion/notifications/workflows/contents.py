@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from clarion.allowed import unknown
 from clarion.notifications.prepared import texts_in
 from clarion.notifications.workflows.faults import convert, wrong
 from clarion.templates import reading
@@ -43,7 +44,7 @@ def check_content(
     else:
         for name, value in said.items():
             if name not in fields:
-                raise wrong(f"{at}/{name}", "is not known here")
+                raise wrong(f"{at}/{name}", unknown(name, fields))
             convert(value, fields[name].type, f"{at}/{name}")
         content = said
     if is_mjml:
