@@ -103,6 +103,22 @@ async def test_what_is_in_hand_when_it_is_paused_waits_or_arrives(
     assert letters(office) == NAMES
 
 
+@on_one_engine
+async def test_a_send_whose_last_message_arrives_while_it_is_paused(office: Office) -> None:
+    """It is over, and nobody waits for it to be resumed."""
+    sends, hand = office.engine.sends, office.letters.send
+    await office.workflow(LETTER)
+    id = await office.trigger(CROWD[0], payload={"n": 1})
+
+    async def paused_meanwhile(message: Any) -> Any:
+        assert (await sends.pause("default", id)).state == "paused"
+        return await hand(message)
+
+    office.letters.send = paused_meanwhile  # type: ignore[method-assign]
+    await office.run()
+    assert (await sends.find("default", id)).state == "done"
+
+
 async def test_a_send_that_is_called_off_half_way(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -224,7 +224,8 @@ class Sends:
     ) -> State:
         if row.state in ("cancelled", "failed"):
             return "cancelled" if row.state == "cancelled" else "failed"
-        if row.hold == PAUSED:
+        # What was in hand when it was paused may have been all that was left.
+        if row.hold == PAUSED and (row.state == "planning" or standing.open):
             return "paused"
         if row.state == "planning":
             if not await is_given_up(self._store, tenant, row.id):
