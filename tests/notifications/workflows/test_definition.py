@@ -20,9 +20,25 @@ class Text(Struct, frozen=True, forbid_unknown_fields=True):
 SAY = {"inbox": {"title": "x"}}
 
 
+class Page(Struct, frozen=True):
+    """As an application may declare what is said on its own channel: it says nothing of other members."""
+
+    text: str
+
+
 def read(*steps: dict[str, Any]) -> Workflow:
     """A workflow of these steps."""
-    return read_workflow(Definition("w", list(steps)), {"inbox": Text})
+    return read_workflow(Definition("w", list(steps)), {"inbox": Text, "pager": Page})
+
+
+def test_a_member_that_a_channel_does_not_know_is_refused() -> None:
+    """Whatever the channel's type says of such members, and told before what is missing: that is what was meant."""
+    for content in ({"text": "x", "txet": "y"}, {"txet": "y"}):
+        with pytest.raises(Invalid) as refused:
+            read({"pager": content})
+        [fault] = refused.value.faults
+        assert fault.pointer == "/steps/0/pager/txet"
+        assert fault.detail == "is not known here: did you mean 'text'?"
 
 
 def test_a_workflow_is_read_as_it_is_written() -> None:

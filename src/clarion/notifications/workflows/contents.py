@@ -39,12 +39,13 @@ def check_content(
         if "html" in said:
             raise wrong(f"{at}/mjml", "`html` and `mjml` say the same: give one")
         said["html"] = said.pop("mjml")
+    for name in said:
+        if name not in fields:
+            raise wrong(f"{at}/{name}", unknown(name, fields))
     if is_whole:
         content: dict[str, Any] = msgspec.to_builtins(convert(said, kind, at))
     else:
         for name, value in said.items():
-            if name not in fields:
-                raise wrong(f"{at}/{name}", unknown(name, fields))
             convert(value, fields[name].type, f"{at}/{name}")
         content = said
     if is_mjml:
