@@ -15,7 +15,7 @@ from clarion.realtime.transports.elsewhere import Others
 from clarion.realtime.transports.relay import Relayed
 from clarion.settings import Limits
 from clarion.telemetry import spawn
-from tests.support.raw_client import RawClient, statuses
+from tests.support.raw_client import RawClient, hang_up, statuses, upgrade
 from tests.support.raw_socketio import until
 from tests.support.serving import serving
 
@@ -168,6 +168,34 @@ async def test_an_address_that_is_none_is_nobodys(near: HttpServer, far: Far, ad
             b"GET " + POLL + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
         )
     assert statuses(answer) == [200]  # served here
+
+
+async def test_a_request_that_is_relayed_is_answered_although_its_process_stops(
+    far: Far, tmp_path: Path
+) -> None:
+    """Within `close_s`; a poll that is held for longer is cut off, and a WebSocket is at once."""
+    others = Others("mine", ["/socket.io/"], tmp_path, far.find, "secret")
+    limits, post = (
+        Limits(drain_s=0, close_s=2),
+        b" HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+    )
+    async with asyncio.timeout(20), serving(limits=limits, others=others) as server:
+        client = RawClient(server.port, path=POLL)
+        asking = spawn(client.ask(b"POST " + POLL + post), name="test: post")
+        _, answer = await far.request()
+        held = spawn(client.ask(b"GET " + POLL + post), name="test: poll")
+        _, unanswered = await far.request()
+        _, writer = await client.dial(upgrade(path=POLL))
+        upgraded, cut_off = await far.came.get()
+        server.stop()
+        assert (await upgraded.read()).startswith(b"GET " + POLL)
+        assert not asking.done()
+        answer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nok")
+        answer.close()
+        assert statuses(await asking) == [200]
+        assert statuses(await held) == []
+        for each in (writer, unanswered, cut_off):
+            await hang_up(each)
 
 
 async def test_a_request_on_its_way_gets_there_although_its_process_stops(

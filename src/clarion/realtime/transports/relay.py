@@ -91,7 +91,8 @@ class Relay:
                     return False
                 url = urlsplit(address)
                 is_secure = url.scheme == "https"
-                pair = Relayed(self._connections)
+                is_request = not wants_websocket(request.headers)
+                pair = Relayed(self._connections, is_request=is_request)
                 far, _ = await asyncio.get_running_loop().create_connection(
                     lambda: pair.far,
                     url.hostname or "",
@@ -119,15 +120,19 @@ class Relayed:
 
     Args:
         connections: Where it is counted until both have ended, and swept while one side takes nothing.
+        is_request: It carries one request, and ends with the answer; else a WebSocket.
 
     Attributes:
         far: The protocol of the connection to the other process.
     """
 
-    def __init__(self, connections: Connections) -> None:
-        self._connections = connections
+    def __init__(self, connections: Connections, *, is_request: bool = False) -> None:
+        # Fixed at creation
+        self._connections, self._is_request = connections, is_request
         self._near, self.far = _Side(self), _Side(self)
         self._near.other, self.far.other = self.far, self._near
+        # Monotonic seconds; 0: the process does not stop
+        self._ends_at = 0.0
 
     def begin(self, near: asyncio.Transport, far: asyncio.Transport, request: bytes) -> None:
         """Pass on what was read, and then everything."""
@@ -138,9 +143,11 @@ class Relayed:
         near.resume_reading()
 
     def sweep(self, now: float) -> None:
-        """Once a second while one side takes nothing."""
+        """Once a second while one side takes nothing, or the process stops."""
         limits = self._connections.limits
-        if any(each.is_late(now, limits) for each in (self._near, self.far)):
+        if self._ends_at and now > self._ends_at:
+            self.abort()
+        elif any(each.is_late(now, limits) for each in (self._near, self.far)):
             limit_exceeded.labels("stall_s").inc()
             self.abort()
 
@@ -151,8 +158,12 @@ class Relayed:
                 side.transport.abort()
 
     def on_drain(self) -> None:
-        """The process stops: the client comes back by another."""
-        self.abort()
+        """The process stops: the client comes back by another. A request is given time for its answer: without it its session would end, which is another's."""
+        if self._is_request:
+            self._ends_at = self._connections.now() + self._connections.limits.close_s
+            self._connections.watch(self)
+        else:
+            self.abort()
 
     # ── from the sides ──
     def stalled(self, side: "_Side") -> None:
@@ -168,7 +179,7 @@ class Relayed:
         if other is None:
             return  # it is closing: watched until what it was sent has gone out
         side.stalled_since = 0.0
-        if not side.other.stalled_since:
+        if not side.other.stalled_since and not self._ends_at:
             self._connections.unwatch(self)
         if not other.is_closing():
             other.resume_reading()
