@@ -79,6 +79,11 @@ def test_an_email_is_seen_as_it_was_rendered_and_runs_nothing(
             if width < 800:
                 page.get_by_role("button", name="Back to the list").click()
                 expect(page.get_by_test_id("capture")).to_have_count(3)
+                # The inbox is a sheet there: nothing that may be clicked lies below it.
+                page.get_by_test_id("bell").click()
+                expect(page.get_by_test_id("inbox")).to_be_visible()
+                expect(page.get_by_test_id("to-captures")).to_be_hidden()
+                _picture(page, f"captures-{width}-{scheme}-inbox")
             context.close()
     assert trouble == []
 
