@@ -101,8 +101,10 @@ class Uvicorn(uvicorn.Server):
             server.close()
         for each in held:
             for come in waiting(each):
-                with contextlib.suppress(OSError):  # he has gone again
+                try:
                     await loop.connect_accepted_socket(self._arrived, come)
+                except OSError:  # he has gone again
+                    come.close()
             each.close()
         await asyncio.sleep(COMING_S)
 
