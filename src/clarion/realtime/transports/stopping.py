@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Generator, Sequence
+from itertools import islice
 
 import uvicorn
 
@@ -15,7 +16,7 @@ from clarion.realtime.transports.connections import Connections
 from clarion.realtime.transports.handover import Arrivals
 from clarion.realtime.transports.http import HttpProtocol
 from clarion.realtime.transports.message import WebSocket
-from clarion.realtime.transports.ports import waiting
+from clarion.realtime.transports.ports import BACKLOG, waiting
 from clarion.realtime.transports.relay import Relayed
 from clarion.telemetry import spawn
 
@@ -100,12 +101,14 @@ class Uvicorn(uvicorn.Server):
         for server in self.servers:
             server.close()
         for each in held:
-            for come in waiting(each):
+            # All at once, then closed: served meanwhile, they would come again, without an end.
+            accepted = list(islice(waiting(each), BACKLOG))
+            each.close()
+            for come in accepted:
                 try:
                     await loop.connect_accepted_socket(self._arrived, come)
                 except OSError:  # he has gone again
                     come.close()
-            each.close()
         await asyncio.sleep(COMING_S)
 
     async def _drain(self) -> None:
