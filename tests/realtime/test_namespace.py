@@ -212,6 +212,25 @@ async def test_a_second_connect_while_the_first_is_joining_closes():
     assert io.of("/").sockets == {}
 
 
+async def test_who_leaves_while_a_middleware_finds_out_who_it_is_is_no_failure():
+    """A page that is closed at once: the middleware ends as it would, and nobody is told of a fault."""
+    io, gate = make_server(), asyncio.Event()
+
+    @io.use
+    async def find_out(socket):
+        await gate.wait()
+        socket.user = "ada"
+
+    client = MemoryClient(io).say("40")
+    await settle()
+    client.lose()
+    gate.set()
+    with capture_logs() as logs:
+        await settle()
+    assert [log for log in logs if log["log_level"] == "error"] == []
+    assert io.sockets == {}
+
+
 async def test_a_socket_may_speak_in_a_middleware():
     """What a middleware sends reaches the client before the answer to its CONNECT, as in Node."""
     io = make_server()

@@ -107,6 +107,8 @@ class Socket(Listening, Addressing["Socket"]):
 
     @user.setter
     def user(self, user: str | None) -> None:
+        if self._state is _GONE:
+            return  # it left while a middleware was finding out
         if self._state is not _JOINING:
             raise UsageError(
                 "a socket's user is set by a middleware, before the socket is connected"
