@@ -111,15 +111,18 @@ class Supervisor:
         sys.stdout.flush()
         sys.stderr.flush()
         place.due, place.began = None, self._now()
+        # A fork that is told to stop in its first moment would take it for its parent, and go on: it is told once it can end.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
             pid = os.fork()
+            if pid == 0:
+                self._become(place)
+            place.pid, place.is_first = pid, False
         except OSError as exc:  # no memory, or too many processes: those that run go on
             _log.error("a process cannot be started", process=place.name, why=str(exc))
             self._start_later(place)
-            return
-        if pid == 0:
-            self._become(place)
-        place.pid, place.is_first = pid, False
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
     def _become(self, place: _Place) -> NoReturn:
         """In the fork: run what belongs there, and never return into what the parent does."""
@@ -130,6 +133,7 @@ class Supervisor:
             signal.set_wakeup_fd(-1)
             for each in _SIGNALS:
                 signal.signal(each, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             for fd in (*self._wake, self._alive):
                 if fd is not None:
                     os.close(fd)
