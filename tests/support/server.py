@@ -179,8 +179,10 @@ class Server:
 
     # ── what tests need of it ──
     def key(self, *scopes: str) -> str:
-        """An API key, made over the local socket."""
-        with Client(socket=self.folder / "data" / "clarion.sock") as owner:
+        """An API key, made over the local socket, which of several workers the first has: another may be ready before it."""
+        local = self.folder / "data" / "clarion.sock"
+        until(lambda: _is_taken_in(local))
+        with Client(socket=local) as owner:
             return owner.call(calls.create_key("tests", scopes)).key
 
     def post(self, path: str, body: Any, *, token: str = "", **headers: str) -> httpx.Response:
@@ -200,6 +202,13 @@ class Server:
         answer = self.post("/v1/auth/register", {"username": username, "password": password})
         assert answer.status_code == 201, answer.text
         return dict(answer.json())
+
+
+def _is_taken_in(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as line, contextlib.suppress(OSError):
+        line.connect(str(path))
+        return True
+    return False
 
 
 def _bearer(token: str) -> dict[str, str]:

@@ -35,7 +35,10 @@ class Dispatch:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
-        router = self._routers.get(_key(scope["path"]), self._others)
+        # Mounted in another application, its path begins with the mount's, which is not ours.
+        path, mount = scope["path"], scope.get("root_path", "")
+        own = path[len(mount) :] if path.startswith(f"{mount}/") else path
+        router = self._routers.get(_key(own), self._others)
         await router(scope, receive, send)
 
 
