@@ -1,6 +1,6 @@
 """From a path to its route: Starlette's, asked only where they can match.
 
-Starlette asks one route after the other, in their order: with some two hundred the last is found after 0.2 ms, as long as all the rest takes.
+Starlette asks one route after the other, in their order: of some 140 the last is found after 80 us, where the rest of a request takes about 100.
 So they are put into small routers by the first two segments of their paths, each in the same order.
 """
 
