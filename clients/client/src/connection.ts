@@ -7,7 +7,7 @@
 import { backoff } from "./backoff.ts";
 import { type Advice, adviceForCode, adviceForError } from "./codes.ts";
 import { asError, ClarionError } from "./errors.ts";
-import type { Closed, OpenSocket, Refused, Socket } from "./socket.ts";
+import type { Closed, Heard, OpenSocket, Refused, Socket } from "./socket.ts";
 import { createStore, type Readable, Signal } from "./store.ts";
 import { readClaims, renewalDelay, type Tokens } from "./tokens.ts";
 import { isObject } from "./wire.ts";
@@ -100,12 +100,12 @@ export class Connection implements Readable<ConnectionState> {
     this.#enter("closed", 0, null);
   }
 
-  /** A command and its answer. Rejects with a ClarionError: the server's, `timeout`, or `unreachable`. */
-  async request(name: string, payload: object): Promise<unknown> {
+  /** A command and its answer, see `Socket.request`. Rejects with a ClarionError: the server's, `timeout`, or `unreachable`. */
+  async request(name: string, payload: object, heard?: Heard): Promise<unknown> {
     if (!this.#isUp || !this.#socket) throw new ClarionError("unreachable", "There is no connection");
     let answer: unknown;
     try {
-      answer = await this.#socket.request(name, payload, REQUEST_TIMEOUT_MS);
+      answer = await this.#socket.request(name, payload, REQUEST_TIMEOUT_MS, heard);
     } catch {
       if (this.#isUp) throw new ClarionError("timeout", `The server did not answer ${name}`);
       throw new ClarionError("unreachable", "The connection broke before the answer came");

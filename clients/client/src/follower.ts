@@ -47,7 +47,7 @@ export class Follower<State> {
     this.#kept ??= [];
   }
 
-  /** The connection broke: what was kept is part of the answer to the next question. */
+  /** The connection broke, or a question was answered: what was kept is part of the answer. */
   forget(): void {
     this.#kept = [];
   }
@@ -61,12 +61,11 @@ export class Follower<State> {
     return this.#take(told);
   }
 
-  /** Takes an answer and what was kept meanwhile. Returns what was applied, and whether nothing is missing. */
+  /** Takes an answer, and what was kept behind it. Returns what was applied, and whether nothing is missing. */
   answer(answer: Subscribed): { taken: Publication[]; isComplete: boolean } {
     const before = this.#position;
-    // What came before an answer is of the subscription that the answer replaced: in another epoch its offsets mean nothing.
     const isSameLog = before === null || before.epoch === answer.epoch;
-    const kept = isSameLog ? (this.#kept ?? []) : [];
+    const kept = this.#kept ?? [];
     this.#kept = null;
     const told = answer.publications ?? [];
     const taken: Publication[] = [];

@@ -28,9 +28,14 @@ export interface Socket {
   connect(token: string): void;
   /** Ends the connection; `closed` is not called for it. */
   disconnect(): void;
-  /** Sends an event; the answer is the ack's first argument. Rejects without one after `timeoutMs`, or when the socket goes. */
-  request(name: string, payload: object, timeoutMs: number): Promise<unknown>;
+  /**
+   * Sends an event; the answer is the ack's first argument. Rejects without one after `timeoutMs`, or when the socket goes.
+   * `heard` is given the answer before any event that comes behind it: whoever awaits the promise may get it after one.
+   */
+  request(name: string, payload: object, timeoutMs: number, heard?: Heard): Promise<unknown>;
 }
+
+export type Heard = (answer: unknown) => void;
 
 export type OpenSocket = (handlers: SocketHandlers) => Socket;
 
@@ -72,7 +77,14 @@ export function socketIo(url: string, namespace: string, path: string): OpenSock
         isWanted = false;
         socket.disconnect();
       },
-      request: (name, payload, timeoutMs) => socket.timeout(timeoutMs).emitWithAck(name, payload),
+      request: (name, payload, timeoutMs, heard) =>
+        new Promise((resolve, reject) => {
+          socket.timeout(timeoutMs).emit(name, payload, (error: Error | null, answer: unknown) => {
+            if (error) return reject(error);
+            heard?.(answer);
+            resolve(answer);
+          });
+        }),
     };
   };
 }

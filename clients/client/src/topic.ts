@@ -163,10 +163,14 @@ export class Topic<State> implements Readable<TopicView<State>> {
       const own = token && { token: await token() };
       if (question !== this.#question) return;
       const given = { topic: this.name, ...wish, ...own, ...(since && { since }) };
-      const answer = await this.#connection.request("subscribe", given);
+      const answer = await this.#connection.request("subscribe", given, (heard) => {
+        if (question !== this.#question || !isSubscribed(heard)) return;
+        this.#wireName = heard.topic;
+        // What has come by now is of the subscription that this one replaces, perhaps in another epoch; what comes next is not.
+        this.#follower.forget();
+      });
       if (question !== this.#question) return;
       if (!isSubscribed(answer)) throw new ClarionError("malformed", "The answer to subscribe is not one");
-      this.#wireName = answer.topic;
       const { taken, isComplete } = this.#follower.answer(answer);
       this.#set({ status: isComplete ? "live" : "subscribing", recovered: answer.recovered, error: null });
       if (taken.length > 0) this.arrived.emit({ publications: taken });

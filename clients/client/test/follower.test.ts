@@ -107,8 +107,10 @@ test("publications of the former epoch are not applied to the new one", () => {
   follower.answer(snapshot(5, "old"));
   follower.wait();
   follower.offer(publication(6, "of the old epoch"));
+  follower.forget();
+  follower.offer(publication(6, "behind the answer"));
   follower.answer(snapshot(5, "new"));
-  expect(follower.state).toEqual(["s5"]);
+  expect(follower.state).toEqual(["s5", "behind the answer"]);
   expect(follower.position?.epoch).toBe("new");
 });
 

@@ -56,6 +56,21 @@ test("after a break it asks from its position and gets just what was missed", as
   expect(arrived).toEqual([1, 2, 3]);
 });
 
+test("a publication right behind the answer is taken, also where the log has begun anew", async () => {
+  const { server, view } = await live(new FakeServer());
+  server.send(server.inbox.add());
+  server.break();
+  server.inbox.loseLog();
+  server.isSlow = true;
+  await vi.advanceTimersByTimeAsync(1_000);
+  // In one packet: whoever waits for the answer hears of it after both.
+  server.release();
+  server.send(server.inbox.add());
+  await settle();
+  expect(view()).toMatchObject({ status: "live", recovered: false, position: { epoch: "e1+", offset: 1 } });
+  expect(view().state?.items.map(({ id }) => id)).toEqual(["m2", "m1"]);
+});
+
 test("a lost publication is noticed with the next one", async () => {
   const { server, view, asked } = await live(new FakeServer());
   server.inbox.add();

@@ -118,11 +118,15 @@ export class Line {
           handlers.connected();
         }),
       disconnect: () => this.#gone(),
-      request: (name, payload) =>
+      request: (name, payload, _, heard) =>
         new Promise((resolve, reject) => {
           this.commands.push({ name, payload: payload as Record<string, unknown> });
           this.#fails.push(() => reject(new Error("socket has been disconnected")));
-          this.#asked.push({ name, payload: payload as Record<string, unknown>, done: resolve });
+          const done = (answer: unknown) => {
+            heard?.(answer);
+            resolve(answer);
+          };
+          this.#asked.push({ name, payload: payload as Record<string, unknown>, done });
         }),
     };
   };

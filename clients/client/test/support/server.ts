@@ -3,7 +3,7 @@
  * beside it. What it says has the shapes of the real one (docs/reference).
  */
 
-import type { OpenSocket, SocketHandlers } from "../../src/socket.ts";
+import type { Heard, OpenSocket, SocketHandlers } from "../../src/socket.ts";
 import type { Message, Position, Publication } from "../../src/wire.ts";
 
 const WINDOW = 50;
@@ -189,7 +189,7 @@ export class FakeServer {
         this.#turn++;
         this.#gone();
       },
-      request: (name, payload) => this.#request(name, payload as Record<string, unknown>),
+      request: (name, payload, _, heard) => this.#request(name, payload as Record<string, unknown>, heard),
     };
   };
 
@@ -227,11 +227,15 @@ export class FakeServer {
     for (const fail of this.#fail.splice(0)) fail();
   }
 
-  #request(name: string, payload: Record<string, unknown>): Promise<unknown> {
+  #request(name: string, payload: Record<string, unknown>, heard?: Heard): Promise<unknown> {
     this.requests.push({ name, payload });
     return new Promise((resolve, reject) => {
       this.#fail.push(() => reject(new Error("socket has been disconnected")));
-      const answer = () => resolve(this.#answer(name, payload));
+      const answer = () => {
+        const said = this.#answer(name, payload);
+        heard?.(said);
+        resolve(said);
+      };
       if (this.isSlow) this.#held.push(answer);
       else queueMicrotask(answer);
     });
