@@ -72,9 +72,6 @@ class Statements:
         """The rows of the last step, as the driver gives them."""
         found: list[Any] = []
         given = columns(procedure.row, rows)
-        if procedure.is_blind:
-            await self._db.execute(as_one(procedure), *given)
-            return found
         for text in texts_of(procedure):
             found = await self._db.fetch(text, *(given if "$1" in text else ()))
         return found
@@ -92,7 +89,7 @@ class Statements:
 
     async def procedure_alone(self, procedure: Procedure, rows: Sequence[Any]) -> list[Any]:
         """The same in a transaction of its own."""
-        if len(procedure.steps) == 1 or procedure.is_blind:
+        if len(texts_of(procedure)) == 1:
             # One statement is a transaction by itself: one round trip, not three.
             return await self.procedure(procedure, rows)
         async with self._db.transaction():
@@ -113,11 +110,11 @@ def as_one(*procedures: Procedure) -> str:
 
 @cache
 def texts_of(procedure: Procedure) -> tuple[str, ...]:
-    """The statements of a procedure: one a step, but for steps that are beside the one before."""
+    """The statements of a procedure: one a step, but for steps that do not see what the one before writes."""
     trips: list[list[str]] = []
     for step in procedure.steps:
         text, _ = for_postgres(step.text, procedure.row)
-        if step.is_beside:
+        if trips and (step.is_beside or procedure.is_blind):
             trips[-1].append(text)
         else:
             trips.append([text])
