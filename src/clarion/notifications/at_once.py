@@ -132,17 +132,17 @@ class AtOnce:
         self, rows: Sequence[sql.NewTrigger], goings: Sequence[Going]
     ) -> dict[str, sql.TriggerOutcome]:
         """Write triggers and what their runs do first; returns what became of each, by id."""
-        outcomes = {row.id: sql.TriggerOutcome(n, 1, None, None) for n, row in enumerate(rows, 1)}
+        if not any(row.idem_key for row in rows):
+            await self._runs.carry(goings, first=(sql.PUT_TRIGGER, rows), may_ask_workers=False)
+            return {row.id: sql.TriggerOutcome(n, 1, None, None) for n, row in enumerate(rows, 1)}
+        outcomes: dict[str, sql.TriggerOutcome] = {}
 
         async def within(tx: Tx) -> Container[str]:
             found: list[sql.TriggerOutcome] = await tx.apply(sql.ACCEPT_TRIGGER, rows)
             outcomes.update((rows[each.n - 1].id, each) for each in found)
             return {each.id for each in goings if outcomes[each.trigger].is_accepted}
 
-        if any(row.idem_key for row in rows):
-            await self._runs.carry(goings, within, may_ask_workers=False)
-        else:
-            await self._runs.carry(goings, first=(sql.PUT_TRIGGER, rows), may_ask_workers=False)
+        await self._runs.carry(goings, within, may_ask_workers=False)
         return outcomes
 
     def _note(self, line: "Sequence[_Waiting]") -> None:

@@ -192,20 +192,19 @@ class Core:
         """
         if not isinstance(command, Statement):
             return [self.do(each) for each in command]
-        statement = command
         try:
-            match statement.verb:
+            match command.verb:
                 case "apply":
                     procedure, rows = (
-                        cast(Procedure, statement.what),
-                        cast(Sequence[Any], statement.given),
+                        cast(Procedure, command.what),
+                        cast(Sequence[Any], command.given),
                     )
                     return answers(procedure, [len(rows)], self._procedure(procedure, rows))[0]
                 case "fetch":
-                    return fetch(self._db, cast(Sql[Any], statement.what), _params(statement))
+                    return fetch(self._db, cast(Sql[Any], command.what), _params(command))
                 case "execute":
                     self._db.execute(
-                        for_sqlite(cast(Sql[Any], statement.what).text), _params(statement)
+                        for_sqlite(cast(Sql[Any], command.what).text), _params(command)
                     )
                     return self._db.changes()
         except DRIVER as exc:

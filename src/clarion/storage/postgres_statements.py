@@ -35,16 +35,15 @@ class Statements:
                 else:
                     found += [await self.run(each) for each in together]
             return found
-        statement = command
         with in_our_words():
-            match statement.verb:
+            match command.verb:
                 case "fetch":
-                    return await self.fetch(cast(Sql[Any], statement.what), _params(statement))
+                    return await self.fetch(cast(Sql[Any], command.what), _params(command))
                 case "execute":
-                    return await self.execute(cast(Sql[Any], statement.what), _params(statement))
+                    return await self.execute(cast(Sql[Any], command.what), _params(command))
                 case "apply":
-                    procedure = cast(Procedure, statement.what)
-                    rows = cast(Sequence[Any], statement.given)
+                    procedure = cast(Procedure, command.what)
+                    rows = cast(Sequence[Any], command.given)
                     return answers(procedure, [len(rows)], await self.procedure(procedure, rows))[0]
 
     async def fetch(self, sql: Sql[R], params: Mapping[str, Param]) -> list[R]:
