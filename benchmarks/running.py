@@ -32,7 +32,7 @@ class Server:
     ) -> None:
         self.peer, self.port = peer, port
         self._environment = {**os.environ, **environment}
-        self._command = [*_on(0), *peer.command(port), *arguments]
+        self._command = [*on(0), *peer.command(port), *arguments]
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -176,7 +176,7 @@ async def loading(
     """A generator that talks to a server, in its dialect or another; what load/main.c reads from its environment can be given."""
     process = await asyncio.create_subprocess_exec(
         *(
-            *(_on(1) if pinned else ()),
+            *(on(1) if pinned else ()),
             str(BIN / "load"),
             str(server.port),
             dialect or server.peer.dialect,
@@ -208,7 +208,7 @@ async def in_a_process(name: str, *arguments: object) -> list[dict[str, float]]:
     return found if isinstance(found, list) else [found]
 
 
-def _on(processor: int) -> list[str]:
+def on(processor: int) -> list[str]:
     """Keeps a program on the first or the second of the processors that we may use, if there are two."""
     ours = sorted(os.sched_getaffinity(0))
     many = len(ours) > 1 and shutil.which("taskset")

@@ -2,7 +2,8 @@
 
 First `clarion serve` with each number of workers in turn: events with an ack from 100 sockets as fast as they go. Nothing is pinned: workers, owner and
 generator share the processors, so on two of them the generator's part is missing; the processor time of an ack says whether more workers cost more. Then the same where a handler computes for
-100 µs, as an application's does: the generator's part is small there.
+100 µs, as an application's does: the generator's part is small there. Then with the generator's part left out: it has the second processor for itself, and a worker has half of the first,
+since two workers share it, and one shares it with a program that does nothing.
 Then the store and the topics in memory, in this process and over the owner's socket.
 """
 
@@ -12,6 +13,7 @@ import contextlib
 import os
 import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -20,7 +22,7 @@ from pathlib import Path
 
 from benchmarks.databases import DATA, KEEP
 from benchmarks.peers import OURS, PEERS
-from benchmarks.running import Load, Others, Server, free_port, loading, set_up
+from benchmarks.running import Load, Others, Server, free_port, loading, on, set_up
 from clarion.app import own, owner_socket
 from clarion.bus.owner_link import OwnerLink
 from clarion.clock import SystemClock
@@ -42,7 +44,9 @@ WORK_US = 100
 class Workers(Server):
     """`clarion serve` with so many workers."""
 
-    def __init__(self, port: int, workers: int, folder: str, work_us: int) -> None:
+    def __init__(
+        self, port: int, workers: int, folder: str, work_us: int, place: list[str]
+    ) -> None:
         settings = {
             "CLARION_DATA_DIR": folder,
             "CLARION_AUTH_OPEN_NAMESPACES": "/",
@@ -51,7 +55,7 @@ class Workers(Server):
         }
         super().__init__(PEERS[OURS], port, settings, ())
         app = "benchmarks.servers.clarion_server:setup"
-        self._command = [sys.executable, "-m", "clarion", "serve", "--app", app]
+        self._command = [*place, sys.executable, "-m", "clarion", "serve", "--app", app]
         self._command += ["--port", str(port), "--workers", str(workers), "--log-level", "error"]
         self._is_alone = workers == 1
 
@@ -73,12 +77,16 @@ class Workers(Server):
 
 
 @contextlib.asynccontextmanager
-async def serving(workers: int, work_us: int) -> AsyncIterator[Workers]:
-    with tempfile.TemporaryDirectory() as folder:
-        server = Workers(free_port(), workers, folder, work_us)
+async def serving(workers: int, work_us: int, *, halves: bool) -> AsyncIterator[Workers]:
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        server = Workers(free_port(), workers, folder, work_us, on(0) if halves else [])
         try:
             await server.start()
             await asyncio.sleep(1)  # until all of them listen
+            if halves and workers == 1:
+                idle = [*on(0), sys.executable, "-c", "while True: pass"]
+                stack.callback(subprocess.Popen(idle).kill)
             yield server
         finally:
             await server.end()
@@ -93,13 +101,16 @@ async def acks(server: Workers, load: Load) -> dict[str, float]:
     return {"acks/s": answer["acks_per_s"], "µs of CPU an ack": cpu, "generator, %": busy}
 
 
-async def together(numbers: list[int], rounds: int, work_us: int) -> None:
-    print(f"a handler that takes {work_us} µs of its own")
+async def together(
+    numbers: list[int], rounds: int, work_us: int = 0, *, halves: bool = False
+) -> None:
+    each = ", half a processor for each worker" if halves else ""
+    print(f"a handler that takes {work_us} µs of its own{each}")
     found: dict[int, dict[str, list[float]]] = {number: {} for number in numbers}
     others = Others()
     for turn in range(rounds):
         for number in numbers if turn % 2 == 0 else reversed(numbers):
-            async with serving(number, work_us) as server, loading(server) as load:
+            async with serving(number, work_us, halves=halves) as server, loading(server) as load:
                 for name, value in (await acks(server, load)).items():
                     found[number].setdefault(name, []).append(value)
     for number, figures in found.items():
@@ -174,4 +185,5 @@ if __name__ == "__main__":
     set_up()
     for work_us in (0, WORK_US):
         asyncio.run(together(given.workers, given.rounds, work_us))
+    asyncio.run(together([1, 2], given.rounds, halves=True))
     over_the_socket()

@@ -29,7 +29,7 @@ def settings_page() -> str:
         NOTE.format(source="src/clarion/settings/"),
         "# Settings\n",
         "A value comes from a flag, the environment, `clarion.toml`, or is the default, in this order of weight;",
-        "`clarion settings` prints each with its source. The flag of `limits.rooms` is `--limits.rooms`.\n",
+        "`clarion settings` prints each with its source, `clarion settings limits` those of a part. The flag of `limits.rooms` is `--limits.rooms`.\n",
         "Names of the former system are honoured, below `clarion.toml` in weight: `REDIS_HOST`, `REDIS_PORT`, `REDIS_PASSWORD` (`redis_url`),",
         "`FRONTEND_URL` (`public_url`), `CORS_ORIGIN` (`allowed_origins`), `RATE_LIMIT_WINDOW_MS` (`limits.api_window_s`),",
         "`RATE_LIMIT_MAX_REQUESTS` (`limits.api_requests`). The start says what was taken from them.\n",

@@ -8,6 +8,7 @@ from clarion.cli import apply as apply_command
 from clarion.cli import keys, people, serve
 from clarion.cli import send as send_command
 from clarion.cli import settings as settings_command
+from clarion.settings import fields
 from tests.support.server import clarion
 
 IMPORTS = {"PYTHONPROFILEIMPORTTIME": "1"}  # told on stderr
@@ -48,3 +49,11 @@ def test_the_help_says_of_each_command_what_its_own_says() -> None:
     ):
         assert says is not None
         assert inspect.cleandoc(says).splitlines()[0] in told
+
+
+def test_the_help_of_serve_is_a_page() -> None:
+    """It shows the settings of no part, and says where the others are; all of them are flags."""
+    told = clarion("serve", "--help").stdout
+    assert len(told.splitlines()) < 80
+    assert all(field.flag in told for field in fields() if not field.section)
+    assert "clarion settings" in told

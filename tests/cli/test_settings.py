@@ -35,3 +35,14 @@ def test_secrets_are_not_printed(tmp_path: Path) -> None:
     assert "(set, not shown)" in done.stdout
     assert secret not in done.stdout
     assert "hunter2" not in done.stdout
+
+
+def test_those_of_a_part_are_printed_alone(tmp_path: Path) -> None:
+    """A part, or one of them; what there is not is said."""
+    done = clarion("settings", "events", "limits.rooms", "--limits.rooms", "7", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    wanted = [f.key for f in fields() if f.section == "events" or f.key == "limits.rooms"]
+    assert [line.split()[0] for line in done.stdout.splitlines()[1:]] == wanted
+    done = clarion("settings", "limits.roms", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "limits.roms" in done.stderr

@@ -20,11 +20,18 @@ _app = App(
     version=__version__,
     help_on_error=False,
 )
+_ALL_FLAGS = "There are more flags, one for each setting: --limits.rooms is that of limits.rooms. `clarion settings` shows them all, `clarion settings limits` those of a part."
+
 # By name: only what is asked for is imported. The server takes half a second of CPU.
-_app.command("clarion.cli.serve:serve", help="Start the server; Ctrl-C stops it.")
+_app.command(
+    "clarion.cli.serve:serve",
+    help="Start the server; Ctrl-C stops it.",
+    help_epilogue=_ALL_FLAGS,
+)
 _app.command(
     "clarion.cli.settings:settings",
     help="Print each setting with its value and where the value came from. Secrets are not shown.",
+    help_epilogue=_ALL_FLAGS,
 )
 _app.command("clarion.cli.keys:app", name="keys", help="API keys for back ends.")
 _app.command(

@@ -24,7 +24,8 @@ Flags: type[Any] = dataclasses.make_dataclass(
                 Parameter(
                     name=field.flag,
                     help=f"{field.help}. ${field.env}, default {field.default!r}",
-                    group=field.section.capitalize() or "Server",
+                    group="Settings",
+                    show=not field.section,  # all of them would be 800 lines
                 ),
             ],
             None,

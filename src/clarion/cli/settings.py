@@ -8,16 +8,28 @@ from rich.table import Table
 from rich.text import Text
 
 from clarion.cli.flags import Config, Flags, read
+from clarion.errors import SettingsError
 from clarion.settings import Loaded, fields
 
 
-def settings(*, flags: Annotated[Any, Parameter(name="*")] = None, config: Config = None) -> None:
+def settings(
+    *parts: Annotated[
+        str, Parameter(help="Only these: a part, such as limits, or one, such as limits.rooms.")
+    ],
+    flags: Annotated[Any, Parameter(name="*")] = None,
+    config: Config = None,
+) -> None:
     """Print each setting with its value and where the value came from. Secrets are not shown."""
     loaded = read(flags, config)
+    known = {name for field in fields() for name in (field.section, field.key)}
+    if unknown := [part for part in parts if part not in known]:
+        raise SettingsError(f"there is no setting or part {unknown[0]}: see clarion settings")
     table = Table(
         "Setting", "Value", "From", "What it is", box=None, pad_edge=False, header_style="bold"
     )
     for field in fields():
+        if parts and not {field.section, field.key} & {*parts}:
+            continue
         source = loaded.sources[field.key]
         style = "" if source == "default" else "bold"
         table.add_row(
