@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from clarion.cli import apply as apply_command
-from clarion.cli import keys, people, serve
+from clarion.cli import keys, people, serve, triggers
 from clarion.cli import send as send_command
 from clarion.cli import settings as settings_command
 from clarion.settings import fields
@@ -23,6 +23,7 @@ IMPORTS = {"PYTHONPROFILEIMPORTTIME": "1"}  # told on stderr
         ["keys", "--help"],
         ["apply", "--help"],
         ["send", "--help"],
+        ["triggers", "--help"],
     ],
     ids=" ".join,
 )
@@ -44,6 +45,7 @@ def test_the_help_says_of_each_command_what_its_own_says() -> None:
         keys.app.help,
         apply_command.apply.__doc__,
         send_command.send.__doc__,
+        triggers.app.help,
         people.import_.__doc__,
         people.export.help,
     ):

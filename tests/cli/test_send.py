@@ -143,6 +143,46 @@ def test_ctrl_c_calls_off_what_has_not_happened(desk: Desk, tmp_path: Path) -> N
     assert desk.progress(first)["state"] == "cancelled"
 
 
+def test_a_send_on_its_way_is_steered(desk: Desk, tmp_path: Path) -> None:
+    """Paused, resumed, watched, called off; Ctrl-C while it is watched leaves it alone."""
+    sent = desk.send("slow", "--recipients", people(tmp_path / "p", 5, "later"), "--detach")
+    trigger = sent.stdout.split()[-1]
+
+    def steer(*arguments: str) -> str:
+        done = command("triggers", *arguments, env=desk.env)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    assert steer("pause", trigger).startswith("paused: 0/")
+    assert desk.progress(sent.stdout)["state"] == "paused"
+    assert steer("resume", trigger).startswith("running: 0/")
+    terminal, end = pty.openpty()
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "clarion", "triggers", "watch", trigger],
+        env=clean_environment(**desk.env, TERM="xterm", COLUMNS="120"),
+        stdout=subprocess.PIPE, stderr=end, text=True,
+    )  # fmt: skip
+    os.close(end)
+    shown = ""
+    while "0/5" not in shown:
+        shown += os.read(terminal, 65_536).decode(errors="replace")
+    watching.send_signal(signal.SIGINT)
+    assert "running: 0/5" in watching.communicate(timeout=30)[0]
+    os.close(terminal)
+    assert watching.returncode == 130
+    assert desk.progress(sent.stdout)["state"] == "running"
+    told = steer("cancel", trigger).splitlines()
+    assert told == ["called off: done with 0 of 5", "  not finished: 5 runs"]
+    assert steer("cancel", trigger) == "over already: nothing was called off"
+    over = command("triggers", "watch", trigger, env=desk.env)
+    assert (over.returncode, over.stdout.split(":")[0]) == (1, "cancelled"), over.stderr
+    for verb in ("watch", "pause", "resume", "cancel"):
+        done = command("triggers", verb, "nothing", env=desk.env)
+        assert (done.returncode, done.stdout) == (1, ""), done.stderr
+        [line] = done.stderr.splitlines()
+        assert "nothing" in line
+
+
 def test_a_send_for_later_is_not_waited_for(desk: Desk) -> None:
     """It says when it begins."""
     year = as_datetime(SystemClock().now_ms()).year + 1

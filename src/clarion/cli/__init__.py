@@ -1,4 +1,4 @@
-"""The `clarion` command: `serve`, `settings`, `keys`, `apply`, `pull`, `send`, `import`, `export`. Thin: it reads flags, calls the app or the running server, and prints.
+"""The `clarion` command: `serve`, `settings`, `keys`, `apply`, `pull`, `send`, `triggers`, `import`, `export`. Thin: it reads flags, calls the app or the running server, and prints.
 
 Exit codes: 0 done · 1 it was tried and failed · 2 something is set or typed wrong, said in one line.
 """
@@ -44,6 +44,11 @@ _app.command(
 _app.command(
     "clarion.cli.send:send",
     help="Run a workflow for people, and show how far it is; Ctrl-C calls off what has not happened.",
+)
+_app.command(
+    "clarion.cli.triggers:app",
+    name="triggers",
+    help="Sends that are on their way: watch, pause, resume or cancel them.",
 )
 _app.command(
     "clarion.cli.people:import_",

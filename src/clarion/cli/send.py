@@ -16,19 +16,11 @@ import msgspec
 from cyclopts import Parameter
 from rich.console import Console
 
-from clarion.cli.following import BrokenOff, CtrlC, follow, told
+from clarion.cli.following import BrokenOff, CtrlC
 from clarion.cli.recipients import Recipients, opened
 from clarion.cli.remote import URL, Url, connected, safe
-from clarion.client import (
-    ApiError,
-    Cancelled,
-    Client,
-    Report,
-    Triggered,
-    bulk_calls,
-    calls,
-    workflow_calls,
-)
+from clarion.cli.triggers import called_off, is_well, outcome, watched
+from clarion.client import ApiError, Client, Triggered, bulk_calls, calls, workflow_calls
 from clarion.errors import ServerError, UsageError
 from clarion.ids import Ids
 
@@ -176,47 +168,19 @@ def _follow(client: Client, ctrl_c: CtrlC, accepted: Triggered, *, is_detached: 
     say(f"accepted {accepted.workflow}, version {accepted.version}: trigger {trigger}")
     try:
         if ctrl_c.is_pressed:
-            say(_called_off(client.cancel_trigger(trigger)))
+            say(called_off(client.cancel_trigger(trigger)))
             sys.exit(130)
         if accepted.start_at is not None:
             say(f"it begins at {accepted.start_at}")
         if accepted.start_at is not None or is_detached:
             return
-        find, reasons = partial(client.progress, trigger), partial(_reasons, client, trigger)
-        job = follow(find, reasons, ctrl_c, Console(stderr=True, highlight=False))
+        job = watched(client, trigger, ctrl_c)
         if not job.is_over:
             cancelled = client.cancel_trigger(trigger)
-            say(_called_off(cancelled, client.report(trigger), job.total))
+            say(called_off(cancelled, client.report(trigger), job.total))
             sys.exit(130)
-        say("\n".join([f"{job.state}: {told(job)}", *(reasons() if job.failed else [])]))
+        say(outcome(client, job))
     except ApiError as exc:
         raise ServerError(f"{safe(exc.message)}; trigger {trigger} was accepted") from exc
-    if job.state != "done" or job.failed:
+    if not is_well(job):
         sys.exit(1)
-
-
-def _reasons(client: Client, trigger: str) -> list[str]:
-    found = client.report(trigger).reasons
-    where = [f"{each.channel}: " if each.channel else "" for each in found]
-    return [
-        safe(f"  {each.count:,} × {at}{each.reason or each.status}")
-        for each, at in zip(found, where, strict=True)
-    ]
-
-
-def _called_off(
-    cancelled: Cancelled, report: Report | None = None, total: int | None = None
-) -> str:
-    """How many were done with before; who has several messages that were called off is counted for each."""
-    if not cancelled.triggers:
-        return "over already: nothing was called off"
-    text = "called off"
-    if report is not None:
-        ended = report.recipients - report.failed - cancelled.runs - cancelled.messages
-        text += f": done with {max(0, ended):,} of {'?' if total is None else format(total, ',')}"
-        text += f", {report.failed:,} failed" if report.failed else ""
-    waiting = 0 if report is None or total is None else total - report.recipients
-    left = {"recipients not begun": waiting, "runs": cancelled.runs, "messages": cancelled.messages}
-    if any(left.values()):
-        text += "\n  not finished: " + ", ".join(f"{n:,} {what}" for what, n in left.items() if n)
-    return text
