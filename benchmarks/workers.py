@@ -86,7 +86,7 @@ async def serving(workers: int, work_us: int, *, halves: bool) -> AsyncIterator[
             await asyncio.sleep(1)  # until all of them listen
             if halves and workers == 1:
                 idle = [*on(0), sys.executable, "-c", "while True: pass"]
-                stack.callback(subprocess.Popen(idle).kill)
+                stack.callback(subprocess.Popen(idle).kill)  # noqa: ASYNC220  a measurement
             yield server
         finally:
             await server.end()
