@@ -195,3 +195,28 @@ async def test_an_admin_page_that_was_not_built_is_not_there(tmp_path: Path) -> 
     """The server works without it, and says so in the log."""
     async with opened(tmp_path, admin_ui=AdminUi(password="correct horse")) as site:
         problem(await site.http.get("/admin/"), 404, "not_found")
+
+
+async def test_a_person_is_told_of_an_error_on_a_page(site: Site) -> None:
+    """Whose browser opened an address: the same status and words, and what is echoed is text. Programs, and scripts of pages, get the document."""
+    browser = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    for path, status, code, up in (
+        ("/nothing", 404, "not_found", ""),
+        ("/v1/keys", 401, "unauthenticated", "../"),
+        ("/unsubscribe/a/b", 404, "not_found", "../../"),
+        ("/preferences/" + "a" * 6_000, 404, "not_found", "../"),
+    ):
+        told = problem(await site.http.get(path, headers={"accept": "*/*"}), status, code)
+        page = await site.http.get(path, headers=browser)
+        assert (page.status_code, page.headers["content-type"]) == (
+            status,
+            "text/html; charset=utf-8",
+        )
+        assert told["title"] in page.text
+        assert f'href="{up}plain.css"' in page.text
+        assert (await site.http.get(f"/errors/{code}")).status_code == 200
+        assert f'href="{up}errors/{code}"' in page.text
+        assert page.headers.get("www-authenticate") == ("Bearer" if status == 401 else None)
+        assert "script-src" not in page.headers["content-security-policy"]
+        assert page.headers["cache-control"] == "no-store"
+    assert "<b>" not in (await site.http.request("<b>", "/v1/keys", headers=browser)).text

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from clarion import errors
-from clarion.api.problem import problem_of, problem_response, wire_errors
+from clarion.api.problem import ProblemResponse, problem_of, wire_errors
 from clarion.errors import (
     ClarionError,
     Closed,
@@ -23,7 +23,7 @@ from clarion.errors import (
 def test_an_error_says_what_where_and_what_next() -> None:
     """All members, the error's facts among them."""
     error = Invalid("two are wrong", faults=[Fault("/a/0", "no"), Fault("?b", "nor this")], limit=3)
-    assert json.loads(problem_response(error).body) == {
+    assert json.loads(ProblemResponse(error).body) == {
         "type": "/errors/invalid",
         "title": "The request is not valid",
         "status": 422,
@@ -46,15 +46,15 @@ def test_a_fact_cannot_pretend_to_be_a_member() -> None:
 
 def test_retry_after_is_a_member_and_a_header() -> None:
     """To the fraction for programs, in whole seconds, rounded up, for HTTP."""
-    response = problem_response(RateLimited("slow down", retry_after_s=0.25))
+    response = ProblemResponse(RateLimited("slow down", retry_after_s=0.25))
     assert json.loads(response.body)["retry_after"] == 0.25
     assert response.headers["retry-after"] == "1"
 
 
 def test_every_503_says_when_to_come_back() -> None:
     """Clause 8: a refusal names a time, even where the part that refused knew none."""
-    assert problem_response(Unavailable("down")).headers["retry-after"] == "1"
-    assert "retry-after" not in problem_response(Forbidden("no")).headers
+    assert ProblemResponse(Unavailable("down")).headers["retry-after"] == "1"
+    assert "retry-after" not in ProblemResponse(Forbidden("no")).headers
 
 
 def test_an_unknown_outcome_is_said() -> None:
@@ -65,7 +65,7 @@ def test_an_unknown_outcome_is_said() -> None:
 @pytest.mark.parametrize("error", [TokenExpired(), errors.Unauthenticated("no")])
 def test_a_401_carries_a_challenge(error: ClarionError) -> None:
     """RFC 9110 §11.6.1."""
-    assert problem_response(error).headers["www-authenticate"] == "Bearer"
+    assert ProblemResponse(error).headers["www-authenticate"] == "Bearer"
 
 
 def test_our_own_mistakes_tell_nothing_of_themselves() -> None:
@@ -77,7 +77,7 @@ def test_our_own_mistakes_tell_nothing_of_themselves() -> None:
 
 def test_no_error_is_kept_by_a_cache() -> None:
     """A refusal of now says nothing about later."""
-    assert problem_response(Forbidden()).headers["cache-control"] == "no-store"
+    assert ProblemResponse(Forbidden()).headers["cache-control"] == "no-store"
 
 
 def test_codes_are_unique() -> None:

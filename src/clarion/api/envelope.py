@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clarion.api.guards import AUTHORISED
 from clarion.api.layer import TEMPLATE
-from clarion.api.problem import problem_response
+from clarion.api.problem import ProblemResponse
 from clarion.api.reading import MARKED_SLASH
 from clarion.clock import Clock
 from clarion.errors import Internal, NotFound
@@ -121,17 +121,17 @@ class Doors:
             _mark_slashes(scope)
             await self._app(scope, receive, sending)
         except NotFound as error:
-            await problem_response(error)(scope, receive, send)
+            await ProblemResponse(error)(scope, receive, send)
             return
         except Exception:
             _log.exception("request failed", method=scope["method"], route=scope.get(TEMPLATE))
             if has_begun:
                 raise  # half an answer is out: only the end of the connection says that it is not whole
-            await problem_response(Internal())(scope, receive, send)
+            await ProblemResponse(Internal())(scope, receive, send)
             return
         if is_refused:
             _log.error("answer withheld: no right was checked", route=scope.get(TEMPLATE))
-            await problem_response(Internal())(scope, receive, send)
+            await ProblemResponse(Internal())(scope, receive, send)
 
 
 def _mark_slashes(scope: Scope) -> None:
@@ -150,4 +150,4 @@ def _is_unchecked(scope: Scope, status: int) -> bool:
 
 async def nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
     """Answers where no route matches."""
-    await problem_response(NotFound("there is nothing at this address"))(scope, receive, send)
+    await ProblemResponse(NotFound("there is nothing at this address"))(scope, receive, send)

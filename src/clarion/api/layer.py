@@ -25,7 +25,7 @@ from clarion.api.guards import Guard
 from clarion.api.limits import Limit
 from clarion.api.lines import NDJSON, Lines
 from clarion.api.patience import Answered, Patience
-from clarion.api.problem import problem_response
+from clarion.api.problem import ProblemResponse
 from clarion.api.repeats import Call, Idempotency, Repeats
 from clarion.api.streaming import Streamed
 from clarion.auth import rights
@@ -234,7 +234,7 @@ class _Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         headers: dict[str, str] = {}
-        patience = Patience(lambda error: problem_response(error, headers)(scope, receive, send))
+        patience = Patience(lambda error: ProblemResponse(error, headers)(scope, receive, send))
         try:
             response = await self._serve(request, headers, patience)
         except (ClientDisconnect, Answered):
@@ -245,7 +245,7 @@ class _Endpoint:
             if error.status == 413:
                 headers["connection"] = "close"  # the rest of the body is not going to be read
             reading.point_at_query(error, self._door.parts)
-            response = problem_response(error, headers)
+            response = ProblemResponse(error, headers)
         finally:
             is_waited_for = await patience.finish()
         if is_waited_for:
@@ -392,4 +392,4 @@ class _Resource:
         else:
             allowed = self._allow["allow"]
             error = MethodNotAllowed(f"{method[:32]} is not offered here, but {allowed}")
-            await problem_response(error, self._allow)(scope, receive, send)
+            await ProblemResponse(error, self._allow)(scope, receive, send)

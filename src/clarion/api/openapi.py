@@ -14,7 +14,7 @@ import msgspec
 from clarion import errors as tree
 from clarion.api.layer import JSON, Api, Door
 from clarion.api.limits import PerAccount, PerCaller, PerItem, Unlimited
-from clarion.api.pages.plain import HTML
+from clarion.api.page import HTML
 from clarion.api.problem import MEDIA_TYPE, Problem, problem_of
 from clarion.api.repeats import Idempotency
 from clarion.api.streaming import Stream

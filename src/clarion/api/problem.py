@@ -9,13 +9,16 @@
 import inspect
 import math
 from collections.abc import Iterator, Mapping
+from html import escape
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from clarion import errors
+from clarion.api.page import HTML, PAGE_HEADERS, headed, page_of
 from clarion.errors import ClarionError, Fault, Internal, Unauthenticated, UsageError
 
 MEDIA_TYPE = "application/problem+json"
@@ -61,16 +64,50 @@ def problem_of(error: ClarionError) -> dict[str, Any]:
     return document
 
 
-def problem_response(error: ClarionError, headers: Mapping[str, str] | None = None) -> Response:
-    """The answer. `headers` are added to what the error itself asks for."""
-    document = problem_of(error)
-    out = {"cache-control": "no-store", **(headers or {})}
-    if (wait_s := document.get("retry_after")) is not None:
-        out["retry-after"] = str(math.ceil(wait_s))  # RFC 9110 §10.2.3: whole seconds
-    if isinstance(error, Unauthenticated):
-        # RFC 9110 §11.6.1 wants a challenge with every 401.
-        out.setdefault("www-authenticate", error.challenge)
-    return Response(_encode(document), document["status"], out, MEDIA_TYPE)
+class ProblemResponse(Response):
+    """The answer: the document, or a page that says the same to a person whose browser was led here by a link.
+
+    Args:
+        error: What it says.
+        headers: Are added to what the error itself asks for.
+    """
+
+    def __init__(self, error: ClarionError, headers: Mapping[str, str] | None = None) -> None:
+        document = problem_of(error)
+        out = {"cache-control": "no-store", **(headers or {})}
+        if (wait_s := document.get("retry_after")) is not None:
+            out["retry-after"] = str(math.ceil(wait_s))  # RFC 9110 §10.2.3: whole seconds
+        if isinstance(error, Unauthenticated):
+            # RFC 9110 §11.6.1 wants a challenge with every 401.
+            out.setdefault("www-authenticate", error.challenge)
+        super().__init__(_encode(document), document["status"], out, MEDIA_TYPE)
+        self._document, self._told = document, out
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        if not _is_navigation(scope):
+            await super().__call__(scope, receive, send)
+            return
+        page = Response(
+            _page(self._document, scope), self.status_code, {**self._told, **PAGE_HEADERS}, HTML
+        )
+        await page(scope, receive, send)
+
+
+def _is_navigation(scope: Scope) -> bool:
+    """Whether a link was followed or a form sent: browsers ask for HTML first then, and programs, scripts of pages included, do not."""
+    return any(n == b"accept" and v.startswith(b"text/html") for n, v in scope["headers"])
+
+
+def _page(document: Mapping[str, Any], scope: Scope) -> str:
+    own = scope["path"].removeprefix(scope.get("root_path", ""))
+    up = "../" * (own.count("/") - 1)
+    return page_of(
+        document["title"],
+        f"<p>{escape(headed(document['detail']))}.</p>"
+        f'<p class="soft">{document["status"]} <a href="{up}errors/{document["code"]}">{document["code"]}</a></p>',
+        up=up,
+    )
 
 
 def retry_after_s(error: ClarionError) -> float | None:

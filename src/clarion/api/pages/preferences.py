@@ -6,18 +6,19 @@ at the place where it was.
 
 from collections.abc import Iterator, Sequence
 from html import escape
-from typing import Annotated, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from clarion.api.layer import FORM, Api, Reply
 from clarion.api.limits import PerCaller
-from clarion.api.pages.plain import HTML, headed, no_link, plain
+from clarion.api.page import HTML, headed
+from clarion.api.pages.plain import plain
 from clarion.auth.rights import Public
 from clarion.clock import Clock, as_ms
-from clarion.errors import Invalid, NotFound, TooLarge
+from clarion.errors import Invalid, TooLarge
 from clarion.notifications.desk import Overview, Row
 from clarion.notifications.engine import Engine
 from clarion.notifications.preferences.choosing import Pressed, change_of
@@ -33,7 +34,7 @@ _PLACES: Final = {"set": "what", "pause": "pause", "quiet": "quiet", "holiday": 
 class TokenPath(Struct, frozen=True):
     """A token of a person's page."""
 
-    token: Annotated[str, Meta(max_length=5_000)]
+    token: str
 
 
 def add(api: Api, engine: Engine, clock: Clock) -> None:
@@ -51,10 +52,7 @@ def add(api: Api, engine: Engine, clock: Clock) -> None:
     )  # fmt: skip
     async def show_preferences(path: TokenPath) -> Reply[str]:
         """What a person wants, with buttons to change it."""
-        try:
-            page = await whose(path.token)
-        except NotFound as exc:
-            return no_link(exc, _UP)
+        page = await whose(path.token)
         overview = await engine.desk.overview(page.tenant, page.usr)
         return _page(overview, clock.now_ms())
 
@@ -63,10 +61,7 @@ def add(api: Api, engine: Engine, clock: Clock) -> None:
     )  # fmt: skip
     async def press(path: TokenPath, body: Pressed) -> Reply[str]:
         """Change what was pressed."""
-        try:
-            page = await whose(path.token)
-        except NotFound as exc:
-            return no_link(exc, _UP)
+        page = await whose(path.token)
         overview = await engine.desk.overview(page.tenant, page.usr)
         try:
             change = change_of(body, zone=overview.time_zone, now_ms=clock.now_ms())

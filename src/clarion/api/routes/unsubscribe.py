@@ -1,13 +1,14 @@
 """`/v1/unsubscribe`: the way out that stands in an email, which nobody need sign in for."""
 
 from html import escape
-from typing import Annotated, Final
+from typing import Final
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from clarion.api.layer import READS, WRITES, Api, Reply
 from clarion.api.limits import Unlimited
-from clarion.api.pages.plain import HTML, headed, no_link, plain
+from clarion.api.page import HTML, headed
+from clarion.api.pages.plain import plain
 from clarion.auth.rights import Public
 from clarion.errors import Conflict, NotFound
 from clarion.notifications.email import Email
@@ -16,16 +17,10 @@ from clarion.notifications.unsubscribing import Unsubscribing, WayOut
 _UP: Final = "../../"
 
 
-class Asks(Struct, frozen=True):
-    """What the caller can show."""
-
-    accept: str = ""
-
-
 class TokenPath(Struct, frozen=True):
     """A token that stands in a message."""
 
-    token: Annotated[str, Meta(max_length=5_000)]
+    token: str
 
 
 def add(api: Api, unsubscribing: Unsubscribing, email: Email) -> None:
@@ -41,25 +36,18 @@ def add(api: Api, unsubscribing: Unsubscribing, email: Email) -> None:
     )  # fmt: skip
     async def ask_to_unsubscribe(path: TokenPath) -> Reply[str]:
         """A page that asks whether somebody wants no more of these messages. It changes nothing: filters follow links, too."""
-        try:
-            found = await unsubscribing.look(path.token)
-        except NotFound as exc:
-            return no_link(exc, _UP)
-        return _page(found, path.token)
+        return _page(await unsubscribing.look(path.token), path.token)
 
     @api.route(
         "POST", "/v1/unsubscribe/{token}", right=in_message, limit=by_all,
         errors=(*WRITES, NotFound, Conflict), media=(HTML,),
     )  # fmt: skip
-    async def unsubscribe(path: TokenPath, headers: Asks) -> Reply[str]:
+    async def unsubscribe(path: TokenPath) -> Reply[str]:
         """Unsubscribe: one click in a mail reader (RFC 8058) or on the page. Twice is as once.
 
         The body is not looked at: readers send `List-Unsubscribe=One-Click` as either kind of form, and the page sends nothing.
         """
-        try:
-            found = await unsubscribing.go(path.token)
-        except (NotFound, Conflict) as exc:
-            return _refused(exc, headers, _UP)
+        found = await unsubscribing.go(path.token)
         if found.message:
             await email.unsubscribed(found.tenant, found.message)
         return _page(found, path.token)
@@ -68,20 +56,9 @@ def add(api: Api, unsubscribing: Unsubscribing, email: Email) -> None:
         "POST", "/v1/unsubscribe/{token}/undo", right=in_message, limit=by_all,
         errors=(*WRITES, NotFound, Conflict), media=(HTML,),
     )  # fmt: skip
-    async def undo_unsubscribe(path: TokenPath, headers: Asks) -> Reply[str]:
+    async def undo_unsubscribe(path: TokenPath) -> Reply[str]:
         """Take it back: what was said of these messages before holds again, and they are wanted."""
-        up = f"{_UP}../"
-        try:
-            return _page(await unsubscribing.undo(path.token), path.token, up)
-        except (NotFound, Conflict) as exc:
-            return _refused(exc, headers, up)
-
-
-def _refused(why: NotFound | Conflict, asks: Asks, up: str) -> Reply[str]:
-    """A page for who looks at one; a mail reader, which shows nothing, gets the error as programs do."""
-    if HTML not in asks.accept:
-        raise why
-    return no_link(why, up)
+        return _page(await unsubscribing.undo(path.token), path.token, f"{_UP}../")
 
 
 def _page(found: WayOut, token: str, up: str = _UP) -> Reply[str]:
