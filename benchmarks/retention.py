@@ -59,7 +59,8 @@ checkpoint_timeout = 15min
 effective_cache_size = 8GB
 random_page_cost = 1.1
 autovacuum = on
-full_page_writes = on"""
+full_page_writes = on
+wal_compression = lz4"""
 # Nobody's server purges by itself.
 NOT_YET: Final = """INSERT INTO job (tenant, id, kind, payload, run_ms, max_attempts, created_ms)
     VALUES ('default', 'every:purge', 'purge', 'null', 4102444800000, 12, 0) ON CONFLICT DO NOTHING"""

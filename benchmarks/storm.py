@@ -2,7 +2,7 @@
 
 Two workers hold the clients, which four processes are. `cut`: all connections break in one moment; `kill`: a worker is killed, with those that it had.
 They come back as our client does: within a second, after a refusal within two, four, at most twenty. Beside them 200 clients that stay ask
-for an answer twice a second. Nothing is pinned: workers and clients share the processors, so what the others wait is in part the clients' work.
+for an answer twice a second. Nothing is pinned: workers and clients share the processors, of which those that come back take what the server leaves.
 """
 
 import argparse

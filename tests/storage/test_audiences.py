@@ -68,16 +68,17 @@ def test_asking_where_messages_stand(rows: list[list[bulk.Told]]) -> None:
 
 
 def test_texts_and_paths_are_written_as_each_engine_has_them() -> None:
-    """A parameter's texts are a set; a path into JSON text is text."""
-    text = "SELECT u.value, {text_at s.attributes a.b-c} FROM {texts u ids}, s WHERE x = :x"
+    """A parameter's texts are a set, or what a column is one of; a path into JSON text is text."""
+    text = "SELECT u.value, {text_at s.attributes a.b-c} FROM {texts u ids}, s WHERE x = :x AND y {in ids}"
     assert for_sqlite(text) == (
         """SELECT u.value, (CASE s.attributes WHEN '' THEN NULL ELSE CAST(json_extract(s.attributes, '$."a"."b-c"') AS TEXT) END)"""
-        " FROM (SELECT key + 1 AS n, value FROM json_each(:ids)) AS u, s WHERE x = :x"
+        " FROM (SELECT key + 1 AS n, value FROM json_each(:ids)) AS u, s WHERE x = :x AND y IN (SELECT value FROM json_each(:ids))"
     )
     assert for_postgres(text) == (
         (
             "SELECT u.value, (CAST(NULLIF(s.attributes, '') AS jsonb) #>> ARRAY['a', 'b-c'])"
             " FROM json_array_elements_text(CAST($1 AS json)) WITH ORDINALITY AS u(value, n), s WHERE x = $2"
+            " AND y = ANY (ARRAY (SELECT json_array_elements_text(CAST($1 AS json))))"
         ),
         ("ids", "x"),
     )

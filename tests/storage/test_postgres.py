@@ -26,10 +26,19 @@ from clarion.errors import (
     StorageFull,
     Unavailable,
 )
-from clarion.storage import Procedure, Sql, Store, open_store, postgres_lock, postgres_open
+from clarion.storage import (
+    Procedure,
+    Sql,
+    Store,
+    open_store,
+    postgres_lock,
+    postgres_open,
+    subscribers,
+)
 from clarion.storage.postgres import PostgresStore
 from clarion.storage.postgres_errors import ConnectionLost, as_error, can_repeat
 from clarion.storage.postgres_lock import KEY
+from clarion.storage.sql import for_postgres
 from clarion.telemetry import spawn
 from tests.conformance.store import IDLE_S, StoreConformance
 from tests.support.ledger import (
@@ -463,3 +472,25 @@ def test_a_server_that_is_away_is_a_line_of_the_log(caplog: pytest.LogCaptureFix
         ("no connection to PostgreSQL can be made", "[Errno 111] refused")
     ]
     assert len(caplog.records) == 2
+
+
+async def test_people_are_looked_up_by_key_before_the_database_knows_how_many_there_are(
+    postgres: Postgres,
+) -> None:
+    """A table that has just been filled has no statistics: a few of its rows are not found by reading those of the whole tenant."""
+    url = await postgres.new_database()
+    async with contextlib.AsyncExitStack() as stack:
+        store = await open_store(url=url, data_dir=Path("unused"), clock=SystemClock())
+        stack.push_async_callback(store.close)
+        db = await asyncpg.connect(url)
+        stack.push_async_callback(db.close)
+        await db.execute(
+            "INSERT INTO subscriber (tenant, id, name, email, phone, locale, time_zone, attributes, created_ms, updated_ms)"
+            " SELECT 'default', 'u' || i, '', '', '', '', '', '{}', 1, 1 FROM generate_series(1, 10000) i"
+        )
+        for asked in (subscribers.FIND_ALL, subscribers.THERE):
+            text, names = for_postgres(asked.text)
+            given = {"tenant": "default", "ids": '["u7", "u8"]'}
+            plan = await db.fetch(f"EXPLAIN {text}", *(given[name] for name in names))
+            assert "Join" not in str(plan), plan
+            assert len(await store.fetch(asked, **given)) == 2

@@ -1,7 +1,7 @@
 """Removing what is kept no longer: every log and table says what is too old, and one purger removes it slice by slice.
 
-A slice is a short transaction. After each of them the purger rests four times as long as it took, so that those who write have most of the time; what that
-costs them is measured (benchmarks/purge.py). Whatever is stopped half-way goes on with the next run.
+A slice is a short transaction, since whoever commits beside it waits until its part of the database's log is on the disk, too. After each the purger rests
+nine times as long as it took; what both cost is measured (benchmarks/purge.py, benchmarks/retention.py). Whatever is stopped half-way goes on with the next run.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ Slices = Callable[[], AsyncIterator[int]]
 
 EVERY_S: Final = 3_600.0  # between two runs
 LONGEST_S: Final = 1_800.0  # for one run: what is left then waits for the next one
-RESTS: Final = 4.0  # as long as the slice before
+RESTS: Final = 9.0  # as long as the slice before
 
 
 class Purger:

@@ -17,7 +17,7 @@ from clarion.storage import inbox_retention as sql
 from clarion.storage.store import Store
 from clarion.topics.stream import MARK_MODULUS, Entry
 
-AT_ONCE: Final = 200  # messages of a slice
+AT_ONCE: Final = 40  # messages of a slice
 _DAY_MS: Final = 86_400_000
 
 

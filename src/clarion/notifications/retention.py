@@ -9,7 +9,7 @@ from clarion.storage import dead_letters as letter_sql
 from clarion.storage import run_retention as sql
 from clarion.storage.store import Procedure, Sql, Store
 
-AT_ONCE: Final = 500  # rows of a slice
+AT_ONCE: Final = 100  # rows of a slice
 _DAY_MS: Final = 86_400_000
 
 

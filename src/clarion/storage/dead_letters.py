@@ -56,7 +56,7 @@ class Counted(Struct, frozen=True):
 
 
 _LIKE = "(:reason = '' OR lower({0}) LIKE :like ESCAPE '!')"
-_IDS = "(:ids = '' OR id IN (SELECT u.value FROM {texts u listed} WHERE true))"
+_IDS = "(:ids = '' OR id {in listed})"
 _DEAD: Final[Mapping[Kind, str]] = {
     "message": f"""tenant = :tenant AND status = 'failed' AND coalesce(ended_ms, created_ms) <= :until
         AND (:what = '' OR channel = :what) AND (:provider = '' OR provider = :provider)

@@ -6,6 +6,7 @@ indexes, `UPDATE … FROM`, row values, `||`) plus these markers:
     :name            a parameter                       :name                              $1, $2 …
     {rows r}         the procedure's input set as r    json_each(…); r.n counts from 1    unnest(…) WITH ORDINALITY
     {texts u ids}    a parameter's JSON array of texts  json_each(:ids); u.value, u.n      json_array_elements_text(…)
+    {in ids}         is one of such an array's         IN (… json_each(:ids))             = ANY (ARRAY (…)), which is looked up by key
     {text_at c a.b}  what JSON text has at a path       json_extract(…), as text           #>>
     {for_update}     hold the rows that are read        nothing: there is one writer       FOR UPDATE
     {skip_locked}    leave what others have locked     nothing: there is one writer       FOR UPDATE SKIP LOCKED
@@ -51,6 +52,7 @@ _POSTGRES = {
 }
 _ROWS = re.compile(r"\{rows (\w+)\}")
 _TEXTS = re.compile(r"\{texts (\w+) (\w+)\}")
+_IN = re.compile(r"\{in (\w+)\}")
 _TEXT_AT = re.compile(r"\{text_at ([\w.]+) ([\w.-]+)\}")
 # Not the second colon of a cast (`::text`), and nothing inside a literal ('12:30').
 _PARAM = re.compile(r"'(?:[^']|'')*'|(?<!:):([a-z_]\w*)")
@@ -66,6 +68,7 @@ def for_sqlite(text: str, row: type[msgspec.Struct] | None = None) -> str:
         # S608: the names are those of a struct's fields.
         text = _ROWS.sub(rf"(SELECT key + 1 AS n, {parts} FROM json_each(:rows)) AS \1", text)
     text = _TEXTS.sub(r"(SELECT key + 1 AS n, value FROM json_each(:\2)) AS \1", text)
+    text = _IN.sub(r"IN (SELECT value FROM json_each(:\1))", text)
     text = _TEXT_AT.sub(_sqlite_text_at, text)
     return _replace(text, _SQLITE)
 
@@ -86,6 +89,8 @@ def for_postgres(text: str, row: type[msgspec.Struct] | None = None) -> tuple[st
     text = _TEXTS.sub(
         r"json_array_elements_text(CAST(:\2 AS json)) WITH ORDINALITY AS \1(value, n)", text
     )
+    # Not IN (SELECT …): while PostgreSQL knows nothing of a table it would make a join of that, with the whole of it.
+    text = _IN.sub(r"= ANY (ARRAY (SELECT json_array_elements_text(CAST(:\1 AS json))))", text)
     text = _TEXT_AT.sub(_postgres_text_at, text)
     order: dict[str, int] = {}
 
