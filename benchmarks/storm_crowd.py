@@ -181,7 +181,7 @@ async def main(kind: str, port: int, count: int, token: str) -> None:
     """Do what is said on standard input, until it ends."""
     part = {"crowd": Crowd, "watch": Watch}[kind](port, count, token=token)
     if kind == "crowd":
-        os.nice(19)  # it takes what the server leaves: elsewhere clients have processors of their own
+        os.nice(19)  # elsewhere clients have processors of their own
     loop = asyncio.get_running_loop()
     while words := (await loop.run_in_executor(None, sys.stdin.readline)).split():
         match words, part:
