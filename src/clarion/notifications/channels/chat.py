@@ -13,7 +13,7 @@ import importlib.util
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, Final, Literal, Protocol
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 from msgspec import Meta, Struct
 from msgspec.structs import replace
@@ -108,18 +108,17 @@ class Services:
             raise _invalid(MISSING)
         if len(url) > _URL_CHARS:
             raise _invalid(f"the URL has more than {_URL_CHARS} characters")
-        schema, colon, rest = url.partition("://")
+        schema, colon, _ = url.partition("://")
         schema = schema.lower()
         if not colon:
             raise _invalid("a chat is a URL of Apprise's: slack://…")  # what it is may be a secret
         if schema not in self._names:
             raise _invalid(f"{schema[:40]}:// is not one of the services that are allowed here")
-        asked = {
-            name.lower() for name, _ in parse_qsl(rest.partition("?")[2], keep_blank_values=True)
-        }
-        if unknown := sorted(asked - _OPTIONS):
-            raise _invalid(f"the option {unknown[0][:40]!r} is not allowed here")
         apprise: Any = importlib.import_module("apprise")
+        # Read by who obeys them: Apprise ends an option at `;` too, which no other reader of URLs does.
+        read: Any = apprise.URLBase.parse_url(url, verify_host=False) or {}
+        if unknown := sorted({name.lower() for name in read.get("qsd", ())} - _OPTIONS):
+            raise _invalid(f"the option {unknown[0][:40]!r} is not allowed here")
         found: Any = apprise.Apprise.instantiate(url, suppress_exceptions=True)
         if found is None:
             raise _invalid(f"Apprise knows no such {schema}:// URL")
