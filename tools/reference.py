@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from prometheus_client import ProcessCollector
+
 from clarion import errors
 from clarion.client import AsyncClient, Client
 from clarion.client.base import Base
@@ -134,12 +136,16 @@ def metrics_page() -> str:
     out = [
         NOTE.format(source="src/clarion/telemetry.py"),
         "# Metrics\n",
-        "`GET /metrics`, in Prometheus' text format. Counters end in `_total`. No label ever holds a user, a topic, a room or a token.\n",
+        "`GET /metrics`, in Prometheus' text format, for a key with the scope `metrics:read`: [how to scrape it, and what to be woken by](../how-to/operate.md#watch-it).",
+        "Counters end in `_total`. No label ever holds a user, a topic, a room or a token. On Linux there are also prometheus-client's `process_open_fds`,",
+        "`process_max_fds`, `process_resident_memory_bytes`, `process_virtual_memory_bytes`, `process_cpu_seconds_total` and `process_start_time_seconds`.\n",
         "A `Server` in an application of yours counts into the same registry, which prometheus-client can serve:",
         '`app.mount("/metrics", make_asgi_app(clarion.telemetry.REGISTRY))`.\n',
         "| metric | type | labels | what it counts |\n|---|---|---|---|",
     ]
     for metric in list(REGISTRY._collector_to_names):
+        if isinstance(metric, ProcessCollector):  # told above: what it finds depends on the machine
+            continue
         labels = ", ".join(f"`{label}`" for label in getattr(metric, "_labelnames", ()))
         family = next(iter(metric.collect()))
         suffix = "_total" if family.type == "counter" else ""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -49,6 +49,10 @@ class _Tallies(Collector):
         if found is None:
             found = self._tallies[value] = Tally()
         return found
+
+    def describe(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        """For the registry, which refuses a name that another metric has."""
+        return self.collect()
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
         """For a scrape."""
@@ -157,6 +161,9 @@ redis_links_lost = _Tallies(
 )
 # ── notifications and jobs ──
 messages = _counter("messages", "Messages written, by channel", "channel")
+dead_letters = _counter(
+    "dead_letters", "Messages that were tried for the last time in vain, by channel", "channel"
+)
 schedule_occurrences = _counter(
     "schedule_occurrences",
     "Occurrences of schedules that came: triggered, skipped (missed), refused (the schedule is paused)",
@@ -186,7 +193,7 @@ template_renders = _Tallies(
 template_workers = _Tallies(
     "template_workers", "Worker processes of templates: started, killed", "event"
 )
-events_taken = _counter("events", "Events of people: taken in, or here before", "outcome")
+events_taken = _counter("people_events", "Events of people: taken in, or here before", "outcome")
 jobs = _counter("jobs", "Runs of a job", "kind", "result")
 dead_letter_acts = _counter(
     "dead_letter_acts", "Dead letters that a person has sent again or dropped", "act", "kind"
@@ -202,6 +209,11 @@ http_seconds = _histogram(
 token_checks = _counter("token_checks", "Access tokens and API keys that were checked", "result")
 db_seconds = _histogram("db_seconds", "Time of a call of the store, waiting included", "operation")
 # ── process ──
+ready = _gauge("ready", "1 while this process says on /readyz that it can serve")
+loop_late_seconds = _histogram(
+    "loop_late_seconds", "How much later than asked for the event loop came back, every 2 s"
+)
+ProcessCollector(registry=REGISTRY)  # process_*: descriptors, memory, processor time (on Linux)
 build_info = _gauge("build_info", "Always 1; the label says what runs", "version")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from clarion import telemetry
 from clarion.settings import Settings
 from clarion.settings.whole import fields
 from tests.support.server import Server, running
@@ -138,3 +139,27 @@ def test_unit_is_one_for_systemd():
     ended = subprocess.run(["systemd-analyze", "verify", str(DEPLOY / "clarion.service")], capture_output=True, text=True, check=False)  # fmt: skip
     said = [line for line in ended.stderr.splitlines() if "is not executable" not in line]
     assert said == []
+
+
+def test_alerts_look_at_what_is_measured(server: Server):
+    """Each name in an alert is a metric that a server shows, each label one that it has."""
+    labels = {}
+    for metric in telemetry.REGISTRY.collect():
+        suffix = {"counter": "_total", "histogram": "_bucket"}.get(metric.type, "")
+        labels[metric.name + suffix] = {"instance", "le"}
+    for metric, names in telemetry.REGISTRY._collector_to_names.items():
+        for name in names:
+            labels.setdefault(name, {"instance"}).update(getattr(metric, "_labelnames", ()))
+    (group,) = yaml.safe_load((DEPLOY / "prometheus-rules.yaml").read_text())["groups"]
+    for rule in group["rules"]:
+        looked_at = set(re.findall(r"\b(?:clarion|process)_\w+", rule["expr"]))
+        assert looked_at <= labels.keys(), rule["alert"]
+        has = {"instance", "job"}.union(*(labels[name] for name in looked_at))
+        named = re.findall(r"by \(([\w, ]+)\)", rule["expr"])
+        asked = {label.strip() for each in named for label in each.split(",")}
+        asked |= set(re.findall(r"(\w+)=~?\"", rule["expr"]))
+        asked |= set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]))
+        assert asked <= has, rule["alert"]
+    text = server.get("/metrics", token=server.key("metrics:read")).text
+    assert "clarion_ready 1.0" in text
+    assert "process_open_fds" in text

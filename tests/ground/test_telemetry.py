@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from prometheus_client import generate_latest
+from prometheus_client import Counter, generate_latest
 
 from clarion import telemetry
 from clarion.telemetry import (
@@ -33,9 +33,17 @@ def _logging_as_before():
 def test_every_metric_has_a_help_text_and_the_prefix() -> None:
     """Whoever scrapes knows what each series means."""
     for family in REGISTRY.collect():
-        assert family.name.startswith("clarion_")
+        assert family.name.startswith(("clarion_", "process_"))
         assert family.documentation
     assert b"clarion_sessions" in generate_latest(REGISTRY)
+
+
+def test_no_two_metrics_share_a_name() -> None:
+    """A second one with a name is refused, and what is scraped has each family once."""
+    with pytest.raises(ValueError, match="clarion_events_total"):
+        Counter("events", "twice", namespace="clarion", registry=REGISTRY)
+    names = [family.name for family in REGISTRY.collect()]
+    assert len(names) == len(set(names))
 
 
 def test_what_is_counted_is_scraped() -> None:

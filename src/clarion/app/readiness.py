@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from clarion.api import Readiness
 from clarion.app.partition import Backplane
 from clarion.errors import ClarionError
-from clarion.telemetry import get_logger
+from clarion.telemetry import get_logger, loop_late_seconds, ready
 
 _log = get_logger(__name__)
 
@@ -37,13 +37,16 @@ class Probe:
     def stopping(self) -> None:
         """Not ready from now on, whatever the store says."""
         self._not_serving = {"server": "stopping"}
-        self.now = Readiness(False, self._not_serving)
+        self._say(Readiness(False, self._not_serving))
 
     async def run(self) -> None:
         """Look again and again."""
+        time = asyncio.get_running_loop().time
         while True:
             await self.look()
+            due = time() + PROBE_S
             await asyncio.sleep(PROBE_S)
+            loop_late_seconds.observe(max(0.0, time() - due))
 
     async def look(self) -> None:
         """Ask the store, and how Redis is."""
@@ -61,6 +64,10 @@ class Probe:
         # Only now: a stop that began while the store was asked must not be taken back.
         reasons = self._not_serving | store
         is_ready = not reasons and not backplane.is_lone
-        self.now = Readiness(
-            is_ready, reasons | ({"redis": backplane.reason} if backplane.reason else {})
+        self._say(
+            Readiness(is_ready, reasons | ({"redis": backplane.reason} if backplane.reason else {}))
         )
+
+    def _say(self, now: Readiness) -> None:
+        self.now = now
+        ready.set(now.ready)

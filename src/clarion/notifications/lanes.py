@@ -32,7 +32,7 @@ from clarion.storage import outgoing as sql
 from clarion.storage.jobs import Settlement
 from clarion.storage.sends import PARK_MESSAGE
 from clarion.storage.store import Store
-from clarion.telemetry import get_logger, messages, spawn
+from clarion.telemetry import dead_letters, get_logger, messages, spawn
 
 _log = get_logger(__name__)
 
@@ -277,6 +277,8 @@ class Lane:
         await self._store.apply(sql.HANDED, [handed])
         if isinstance(result, Sent):
             messages.labels(row.channel).inc()
+        elif run_ms is None:
+            dead_letters.labels(row.channel).inc()
         if run_ms is None:
             await self._wake(row, now_ms)
 
