@@ -113,7 +113,7 @@ def parse_form(body: bytes) -> dict[str, str]:
     form = dict(pairs)
     if len(form) != len(pairs):
         raise Invalid("a field of the form stands twice")
-    _Scan().value(form, "")
+    _Scan().whole(form)
     return form
 
 
@@ -132,7 +132,7 @@ def parse_json(body: bytes | str) -> Any:
     except ProtocolError as exc:
         raise Malformed(exc.message, **exc.facts) from exc
     scan = _Scan()
-    scan.value(value, "")
+    scan.whole(value)
     # Colons outside of texts stand behind names, one each: more of them than names means a name was dropped. An escaped colon
     # (\u003a) would make up for it.
     if text.count(":") != scan.names + scan.colons or "\\u003" in text:
@@ -152,32 +152,54 @@ def parse_foreign(body: bytes) -> Any:
         raise Malformed(f"bad JSON: {exc}") from exc
 
 
+class _Flaw(Exception):
+    """A value that is not taken. The way to it is made on the way out: one made for every value copies a long name as often as it has items."""
+
+    def __init__(self, detail: str) -> None:
+        self.detail, self.steps = detail, list[str | int]()  # innermost first
+
+
 class _Scan:
     """Looks at every value once: limits of JavaScript, and enough counting to know whether a name stood twice."""
 
     def __init__(self) -> None:
         self.names = self.colons = 0
 
-    def value(self, value: Any, pointer: str) -> None:
+    def whole(self, value: Any) -> None:
+        """Look at a value and all that is in it; raises `Invalid`."""
+        try:
+            self._value(value)
+        except _Flaw as flaw:
+            pointer = "".join(f"/{pointer_step(str(step))}" for step in reversed(flaw.steps))
+            raise _invalid(Fault(pointer, flaw.detail)) from None
+
+    def _value(self, value: Any) -> None:
         kind = type(value)
         if kind is str:
-            self._text(value, pointer)
+            self._text(value)
         elif kind is int:
             if not -jsontext.MAX_SAFE_INTEGER <= value <= jsontext.MAX_SAFE_INTEGER:
-                raise _invalid(Fault(pointer, "an integer beyond 2^53 - 1: send it as text"))
+                raise _Flaw("an integer beyond 2^53 - 1: send it as text")
         elif kind is dict:
             self.names += len(value)
             for name, item in value.items():
-                self._text(name, pointer)
-                self.value(item, f"{pointer}/{pointer_step(name)}")
+                self._text(name)
+                self._item(name, item)
         elif kind is list:
             for i, item in enumerate(value):
-                self.value(item, f"{pointer}/{i}")
+                self._item(i, item)
 
-    def _text(self, text: str, pointer: str) -> None:
+    def _item(self, step: str | int, value: Any) -> None:
+        try:
+            self._value(value)
+        except _Flaw as flaw:
+            flaw.steps.append(step)
+            raise
+
+    def _text(self, text: str) -> None:
         self.colons += text.count(":")
         if (wrong := wrong_in_text(text)) is not None:
-            raise _invalid(Fault(pointer, wrong))
+            raise _Flaw(wrong)
 
 
 def wrong_in_text(text: str) -> str | None:
