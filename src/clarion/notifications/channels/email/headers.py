@@ -28,7 +28,8 @@ _LOCAL_UTF8: Final = re.compile(r"[^\s\x00-\x1f\x7f-\x9f\ud800-\udfff\"(),:;<>@\
 _DOMAIN: Final = re.compile(
     r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*\Z"
 )
-_NAMED: Final = re.compile(r"\s*(?:\"([^\"]*)\"|([^<>\"]*?))\s*<([^<>]+)>\s*\Z")
+# Of a stripped text. No two parts of it match the same spaces: a thousand of them, tried in all ways, took 0.3 s.
+_NAMED: Final = re.compile(r"(?:\"([^\"]*)\"\s*|([^<>\"]*))<([^<>]+)>\Z")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._-]{1,60}\Z")
 _CHUNK: Final = (
     42  # bytes, which are 56 characters in base64: with its frame a word has 68 of its 75
@@ -88,7 +89,7 @@ class Address:
     __slots__ = ("domain", "is_utf8", "name", "spec")
 
     def __init__(self, text: str) -> None:
-        found = _NAMED.match(text)
+        found = _NAMED.match(text.strip())
         self.name = clean(found[1] or found[2] or "") if found else ""
         spec = (found[3] if found else text).strip()
         local, at, domain = spec.rpartition("@")
