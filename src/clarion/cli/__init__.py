@@ -1,4 +1,4 @@
-"""The `clarion` command: `serve`, `settings`, `keys`, `apply`, `pull`, `send`, `triggers`, `import`, `export`. Thin: it reads flags, calls the app or the running server, and prints.
+"""The `clarion` command: `serve`, `settings`, `keys`, `apply`, `pull`, `send`, `triggers`, `import`, `export`, `backup`, `restore`. Thin: it reads flags, calls the app or the running server, and prints.
 
 Exit codes: 0 done · 1 it was tried and failed · 2 something is set or typed wrong, said in one line.
 """
@@ -56,6 +56,14 @@ _app.command(
     help="Take in subscribers from a file, and tell each line that is not taken; Ctrl-C takes no more.",
 )
 _app.command("clarion.cli.people:export", name="export", help="What the server knows, as lines.")
+_app.command(
+    "clarion.cli.backup:backup",
+    help="Copy the SQLite database into a file, while the server runs or does not.",
+)
+_app.command(
+    "clarion.cli.backup:restore",
+    help="Put a copy in place of the SQLite database. The server must not run.",
+)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -79,7 +79,7 @@ def _prepare(
     path = data_dir / DATABASE
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _lock(path, release)
+        lock(path, release)
         # Made here for its mode: SQLite gives its log files the mode of the database.
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
     except OSError as exc:
@@ -93,15 +93,19 @@ def _prepare(
     return path
 
 
-def _lock(path: Path, release: contextlib.ExitStack) -> None:
-    """Hold `<path>.lock` until `release` is closed; it goes with the process, however that ends."""
-    lock = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    release.callback(os.close, lock)
+def lock(path: Path, release: contextlib.ExitStack) -> None:
+    """Hold `<path>.lock` until `release` is closed; it goes with the process, however that ends.
+
+    Raises:
+        SettingsError: Another process holds it.
+    """
+    fd = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    release.callback(os.close, fd)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as exc:
-        holder = os.read(lock, 32).decode("ascii", "replace").strip()
+        holder = os.read(fd, 32).decode("ascii", "replace").strip()
         who = f" (process {holder})" if holder else ""
         raise SettingsError(f"another Clarion server{who} uses data_dir {path.parent}") from exc
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
