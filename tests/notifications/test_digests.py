@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import random
+from string import ascii_letters
 from typing import Any
 
 import pytest
@@ -285,6 +287,29 @@ async def test_a_throttle_with_another_span_counts_anew(office: Office) -> None:
         await trigger(office, *payloads(n))
         await office.run()
     assert await office.inbox("ann") == ["3", "2", "1"]
+
+
+async def test_a_key_may_be_as_long_as_a_payload(office: Office) -> None:
+    """PostgreSQL's index takes no more than 2,700 bytes: what is longer is told apart all the same. A user of such a name is nobody."""
+    keyed = {"key": "payload.thread"}
+    wait = {"event": "paid", "user": "payload.thread", "timeout": "1h"}
+    digest = {"window": "10m", **keyed}
+    throttle = {"limit": 1, "per": "1h", **keyed}
+    await office.workflow({"wait": wait}, {"throttle": throttle}, BELL)
+    chance = random.Random(7)  # what is all the same letter, PostgreSQL makes small
+    one, other = ("".join(chance.choices(ascii_letters, k=9_000)) for _ in range(2))
+    threads = [{"n": n, "thread": thread} for n, thread in enumerate((one, one, other))]
+    ids = await trigger(office, *threads)
+    await office.run()
+    assert await office.inbox("ann") == ["Hello Ann"] * 2
+    assert await office.story(ids[1]) == [
+        "wait_1 skipped: payload.thread names nobody",
+        "throttle_2 stopped: 2 within 1h",
+    ]
+    await office.workflow({"digest": digest}, TOLD)
+    await trigger(office, *threads)
+    await office.run(600)
+    assert sorted((await office.inbox("ann"))[:2]) == ["1: 2", "2: 01"]
 
 
 async def test_a_cap_holds_across_workflows_of_a_category(office: Office) -> None:

@@ -64,6 +64,13 @@ def test_a_holiday_is_quiet_all_day() -> None:
     assert found == "2026-12-27T07:00:00+01:00"
 
 
+def test_years_of_holidays_end_when_they_end() -> None:
+    """However many times of a day there are beside them."""
+    days = tuple(date(2026, 12, 25) + timedelta(days=n) for n in range(800))
+    spans = [Quiet(f"{hour:02}:00", f"{hour:02}:30") for hour in range(24)]
+    assert until("2026-12-25T12:10", *spans, holidays=days) == "2029-03-04T00:30:00+01:00"
+
+
 def test_the_night_in_which_the_clock_is_set_forward() -> None:
     """It is an hour shorter; an end that the clock never shows is passed by an hour at most."""
     assert until("2026-03-28T23:00", NIGHT) == "2026-03-29T07:00:00+02:00"
@@ -102,19 +109,24 @@ _zones = st.sampled_from(
 )
 
 
-@given(_spans, _moments, _zones)
-def test_it_is_quiet_until_then_and_not_longer(spans: list[Quiet], now_ms: int, name: str) -> None:
+_holidays = st.lists(st.integers(0, 250).map(lambda n: _begin.date() + timedelta(days=n)))
+
+
+@given(_spans, _moments, _zones, _holidays)
+def test_it_is_quiet_until_then_and_not_longer(
+    spans: list[Quiet], now_ms: int, name: str, holidays: list[date]
+) -> None:
     """At the end it is not quiet, and before it there is no quarter of an hour in which it is not, but where a clock is set."""
     if is_always_quiet(spans):
         return
     zone = ZoneInfo(name)
-    found = quiet_until(now_ms, zone, spans, ())
-    assert (found is not None) == is_quiet(now_ms, zone, spans, ())
+    found = quiet_until(now_ms, zone, spans, holidays)
+    assert (found is not None) == is_quiet(now_ms, zone, spans, holidays)
     if found is None:
         return
     assert now_ms < found
-    assert not is_quiet(found, zone, spans, ())
-    loud = [ms for ms in range(now_ms, found, 900_000) if not is_quiet(ms, zone, spans, ())]
+    assert not is_quiet(found, zone, spans, holidays)
+    loud = [ms for ms in range(now_ms, found, 900_000) if not is_quiet(ms, zone, spans, holidays)]
     assert len(loud) <= 4  # an end that a clock set forward has never shown
 
 

@@ -1,12 +1,14 @@
 """The workflow engine: what a run does next, given what has come."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import pytest
 from msgspec import Struct
 
+from clarion.clock import as_ms
 from clarion.notifications.workflows import advance as engine
 from clarion.notifications.workflows.definition import Definition, Step, Workflow
 from clarion.notifications.workflows.moves import (
@@ -147,6 +149,8 @@ def test_preferences_send_skip_or_put_off() -> None:
         ({"until": "payload.at"}, NOW + 2 * HOUR),
         ({"until": "payload.at", "plus": "-30m"}, NOW + 90 * MINUTE),
         ({"until": "payload.at", "plus": "1h"}, NOW + 3 * HOUR),
+        # "Never", as some write it: what is shown of a run is a date.
+        ({"until": "payload.never", "plus": "2d"}, as_ms(datetime(9999, 12, 31, tzinfo=UTC))),
         # 09:00 in Berlin is 07:00 in UTC, which has passed on this Monday.
         ({"at": "09:00"}, 1_790_060_400_000),
         ({"at": "09:00", "zone": "recipient"}, 1_790_060_400_000),
@@ -158,7 +162,7 @@ def test_a_wait_ends_when_it_says(wait: dict[str, Any], until: int) -> None:
     """For a span, until a time of the payload, or until an hour where the recipient lives."""
     run = Playbook(
         {"wait": wait},
-        payload={"at": "2026-09-21T16:13:20Z"},
+        payload={"at": "2026-09-21T16:13:20Z", "never": "9999-12-31T23:59:59-12:00"},
         recipient={"time_zone": "Europe/Berlin"},
     )
     run.give(Begin())

@@ -43,7 +43,7 @@ def quiet_until(
         return None
     until = now_ms
     for _ in range(_LOOK_AHEAD):
-        until = _next_edge(until, zone, spans)
+        until = _next_edge(until, zone, spans, holidays)
         if not is_quiet(until, zone, spans, holidays):
             return until
     return until  # years of holidays: it is looked at again then
@@ -71,10 +71,14 @@ def _covers(span: Quiet, shown: datetime) -> bool:
     return (today and clock >= start) or (yesterday and clock < end)
 
 
-def _next_edge(now_ms: int, zone: ZoneInfo, spans: Sequence[Quiet]) -> int:
-    """The next time after now at which anything may end: a span, or a day."""
-    today = local(now_ms, zone).date()
-    clocks = {time(0)} | {_time(span.to) for span in spans}
+def _next_edge(
+    now_ms: int, zone: ZoneInfo, spans: Sequence[Quiet], holidays: Collection[date]
+) -> int:
+    """The next time after now at which the quiet may end that it is now: the end of one of its spans, or of a holiday."""
+    shown = local(now_ms, zone)
+    today = shown.date()
+    is_holiday = today in holidays
+    clocks = {time(0)} if is_holiday else {_time(s.to) for s in spans if _covers(s, shown)}
     return min(
         found
         for ahead in range(3)

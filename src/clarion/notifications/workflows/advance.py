@@ -5,6 +5,7 @@ back as `next`; the shell gets it and calls again with what came as the event. E
 records, so that a run can be explained, and asked again under another version.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, time
 from typing import Any, Final, assert_never
@@ -48,7 +49,14 @@ from clarion.notifications.workflows.moves import (
     Spend,
     State,
 )
-from clarion.notifications.workflows.times import DAYS, moment, next_at, next_cron, zone_of
+from clarion.notifications.workflows.times import (
+    DAYS,
+    LATEST_MS,
+    moment,
+    next_at,
+    next_cron,
+    zone_of,
+)
 from clarion.notifications.workflows.zones import RECIPIENT
 
 SKIPPED: Final[Mapping[str, Any]] = {"skipped": True, "settled": True}
@@ -57,6 +65,9 @@ START: Final = "(start)"
 CAPPED: Final = "capped"
 """Key of the digest of what is over a cap."""
 FAILED: Final[Mapping[str, Any]] = {"failed": True, "settled": True}
+KEY_BYTES: Final = 500
+"""Of what a `key` comes to; PostgreSQL's index takes rows of 2,700."""
+USER_CHARS: Final = 128  # of a user's id
 
 
 def advance(
@@ -291,7 +302,7 @@ class _Run:
         left = self._left.get(step.id)
         if left is None:
             user = value(wait.user or "recipient.id", self._facts)
-            if not isinstance(user, str) or not user:
+            if not isinstance(user, str) or not 0 < len(user) <= USER_CHARS:
                 self._done(step, "skipped", f"{wait.user} names nobody", {"timed_out": False})
                 return None
             since_ms = self._now_ms if wait.since == "step" else self._since_ms
@@ -325,7 +336,7 @@ class _Run:
             if found is not None and plus != "0":
                 sign = -1 if plus.startswith("-") else 1
                 found += sign * durations.seconds(plus.removeprefix("-")) * 1000
-            return found, {wait.until: given}
+            return None if found is None else min(found, LATEST_MS), {wait.until: given}
         assert wait.at is not None
         zone = self._zone(wait.zone) or "UTC"
         clock = time(int(wait.at[:2]), int(wait.at[3:]))
@@ -371,9 +382,10 @@ class _Run:
         if path is None:
             return ""
         found = value(path, self._facts)
-        return (
-            found if isinstance(found, str) else msgspec.json.encode(found, order="sorted").decode()
-        )
+        text = found if isinstance(found, str) else _json(found)
+        raw = text.encode()
+        # Whole where it is short, so that people know it again.
+        return text if len(raw) <= KEY_BYTES else f"sha256:{hashlib.sha256(raw).hexdigest()}"
 
     def _done(
         self,
@@ -391,6 +403,10 @@ class _Run:
 
     def _note(self, step: Step, outcome: Outcome, why: str, read: Mapping[str, Any]) -> None:
         self._records.append(Record(step.id, outcome, why, {**self._asked, **read}))
+
+
+def _json(given: Any) -> str:
+    return msgspec.json.encode(given, order="sorted").decode()
 
 
 def message_id(run: str, step: int) -> str:

@@ -15,6 +15,8 @@ from cronsim import CronSim, CronSimError
 from clarion.clock import as_datetime, as_ms
 
 _START: Final = datetime(2026, 1, 1, tzinfo=UTC)
+LATEST_MS: Final = 253_402_214_400_000
+"""The last day of the year 9999: what would be later comes then, since no calendar goes on."""
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
