@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-import random
+import random  # noqa: TID251  seeded
 from string import ascii_letters
 from typing import Any
 

@@ -93,6 +93,7 @@ export interface Supposed {
   readonly workflow?: string;
   readonly category?: string;
   readonly payload?: Readonly<Record<string, unknown>>;
+  readonly actor?: string;
 }
 
 export interface Preferences {

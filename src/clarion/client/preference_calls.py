@@ -60,10 +60,11 @@ def explain(
     workflow: str | None,
     category: str | None,
     payload: Mapping[str, Any] | None,
+    actor: str | None,
 ) -> Call[dict[str, Any]]:
     """`GET /v1/subscribers/{id}/preferences/explain`."""
     text = None if payload is None else msgspec.json.encode(payload).decode()
-    asked = query(channel=channel, workflow=workflow, category=category, payload=text)
+    asked = query(channel=channel, workflow=workflow, category=category, payload=text, actor=actor)
     return Call("GET", f"{_at(user)}/explain{asked}", dict)
 
 

@@ -62,6 +62,7 @@ class PreferenceCalls(Calls):
         workflow: str | None = None,
         category: str | None = None,
         payload: Mapping[str, Any] | None = None,
+        actor: str | None = None,
     ) -> dict[str, Any]:
         """What would become of a message to a subscriber now, and why: `{verdict, why, until, rules, choices, …}`.
 
@@ -71,8 +72,11 @@ class PreferenceCalls(Calls):
             workflow: Whose message it is; None: a notification of `category`.
             category: Of a notification that no workflow sends.
             payload: That conditions and muted threads read.
+            actor: Who did it, for conditions.
         """
-        return self.call(preference_calls.explain(user, channel, workflow, category, payload))
+        return self.call(
+            preference_calls.explain(user, channel, workflow, category, payload, actor)
+        )
 
     def preference_link(self, user: str, *, good_s: int | None = None) -> PreferenceLink:
         """The address of a subscriber's page, which needs no login; good for 30 days unless asked otherwise (s)."""
@@ -130,9 +134,12 @@ class AsyncPreferenceCalls(AsyncCalls):
         workflow: str | None = None,
         category: str | None = None,
         payload: Mapping[str, Any] | None = None,
+        actor: str | None = None,
     ) -> dict[str, Any]:
         """As `PreferenceCalls.explain_preferences`."""
-        return await self.call(preference_calls.explain(user, channel, workflow, category, payload))
+        return await self.call(
+            preference_calls.explain(user, channel, workflow, category, payload, actor)
+        )
 
     async def preference_link(self, user: str, *, good_s: int | None = None) -> PreferenceLink:
         """As `PreferenceCalls.preference_link`."""

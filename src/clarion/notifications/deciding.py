@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -10,7 +10,7 @@ from clarion.clock import Clock
 from clarion.errors import ClarionError
 from clarion.ids import Ids
 from clarion.jobs.queue import backoff_s
-from clarion.notifications.channels import Channels
+from clarion.notifications.channels import Channel, Channels
 from clarion.notifications.going import Decided, Going, decided_of, unchanged
 from clarion.notifications.preferences.evaluate import (
     NONE,
@@ -188,12 +188,9 @@ class Decider:
         channel = self._channels.get(step.act.channel)
         if channel is None:
             return Decision("skip", f"there is no channel {step.act.channel!r} here")
-        addresses = channel.addresses(going.recipient)
-        if not addresses:
-            return Decision("skip", "no address")
-        held = [why for each in addresses if (why := going.suppressed.get((channel.name, each)))]
-        if len(held) == len(addresses):
-            return Decision("suppress", held[0])
+        if (found := unreached(going, channel)) is not None:
+            what, why = found
+            return Decision("suppress" if what == "suppressed" else "skip", why)
         read = self._sayings.prepared(going, step, books).read
         if going.wishes is NONE and going.workflow.preferences is None:
             return Decision("send", read=read)
@@ -225,6 +222,17 @@ class _Asking:
         self.facts: dict[str, Any] = {}
         self.advanced: Advanced | None = None
         self.decided: Decided | None = None
+
+
+def unreached(
+    going: Going, channel: Channel
+) -> tuple[Literal["address", "suppressed"], str] | None:
+    """What keeps a channel from reaching a run's recipient, and why; None: nothing does."""
+    addresses = channel.addresses(going.recipient or {"id": going.usr})
+    if not addresses:
+        return "address", "no address"
+    held = [why for each in addresses if (why := going.suppressed.get((channel.name, each)))]
+    return ("suppressed", held[0]) if len(held) == len(addresses) else None
 
 
 def asked_of(going: Going, channel: str, counted: Mapping[str, Counted] | None) -> Asked:

@@ -185,7 +185,7 @@ class Engine:
             node=node,
         )
         self.desk = Desk(book, self.catalog, self.channels, suppose, clock=clock)
-        self.explainer = Explainer(store, suppose, self.channels, clock=clock)
+        self.explainer = Explainer(store, suppose, self.suppressions, self.channels, clock=clock)
         self.unsubscribing = Unsubscribing(book, self.catalog, suppose, self.links)
         self.runs = Runs(
             store,

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from clarion.clock import Clock, as_datetime
 from clarion.errors import Fault, Invalid, NotFound
-from clarion.notifications.channels import Channels
-from clarion.notifications.deciding import asked_of
+from clarion.notifications.channels import Channel, Channels
+from clarion.notifications.deciding import asked_of, unreached
 from clarion.notifications.going import Going
 from clarion.notifications.preferences.evaluate import (
     Asked,
@@ -22,6 +22,7 @@ from clarion.notifications.preferences.evaluate import (
     span_ms,
 )
 from clarion.notifications.supposing import Suppose
+from clarion.notifications.suppressions import Suppressions
 from clarion.storage import preferences as sql
 from clarion.storage.store import Store
 
@@ -61,12 +62,21 @@ class Explainer:
     Args:
         store: Where caps count.
         suppose: Makes the message.
+        suppressions: Those that are not written to.
         channels: Those there are.
         clock: The time.
     """
 
-    def __init__(self, store: Store, suppose: Suppose, channels: Channels, *, clock: Clock) -> None:
-        self._store, self._suppose = store, suppose
+    def __init__(
+        self,
+        store: Store,
+        suppose: Suppose,
+        suppressions: Suppressions,
+        channels: Channels,
+        *,
+        clock: Clock,
+    ) -> None:
+        self._store, self._suppose, self._suppressions = store, suppose, suppressions
         self._channels, self._clock = channels, clock
 
     async def explain(
@@ -78,6 +88,7 @@ class Explainer:
         workflow: str = "",
         category: str = "",
         payload: Mapping[str, Any] | None = None,
+        actor: str = "",
     ) -> Explained:
         """What would become of a message now: the rules that its sending goes through, each with what it says.
 
@@ -88,6 +99,7 @@ class Explainer:
             workflow: Whose message it is; '': it is a notification of `category`.
             category: Of a notification that no workflow sends.
             payload: That conditions and muted threads read.
+            actor: Likewise.
 
         Raises:
             Invalid: There is no such channel or workflow.
@@ -99,10 +111,16 @@ class Explainer:
             )
         try:
             going = await self._suppose.going(
-                tenant, usr, workflow=workflow, category=category, payload=payload or {}
+                tenant,
+                usr,
+                workflow=workflow,
+                category=category,
+                payload=payload or {},
+                actor=actor,
             )
         except NotFound as exc:
             raise Invalid(str(exc), faults=[Fault("?workflow", "unknown")]) from exc
+        await self._suppressions.load([going])
         asked = asked_of(going, channel, None)
         said = decide(asked, going.wishes, self._clock.now_ms())
         if said.verdict == "count":
@@ -111,15 +129,16 @@ class Explainer:
                 for cap in said.caps
             }
             asked = replace(asked, counted=counted)
-        return self._explained(asked, going, bool(found.addresses(going.recipient or {"id": usr})))
+        return self._explained(asked, going, found)
 
-    def _explained(self, asked: Asked, going: Going, is_reached: bool) -> Explained:
+    def _explained(self, asked: Asked, going: Going, channel: Channel) -> Explained:
         wishes, now_ms = going.wishes, self._clock.now_ms()
         rules: list[Rule] = []
         if going.recipient is None:
             rules.append(Rule("recipient", "skip", "there is no such subscriber", {}, True))
-        elif not is_reached:
-            rules.append(Rule("address", "skip", "no address", {}, True))
+        elif (found := unreached(going, channel)) is not None:
+            rule, why = found
+            rules.append(Rule(rule, "skip", why, {}, True))
         decided = decide(asked, wishes, now_ms)
         for said in explain(asked, wishes, now_ms):
             is_first = not any(rule.decides for rule in rules) and said.verdict is not None

@@ -82,6 +82,8 @@ class Supposed(Struct, frozen=True, forbid_unknown_fields=True):
         str, Meta(max_length=64, description="Of a notification that no workflow sends")
     ] = ""
     payload: Annotated[str, Meta(max_length=8_000, description="A JSON object")] = "{}"
+    actor: UserId | None = None
+    """Who did it."""
 
 
 class PageLink(Struct, frozen=True, forbid_unknown_fields=True):
@@ -295,8 +297,14 @@ async def _explained(engine: Engine, tenant: str, usr: str, query: Supposed) -> 
     if not isinstance(payload, dict):
         raise Invalid("?payload: not a JSON object", faults=[Fault("?payload", "not an object")])
     return await engine.explainer.explain(
-        tenant, usr, query.channel, workflow=query.workflow, category=query.category, payload=payload
-    )  # fmt: skip
+        tenant,
+        usr,
+        query.channel,
+        workflow=query.workflow,
+        category=query.category,
+        payload=payload,
+        actor=query.actor or "",
+    )
 
 
 def _link(engine: Engine, clock: Clock, tenant: str, usr: str, asked: PageLink) -> Link:

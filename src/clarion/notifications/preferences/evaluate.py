@@ -243,7 +243,9 @@ def _capped(asked: Asked, wishes: Wishes) -> Said:
     for cap in caps:
         counted = asked.counted[cap_key(cap)]
         if counted.hits > cap.limit:
-            verdict: Verdict = "skip" if cap.over == "skip" else "collect"
+            # What no workflow sends has no run that could wait for the others.
+            is_left_out = cap.over == "skip" or not asked.workflow
+            verdict: Verdict = "skip" if is_left_out else "collect"
             about = f" of {cap.category}" if cap.category else ""
             why = f"over the cap of {cap.limit} on {cap.channel}{about} within {cap.per}"
             return Said("capped", verdict, why, read, counted.ends_ms)
