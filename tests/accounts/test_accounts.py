@@ -10,9 +10,9 @@ from clarion.accounts import Accounts, Credentials, NewAccount, RefreshToken, Si
 from clarion.auth import Principal, Revoked
 from clarion.errors import Conflict, Forbidden, Invalid, NotFound, Overloaded, Unauthenticated
 from clarion.ids import digest
-from clarion.jobs.purging import total
 from clarion.storage import Sql, subscribers
 from clarion.storage import accounts as rows
+from clarion.storage.slices import total
 from tests.accounts.conftest import Floor
 
 PASSWORD = "correct horse"

@@ -16,8 +16,8 @@ from clarion.accounts import (
 )
 from clarion.auth import Principal, Revoked, system
 from clarion.errors import Blocked, ClarionError, NotFound
-from clarion.jobs.purging import total
 from clarion.storage import blocks as rows
+from clarion.storage.slices import total
 from tests.accounts.conftest import Floor
 
 BOSS = system("boss")

@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from clarion.auth import Principal
-from clarion.jobs.purging import total
 from clarion.notifications import Message
 from clarion.settings import Limits
+from clarion.storage.slices import total
 from tests.api.conftest import Site, opened, problem
 from tests.api.live import lively
 from tests.api.test_topics import back_end, user

@@ -7,7 +7,8 @@ import pytest
 
 from clarion.clock import ManualClock
 from clarion.errors import Unavailable, UsageError
-from clarion.jobs.purging import Purger, total
+from clarion.jobs.purging import Purger
+from clarion.storage.slices import total
 from clarion.telemetry import rows_purged
 
 

@@ -4,10 +4,10 @@ import msgspec
 import pytest
 
 from clarion.ids import Ids
-from clarion.jobs.purging import total
 from clarion.notifications.ageing import Ageing
 from clarion.storage import Sql
 from clarion.storage import inbox_retention as sql
+from clarion.storage.slices import total
 from tests.notifications.conftest import House, user
 
 DAY_S = 86_400

@@ -11,12 +11,12 @@ from msgspec import Struct
 from clarion.auth.principal import Principal
 from clarion.clock import as_datetime
 from clarion.errors import Forbidden, Invalid, TooLarge
-from clarion.jobs.purging import total
 from clarion.notifications.audiences import AudienceDefinition
 from clarion.notifications.events.events import Event
 from clarion.notifications.events.numbers import Numbers
 from clarion.notifications.rules import Did
 from clarion.storage import events as sql
+from clarion.storage.slices import total
 from tests.notifications.conftest import APP, House, on_one_engine, user
 from tests.notifications.office import ANN, BELL, LETTER, Office
 

@@ -9,8 +9,8 @@ from msgspec import UNSET
 from clarion.auth.principal import Principal
 from clarion.clock import as_datetime
 from clarion.errors import Conflict, Invalid, NotFound
-from clarion.jobs.purging import total
 from clarion.notifications.log import LOG_AGE_S, LOG_SIZE, NOTHING, WINDOW
+from clarion.storage.slices import total
 from clarion.storage.store import Sql
 from clarion.topics.arguments import SubscribeArgs
 from clarion.topics.stream import Position

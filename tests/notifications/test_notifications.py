@@ -8,12 +8,12 @@ import pytest
 
 from clarion.auth.principal import Principal
 from clarion.errors import IdempotencyConflict, Invalid, Unavailable
-from clarion.jobs.purging import total
 from clarion.notifications import CreateNotification, Notifications
 from clarion.notifications.content import DATA_BYTES, DATA_DEPTH
 from clarion.notifications.notifications import KEY_KEPT_MS
 from clarion.storage import subscribers
 from clarion.storage.notifications import Outcome
+from clarion.storage.slices import total
 from clarion.storage.store import Sql
 from tests.notifications.conftest import APP, House, on_one_engine, user
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clarion.clock import ManualClock
-from clarion.jobs.purging import total
 from clarion.storage import open_store
+from clarion.storage.slices import total
 from clarion.topics.stream import Position
 from tests.notifications.conftest import House, Reader, build, user
 from tests.support.services import Postgres

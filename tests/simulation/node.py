@@ -16,10 +16,10 @@ from clarion.clock import LoopClock
 from clarion.errors import ClarionError
 from clarion.ids import Ids
 from clarion.jobs import Queue, Worker
-from clarion.jobs.purging import total
 from clarion.notifications import CreateNotification, Inbox, Notifications, inbox_kind
 from clarion.notifications.preferences.book import Book
 from clarion.settings import Limits
+from clarion.storage.slices import total
 from clarion.telemetry import spawn
 from clarion.topics.commands import COMMANDS, Commands
 from clarion.topics.engine import TopicEngine

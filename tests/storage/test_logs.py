@@ -7,9 +7,9 @@ import pytest
 from msgspec import Struct
 
 from clarion.clock import SystemClock
-from clarion.jobs.purging import total
 from clarion.storage import Sql, Store, logs, open_store
 from clarion.storage.logs import Logs
+from clarion.storage.slices import total
 from tests.support.services import Postgres
 
 INBOXES = Logs("inbox_change", "inbox_head", "usr")

@@ -32,10 +32,11 @@ from clarion.ids import Ids
 from clarion.settings import Auth
 from clarion.storage import accounts as rows
 from clarion.storage import subscribers
+from clarion.storage.slices import in_slices
 from clarion.storage.store import Store, Tx
 from clarion.telemetry import get_logger, spawn
 
-_PURGED_AT_ONCE = 500  # rows: as the statement says
+_PURGED_AT_ONCE = 500  # rows
 
 _log = get_logger(__name__)
 
@@ -214,13 +215,9 @@ class Accounts:
                 made.append((username, password))
         return made
 
-    async def purge(self) -> AsyncIterator[int]:
+    def purge(self) -> AsyncIterator[int]:
         """Delete logins on which nothing depends any more, see `jobs.purging.Slices`."""
-        last = _PURGED_AT_ONCE
-        while last == _PURGED_AT_ONCE:
-            async with self._store.transaction() as tx:
-                last = await tx.execute(rows.PURGE, now_ms=self._clock.now_ms())
-            yield last
+        return in_slices(self._store, rows.PURGE, _PURGED_AT_ONCE, now_ms=self._clock.now_ms())
 
     def _need_own_login(self) -> None:
         if self._settings.is_external:

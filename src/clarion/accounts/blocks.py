@@ -12,11 +12,12 @@ from clarion.auth.principal import Principal
 from clarion.clock import Clock, as_datetime
 from clarion.errors import NotFound
 from clarion.storage import blocks as rows
+from clarion.storage.slices import in_slices
 from clarion.storage.store import Store
 from clarion.telemetry import spawn
 
 LONGEST_S = 10 * 366 * 86_400
-_PURGED_AT_ONCE = 500  # rows: as the statement says
+_PURGED_AT_ONCE = 500  # rows
 
 
 class NewBlock(Struct, frozen=True, forbid_unknown_fields=True):
@@ -122,13 +123,9 @@ class Blocks:
 
         await asyncio.shield(spawn(write(), name="unblock user"))
 
-    async def purge(self) -> AsyncIterator[int]:
+    def purge(self) -> AsyncIterator[int]:
         """Forget blocks that are over, see `jobs.purging.Slices`."""
-        last = _PURGED_AT_ONCE
-        while last == _PURGED_AT_ONCE:
-            async with self._store.transaction() as tx:
-                last = await tx.execute(rows.PURGE, now_ms=self._clock.now_ms())
-            yield last
+        return in_slices(self._store, rows.PURGE, _PURGED_AT_ONCE, now_ms=self._clock.now_ms())
 
 
 def _block(row: rows.BlockRow) -> Block:

@@ -69,8 +69,3 @@ class Purger:
             rows_purged.labels(name).inc(count)
             await asyncio.sleep(RESTS * (self._clock.monotonic() - began))
             began = self._clock.monotonic()
-
-
-async def total(slices: AsyncIterator[int]) -> int:
-    """Remove all slices without a rest; returns how many rows went. For tests and tools."""
-    return sum([count async for count in slices])

@@ -15,6 +15,7 @@ from clarion.notifications.rules import DIDS, Did, doings
 from clarion.notifications.targets import Asked, Targets
 from clarion.patterns import worded
 from clarion.storage import audiences as sql
+from clarion.storage.slices import in_slices, total
 from clarion.storage.store import Store, Tx
 
 SLICE: Final = 500  # members that are removed in one transaction
@@ -160,10 +161,7 @@ class Audiences:
             if not await tx.execute(sql.DELETE, **whose):
                 raise NotFound(f"there is no audience {audience!r}")
             await tx.execute(sql.REMOVE_CHILDREN, **whose)
-        count = SLICE
-        while count == SLICE:
-            async with self._store.transaction() as tx:
-                count = await tx.execute(sql.REMOVE_MEMBERS, **whose, n=SLICE)
+        await total(in_slices(self._store, sql.REMOVE_MEMBERS, SLICE, **whose))
 
     async def change_members(
         self, tenant: str, audience: str, given: ChangeMembers

@@ -23,6 +23,7 @@ from clarion.settings import Limits
 from clarion.storage import audiences as audience_sql
 from clarion.storage import receiving as sql
 from clarion.storage import subscribers as people_sql
+from clarion.storage.slices import in_slices, total
 from clarion.storage.store import Store, Tx
 from clarion.telemetry import get_logger
 
@@ -114,10 +115,7 @@ class Importer:
 async def drop_parts(store: Store, tenant: str, id: str) -> None:
     """Remove lines that nobody imports any more; those that are left by a database that is away go with the job, within a day."""
     try:
-        count = SLICE
-        while count == SLICE:
-            async with store.transaction() as tx:
-                count = await tx.execute(sql.DROP_PARTS, tenant=tenant, id=id, n=SLICE)
+        await total(in_slices(store, sql.DROP_PARTS, SLICE, tenant=tenant, id=id))
     except ClarionError as exc:
         _log.warning("lines that nobody imports stay for a day", job=id, code=exc.code)
 

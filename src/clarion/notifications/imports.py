@@ -22,6 +22,7 @@ from clarion.settings import Limits
 from clarion.storage import audiences as audience_sql
 from clarion.storage import receiving as sql
 from clarion.storage import repeats as key_sql
+from clarion.storage.slices import in_slices
 from clarion.storage.store import Param, Store
 from clarion.telemetry import get_logger, limit_exceeded
 
@@ -184,10 +185,7 @@ class Imports:
             return
         before = self._clock.now_ms() - self._limits.run_days * _DAY_MS
         for statement in (sql.OLD_FAULTS, sql.OLD_IMPORTS):
-            count = SLICE
-            while count == SLICE:
-                async with self._store.transaction() as tx:
-                    count = await tx.execute(statement, before=before, n=SLICE)
+            async for count in in_slices(self._store, statement, SLICE, before=before):
                 yield count
 
     async def _row(self, tenant: str, id: str) -> sql.Import:

@@ -48,6 +48,7 @@ from clarion.notifications.recipients import (
 )
 from clarion.settings import Limits
 from clarion.storage.notifications import ACCEPT, FORGET_KEYS, Acceptance, Outcome
+from clarion.storage.slices import in_slices
 from clarion.storage.store import Store
 from clarion.telemetry import messages
 
@@ -153,15 +154,10 @@ class Notifications:
                 raise strangers(unknown)
         raise Unavailable("the recipients are being changed; try again")
 
-    async def forget_keys(self) -> AsyncIterator[int]:
+    def forget_keys(self) -> AsyncIterator[int]:
         """Remove idempotency keys older than 24 hours, see `jobs.purging.Slices`."""
-        some = _SLICE
-        while some == _SLICE:
-            async with self._store.transaction() as tx:
-                some = await tx.execute(
-                    FORGET_KEYS, before=self._clock.now_ms() - KEY_KEPT_MS, n=_SLICE
-                )
-            yield some
+        before = self._clock.now_ms() - KEY_KEPT_MS
+        return in_slices(self._store, FORGET_KEYS, _SLICE, before=before)
 
     def check(self, body: CreateNotification) -> list[Named]:
         """Refuse what can never be sent. Returns its recipients, each once; whether they are known is not looked at.

@@ -27,6 +27,7 @@ from clarion.storage import preferences as preference_sql
 from clarion.storage import runs as run_sql
 from clarion.storage import subscribers as sql
 from clarion.storage.jobs import ENQUEUE
+from clarion.storage.slices import in_slices, total
 from clarion.storage.store import Store
 
 ERASE: Final = "erase_subscriber"  # the job
@@ -201,10 +202,7 @@ class People:
         if not await self._store.fetch(sql.FIND, tenant=job.tenant, id=whose["usr"]):
             whose["at_ms"] = self._clock.now_ms()  # they have not come back: nothing is theirs
         for statement in erasure.SLICES:
-            count = SLICE
-            while count == SLICE:
-                async with self._store.transaction() as tx:
-                    count = await tx.execute(statement, **whose, n=SLICE)
+            await total(in_slices(self._store, statement, SLICE, **whose))
         for old, forget in erasure.BY_ID:
             while rows := await self._store.fetch(old, **whose, n=SLICE):
                 await self._store.apply(forget, rows)

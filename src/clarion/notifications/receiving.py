@@ -30,6 +30,7 @@ from clarion.settings import Limits
 from clarion.storage import receiving as sql
 from clarion.storage import repeats as key_sql
 from clarion.storage import triggers as trigger_sql
+from clarion.storage.slices import in_slices, total
 from clarion.storage.store import Store
 from clarion.telemetry import get_logger, limit_exceeded
 
@@ -219,10 +220,7 @@ class Receiver:
 
     async def _drop(self, tenant: str, id: str) -> None:
         try:
-            count = SLICE
-            while count == SLICE:
-                async with self._store.transaction() as tx:
-                    count = await tx.execute(sql.DROP_RECIPIENTS, tenant=tenant, id=id, n=SLICE)
+            await total(in_slices(self._store, sql.DROP_RECIPIENTS, SLICE, tenant=tenant, id=id))
         except ClarionError as exc:
             _log.warning("staged recipients stay for a day", trigger=id, code=exc.code)
 

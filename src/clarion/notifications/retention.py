@@ -7,6 +7,7 @@ from clarion.clock import Clock
 from clarion.settings import Limits
 from clarion.storage import dead_letters as letter_sql
 from clarion.storage import run_retention as sql
+from clarion.storage.slices import in_slices
 from clarion.storage.store import Procedure, Sql, Store
 
 AT_ONCE: Final = 100  # rows of a slice
@@ -27,7 +28,9 @@ class Retention:
 
     async def purge(self) -> AsyncIterator[int]:
         """Remove what is older than each table's setting says, and the throttles whose window is over."""
-        async for count in self._delete(sql.FORGET_THROTTLES, self._clock.now_ms()):
+        async for count in in_slices(
+            self._store, sql.FORGET_THROTTLES, AT_ONCE, before=self._clock.now_ms()
+        ):
             yield count
         limits = self._limits
         for days, old, forget in (
@@ -41,7 +44,9 @@ class Retention:
             (limits.trigger_days, sql.FORGET_TRIGGERS),
             (limits.trigger_days, letter_sql.FORGET_ACTS),
         ):
-            async for count in self._delete(statement, self._before(days)):
+            async for count in in_slices(
+                self._store, statement, AT_ONCE, before=self._before(days)
+            ):
                 yield count
 
     def _before(self, days: int) -> int:
@@ -54,10 +59,3 @@ class Retention:
         while rows := await self._store.fetch(old, before=before, n=AT_ONCE):
             await self._store.apply(forget, rows)
             yield len(rows)
-
-    async def _delete(self, statement: Sql[None], before: int) -> AsyncIterator[int]:
-        count = AT_ONCE
-        while count == AT_ONCE:
-            async with self._store.transaction() as tx:
-                count = await tx.execute(statement, before=before, n=AT_ONCE)
-            yield count

@@ -105,5 +105,5 @@ ENDED = Sql(
 # Slice by slice, so that nobody waits long behind it.
 PURGE = Sql(
     """DELETE FROM login WHERE (tenant, family) IN
-       (SELECT tenant, family FROM login WHERE purge_ms <= :now_ms LIMIT 500)"""
+       (SELECT tenant, family FROM login WHERE purge_ms <= :now_ms LIMIT :n)"""
 )

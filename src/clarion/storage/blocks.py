@@ -43,5 +43,5 @@ ACTIVE = Sql(
 # Slice by slice, so that nobody waits long behind it.
 PURGE = Sql(
     """DELETE FROM blocked_user WHERE (tenant, id) IN
-       (SELECT tenant, id FROM blocked_user WHERE until_ms <= :now_ms LIMIT 500)"""
+       (SELECT tenant, id FROM blocked_user WHERE until_ms <= :now_ms LIMIT :n)"""
 )

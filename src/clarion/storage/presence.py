@@ -92,7 +92,7 @@ PEOPLE = Procedure(
 # Slice by slice, so that nobody waits long behind it.
 PURGE = Sql(
     """DELETE FROM presence_seen WHERE (tenant, id) IN
-       (SELECT tenant, id FROM presence_seen WHERE seen_ms < :before_ms ORDER BY seen_ms LIMIT 500)"""
+       (SELECT tenant, id FROM presence_seen WHERE seen_ms < :before_ms ORDER BY seen_ms LIMIT :n)"""
 )
 
 CHOOSE = Sql(

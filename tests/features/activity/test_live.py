@@ -18,9 +18,9 @@ from clarion.features.activity import Edit, Feeds, NewActivity, Readers, Upto, l
 from clarion.features.activity.window import state_after
 from clarion.ids import Ids
 from clarion.jobs import Queue
-from clarion.jobs.purging import total
 from clarion.settings import Limits
 from clarion.storage import Store, open_store
+from clarion.storage.slices import total
 from clarion.topics import Kinds, TopicEngine
 from clarion.topics.arguments import SubscribeArgs
 from clarion.topics.kinds import Topic

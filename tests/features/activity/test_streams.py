@@ -24,10 +24,10 @@ from clarion.features.activity import (
 from clarion.features.activity.publish import publish
 from clarion.ids import Ids
 from clarion.jobs import Queue
-from clarion.jobs.purging import total
 from clarion.settings import Limits
 from clarion.storage import Store, open_store
 from clarion.storage.activity import ADD, Addition
+from clarion.storage.slices import total
 from clarion.topics import Kinds, TopicEngine
 from clarion.topics.arguments import SubscribeArgs
 from clarion.topics.kinds import Kind, Snapshot, Topic

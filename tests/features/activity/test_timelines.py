@@ -15,10 +15,10 @@ from clarion.errors import Invalid, TooMany
 from clarion.features.activity import Feeds, NewActivity, writing
 from clarion.ids import Ids
 from clarion.jobs import Queue
-from clarion.jobs.purging import total
 from clarion.settings import Limits
 from clarion.storage import Procedure, Sql, Store, open_store
 from clarion.storage import timelines as sql
+from clarion.storage.slices import total
 from clarion.topics import Kinds, TopicEngine
 from tests.support.law import assert_law
 from tests.support.services import Postgres

@@ -10,9 +10,9 @@ from clarion.clock import ManualClock
 from clarion.errors import Invalid, TooMany
 from clarion.features.presence.people import People, Visibility
 from clarion.features.presence.seen import DAY_MS, Seen, Times
-from clarion.jobs.purging import total
 from clarion.settings import Presence as Settings
 from clarion.storage import Store, open_store
+from clarion.storage.slices import total
 from tests.support.services import Postgres
 
 SETTINGS = Settings(contacts=3, seen_keep_days=2)

@@ -6,7 +6,7 @@ from clarion.auth.principal import Principal
 from clarion.errors import Unavailable
 from clarion.features.presence import UserStatus
 from clarion.features.presence.users import shard_of
-from clarion.jobs.purging import total
+from clarion.storage.slices import total
 from tests.features.presence.house import Node, nodes
 
 

@@ -18,9 +18,9 @@ from clarion.errors import Forbidden, Invalid, NotFound, TooCostly, TooMany
 from clarion.features.search import Content, Definition, Search, live, standing
 from clarion.features.search.window import state_after
 from clarion.ids import Ids
-from clarion.jobs.purging import total
 from clarion.settings import Limits
 from clarion.storage import open_store
+from clarion.storage.slices import total
 from clarion.topics import Kinds, TopicEngine
 from clarion.topics.arguments import SubscribeArgs
 from clarion.topics.stream import Position

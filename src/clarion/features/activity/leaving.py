@@ -15,6 +15,7 @@ from clarion.storage import follows as follow_sql
 from clarion.storage import marks as mark_sql
 from clarion.storage import reactions as reaction_sql
 from clarion.storage import timelines as timeline_sql
+from clarion.storage.slices import in_slices, total
 
 SLICE: Final = 500
 _EVER: Final = 2**53 - 1
@@ -46,10 +47,7 @@ class Leaving:
                 await self._reactions.remove(tenant, row.stream, row.id, row.kind, user)
             except NotFound:
                 continue  # the activity is gone, and a job takes its reactions
-        count = SLICE
-        while count == SLICE:
-            async with self._store.transaction() as tx:
-                count = await tx.execute(mark_sql.FORGET, tenant=tenant, usr=user, n=SLICE)
+        await total(in_slices(self._store, mark_sql.FORGET, SLICE, tenant=tenant, usr=user))
         async with self._store.transaction() as tx:
             if await tx.execute(follow_sql.FORGET, tenant=tenant, usr=user):
                 await tx.execute(timeline_sql.FORGET, tenant=tenant, usr=user)

@@ -17,6 +17,7 @@ from clarion.settings import Limits
 from clarion.storage import Store, Tx
 from clarion.storage import reactions as sql
 from clarion.storage.activity import ActivityRow
+from clarion.storage.slices import in_slices
 from clarion.telemetry import limit_exceeded
 
 FORGOTTEN_AT_ONCE: Final = 500
@@ -123,19 +124,16 @@ class Reactions:
     async def purge(self) -> AsyncIterator[int]:
         """Remove reactions to activities that are older than `limits.activity_days`. See `jobs.purging.Slices`."""
         days = self._limits.activity_days
-        count = FORGOTTEN_AT_ONCE if days else 0
+        if not days:
+            return
         before = self._clock.now_ms() - days * DAY_MS
-        while count == FORGOTTEN_AT_ONCE:
-            async with self._store.transaction() as tx:
-                count = await tx.execute(sql.FORGET_OLD, before=before, n=FORGOTTEN_AT_ONCE)
+        async for count in in_slices(self._store, sql.FORGET_OLD, FORGOTTEN_AT_ONCE, before=before):
             yield count
 
     async def _forget(self, job: Job) -> None:
-        which, count = job.read(_Activity), FORGOTTEN_AT_ONCE
+        which = job.read(_Activity)
         of = {"tenant": job.tenant, "stream": which.stream, "id": which.id}
-        while count == FORGOTTEN_AT_ONCE:
-            async with self._store.transaction() as tx:
-                count = await tx.execute(sql.FORGET, **of, n=FORGOTTEN_AT_ONCE)
+        async for _ in in_slices(self._store, sql.FORGET, FORGOTTEN_AT_ONCE, **of):
             await asyncio.sleep(PAUSE_S)
 
 

@@ -15,6 +15,7 @@ from clarion.errors import ServerError
 from clarion.settings import Presence as Settings
 from clarion.storage import Store
 from clarion.storage import presence as sql
+from clarion.storage.slices import in_slices
 from clarion.telemetry import get_logger
 
 _log = get_logger(__name__)
@@ -111,11 +112,7 @@ class Seen:
             except ServerError as exc:
                 _log.warning("last seen not written", error=exc.code)
 
-    async def purge(self) -> AsyncIterator[int]:
+    def purge(self) -> AsyncIterator[int]:
         """Forget users who have not been here for `presence.seen_keep_days`. See `jobs.purging.Slices`."""
         before_ms = self._clock.now_ms() - self._settings.seen_keep_days * DAY_MS
-        gone = 1
-        while gone:
-            async with self._store.transaction() as tx:
-                gone = await tx.execute(sql.PURGE, before_ms=before_ms)
-            yield gone
+        return in_slices(self._store, sql.PURGE, SLICE, before_ms=before_ms)

@@ -24,7 +24,8 @@ from clarion.notifications.workflows.definition import EventName
 from clarion.patterns import worded
 from clarion.settings import Events as Settings
 from clarion.storage import events as sql
-from clarion.storage.store import Param, Sql, Store, Tx
+from clarion.storage.slices import in_slices
+from clarion.storage.store import Store, Tx
 from clarion.telemetry import events_taken, limit_exceeded
 from clarion.topics.arguments import check_json
 from clarion.topics.kinds import Kind
@@ -187,28 +188,28 @@ class Events:
         before = self._clock.now_ms() - self._settings.keep_days * _DAY_MS
         [next] = await self._store.fetch(sql.NEXT_TENANT, after="")
         while next.tenant is not None:
-            async for count in self._delete(sql.PURGE_EVENTS, tenant=next.tenant, before=before):
+            async for count in in_slices(
+                self._store, sql.PURGE_EVENTS, AT_ONCE, tenant=next.tenant, before=before
+            ):
                 yield count
             [next] = await self._store.fetch(sql.NEXT_TENANT, after=next.tenant)
         tenant = name = ""
         while found := await self._store.fetch(sql.NEXT_NAME, tenant=tenant, name=name):
             tenant, name = found[0].tenant, found[0].name
-            async for count in self._delete(
-                sql.PURGE_PEOPLE, tenant=tenant, name=name, before=before
+            async for count in in_slices(
+                self._store, sql.PURGE_PEOPLE, AT_ONCE, tenant=tenant, name=name, before=before
             ):
                 yield count
             # The minute in which somebody did it last stays as long as that is known: by it the name is found.
-            async for count in self._delete(
-                sql.PURGE_MINUTES, tenant=tenant, name=name, before=before - sql.MINUTE_MS
+            async for count in in_slices(
+                self._store,
+                sql.PURGE_MINUTES,
+                AT_ONCE,
+                tenant=tenant,
+                name=name,
+                before=before - sql.MINUTE_MS,
             ):
                 yield count
-
-    async def _delete(self, statement: Sql[None], **params: Param) -> AsyncIterator[int]:
-        count = AT_ONCE
-        while count == AT_ONCE:
-            async with self._store.transaction() as tx:
-                count = await tx.execute(statement, **params, n=AT_ONCE)
-            yield count
 
     # ── taking in ──
     def _rows(

@@ -43,6 +43,7 @@ from clarion.notifications.workflows.zones import zone_data
 from clarion.settings import Limits
 from clarion.storage import schedules as sql
 from clarion.storage import triggers as trigger_sql
+from clarion.storage.slices import in_slices
 from clarion.storage.store import Store, Tx
 from clarion.telemetry import limit_exceeded
 
@@ -279,10 +280,7 @@ class Schedules:
             return
         before = self._clock.now_ms() - self._limits.run_days * _DAY_MS
         for statement in (sql.FORGET_OCCURRENCES, sql.FORGET_SCHEDULES):
-            count = AT_ONCE
-            while count == AT_ONCE:
-                async with self._store.transaction() as tx:
-                    count = await tx.execute(statement, before=before, n=AT_ONCE)
+            async for count in in_slices(self._store, statement, AT_ONCE, before=before):
                 yield count
 
     # ── parts ──

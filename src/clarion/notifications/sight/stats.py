@@ -20,6 +20,7 @@ from clarion.ids import Ids
 from clarion.jobs import Loop
 from clarion.notifications.workflows import durations
 from clarion.storage import stats as sql
+from clarion.storage.slices import in_slices
 from clarion.storage.stats import HOUR_MS, Change
 from clarion.storage.store import Store
 
@@ -223,11 +224,10 @@ class Counts:
 
     async def purge(self) -> AsyncIterator[int]:
         """Remove what is older than `limits.stats_days`."""
+        if not self._days:
+            return
         before = self._clock.now_ms() - self._days * 24 * HOUR_MS
-        count = PURGE if self._days else 0
-        while count == PURGE:
-            async with self._store.transaction() as tx:
-                count = await tx.execute(sql.FORGET, before=before, n=PURGE)
+        async for count in in_slices(self._store, sql.FORGET, PURGE, before=before):
             yield count
 
 

@@ -25,6 +25,7 @@ from clarion.settings import Push
 from clarion.storage import addresses as sql
 from clarion.storage import push as push_sql
 from clarion.storage.addresses import address_id
+from clarion.storage.slices import in_slices
 from clarion.storage.store import Store
 from clarion.telemetry import limit_exceeded
 
@@ -240,11 +241,7 @@ class Devices:
         if not self._settings.device_days:
             return
         before_ms = self._clock.now_ms() - self._settings.device_days * 86_400_000
-        while True:
-            async with self._store.transaction() as tx:
-                count = await tx.execute(push_sql.OLD, before_ms=before_ms, n=SLICE)
-            if not count:
-                return
+        async for count in in_slices(self._store, push_sql.OLD, SLICE, before_ms=before_ms):
             yield count
 
     async def _find(self, tenant: str, user: str, id: str) -> sql.AddressRow:
