@@ -10,8 +10,7 @@ from clarion.storage.notifications import FIRST_EPOCH, PLACED
 from clarion.storage.store import Procedure, Sql
 
 _MODULUS = 1 << 32
-# CROSS: SQLite keeps to this order. By its own estimate it would go through all heads, and through the set for each of them.
-_HEADS = "{texts u users} CROSS JOIN inbox_head h WHERE h.tenant = :tenant AND h.usr = u.value"
+_HEADS = "inbox_head h WHERE h.tenant = :tenant AND h.usr {in users}"
 
 RAISE_HEADS = Sql(
     f"""INSERT INTO inbox_head (tenant, usr, epoch, top, mark, unread, unseen)

@@ -278,8 +278,8 @@ class Who(Struct, frozen=True):
 
 # Of some people, a JSON array of their ids.
 WHO_OF = Sql(
-    """SELECT p.usr FROM {texts u users} JOIN event_person p ON p.tenant = :tenant AND p.usr = u.value AND p.name = :event
-       WHERE p.last_ms >= :since_ms AND p.times >= :times""",
+    """SELECT p.usr FROM event_person p WHERE p.tenant = :tenant AND p.name = :event AND p.usr {in users}
+       AND p.last_ms >= :since_ms AND p.times >= :times""",
     Who,
 )
 
