@@ -105,6 +105,19 @@ async def test_who_answers_stop_gets_no_more(
 
 
 @on_one_engine
+async def test_start_takes_back_what_they_have_said_and_nothing_else(
+    office: Office, texts: Doors, target: HttpTarget
+) -> None:
+    """A number that somebody here does not want written to stays on the list."""
+    suppressions = office.engine.suppressions
+    await suppressions.add("default", "sms", "+4930123456", "manual")
+    form = {"From": "+4930123456", "Body": "YES"}
+    url = "https://clarion.test/v1/hooks/sms/main?tenant=default"
+    await texts.reach.texting.hear("main", "default", "", form, _signed("hush", url, form))
+    assert (await suppressions.find("default", "sms", "+4930123456")).reason == "manual"
+
+
+@on_one_engine
 async def test_who_stops_between_deciding_and_sending_gets_none(
     office: Office, texts: Doors, target: HttpTarget
 ) -> None:

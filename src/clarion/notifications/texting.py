@@ -3,6 +3,7 @@
 An answer of one word that says STOP ends text messages to that number, in the tenant whose hook was called; START begins them again.
 """
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Final, Literal
 
@@ -25,6 +26,8 @@ STOP: Final = frozenset(
     ["STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT"]
 )
 START: Final = frozenset({"START", "UNSTOP", "YES"})
+THEIR_OWN: Final = ("complaint", "unsubscribe")
+"""What who is meant has said, and may take back; what a number that is none has bounced, or somebody here has put there, stays."""
 _BECAME: Final[Mapping[str, Literal["delivered", "bounced"]]] = {
     "delivered": "delivered",
     "read": "delivered",
@@ -98,10 +101,16 @@ class Texting:
     async def _answered(self, tenant: str, phone: str, text: str) -> None:
         word = text.strip().strip(".!\"'").upper()
         if word in self._start:
-            await self._suppressions.remove(tenant, NAME, phone)
+            await self._begin_again(tenant, phone)
         elif word in self._stop:
             # As a complaint is for email: what is critical does not reach them either, and a carrier would refuse it.
             await self._suppressions.add(tenant, NAME, phone, "complaint", f"answered {word}")
         else:
             return
         _log.info("a number has opted in or out of text messages", word=word)
+
+    async def _begin_again(self, tenant: str, phone: str) -> None:
+        with contextlib.suppress(NotFound):
+            found = await self._suppressions.find(tenant, NAME, phone)
+            if found.reason in THEIR_OWN:
+                await self._suppressions.remove(tenant, NAME, phone)

@@ -346,6 +346,22 @@ async def test_content_that_is_none(desk: Desk) -> None:
     assert desk.server.mails == []
 
 
+@on_one_engine
+async def test_a_copy_does_not_leave_where_only_some_are_reached(desk: Desk) -> None:
+    """With `allowlist` an email with a copy for somebody who is not listed is kept; without one it is sent."""
+    allow = ["user:ann", "@ours.test"]
+    desk.sender._diverts = delivery = Delivery(
+        desk.house.store, "allowlist", allow, clock=desk.clock, ids=Ids()
+    )
+    for copy in ("Bob <bob@ours.test>", "Bob <bob@theirs.test>"):
+        await desk.workflow({"email": {"subject": copy, "text": "x", "cc": [copy]}})
+        await desk.trigger(ANN)
+        await desk.run()
+    assert [each.rcpt_tos for each in desk.server.mails] == [["ann@example.com", "bob@ours.test"]]
+    [kept] = (await delivery.page("default")).items
+    assert kept.content["cc"] == ["Bob <bob@theirs.test>"]
+
+
 @pytest.mark.parametrize(
     ("given", "why"),
     [

@@ -258,6 +258,16 @@ async def test_suppressed_addresses_are_not_written_to(servers: Servers, posts: 
     assert (refusal.cause, refusal.is_final, server.sessions) == ("suppressed", True, 0)
 
 
+async def test_a_copy_goes_to_no_suppressed_address_either(servers: Servers, posts: Posts) -> None:
+    """The others get theirs, and the letter does not name who got none."""
+    server = await servers()
+    post = posts(plain(server))
+    post.suppressed["bob@example.org"] = "complaint"
+    await post.send(subject="x", text="x", cc=["Bob <bob@example.org>", "cy@example.org"])
+    assert server.mails[0].rcpt_tos == ["ann@example.org", "cy@example.org"]
+    assert server.said()["Cc"] == "cy@example.org"
+
+
 async def test_files_go_with_it(servers: Servers, posts: Posts, target: HttpTarget) -> None:
     """Given, or fetched from where they are; an inline image with the HTML."""
     server = await servers()

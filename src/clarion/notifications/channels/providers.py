@@ -68,9 +68,11 @@ class Providers:
         self._settings, self._clock, self._ids = settings, clock, ids
         self._lines: list[Line] = []
         self.diverts: Diverts | None = None
+        """Set by who sends: it keeps what is not to leave."""
         self.shown: Callable[[Outgoing], Outgoing] = _as_it_is
         """What is to be looked at of a message that is kept instead of sent."""
-        """Set by who sends: it keeps what is not to leave."""
+        self.reached: Callable[[Outgoing], Sequence[Outgoing]] = _alone
+        """To whom it goes: the message, and the same for each address that gets a copy."""
         # Messages that were claimed to be handed over, and have not been yet: they have no slot, and will need one.
         self._expected: dict[str, None] = {}
 
@@ -165,7 +167,7 @@ class Providers:
             NotYet: Nobody may be asked now.
         """
         self.arrived(message.id)
-        if self.diverts is not None and not self.diverts.is_real(message):
+        if self.diverts is not None and not all(map(self.diverts.is_real, self.reached(message))):
             return await self.diverts.keep(self.channel, self.shown(message))
         lines = [line for line in self._lines if among is None or line.name in among]
         tries: list[Tried] = []
@@ -226,6 +228,10 @@ class Provided:
 
 def _as_it_is(message: Outgoing) -> Outgoing:
     return message
+
+
+def _alone(message: Outgoing) -> Sequence[Outgoing]:
+    return (message,)
 
 
 def _joined(results: Sequence[NotSent], tries: tuple[Tried, ...]) -> NotSent:

@@ -78,7 +78,7 @@ class EmailChannel(Provided):
         self._suppressed, self._marks = suppressed, marks
         self._files = Files(outbound, most=settings.attachments, most_bytes=settings.attachment_bytes)  # fmt: skip
         self._domains = Domains(clock, ids, rate=settings.domain_rate, concurrency=settings.domain_concurrency)  # fmt: skip
-        providers.shown = _with_text
+        providers.shown, providers.reached = _with_text, _with_copies
         self.unsubscribe: Unsubscribe = nowhere
         """Where each message can be ended with one click."""
 
@@ -124,7 +124,14 @@ class EmailChannel(Provided):
         """
         said = msgspec.convert(message.content, EmailSaid)
         sender, to = Address(said.from_ or self._settings.sender), Address(message.address)
-        copies = tuple(Address(each) for each in said.cc)
+        # Whoever complained is not written to by a copy either.
+        copies = tuple(
+            [
+                copy
+                for copy in map(Address, said.cc)
+                if not await self._suppressed(_to(message, copy))
+            ]
+        )
         reply_to = [Address(said.reply_to)] if said.reply_to else []
         back = Address(self._settings.return_path) if self._settings.return_path else sender
         tenant, domain = message.tenant, sender.domain
@@ -159,6 +166,16 @@ class EmailChannel(Provided):
             opens="opens" in kinds,
             clicks="clicks" in kinds,
         )
+
+
+def _to(message: Outgoing, copy: Address) -> Outgoing:
+    """The message as somebody gets it who is no subscriber."""
+    return replace(message, address=copy.spec, user="")
+
+
+def _with_copies(message: Outgoing) -> Sequence[Outgoing]:
+    copies = message.content.get("cc", ())
+    return [message, *(_to(message, Address(each)) for each in copies)]
 
 
 def _with_text(message: Outgoing) -> Outgoing:
