@@ -34,9 +34,9 @@ from clarion.outbound import Outbound
 from clarion.realtime import Server
 from clarion.settings import Auth, Limits, Realtime, Settings, Templates
 from clarion.storage import Store, open_store
-from clarion.templates.pool import Inside
 from clarion.topics import Kinds, Subscriptions, TopicEngine, Topics
 from clarion.topics.stores import MemoryStore
+from tests.support.renders import Inside
 from tests.support.triggers import NotedTriggers
 
 PASSWORD = "correct horse battery"

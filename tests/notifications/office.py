@@ -20,8 +20,8 @@ from clarion.settings import Events as EventSettings
 from clarion.settings import Templates
 from clarion.storage import runs as run_sql
 from clarion.storage.store import Sql
-from clarion.templates.pool import Inside
 from tests.notifications.conftest import APP, House, user
+from tests.support.renders import Inside
 
 BELL = {
     "id": "bell",

@@ -13,13 +13,13 @@ from clarion.notifications import Inbox, inbox_kind
 from clarion.notifications.engine import Engine
 from clarion.notifications.preferences.book import Book
 from clarion.settings import Limits, Templates
-from clarion.templates.pool import Inside
 from clarion.topics.engine import TopicEngine
 from clarion.topics.kinds import Kinds
 from tests.simulation.distant_store import Line
 from tests.simulation.node import prepare
 from tests.simulation.post import Letters, Library, Post
 from tests.support.memory_store import Disk, MemoryStore
+from tests.support.renders import Inside
 from tests.support.simulation import HOST, SimLoop
 from tests.support.simulation_network import Network
 

@@ -5,12 +5,12 @@ from typing import Any
 import msgspec
 
 from clarion.auth.principal import Principal
+from clarion.client.following import patched
 from clarion.settings import Limits
 from clarion.topics import Granted
-from clarion.topics.changes import state_after
 from clarion.topics.commands import Commands
-from clarion.topics.patches import apply_patch
 from clarion.topics.stream import Entry
+from tests.support.subscribers import state_after
 from tests.topics.fakes import Bench, Socket, settle
 
 LIMITS = Limits(
@@ -83,9 +83,7 @@ class Reader:
             self.offset = data.offset
             if not data.event:
                 continue
-            value = (
-                data.data if data.patch is None else apply_patch(self.state[data.key], data.patch)
-            )
+            value = data.data if data.patch is None else patched(self.state[data.key], data.patch)
             entry = Entry(data.offset, data.mark, 0, data.event, value, key=data.key)
             self.state = state_after(self.state, [entry])
         socket.got.clear()

@@ -20,7 +20,7 @@ import msgspec
 from clarion.errors import Unavailable
 from clarion.settings import Templates
 from clarion.telemetry import Tasks, get_logger, limit_exceeded, template_renders, template_workers
-from clarion.templates.bench import Answer, Bench, Item, Job, Source, Wrong
+from clarion.templates.bench import Answer, Item, Job, Source, Wrong
 from clarion.templates.child import HEAD
 
 _log = get_logger(__name__)
@@ -61,31 +61,6 @@ class Renders(Protocol):
     async def close(self) -> None:
         """End what runs."""
         ...
-
-
-class Inside:
-    """Renders in this very process: for tests and simulations, whose templates are their own.
-
-    Args:
-        settings: Limits.
-    """
-
-    def __init__(self, settings: Templates) -> None:
-        self._bench = Bench(settings.fuel, settings.output)
-
-    async def render(self, ask: Ask) -> list[Answer]:
-        """As `Renders.render`."""
-        job = Job(
-            False, list(ask.sources.values()), ask.shared, ask.texts, ask.items, [], ask.now_ms
-        )
-        self._bench.learn(job.learn)
-        return [
-            *(self._bench.render(job, item) for item in ask.items),
-            *(self._bench.check(id) for id in ask.checks),
-        ]
-
-    async def close(self) -> None:
-        """Nothing runs."""
 
 
 class Pool:

@@ -3,17 +3,16 @@
 Two shapes are enough for every kind. A **stream** is a log: a change without a key is an entry, and that is all. A **map** is a
 state of items by key and the log of its changes: a change with a key sets the item or removes it. A change may have a guard; one
 whose guard does not hold is not made. Whoever applies a map's entries in order to the state at some offset has its state at a
-later one: that is the promise on which every subscriber relies (`state_after`).
+later one: that is the promise on which every subscriber relies.
 
 Nothing here waits, stores or knows who subscribes.
 """
 
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Annotated, Any, Final, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from clarion.topics.growth import grown
 from clarion.topics.stream import MARK_MODULUS, Entry, Position
 
 SET: Final = "set"
@@ -159,17 +158,3 @@ def item_after(change: Change, offset: int, gone_until_ms: int) -> Item | None:
 def removal(key: str) -> Change:
     """The change by which an item goes whose time is over."""
     return Change(event=REMOVE, data={"reason": "expired"}, key=key)
-
-
-def state_after(state: dict[str, Any], entries: Iterable[Entry]) -> dict[str, Any]:
-    """Apply entries to a map's values by key, as a subscriber does. The state given is changed and returned."""
-    for entry in entries:
-        if entry.key is None:
-            continue
-        if entry.event == REMOVE:
-            state.pop(entry.key, None)
-        elif entry.event == APPEND:
-            state[entry.key] = grown(state.get(entry.key), entry.data)
-        else:
-            state[entry.key] = entry.data
-    return state

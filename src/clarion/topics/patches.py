@@ -19,19 +19,6 @@ def merge_patch(before: Any, after: Any) -> dict[str, Any] | None:
     return patch if len(_encode(patch)) < len(_encode(after)) else None
 
 
-def apply_patch(before: Any, patch: Any) -> Any:
-    """What a patch makes of a value, which stays as it is (RFC 7396 §2)."""
-    if not isinstance(patch, dict):
-        return patch
-    after = dict(before) if isinstance(before, dict) else {}
-    for name, change in patch.items():
-        if change is None:
-            after.pop(name, None)
-        else:
-            after[name] = apply_patch(after.get(name), change)
-    return after
-
-
 def _difference(before: Any, after: Any) -> Any:
     """A patch, `after` where that takes its place as a whole, or _NONE where no patch can say it."""
     if not isinstance(after, dict):

@@ -15,7 +15,6 @@ from clarion.bus import LocalBus
 from clarion.clock import ManualClock, as_datetime
 from clarion.errors import Forbidden, Invalid, NotFound, TooMany, Unauthenticated
 from clarion.features.activity import Edit, Feeds, NewActivity, Readers, Upto, live, sees, window
-from clarion.features.activity.window import state_after
 from clarion.ids import Ids
 from clarion.jobs import Queue
 from clarion.settings import Limits
@@ -27,6 +26,7 @@ from clarion.topics.kinds import Topic
 from clarion.topics.publishing import Call, Publish
 from clarion.topics.stream import Position
 from tests.support.services import Postgres
+from tests.support.subscribers import items_after
 from tests.topics.fakes import Socket
 
 GRANT = {"activity:open*": ("subscribe",)}
@@ -84,7 +84,7 @@ class Page:
 
     @property
     def state(self) -> Any:
-        return state_after(self.answer.snapshot, self.heard)
+        return items_after(self.answer.snapshot, self.heard)
 
     async def fresh(self) -> Any:
         if self.answer.topic.startswith("feed:"):

@@ -19,7 +19,6 @@ from clarion.features.activity import (
     Edit,
     Feeds,
     NewActivity,
-    window_after,
 )
 from clarion.features.activity.publish import publish
 from clarion.ids import Ids
@@ -35,6 +34,7 @@ from clarion.topics.publishing import Call, Publish
 from clarion.topics.stream import judge
 from tests.support.law import assert_law
 from tests.support.services import Postgres
+from tests.support.subscribers import activities_after
 from tests.topics.fakes import Socket, settle
 
 GRANTS = {"activity:*": ("subscribe", "publish")}
@@ -144,7 +144,7 @@ async def follow(house: House, stream: str, steps: list[Any], before: int, at: i
         position = msgspec.structs.replace(position, offset=entry.offset, mark=entry.mark)
     assert position == read.top
     fresh = await house.window(stream)
-    assert window_after(known.state, read.entries) == fresh.state
+    assert activities_after(known.state, read.entries) == fresh.state
     assert fresh.position == read.top
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from clarion.auth.principal import Principal
 from clarion.bus import LocalBus
+from clarion.client.following import patched
 from clarion.clock import Clock, ManualClock
 from clarion.features.dashboard import ALERT_JOB, Dashboards
 from clarion.ids import Ids
@@ -16,11 +17,10 @@ from clarion.settings import Dashboards as DashboardSettings
 from clarion.settings import Limits
 from clarion.storage import Store, open_store
 from clarion.topics import Kinds, TopicEngine, Topics
-from clarion.topics.changes import state_after
 from clarion.topics.commands import Commands
-from clarion.topics.patches import apply_patch
 from clarion.topics.stores import MemoryStore, TopicStore
 from clarion.topics.stream import Entry
+from tests.support.subscribers import state_after
 from tests.support.triggers import NotedTriggers
 from tests.topics.fakes import Socket, settle
 from tests.topics.house import Clients
@@ -111,7 +111,7 @@ class Viewer:
             self.events.append((data.event, data.key))
             value = data.data
             if data.patch is not None:
-                value = apply_patch(self.items[data.key], data.patch)
+                value = patched(self.items[data.key], data.patch)
             entry = Entry(data.offset, data.mark, 0, data.event, value, key=data.key)
             self.items = state_after(self.items, [entry])
         return self.items

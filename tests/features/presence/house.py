@@ -10,6 +10,7 @@ import msgspec
 
 from clarion.auth.principal import Principal
 from clarion.bus import Bus, LocalBus
+from clarion.client.following import patched
 from clarion.clock import ManualClock
 from clarion.features.presence import Presence
 from clarion.features.presence.sizes import ROOM
@@ -17,16 +18,15 @@ from clarion.ids import Ids
 from clarion.settings import Limits
 from clarion.settings import Presence as Settings
 from clarion.telemetry import spawn
-from clarion.topics.changes import state_after
 from clarion.topics.commands import Answer, Commands
 from clarion.topics.engine import TopicEngine
 from clarion.topics.kinds import Kinds, Topic
-from clarion.topics.patches import apply_patch
 from clarion.topics.stores import MemoryStore, TopicStore
 from clarion.topics.stream import Entry
 from clarion.topics.topics import Topics
 from tests.support.memory_store import Disk
 from tests.support.memory_store import MemoryStore as Database
+from tests.support.subscribers import state_after
 from tests.topics.fakes import Socket, settle
 
 GRANTS = dict.fromkeys(("presence:*", "signals:*"), ("subscribe", "publish"))
@@ -204,7 +204,7 @@ class Client:
             found.append((told.event, told.key))
             data = told.data
             if told.patch is not None:
-                data = apply_patch(self.state[told.key], told.patch)
+                data = patched(self.state[told.key], told.patch)
             entry = Entry(told.offset, told.mark, 0, told.event, data, key=told.key)
             state_after(self.state, [entry])
         self.socket.got.clear()

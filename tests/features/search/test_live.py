@@ -16,7 +16,6 @@ from clarion.bus import LocalBus
 from clarion.clock import ManualClock
 from clarion.errors import Forbidden, Invalid, NotFound, TooCostly, TooMany
 from clarion.features.search import Content, Definition, Search, live, standing
-from clarion.features.search.window import state_after
 from clarion.ids import Ids
 from clarion.settings import Limits
 from clarion.storage import open_store
@@ -25,6 +24,7 @@ from clarion.topics import Kinds, TopicEngine
 from clarion.topics.arguments import SubscribeArgs
 from clarion.topics.stream import Position
 from tests.features.search.strategies import FIELDS, documents, queries
+from tests.support.subscribers import results_after
 from tests.support.triggers import NotedTriggers
 from tests.topics.fakes import Socket
 
@@ -86,7 +86,7 @@ class Follower:
         new = [data for event, data in self.socket.got[self._heard :] if event == "publication"]
         self._heard = len(self.socket.got)
         events = [(each.event, each.data) for each in new]
-        self.state = state_after(self.state, events, self.query.get("limit", 20))
+        self.state = results_after(self.state, events, self.query.get("limit", 20))
 
     async def agrees(self) -> None:
         """Returns when it has what a fresh query finds."""

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clarion.features.search.shelf import shown as shown_as
-from clarion.features.search.window import SPARE, Row, Window, state_after
+from clarion.features.search.window import SPARE, Row, Window
+from tests.support.subscribers import results_after
 
 LIMIT = 3
 
@@ -54,7 +55,7 @@ def test_events_lead_to_the_state_of_today(before: Any, after: Any, spare: int) 
             events = window.replace(rows[: LIMIT + spare], total, *missed)
             missed = None
         assert events is not None
-        state = state_after(state, events, LIMIT)
+        state = results_after(state, events, LIMIT)
         assert state == shown(documents) == window.state
 
 

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from clarion.clock import ManualClock
 from clarion.errors import TooMany
-from clarion.topics.changes import Change, Guard, state_after
+from clarion.topics.changes import Change, Guard
 from clarion.topics.kinds import Topic
 from clarion.topics.stores import Keep, TopicStore
 from clarion.topics.stream import (
@@ -28,6 +28,7 @@ from clarion.topics.stream import (
     follow,
     recover,
 )
+from tests.support.subscribers import state_after
 from tests.topics.stores.model import REMEMBERED_MS, Model
 
 KEEP = Keep(size=6, age_s=60.0, keys=4)

@@ -8,10 +8,11 @@ import pytest
 from clarion.clock import ManualClock
 from clarion.errors import TooMany
 from clarion.ids import Ids
-from clarion.topics.changes import ABSENT, PRESENT, Change, Guard, state_after
+from clarion.topics.changes import ABSENT, PRESENT, Change, Guard
 from clarion.topics.kinds import Topic
 from clarion.topics.stores import Appended, Keep, MemoryStore, TopicStore
 from clarion.topics.stream import Position, Recovered, Refused, recover
+from tests.support.subscribers import state_after
 from tests.topics.stores.makers import STORES
 
 KEEP = Keep(size=5, age_s=60.0, keys=4)

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from clarion.clock import ManualClock
 from clarion.errors import TooMany
 from clarion.ids import Ids
-from clarion.topics.changes import Change, Guard, Outcome, state_after
+from clarion.topics.changes import Change, Guard, Outcome
 from clarion.topics.kinds import Topic
 from clarion.topics.stores import Keep, MemoryStore, TopicStore
 from clarion.topics.stream import Entry, Position, Recovered, recover
+from tests.support.subscribers import state_after
 from tests.topics.stores.makers import STORES
 
 KEEP = Keep(size=6, age_s=60.0, keys=4)

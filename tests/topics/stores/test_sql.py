@@ -13,12 +13,13 @@ from clarion.errors import Internal, Invalid, TooMany, UsageError
 from clarion.ids import Ids
 from clarion.storage import Sql, Store, open_store
 from clarion.telemetry import spawn
-from clarion.topics.changes import ABSENT, Change, Outcome, state_after
+from clarion.topics.changes import ABSENT, Change, Outcome
 from clarion.topics.kinds import Topic
 from clarion.topics.stores import Appended, Items, Keep, SqlStore
 from clarion.topics.stores.tidying import ENTRIES, TOPICS
 from clarion.topics.stream import Recovered, recover
 from tests.support.services import Postgres
+from tests.support.subscribers import state_after
 from tests.topics.stores.makers import database
 
 KEEP = Keep(size=1_000, age_s=60.0, keys=50)

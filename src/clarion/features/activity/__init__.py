@@ -1,7 +1,7 @@
 """Activity: who did what to what, newest first, seen live; and timelines of what users follow."""
 
 from clarion.features.activity.activity import Activity, Edit, NewActivity, Page, Told, Written
-from clarion.features.activity.changes import WINDOW, window_after
+from clarion.features.activity.changes import WINDOW
 from clarion.features.activity.feed import Feed, Looks, Upto, user_of
 from clarion.features.activity.feeds import Feeds
 from clarion.features.activity.grouping import Counts, Group
@@ -35,5 +35,4 @@ __all__ = [
     "Written",
     "sees",
     "user_of",
-    "window_after",
 ]

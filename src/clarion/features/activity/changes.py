@@ -9,8 +9,6 @@ Every publication says whether the stream has `more` activities than the window 
     expired   upto {published, id}      every activity up to that one, by time and id
 """
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -18,7 +16,6 @@ import msgspec
 from clarion.clock import as_datetime
 from clarion.features.activity.activity import Stored, activity_of, wire
 from clarion.storage.activity import Event
-from clarion.topics.stream import Entry
 
 WINDOW: Final = 50
 """Activities of the state; more are a matter of pages."""
@@ -50,28 +47,3 @@ def data_of(row: StoredChange) -> dict[str, Any]:
         case "expired":
             published = msgspec.to_builtins(as_datetime(row.published_ms))
             return {"upto": {"published": published, "id": row.id}, **more}
-
-
-def window_after(state: Mapping[str, Any], entries: Iterable[Entry]) -> dict[str, Any]:
-    """Apply entries to the state `{items, more}` at some offset, as a subscriber does: the state at a later one."""
-    items, more = list(state["items"]), state["more"]
-    for entry in entries:
-        data = entry.data
-        match entry.event:
-            case "added":
-                items.append(data["activity"])
-            case "changed":
-                changed = data["activity"]
-                items = [changed if item["id"] == changed["id"] else item for item in items]
-            case "removed":
-                items = [item for item in items if item["id"] != data["id"]]
-                items += [data["entered"]] if "entered" in data else []
-            case _:
-                items = [item for item in items if _place(item) > _place(data["upto"])]
-        items = sorted(items, key=_place, reverse=True)[:WINDOW]
-        more = data["more"]
-    return {"items": items, "more": more}
-
-
-def _place(item: Mapping[str, Any]) -> tuple[datetime, str]:
-    return datetime.fromisoformat(item["published"]), item["id"]

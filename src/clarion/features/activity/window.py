@@ -10,8 +10,7 @@ Every event has `more` and whatever else the state has, as it is after it. Nothi
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -139,27 +138,3 @@ class Window:
         self.position = after(at, entry)
         self._log.append(entry)
         return entry
-
-
-def state_after(
-    state: Mapping[str, Any], events: Iterable[tuple[str, Mapping[str, Any]]]
-) -> dict[str, Any]:
-    """Apply events to a state, as a subscriber does."""
-    items = list(state["items"])
-    facts = {name: value for name, value in state.items() if name != "items"}
-    for event, data in events:
-        match event:
-            case "added":
-                items.append(data["item"])
-            case "changed":
-                new = data["item"]
-                items = [new if item["id"] == new["id"] else item for item in items]
-            case "removed":
-                items = [item for item in items if item["id"] != data["id"]]
-        items = sorted(items, key=_place_of, reverse=True)[:WINDOW]
-        facts = {name: value for name, value in data.items() if name not in {"item", "id"}}
-    return {"items": items, **facts}
-
-
-def _place_of(item: Mapping[str, Any]) -> tuple[datetime, str]:
-    return datetime.fromisoformat(item["published"]), item["id"]

@@ -8,7 +8,7 @@ Somewhat more matches are kept than are seen, so that one can follow where one l
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, Literal
 
 from msgspec import Struct
@@ -102,21 +102,6 @@ class Window:
 
     def _counts(self) -> dict[str, Any]:
         return {"more": self.total > self.limit, "counts": {"total": self.total}}
-
-
-def state_after(
-    state: Mapping[str, Any], events: Iterable[tuple[str, Mapping[str, Any]]], limit: int
-) -> dict[str, Any]:
-    """Apply events to a state, as a subscriber does."""
-    items, rest = list(state["items"]), {name: state[name] for name in ("more", "counts")}
-    for _, data in events:
-        if "id" in data:
-            items = [item for item in items if item["id"] != data["id"]]
-        if "item" in data:
-            items.insert(data["at"], data["item"])
-        del items[limit:]
-        rest = {"more": data["more"], "counts": data["counts"]}
-    return {"items": items, **rest}
 
 
 def _difference(
