@@ -7,7 +7,7 @@ itself, since that looks the same; a client does one refresh at a time.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 
 from clarion.accounts import demo
 from clarion.accounts.forms import USERNAME, Credentials, NewAccount, RefreshToken, SignedIn, User
@@ -94,28 +94,6 @@ class Accounts:
             await self._add(tx, user, hashed)
             await tx.apply(rows.ADD_LOGIN, [login])
         return answer
-
-    async def create_with_scopes(
-        self,
-        username: str,
-        password: str,
-        scopes: Sequence[str],
-        *,
-        name: str | None = None,
-        tenant: str = DEFAULT_TENANT,
-    ) -> User:
-        """Make an account that may do something: for the operator and for tests, behind no door.
-
-        Raises:
-            Invalid: User name or password are not what they must be.
-            Conflict: The id is taken, by an account or by a subscriber.
-        """
-        _check_username(username)
-        hashed = await self._hasher.hash(password)
-        user = User(username, name, sorted(scopes), tenant)
-        async with self._store.transaction() as tx:
-            await self._add(tx, user, hashed)
-        return user
 
     async def login(self, body: Credentials, *, tenant: str = DEFAULT_TENANT) -> SignedIn:
         """Sign in. An unknown user and a wrong password get the same answer after the same time.

@@ -3,8 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from msgspec import Struct
-
 from clarion.notifications.going import Going
 from clarion.notifications.library import Book, Library
 from clarion.notifications.prepared import Prepared, Tangled, prepare
@@ -18,14 +16,6 @@ KEPT: Final = 2_000  # contents, prepared
 
 Books = Mapping[str, Book]
 """The stored templates of tenants, as they are now."""
-
-
-class Composed(Struct, frozen=True):
-    """A content that was chosen, before it is prepared."""
-
-    content: Mapping[str, Any]
-    locale: str
-    texts: list[dict[str, Any]]
 
 
 class Sayings:

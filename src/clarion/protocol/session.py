@@ -279,7 +279,7 @@ class Session:
             A packet on a transport that the session does not read (any more) is ignored: `NOTHING`.
         """
         if via is not self._receives:
-            return self._receive_probe(packet, now) if via is _WEBSOCKET else NOTHING
+            return self._receive_probe(packet) if via is _WEBSOCKET else NOTHING
         kind = packet.type
         if self._heartbeat is _AWAITS_PONG and kind is not _PONG:
             self._delay_pong(now)
@@ -369,7 +369,7 @@ class Session:
         self._heartbeat = _Heartbeat.LAST
         self._timer = now + self._timing.ping_timeout_s
 
-    def _receive_probe(self, packet: Packet, now: float) -> Events:
+    def _receive_probe(self, packet: Packet) -> Events:
         if self._until is None:
             return NOTHING
         if packet.type is _PING and packet.data == "probe":

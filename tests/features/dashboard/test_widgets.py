@@ -173,13 +173,13 @@ def test_another_window_shows_what_was_kept() -> None:
         state = take(CHART, state, "append", {"t": [at], "v": [[second], [1]]}, now_ms=at).state
     assert state is not None
     wide = Series(id="c", lines=[Line("a"), Line("other")], window_s=1_200)
-    found = fitted(wide, CHART, state, BOUNDS)
+    found = fitted(wide, CHART, state)
     assert found is not None
     assert found["step_ms"] == 5_000
     assert found["t"] == sorted({*found["t"]})
     assert found["t"][0] < NOW + 120_000
     assert found["v"][0] == sorted(found["v"][0])
-    assert fitted(CHART, wide, found, BOUNDS) is not None
+    assert fitted(CHART, wide, found) is not None
     after = take(
         wide, found, "append", {"t": [NOW + 1_200_000], "v": [[1_200], [1]]}, now_ms=NOW + 1_200_000
     )
@@ -202,12 +202,12 @@ def test_a_widget_keeps_what_it_has_if_that_still_fits(
     given_data = {"set": 1} if isinstance(before, Gauge) else None
     data: Any = 1 if given_data else {"v": [[1], [2]]} if before is CHART else {}
     state = take(before, None, "set", data).state
-    assert (fitted(after, before, state, BOUNDS) is not None) is stays
+    assert (fitted(after, before, state) is not None) is stays
 
 
 def test_a_stat_with_another_trend_keeps_its_points() -> None:
     state = take(Stat(id="s", trend_s=60), None, "set", 3).state
-    found = fitted(Stat(id="s", trend_s=600), Stat(id="s", trend_s=60), state, BOUNDS)
+    found = fitted(Stat(id="s", trend_s=600), Stat(id="s", trend_s=60), state)
     assert found is not None
     assert found["v"] == [[3]]
 

@@ -311,9 +311,7 @@ class Boards:
         changes = []
         for id, item in items.items():
             old, new = before.find(id), now.find(id)
-            state = (
-                None if old is None or new is None else fitted(new, old, item.data, self._bounds)
-            )
+            state = None if old is None or new is None else fitted(new, old, item.data)
             guard = Guard("at", item.offset)
             if state is None:
                 changes.append(_removed(id, guard))

@@ -247,7 +247,7 @@ def number_of(widget: Widget, state: State, of: str | None) -> float | None:
     return number
 
 
-def fitted(widget: Widget, before: Widget, state: State, bounds: Bounds) -> State | None:
+def fitted(widget: Widget, before: Widget, state: State) -> State | None:
     """What a widget has whose definition was changed; None: that is of no use to it any more."""
     had = _valued(state)
     if type(widget) is not type(before) or had is None:

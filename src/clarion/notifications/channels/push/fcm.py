@@ -17,7 +17,6 @@ from clarion.errors import SettingsError
 from clarion.notifications.channels.base import NotSent, Outgoing, Sent
 from clarion.notifications.channels.push.base import (
     Gone,
-    Push,
     Unwelcome,
     push_of,
     retry_after_s,
@@ -130,7 +129,7 @@ class Fcm:
             # It was revoked, or our clock is wrong: once more with a new one.
             self._until_s = 0.0
             answer = await self._post(await self._access(), body)
-        return self._read(answer, push)
+        return self._read(answer)
 
     async def _post(self, token: str, body: dict[str, Any]) -> Answer:
         return await self._outbound.request(
@@ -142,7 +141,7 @@ class Fcm:
             deadline_s=self._timeout_s,
         )
 
-    def _read(self, answer: Answer, push: Push) -> Sent:
+    def _read(self, answer: Answer) -> Sent:
         if answer.status == 200:
             return Sent(self.name, _decoded(answer).name)
         code, detail = _error(answer)
