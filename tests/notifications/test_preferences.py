@@ -8,7 +8,7 @@ import pytest
 
 from clarion.errors import Stale
 from clarion.notifications.preferences.book import Book
-from clarion.notifications.preferences.document import Defaults, Document
+from clarion.notifications.preferences.document import Defaults, Document, Muted
 from clarion.notifications.workflows.definition import Definition
 from clarion.notifications.workflows.times import moment
 from tests.notifications.conftest import APP, House, on_one_engine, user
@@ -328,3 +328,13 @@ async def test_what_is_the_same_for_all_is_not_for_those_who_do_not_want_it(offi
     await office.trigger("ann", "ben", "cat", "dan")
     await office.run()
     assert [len(await office.inbox(name)) for name in ("ann", "ben", "cat", "dan")] == [0, 2, 1, 1]
+
+
+async def test_changes_of_one_document_that_come_at_once_all_hold(office: Office) -> None:
+    """Each is made of what the one before has left, also the first, when there was nothing yet."""
+    desk = office.engine.desk
+    threads = [Muted("payload.thread", n) for n in range(30)]
+    kept = await asyncio.gather(*(desk.mute("default", "ann", each) for each in threads))
+    assert sorted(each.revision for each in kept) == list(range(1, 31))
+    found = await office.house.book.find("default", "ann")
+    assert sorted(each.value for each in found.document.muted) == list(range(30))

@@ -8,7 +8,7 @@ from clarion.errors import Invalid
 from clarion.notifications.content import Button
 from clarion.storage import runs as run_sql
 from clarion.storage.store import Procedure, Sql
-from tests.notifications.conftest import user
+from tests.notifications.conftest import on_one_engine, user
 from tests.notifications.office import ANN, BELL, ESCALATE, LETTER, Office, office
 
 __all__ = ["office"]
@@ -153,6 +153,17 @@ async def test_what_a_payload_makes_of_a_message_keeps_to_the_inbox(
     assert why in told
     with pytest.raises(Invalid, match=r"U\+0000"):
         await office.trigger(ANN, payload={"title": "a\0b"})
+
+
+@on_one_engine
+async def test_data_may_have_members_that_are_named_like_a_text(office: Office) -> None:
+    """`mjml` is MJML where it is a text; a mark of that name stays one."""
+    data = {"mjml": True, "of": {"mjml": None, "html": 7}}
+    await office.workflow({"inbox": {"title": "x", "data": data}})
+    await office.trigger(ANN)
+    await office.run()
+    [message] = (await office.house.inbox.page(user("ann"))).items
+    assert message.data == data
 
 
 async def test_what_a_workflow_says_of_one_thing_is_one_message_that_goes_in_time(

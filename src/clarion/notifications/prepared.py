@@ -158,7 +158,7 @@ def refill(value: Any, texts: Iterator[str], kind: Kind = "text") -> Any:
     if isinstance(value, Mapping):
         filled = {}
         for name, each in value.items():
-            if name == "mjml":
+            if name == "mjml" and isinstance(each, str):
                 if each:
                     filled["html"] = next(texts)
                 continue

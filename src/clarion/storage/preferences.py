@@ -55,9 +55,9 @@ class Window(Struct, frozen=True):
     ends_ms: int
 
 
-FIND = Sql(
-    "SELECT document, revision FROM preference WHERE tenant = :tenant AND usr = :usr", PreferenceRow
-)
+_ONE = "SELECT document, revision FROM preference WHERE tenant = :tenant AND usr = :usr"
+FIND = Sql(_ONE, PreferenceRow)
+HOLD = Sql(f"{_ONE} {{for_update}}", PreferenceRow)
 # Whether anybody of a tenant has any.
 ANY = Sql("SELECT revision FROM preference WHERE tenant = :tenant LIMIT 1", Revision)
 # Compare-and-set: no row comes back where it is not (any longer) of the revision that was seen, 0: not there.

@@ -17,11 +17,11 @@ from clarion.notifications.preferences.document import Defaults, Document, check
 from clarion.notifications.preferences.evaluate import NONE, Wishes
 from clarion.settings import Limits
 from clarion.storage import preferences as sql
-from clarion.storage.store import Store, Tx
+from clarion.storage.store import Sql, Store, Tx
 
 LOOK_AGAIN_MS: Final = 1_000
 TENANTS: Final = 10_000  # that are remembered
-_TRIES: Final = 10  # of a change that others get ahead of
+_TRIES: Final = 5  # of a first document, where there was none that could be held
 _DEPLOYMENT: Final = ""
 
 Matches = Callable[[int], None]
@@ -113,13 +113,13 @@ class Book:
     # ── documents ──
     async def find(self, tenant: str, usr: str) -> Kept:
         """A person's document; an empty one if they have never said anything."""
-        document, revision = await self._read(self._store, tenant, usr)
-        return Kept(_document_of(document), revision)
+        row = await self._read(self._store, sql.FIND, tenant, usr)
+        return Kept(_document_of(row.document), row.revision)
 
     async def defaults(self, tenant: str) -> KeptDefaults:
         """The deployment's document."""
-        document, revision = await self._read(self._store, tenant, _DEPLOYMENT)
-        return KeptDefaults(_defaults_of(document), revision)
+        row = await self._read(self._store, sql.FIND, tenant, _DEPLOYMENT)
+        return KeptDefaults(_defaults_of(row.document), row.revision)
 
     async def change(
         self,
@@ -178,23 +178,31 @@ class Book:
         change: Callable[[str], Any],
         matches: Matches | None,
     ) -> tuple[Any, int]:
-        for _ in range(_TRIES):
-            text, seen = await self._read(self._store, tenant, usr)
+        def made(before: sql.PreferenceRow) -> tuple[Any, str]:
             if matches is not None:
-                matches(seen)
-            document = change(text)
+                matches(before.revision)
+            document = change(before.document)
             check(document, self._limits.preference_bytes)
-            before, text = text, msgspec.json.encode(document, order="sorted").decode()
-            if text == before:
-                return document, seen
+            return document, msgspec.json.encode(document, order="sorted").decode()
+
+        for _ in range(_TRIES):
+            before = await self._read(self._store, sql.FIND, tenant, usr)
+            document, text = made(before)
+            if text == before.document:
+                return document, before.revision
             told: Awaitable[None] | None = None
             async with self._store.transaction() as tx:
+                held = await self._read(tx, sql.HOLD, tenant, usr)
+                if held != before:  # somebody was faster; from here on nobody is
+                    document, text = made(held)
+                    if text == held.document:
+                        return document, held.revision
                 found = await tx.fetch(
                     sql.PUT,
                     tenant=tenant,
                     usr=usr,
                     document=text,
-                    seen=seen,
+                    seen=held.revision,
                     now_ms=self._clock.now_ms(),
                 )
                 if found and usr != _DEPLOYMENT:
@@ -207,10 +215,13 @@ class Book:
                 return document, found[0].revision
         raise Unavailable("these preferences are being changed; try again")
 
-    async def _read(self, where: Store | Tx, tenant: str, usr: str) -> tuple[str, int]:
-        for row in await where.fetch(sql.FIND, tenant=tenant, usr=usr):
-            return row.document, row.revision
-        return "{}", 0
+    @staticmethod
+    async def _read(
+        where: Store | Tx, how: Sql[sql.PreferenceRow], tenant: str, usr: str
+    ) -> sql.PreferenceRow:
+        for row in await where.fetch(how, tenant=tenant, usr=usr):
+            return row
+        return sql.PreferenceRow("{}", 0)
 
     async def _has_any(self, tenant: str) -> bool:
         now_ms = self._clock.now_ms()
