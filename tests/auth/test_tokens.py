@@ -356,6 +356,18 @@ async def test_our_own_tokens_are_good_where_our_issuer_is_trusted() -> None:
         await verifier(key).verify(text, NOW_MS)
 
 
+async def test_tokens_of_another_secret_are_good_while_it_is_named() -> None:
+    """A secret is changed without anybody's signing in anew: nothing is signed with the others."""
+    both = verifier(secret_key("n" * 32, [SECRET]))
+    assert (await both.verify(token(claims()), NOW_MS)).id == "ann"
+    with pytest.raises(Unauthenticated):
+        await verifier(secret_key("n" * 32, ["o" * 32])).verify(token(claims()), NOW_MS)
+    signs = TokenIssuer(secret_key("n" * 32, [SECRET]), audience="clarion", life_s=900)
+    made = signs.issue("ann", token_id="t", family="f", now_ms=NOW_MS)
+    new = {ISSUER: OneKey(secret_key("n" * 32))}
+    assert await TokenVerifier(new, audience="clarion", leeway_s=0).verify(made, NOW_MS)
+
+
 async def test_a_token_without_an_issuer_is_told_so() -> None:
     """It is the claim that is missing, not the token that is broken."""
     given = claims()

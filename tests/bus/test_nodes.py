@@ -148,9 +148,32 @@ async def test_another_server_is_not_let_in(redis_server: RedisServer) -> None:
             await other.start()
         await other.close()
     async with RedisLink(redis_server) as redis:
-        await Registry(redis, "b", identity("another db", ""), prefix=prefix).beat()
+        await Registry(redis, "b", identity("another db", "y"), prefix=prefix).beat()
         with pytest.raises(SettingsError, match=r"another auth\.token_secret"):
             await Registry(redis, "c", identity("another db", "x"), prefix=prefix).beat()
+
+
+async def test_the_secret_is_changed_one_process_after_another(redis_server: RedisServer) -> None:
+    """First each knows the new one, then each signs with it, then each forgets the former; who knows only the former is not let in any more."""
+    prefix = f"nodes{next(_count)}"
+    former, new = "f" * 32, "n" * 32
+
+    async with RedisLink(redis_server) as redis:
+
+        async def beat(name: str, secret: str, *others: str) -> None:
+            who = identity("db", secret, others=others)
+            await Registry(redis, name, who, prefix=prefix).beat()
+
+        await beat("a", former)
+        await beat("b", former, new)
+        await beat("a", former, new)
+        await beat("b", new, former)
+        await beat("a", former, new)
+        await beat("b", new, former)
+        await beat("a", new, former)
+        await beat("b", new)
+        with pytest.raises(SettingsError, match=r"auth\.other_secrets"):
+            await beat("c", former)
 
 
 async def test_who_could_not_hear_the_others_is_not_let_in(redis_server: RedisServer) -> None:

@@ -88,6 +88,7 @@ def test_that_every_site_may_call_is_said() -> None:
         ({"flags": {"demo": True, "host": "0.0.0.0"}}, "loopback only"),
         ({"flags": {"database_url": "mysql://x"}}, "postgresql://"),
         ({"flags": {"auth.jwt_secret": "short", "auth.issuer": "me"}}, "32 bytes"),
+        ({"flags": {"auth.other_secrets": ["x" * 32, "short"]}}, "auth.other_secrets"),
         ({"flags": {"auth.jwt_secret": "x" * 32}}, "auth.issuer must be set"),
         ({"flags": {"auth.jwt_secret": "x" * 32, "auth.issuer": "me", "demo": True}}, "own login"),
         (

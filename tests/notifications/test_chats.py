@@ -111,6 +111,8 @@ def test_what_is_sealed_is_opened_for_its_purpose_only() -> None:
     ):
         with pytest.raises(Unopenable):
             other.open(text, purpose)
+    # The secret is changed: what the former one sealed is opened while it is named.
+    assert Sealer("two", Ids(), ["one"]).open(sealed, "a") == sealer.open(sealed, "a")
 
 
 async def test_a_chat_that_is_kept_instead_is_known_again(office: Office, doors: Doors) -> None:

@@ -32,7 +32,11 @@ def trusted_issuers(
         SettingsError: A key in the settings is no good.
     """
     if settings.jwt_secret:
-        return {settings.issuer: signing.OneKey(signing.secret_key(settings.jwt_secret))}
+        return {
+            settings.issuer: signing.OneKey(
+                signing.secret_key(settings.jwt_secret, settings.other_secrets)
+            )
+        }
     if settings.jwt_public_key:
         return {settings.issuer: signing.OneKey(signing.public_key(settings.jwt_public_key))}
     if settings.jwks_url:

@@ -215,7 +215,7 @@ class Parts:
         async def fetch(url: str) -> bytes:
             return (await outbound.request("GET", url, max_bytes=JWKS_BYTES)).body
 
-        own = secret_key(secrets.token_secret)
+        own = secret_key(secrets.token_secret, auth.other_secrets)
         issuers = trusted_issuers(auth, own, fetch, clock)
         for keys in issuers.values():
             if isinstance(keys, KeySet):

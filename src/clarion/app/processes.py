@@ -72,7 +72,7 @@ async def over_redis(
         settings: Where Redis is, and what its keys begin with.
         store: The database, which all of them share.
         node: This process.
-        token_secret: What all of them must sign with.
+        token_secret: What all of them must sign and seal with.
         closing: Closes the connections.
         clock: Of positions' marks.
         ids: Of connections and epochs.
@@ -102,13 +102,17 @@ async def over_redis(
     except Unavailable as exc:
         raise Unavailable(f"redis_url: {exc.message}") from exc
     await _warn_of_eviction(redis)
-    # Where the application has its own login, nothing is signed here.
-    signs = "" if settings.auth.is_external else token_secret
     database = await name_of(store, ids.token(12))
     registry = Registry(
         redis,
         node,
-        identity(database, signs, _spoken(settings.backplane), settings.backplane.prefix),
+        identity(
+            database,
+            token_secret,
+            _spoken(settings.backplane),
+            settings.backplane.prefix,
+            settings.auth.other_secrets,
+        ),
         prefix=prefix,
         address=settings.node_url.replace("{hostname}", socket.gethostname()),
     )

@@ -4,7 +4,7 @@ A key that is given for RS256 checks RS256 and nothing else; a public key is nev
 (RFC 7517) come from outside: what in them is not a public key for signatures is passed over.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import jwt
@@ -29,6 +29,8 @@ class Key(Struct, frozen=True):
     algorithm: str
     material: Any
     """A secret (bytes) or a `PublicKey`."""
+    others: tuple[bytes, ...] = ()
+    """Of a secret: former or coming values, with which a signature is as good. None is made with them."""
 
     def __repr__(self) -> str:
         return f"Key({self.algorithm})"
@@ -53,8 +55,8 @@ class OneKey:
         return self._key
 
 
-def secret_key(secret: str) -> Key:
-    """A shared secret for HS256.
+def secret_key(secret: str, others: Sequence[str] = ()) -> Key:
+    """A shared secret for HS256, and others that are as good for a check.
 
     Raises:
         SettingsError: It is shorter than 32 bytes, or a public key that somebody took for a secret.
@@ -69,7 +71,7 @@ def secret_key(secret: str) -> Key:
         raise SettingsError(
             "auth.jwt_secret holds a key of another kind: use auth.jwt_public_key"
         ) from exc
-    return Key("HS256", secret.encode())
+    return Key("HS256", secret.encode(), tuple(other.encode() for other in others))
 
 
 def public_key(pem: str) -> Key:

@@ -220,12 +220,22 @@ def _unpack(segment: str) -> bytes:
 
 
 def _verified(token: str, key: Key) -> Claims:
+    payload = _payload(token, key)
     try:
-        found = _signatures.decode_complete(token, key.material, algorithms=[key.algorithm])
-    except jwt.PyJWTError as exc:
-        raise Unauthenticated("the token's signature is wrong") from exc
-    try:
-        return _read_claims(found["payload"])
+        return _read_claims(payload)
     except (ValueError, RecursionError) as exc:
         # The issuer signed it, so what is wrong may be told: `Expected `str`, got `int` - at `$.sub``.
         raise Unauthenticated(f"the token's claims are not what they should be: {exc}") from exc
+
+
+def _payload(token: str, key: Key) -> bytes:
+    """What was signed, if it was with the key or one of its others."""
+    wrong: Exception | None = None
+    for material in (key.material, *key.others):
+        try:
+            found = _signatures.decode_complete(token, material, algorithms=[key.algorithm])
+        except jwt.PyJWTError as exc:
+            wrong = exc
+        else:
+            return bytes(found["payload"])
+    raise Unauthenticated("the token's signature is wrong") from wrong

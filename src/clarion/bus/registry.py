@@ -5,6 +5,7 @@ one stores the other would never see; so the first that is there says what the s
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
@@ -33,7 +34,14 @@ if node ~= '' then
   end
   local found = redis.call('HMGET', server, 'database', 'secret', channels)
   if found[1] ~= database then return 'database' end
-  if found[2] ~= secret then return 'secret' end
+  -- '' is of a former version with the application's own login, which did not say.
+  if found[2] ~= secret and found[2] ~= '' then
+    -- While the secret is changed, some have the former one and know this one, or the other way round.
+    local known = false
+    for i = 7, #ARGV do known = known or ARGV[i] == found[2] end
+    if not known then return 'secret' end
+    redis.call('HSET', server, 'secret', secret)
+  end
   if found[3] and found[3] ~= backplane then return 'backplane' end
   if not found[3] then redis.call('HSET', server, channels, backplane) end
   redis.call('ZADD', leases, now + lease, node)
@@ -43,7 +51,7 @@ return redis.call('ZRANGE', leases, 0, -1)"""
 _OTHER: Final = {
     "database": "another database: processes that share a Redis need the same database_url (PostgreSQL)",
     "backplane": "another backplane.format or backplane.mode on this backplane.prefix: they would not hear each other",
-    "secret": "another auth.token_secret: tokens of one process would be refused by the other",
+    "secret": "another auth.token_secret: what one process signs or seals would be refused by the other. It is changed by way of auth.other_secrets",
 }
 
 
@@ -52,23 +60,34 @@ class Identity(Struct, frozen=True):
 
     Args:
         database: Names the database.
-        secret: A digest of what signs access tokens.
+        secret: A digest of what signs access tokens and seals.
         backplane: How those with the same prefix act on each other's sockets; '': they do not.
         prefix: Of the backplane's names.
+        others: Digests of secrets that are as good while the secret is changed.
     """
 
     database: str
     secret: str
     backplane: str = ""
     prefix: str = ""
+    others: tuple[str, ...] = ()
 
 
 def identity(
-    database: str, secret: str, backplane: str = "", prefix: str = "socket.io"
+    database: str,
+    secret: str,
+    backplane: str = "",
+    prefix: str = "socket.io",
+    others: Sequence[str] = (),
 ) -> Identity:
-    """What is told of a server: of its secret ('' if it has none) only a digest."""
-    digest = hashlib.sha256(secret.encode()).hexdigest()[:32] if secret else ""
-    return Identity(database, digest, backplane, prefix)
+    """What is told of a server: of its secrets ('' if it has none) only digests."""
+    return Identity(
+        database, _digest(secret), backplane, prefix, tuple(_digest(other) for other in others)
+    )
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()[:32] if secret else ""
 
 
 class Registry:
@@ -154,5 +173,6 @@ class Registry:
             self._identity.secret,
             self._identity.backplane,
             f"backplane {self._identity.prefix}",
+            *self._identity.others,
         ]
         return await self._redis.run(_LOOK, self._keys, args)

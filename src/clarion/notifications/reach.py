@@ -48,7 +48,7 @@ class Reach:
         ids: Ids,
     ) -> None:
         self._settings, self._engine, self._clock, self._ids = settings, engine, clock, ids
-        sealer = Sealer(secret, ids)
+        sealer = Sealer(secret, ids, settings.auth.other_secrets)
         self.endpoints = Endpoints(store, sealer, clock=clock, ids=ids)
         self.texting = Texting(store, engine.suppressions, settings.sms, clock=clock)
         self.texting.on_woken = engine.wake

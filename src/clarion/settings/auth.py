@@ -23,9 +23,15 @@ class Auth(Struct, frozen=True, forbid_unknown_fields=True):
     token_secret: Annotated[
         str,
         about(
-            "Signs Clarion's own access tokens (32 bytes or more); empty: made once, in `data_dir`. Processes that form one server need the same"
+            "Signs Clarion's own access tokens (32 bytes or more); empty: made once, in `data_dir`. Processes that form one server need the same. It also seals what is secret in the database"
         ),
     ] = ""
+    other_secrets: Annotated[
+        list[str],
+        about(
+            "Former or coming values of `token_secret` or `jwt_secret`, while they are changed: tokens signed with one are good, what was sealed with one is opened. Nothing is signed with them"
+        ),
+    ] = []
     audience: Annotated[str, about("`aud` that a token must carry")] = "clarion"
     open_namespaces: Annotated[
         list[str],

@@ -43,6 +43,10 @@ def check_together(settings: Settings, sources: Mapping[str, str]) -> None:
         )
     if auth.jwt_secret and len(auth.jwt_secret.encode()) < 32:
         raise SettingsError("auth.jwt_secret must be at least 32 bytes long (RFC 7518 §3.2)")
+    if any(len(secret.encode()) < 32 for secret in auth.other_secrets):
+        raise SettingsError(
+            "auth.other_secrets: each must be at least 32 bytes long (RFC 7518 §3.2)"
+        )
     if auth.jwks_url and not auth.jwks_url.startswith("https://"):
         raise SettingsError("auth.jwks_url must begin with https://")
     if settings.delivery_allow and settings.delivery != "allowlist":

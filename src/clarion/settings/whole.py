@@ -135,6 +135,7 @@ class Field(Struct, frozen=True):
         return self.name in {
             "jwt_secret",
             "token_secret",
+            "other_secrets",
             "redis_url",
             "database_url",
             "password",
