@@ -11,6 +11,7 @@ from clarion.storage import inbox as sql
 from clarion.storage.notifications import FIRST_EPOCH
 from clarion.storage.store import Store
 from clarion.topics.kinds import Kind, Read, Snapshot, Topic
+from clarion.topics.names import by_tenant
 from clarion.topics.publishing import Call, Publish, Published
 from clarion.topics.stream import Entry, Position
 
@@ -64,16 +65,10 @@ class InboxLog:
     async def top(self, topics: Sequence[Topic]) -> list[Position]:
         """The newest position of each inbox."""
         found: dict[Topic, Position] = {}
-        by_tenant: dict[str, list[str]] = {}
-        for topic in topics:
-            by_tenant.setdefault(topic.tenant, []).append(topic.name)
-        for tenant, users in by_tenant.items():
-            for at in range(0, len(users), sql.TOPS_AT_ONCE):
-                some = users[at : at + sql.TOPS_AT_ONCE]
-                names = some + [""] * (sql.TOPS_AT_ONCE - len(some))
-                asked = {f"usr_{i}": name for i, name in enumerate(names)}
-                for row in await self._store.fetch(sql.TOPS, tenant=tenant, **asked):
-                    found[topic_of(tenant, row.usr)] = Position(row.epoch, row.top, row.mark)
+        for tenant, names in by_tenant(topics, sql.TOPS_AT_ONCE):
+            asked = {f"usr_{i}": name for i, name in enumerate(names)}
+            for row in await self._store.fetch(sql.TOPS, tenant=tenant, **asked):
+                found[topic_of(tenant, row.usr)] = Position(row.epoch, row.top, row.mark)
         return [found.get(topic, NOTHING) for topic in topics]
 
     async def read(self, topic: Topic, after: int, limit: int) -> Read:

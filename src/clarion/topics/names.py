@@ -1,5 +1,7 @@
 """Names of topics: `kind:name` of a tenant."""
 
+from collections.abc import Iterator, Sequence
+
 from msgspec import Struct
 
 from clarion.errors import Invalid
@@ -30,3 +32,14 @@ def parse(tenant: str, text: str) -> Topic:
     if "*" in text:
         raise Invalid(f"{text!r} is a pattern: a topic's name has no *")
     return Topic(tenant, kind, name)
+
+
+def by_tenant(topics: Sequence[Topic], n: int) -> Iterator[tuple[str, list[str]]]:
+    """For statements about n names of one tenant: tenants, and exactly n of their topics' names; '' fills the last ones up."""
+    names: dict[str, list[str]] = {}
+    for topic in topics:
+        names.setdefault(topic.tenant, []).append(topic.name)
+    for tenant, whole in names.items():
+        for at in range(0, len(whole), n):
+            some = whole[at : at + n]
+            yield tenant, some + [""] * (n - len(some))

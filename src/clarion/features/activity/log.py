@@ -10,6 +10,7 @@ from clarion.settings import Limits
 from clarion.storage import Store
 from clarion.storage import activity as sql
 from clarion.topics.kinds import Granted, Kind, Read, Snapshot, Topic
+from clarion.topics.names import by_tenant
 from clarion.topics.publishing import Call, Publish, Published
 from clarion.topics.stream import Entry, Position
 
@@ -51,16 +52,10 @@ class ActivityLog:
     async def top(self, topics: Sequence[Topic]) -> list[Position]:
         """The newest position of each stream."""
         found: dict[Topic, Position] = {}
-        by_tenant: dict[str, list[str]] = {}
-        for topic in topics:
-            by_tenant.setdefault(topic.tenant, []).append(topic.name)
-        for tenant, streams in by_tenant.items():
-            for at in range(0, len(streams), sql.TOPS_AT_ONCE):
-                some = streams[at : at + sql.TOPS_AT_ONCE]
-                names = some + [""] * (sql.TOPS_AT_ONCE - len(some))
-                asked = {f"stream_{i}": name for i, name in enumerate(names)}
-                for row in await self._store.fetch(sql.TOPS, tenant=tenant, **asked):
-                    found[topic_of(tenant, row.stream)] = Position(row.epoch, row.top, row.mark)
+        for tenant, names in by_tenant(topics, sql.TOPS_AT_ONCE):
+            asked = {f"stream_{i}": name for i, name in enumerate(names)}
+            for row in await self._store.fetch(sql.TOPS, tenant=tenant, **asked):
+                found[topic_of(tenant, row.stream)] = Position(row.epoch, row.top, row.mark)
         return [found.get(topic, NOTHING) for topic in topics]
 
     async def read(self, topic: Topic, after: int, limit: int) -> Read:

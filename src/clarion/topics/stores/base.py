@@ -92,9 +92,14 @@ class TopicStore(Log, Protocol):
         """
         ...
 
+    async def snapshot(self, topic: Topic) -> Snapshot:
+        """The first page of the state, and the position that it belongs to."""
+        return await self.page(topic, "")
+
     async def page(self, topic: Topic, after: str) -> Snapshot:
         """The page of the state that follows a key, as subscribers get it: `page_of` of `PAGE` items."""
-        ...
+        items = await self.items(topic, after, PAGE, PAGE_BYTES)
+        return Snapshot(items.position, page_of(items))
 
     async def get(self, topic: Topic, keys: Sequence[str]) -> list[Item | None]:
         """The items under these keys."""

@@ -26,9 +26,8 @@ from clarion.topics.changes import (
     item_after,
     removal,
 )
-from clarion.topics.kinds import Read, Snapshot, Topic
+from clarion.topics.kinds import Read, Topic
 from clarion.topics.stores.base import (
-    PAGE,
     REMEMBERED,
     REMEMBERED_MS,
     UNBOUNDED,
@@ -36,7 +35,7 @@ from clarion.topics.stores.base import (
     Expired,
     Items,
     Keep,
-    page_of,
+    TopicStore,
 )
 from clarion.topics.stores.draft import check_keys
 from clarion.topics.stream import Entry, Position, after
@@ -66,7 +65,7 @@ class _Held:
         self.bytes = 0
 
 
-class MemoryStore:
+class MemoryStore(TopicStore):
     """Topics of one process.
 
     Args:
@@ -116,15 +115,6 @@ class MemoryStore:
             if entry.at_ms < at_ms:
                 return entry.offset
         return before
-
-    async def snapshot(self, topic: Topic) -> Snapshot:
-        """The first page of the items, and the position it belongs to."""
-        return await self.page(topic, "")
-
-    async def page(self, topic: Topic, after: str) -> Snapshot:
-        """The page that follows a key, and the position it belongs to."""
-        items = await self.items(topic, after, PAGE)
-        return Snapshot(items.position, page_of(items))
 
     async def items(
         self, topic: Topic, after: str, limit: int, most_bytes: int = UNBOUNDED

@@ -20,16 +20,14 @@ from clarion.errors import ClarionError, TooMany, UsageError
 from clarion.ids import Ids
 from clarion.telemetry import get_logger, limit_exceeded
 from clarion.topics.changes import Change, Item, Outcome, Refusal
-from clarion.topics.kinds import Read, Snapshot, Topic
+from clarion.topics.kinds import Read, Topic
 from clarion.topics.stores.base import (
-    PAGE,
-    PAGE_BYTES,
     UNBOUNDED,
     Appended,
     Expired,
     Items,
     Keep,
-    page_of,
+    TopicStore,
 )
 from clarion.topics.stream import Entry, Position
 
@@ -75,7 +73,7 @@ class _Place(Struct, frozen=True):
         return self.keys[2]
 
 
-class RedisStore:
+class RedisStore(TopicStore):
     """Topics of all nodes that share a Redis.
 
     Args:
@@ -129,15 +127,6 @@ class RedisStore:
         """The offset of the newest entry that was appended before a time."""
         found: int = await self._run(_SINCE, topic, at_ms, is_write=False)
         return found
-
-    async def snapshot(self, topic: Topic) -> Snapshot:
-        """The first page of the items, and the position it belongs to."""
-        return await self.page(topic, "")
-
-    async def page(self, topic: Topic, after: str) -> Snapshot:
-        """The page that follows a key, and the position it belongs to."""
-        items = await self.items(topic, after, PAGE, PAGE_BYTES)
-        return Snapshot(items.position, page_of(items))
 
     async def items(
         self, topic: Topic, after: str, limit: int, most_bytes: int = UNBOUNDED

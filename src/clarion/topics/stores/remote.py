@@ -13,17 +13,14 @@ from msgspec import Struct
 from clarion.topics.books import channel
 from clarion.topics.changes import Change, Item
 from clarion.topics.engine import Frame
-from clarion.topics.kinds import Read, Snapshot, Topic
+from clarion.topics.kinds import Read, Topic
 from clarion.topics.stores.base import (
-    PAGE,
-    PAGE_BYTES,
     UNBOUNDED,
     Appended,
     Expired,
     Items,
     Keep,
     TopicStore,
-    page_of,
 )
 from clarion.topics.stream import Position
 
@@ -63,7 +60,7 @@ _read, _items, _appended = _reader(Read), _reader(Items), _reader(Appended)
 _found, _expired = _reader(list[Item | None]), _reader(list[Expired])
 
 
-class RemoteTopics:
+class RemoteTopics(TopicStore):
     """The topic store of one worker.
 
     Args:
@@ -94,15 +91,6 @@ class RemoteTopics:
         """The offset of the newest entry that was appended before a time."""
         found: int = _int(await self._ask("since", _Asked([topic], number=at_ms)))
         return found
-
-    async def snapshot(self, topic: Topic) -> Snapshot:
-        """The first page of the items, and the position it belongs to."""
-        return await self.page(topic, "")
-
-    async def page(self, topic: Topic, after: str) -> Snapshot:
-        """The page that follows a key, and the position it belongs to."""
-        items = await self.items(topic, after, PAGE, PAGE_BYTES)
-        return Snapshot(items.position, page_of(items))
 
     async def items(
         self, topic: Topic, after: str, limit: int, most_bytes: int = UNBOUNDED

@@ -18,16 +18,14 @@ from clarion.storage import Store
 from clarion.storage import topics as sql
 from clarion.storage.sql import check_params
 from clarion.topics.changes import Change, Item
-from clarion.topics.kinds import Read, Snapshot, Topic
+from clarion.topics.kinds import Read, Topic
 from clarion.topics.stores.base import (
-    PAGE,
-    PAGE_BYTES,
     UNBOUNDED,
     Appended,
     Expired,
     Items,
     Keep,
-    page_of,
+    TopicStore,
 )
 from clarion.topics.stores.draft import Draft
 from clarion.topics.stores.tidying import trim
@@ -41,7 +39,7 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 
-class SqlStore:
+class SqlStore(TopicStore):
     """Topics in a database.
 
     Args:
@@ -103,15 +101,6 @@ class SqlStore:
             return 0
         row = found[0]
         return max(row.trimmed, row.top - row.keep_size) if row.offset is None else row.offset
-
-    async def snapshot(self, topic: Topic) -> Snapshot:
-        """The first page of the items, and the position it belongs to."""
-        return await self.page(topic, "")
-
-    async def page(self, topic: Topic, after: str) -> Snapshot:
-        """The page that follows a key, and the position it belongs to."""
-        items = await self.items(topic, after, PAGE, PAGE_BYTES)
-        return Snapshot(items.position, page_of(items))
 
     async def items(
         self, topic: Topic, after: str, limit: int, most_bytes: int = UNBOUNDED
