@@ -8,13 +8,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
 from clarion import telemetry
 from clarion.settings import Settings
 from clarion.settings.whole import fields
-from tests.support.server import Server, running
+from tests.support.balancers import balancing
+from tests.support.server import Server, free_port, running
 
 ROOT = Path(__file__).parent.parent.parent
 DEPLOY = ROOT / "deploy"
@@ -163,3 +165,11 @@ def test_alerts_look_at_what_is_measured(server: Server):
     text = server.get("/metrics", token=server.key("metrics:read")).text
     assert "clarion_ready 1.0" in text
     assert "process_open_fds" in text
+
+
+def test_nginx_asks_until_a_node_answers(server: Server, tmp_path: Path):
+    """However many of those it knows are away: fewer nodes than it has lines for, and one that is being restarted."""
+    away = [free_port() for _ in range(3)]
+    with balancing(tmp_path, "nginx", [*away, server.port]) as port:
+        answers = [httpx.get(f"http://127.0.0.1:{port}/livez").status_code for _ in range(4)]
+    assert answers == [200] * 4
