@@ -1,6 +1,7 @@
 """What stands in deploy/ agrees with the program: its settings, its port, its probes, and the time that it takes to stop."""
 
 import ast
+import json
 import re
 import shlex
 import subprocess
@@ -65,8 +66,16 @@ def test_image_is_run_by_nobody():
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory):
-    with running(tmp_path_factory.mktemp("server")) as server:
+    with running(tmp_path_factory.mktemp("server"), CLARION_LOG_JSON="true") as server:
         yield server
+
+
+def test_every_line_it_says_is_json(server: Server):
+    """As the image is set: who collects lines can read each of them, and is told what serves where."""
+    lines = [json.loads(line) for line in server.log.splitlines()]
+    assert all({"event", "level", "timestamp"} <= line.keys() for line in lines)
+    (serving,) = (line for line in lines if line["event"] == "serving")
+    assert serving["port"] == server.port
 
 
 def test_health_check_tells_a_server_from_none(server: Server):

@@ -127,7 +127,16 @@ async def _serve(
         demo = await _demo(app) if settings.demo and is_to_tell else None
 
         def started(port: int) -> None:
-            if is_to_tell:
+            if is_to_tell and settings.log_json and demo is None:
+                # Nobody sits before it: who collects lines wants JSON alone.
+                _log.info(
+                    "serving",
+                    version=__version__,
+                    host=settings.host,
+                    port=port,
+                    workers=settings.workers,
+                )
+            elif is_to_tell:
                 print(_where_to_look(settings, port, demo), flush=True)
 
         with contextlib.ExitStack() as until:
