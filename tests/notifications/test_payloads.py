@@ -44,6 +44,8 @@ def _doubling(levels: int) -> dict[str, Any]:
         ({"properties": {"n": {"$dynamicRef": "#n"}}}, "only `$ref`"),
         ({"properties": {"n": {"$ref": "#n"}}}, "leads to no schema"),
         ({"properties": {"n": {"$ref": "#/$defs/n"}}}, "leads nowhere"),
+        ({"patternProperties": {"^(?:(?=a)a+)+$": {}}}, "regex"),
+        ({"properties": {"n": {"pattern": r"^(a+)\1$"}}}, "regex"),
     ],
 )
 def test_what_a_schema_costs_is_known_before_it_is_kept(schema: dict[str, Any], why: str) -> None:
@@ -53,5 +55,27 @@ def test_what_a_schema_costs_is_known_before_it_is_kept(schema: dict[str, Any], 
     [fault] = refused.value.faults
     assert why in fault.detail
     tree = {"type": "object", "properties": {"replies": {"items": {"$ref": "#"}}}}
-    assert read_schema(tree).is_valid({"replies": [{"replies": []}]})
-    assert read_schema(_doubling(6)).is_valid({"n": 1})
+    assert read_schema(tree).faults({"replies": [{"replies": []}]}) == []
+    assert read_schema(_doubling(6)).faults({"n": 1}) == []
+
+
+@pytest.mark.parametrize(
+    "items", [{"enum": list(range(4_000))}, {"anyOf": [{"const": f"a{n}"} for n in range(2_000)]}]
+)
+def test_what_is_wrong_with_a_large_payload_is_said_at_once(items: dict[str, Any]) -> None:
+    """Twenty thousand items that are none of thousands of values: the first is told, and not a hundred million faults are made."""
+    schema = read_schema({"properties": {"a": {"items": items}}})
+    assert schema is not None
+    [fault] = schema.faults({"a": [-1] * 20_000})
+    assert fault.pointer == "/payload/a/0"
+    assert len(schema.faults({"a": [-1] * 3})) == 3
+
+
+def test_patterns_take_time_by_the_text_alone() -> None:
+    """Names and texts that would be tried in all ways are tried in one."""
+    schema = read_schema(
+        {"patternProperties": {"^(a+)+$": {}}, "additionalProperties": {"pattern": "^(b+)+$"}}
+    )
+    assert schema is not None
+    payload: dict[str, Any] = {f"{'a' * 60}{n}": "b" * 1_000 for n in range(1_000)}
+    assert schema.faults(payload) == []

@@ -1,13 +1,12 @@
 """What a call that triggers a workflow asks for: judged, and as the row that is written of it."""
 
-import itertools
 from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
 from clarion.clock import Clock
-from clarion.errors import Fault, Invalid, NotFound, pointer_step
+from clarion.errors import Fault, Invalid, NotFound
 from clarion.ids import Ids
 from clarion.jobs.queue import MAX_ATTEMPTS
 from clarion.notifications.catalog import Catalog, Read
@@ -25,7 +24,6 @@ from clarion.storage.jobs import PRIORITIES
 from clarion.storage.store import Store
 
 PAYLOAD_BYTES: Final = 64 * 1024  # of JSON
-FAULTS: Final = 20  # of a payload that are told
 
 
 class Asking:
@@ -209,13 +207,7 @@ def _check_payload(read: Read, payload: dict[str, Any]) -> None:
     check_size(payload)
     if read.schema is None:
         return
-    faults = [
-        Fault(
-            "/payload" + "".join(f"/{pointer_step(str(step))}" for step in error.instance_path),
-            error.message[:200],
-        )
-        for error in itertools.islice(read.schema.iter_errors(payload), FAULTS)
-    ]
+    faults = read.schema.faults(payload)
     if faults:
         raise Invalid("the payload is not what the workflow asks for", faults=faults)
 

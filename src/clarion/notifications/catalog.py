@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -14,7 +13,7 @@ from clarion.ids import digest
 from clarion.notifications.channels import Channels
 from clarion.notifications.checking import Checker
 from clarion.notifications.library import Book, Library
-from clarion.notifications.payloads import read_schema
+from clarion.notifications.payloads import Schema, read_schema
 from clarion.notifications.sharing import SharedReads
 from clarion.notifications.workflows.definition import Definition, Workflow
 from clarion.notifications.workflows.reading import read_workflow
@@ -53,7 +52,7 @@ class Read(Struct, frozen=True):
     """A version, read: what the engine runs, and what checks payloads (None: any will do)."""
 
     workflow: Workflow
-    schema: Any
+    schema: Schema | None
 
 
 class Put(Struct, frozen=True):
