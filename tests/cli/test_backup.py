@@ -1,5 +1,6 @@
 """`clarion backup` and `clarion restore`: what was answered before a copy is in it, and nothing is overwritten by mistake."""
 
+import os
 import threading
 from pathlib import Path
 
@@ -83,6 +84,17 @@ def test_nothing_is_overwritten_and_nothing_damaged_restored(tmp_path: Path) -> 
     assert "there is no file" in _run(tmp_path, "restore", "none.db", code=2)
     assert (data / "clarion.db").read_bytes() == before
     assert not list(tmp_path.rglob("*.part"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_what_root_restores_belongs_to_who_runs_the_server(tmp_path: Path) -> None:
+    with running(tmp_path):
+        pass
+    _run(tmp_path, "backup", "copy.db")
+    os.chown(tmp_path / "data", 4711, 4711)
+    _run(tmp_path, "restore", "copy.db")
+    for name in ("clarion.db", "clarion.db.lock"):
+        assert (tmp_path / "data" / name).stat().st_uid == 4711
 
 
 @pytest.mark.parametrize("name", ["backup", "restore"])

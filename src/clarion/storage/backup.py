@@ -61,6 +61,8 @@ def back_up(data_dir: Path, to: Path) -> int:
 def restore(data_dir: Path, file: Path) -> bool:
     """Put a copy of a database in place of the one in `data_dir`; returns whether there was one, which is `FORMER` then.
 
+    Done by root, the files belong to who has the folder.
+
     Raises:
         SettingsError: A server runs on the data, the file is no database of Clarion's or is damaged, or the folder cannot be written.
     """
@@ -83,6 +85,11 @@ def restore(data_dir: Path, file: Path) -> bool:
                     Path(f"{path}{end}").rename(f"{former}{end}")
         for end in ("-shm", "-wal"):
             Path(f"{path}{end}").unlink(missing_ok=True)
+        if os.geteuid() == 0:
+            # Whoever runs the server must be able to open what root has put there.
+            owner = data_dir.stat()
+            for each in (part, Path(f"{path}.lock")):
+                os.chown(each, owner.st_uid, owner.st_gid)
         part.rename(path)
         _sync(data_dir)
     return was_there
