@@ -10,10 +10,9 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET
 
-from clarion.auth import rights
 from clarion.auth.principal import Principal
-from clarion.clock import Clock, as_datetime, as_ms
-from clarion.errors import Fault, Forbidden, Invalid, NotFound, TooLarge
+from clarion.clock import Clock
+from clarion.errors import Fault, Invalid, NotFound, TooLarge
 from clarion.features.activity.activity import (
     Activity,
     Body,
@@ -25,8 +24,17 @@ from clarion.features.activity.activity import (
     body_of,
 )
 from clarion.features.activity.changes import WINDOW, data_of
-from clarion.features.activity.grouping import group_of
-from clarion.features.activity.log import NEWEST_MS, NOTHING, topic_of
+from clarion.features.activity.given import (
+    PAGE,
+    actor_of,
+    begin_of,
+    body_for,
+    check_owner,
+    only_as,
+    time_of,
+    with_edit,
+)
+from clarion.features.activity.log import NOTHING, topic_of
 from clarion.features.activity.news import News, Notice
 from clarion.features.activity.viewing import Readers, readers_of
 from clarion.ids import Ids
@@ -37,12 +45,8 @@ from clarion.storage import activity as sql
 from clarion.storage.jobs import ENQUEUE
 from clarion.telemetry import limit_exceeded
 from clarion.topics import TopicEngine
-from clarion.topics.kinds import SCOPES
 from clarion.topics.stream import MARK_MODULUS, Entry, Position
 
-PAGE: Final = 50  # activities of a page, unless asked otherwise
-PAGE_MAX: Final = 100
-AHEAD_MS: Final = 24 * 3_600_000  # clocks differ, and so do time zones that somebody forgot
 EXPIRED_AT_ONCE: Final = 500  # activities of one transaction
 FORGET_JOB: Final = "activity.forget"  # the reactions to an activity that was removed
 DAY_MS: Final = 24 * 3_600_000
@@ -98,19 +102,19 @@ class Streams:
             StorageFull, Unavailable, OutcomeUnknown: Of the store.
         """
         now_ms = self._clock.now_ms()
-        actor = _actor(given, caller)
-        published_ms = now_ms if given.published is UNSET else _ms(given.published, now_ms)
+        actor = actor_of(given, caller)
+        published_ms = now_ms if given.published is UNSET else time_of(given.published, now_ms)
         foreign_id = "" if given.foreign_id is UNSET else given.foreign_id
-        owner = caller.id if caller is not None and _is_bound(caller) else ""
+        owner = only_as(caller) or ""
         if foreign_id:
             there = await self._store.fetch(
                 sql.FIND_FOREIGN, tenant=tenant, stream=stream, foreign_id=foreign_id, owner=owner
             )
             if there:
                 published_ms = there[0].published_ms
-                if self._text(_body(given, actor, published_ms)) == there[0].body:
+                if self._text(body_for(given, actor, published_ms)) == there[0].body:
                     return await self._same(tenant, stream, there[0])
-        body = self._text(_body(given, actor, published_ms))
+        body = self._text(body_for(given, actor, published_ms))
         row = sql.Addition(
             tenant,
             stream,
@@ -153,8 +157,8 @@ class Streams:
         """
 
         async def edited(tx: Tx, row: sql.ActivityRow) -> sql.ActivityRow | None:
-            _check_owner(row, caller)
-            body = self._text(_edited(body_of(row.body), given))
+            check_owner(row, caller)
+            body = self._text(with_edit(body_of(row.body), given))
             if body == row.body:
                 return None
             now_ms = self._clock.now_ms()
@@ -201,7 +205,7 @@ class Streams:
         async with self._store.transaction() as tx:
             head = await self._lock(tx, tenant, stream)
             row = await _find(tx, tenant, stream, id)
-            _check_owner(row, caller)
+            check_owner(row, caller)
             await tx.execute(sql.REMOVE, **of, id=id)
             if row.reactions:
                 job = self._queue.job(FORGET_JOB, {"stream": stream, "id": id}, tenant=tenant)
@@ -424,79 +428,6 @@ def _unchanged(head: sql.Head, row: sql.ActivityRow) -> Written:
         mark=head.mark,
         dropped="same",
     )
-
-
-def _is_bound(caller: Principal | None) -> bool:
-    """Whether somebody may speak only for themselves: who has not the scope to publish everywhere."""
-    return caller is not None and not rights.holds(caller.scopes, SCOPES["publish"])
-
-
-def _actor(given: NewActivity, caller: Principal | None) -> str:
-    if given.actor is not UNSET:
-        if caller is not None and _is_bound(caller) and given.actor != caller.id:
-            raise Forbidden("you are the actor of what you add")
-        return given.actor
-    if caller is None or caller.kind != "user":
-        raise Invalid(faults=[Fault("/actor", "is missing")])
-    return caller.id
-
-
-def _check_owner(row: sql.ActivityRow, caller: Principal | None) -> None:
-    if caller is not None and _is_bound(caller) and body_of(row.body).actor != caller.id:
-        raise Forbidden("this activity is somebody else's")
-
-
-def _edited(body: Body, given: Edit) -> Body:
-    def either(new: Any, old: Any) -> Any:
-        if new is UNSET:
-            return old
-        return UNSET if new is None else new
-
-    return Body(
-        body.actor,
-        either(given.verb, body.verb),
-        either(given.object, body.object),
-        either(given.target, body.target),
-        either(given.data, body.data),
-        body.group,
-    )
-
-
-def _body(given: NewActivity, actor: str, published_ms: int) -> Body:
-    group = given.group
-    if group is not UNSET:
-        group = group_of(given, actor, as_datetime(published_ms))
-    return Body(actor, given.verb, given.object, given.target, given.data, group)
-
-
-def _ms(published: Any, now_ms: int) -> int:
-    ms = as_ms(published)
-    if not 0 <= ms <= now_ms + AHEAD_MS:
-        detail = "expected a time from 1970 on, at most a day ahead"
-        raise Invalid(faults=[Fault("/published", detail)])
-    return ms
-
-
-def begin_of(cursor: str | None, limit: int) -> tuple[int, str]:
-    """The place (time in ms, id) below which a page begins.
-
-    Args:
-        cursor: `next` of the page before; None: the first page.
-        limit: Activities of the page.
-
-    Raises:
-        Invalid: The cursor is none of ours, or the limit out of range.
-    """
-    if not 1 <= limit <= PAGE_MAX:
-        raise Invalid(faults=[Fault("?limit", f"1 to {PAGE_MAX}")])
-    if cursor is None:
-        return NEWEST_MS, ""
-    ms, dot, id = cursor.partition(".")
-    if not (ms.isascii() and ms.isdigit() and len(ms) <= 15 and dot and 0 < len(id) <= 64):
-        raise Invalid(
-            "the cursor is not one that a page has given", faults=[Fault("?cursor", "unknown")]
-        )
-    return int(ms), id
 
 
 async def _find(where: Store | Tx, tenant: str, stream: str, id: str) -> sql.ActivityRow:

@@ -14,9 +14,10 @@ from msgspec import Meta, Struct
 from clarion.clock import Clock, as_datetime
 from clarion.errors import ServerError, TooMany
 from clarion.features.activity.activity import Told, told_of
+from clarion.features.activity.given import PAGE, begin_of
 from clarion.features.activity.log import NEWEST_MS
 from clarion.features.activity.news import News, Notice
-from clarion.features.activity.streams import DAY_MS, PAGE, begin_of
+from clarion.features.activity.streams import DAY_MS
 from clarion.features.activity.viewing import MaySee, everything
 from clarion.jobs import Queue
 from clarion.settings import Limits
