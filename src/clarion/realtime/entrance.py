@@ -25,7 +25,8 @@ from clarion.realtime.origins import Cors, Origins
 from clarion.realtime.transports.asgi import Begin
 from clarion.realtime.transports.base import Transport
 from clarion.realtime.transports.head import Headers, Networks, Refused, Upgrade
-from clarion.realtime.transports.polling import Polling, PollingSession
+from clarion.realtime.transports.places import Polling
+from clarion.realtime.transports.polling import PollingSession
 from clarion.realtime.transports.request import Request
 from clarion.settings import Limits, Realtime
 from clarion.telemetry import get_logger, handshakes, limit_exceeded

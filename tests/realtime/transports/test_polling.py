@@ -6,7 +6,7 @@ import json
 import pytest
 
 from clarion.realtime.transports.base import Prepared
-from clarion.realtime.transports.polling import Polling
+from clarion.realtime.transports.places import Polling
 from clarion.settings import Limits, Realtime
 from clarion.telemetry import spawn
 from tests.support.raw_client import GET
