@@ -37,6 +37,23 @@ async def test_a_call_and_its_answer(door, outside, url, names):
     assert names.asked == ["service.test"]
 
 
+async def test_headers_that_somebody_else_wrote(door, outside, url):
+    """What is beyond ASCII goes out in UTF-8; framing and connection are ours; what would be another header is not sent at all."""
+    outside.answers["/"] = [response()]
+    theirs = {"X-Name": "Jürg", "Content-Length": "99", "Transfer-Encoding": "chunked"}
+    answer = await door().request("POST", url("/"), {**theirs, "Connection": "upgrade"}, b"hello")
+    assert answer.status == 200
+    [sent] = outside.asked
+    assert "\r\nx-name: Jürg\r\n".encode() in sent
+    assert b"\r\ncontent-length: 5\r\n" in sent.lower()
+    assert b"chunked" not in sent
+    assert b"upgrade" not in sent
+    for headers in ({"x": "a\r\nb: c"}, {"x\r\nb": "c"}, {"ü": "a"}):
+        with pytest.raises(Unavailable):
+            await door().request("GET", url("/"), headers)
+    assert len(outside.asked) == 1
+
+
 @pytest.mark.parametrize("address", NOT_PUBLIC)
 async def test_an_address_that_is_not_public_is_never_dialled(door, names, outside, url, address):
     """Whatever a name resolves to is judged; one bad address among good ones is enough."""

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from clarion.clock import Clock
-from clarion.errors import ClarionError
+from clarion.errors import ClarionError, ProtocolError
 from clarion.ids import Ids
 from clarion.notifications.deciding import pause_ms
 from clarion.notifications.going import Going, settlement, unchanged
@@ -21,6 +21,7 @@ from clarion.notifications.rendering import Renderer, Unrenderable, Wish
 from clarion.notifications.workflows.definition import Http, Step, Workflow
 from clarion.notifications.workflows.moves import Answered, State
 from clarion.outbound import Outbound
+from clarion.protocol import jsontext
 from clarion.settings import Limits
 from clarion.storage import runs as sql
 from clarion.storage.store import Store
@@ -102,10 +103,13 @@ class Fetcher:
 
 
 def _json(body: bytes) -> Any:
+    """What a body says; None: no JSON, or none that could be kept with the run and read again."""
     try:
-        return msgspec.json.decode(body) if body else None
-    except msgspec.DecodeError:
+        found = jsontext.read(body.decode(), jsontext.MAX_DEPTH, FETCH_BYTES)
+        msgspec.json.encode(found)  # half of a surrogate pair cannot be written
+    except (ProtocolError, UnicodeError):
         return None
+    return found
 
 
 class Fetching:

@@ -38,6 +38,22 @@ DIAL_S = 3.0  # for each address of a name
 IDLE_S = 15.0  # how long a connection is kept for the next call
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
+# RFC 9110 §7.6.1 and §8.6: about the connection and the body's framing, which are ours. `Host` is that of the URL.
+_OURS = frozenset(
+    {
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
 # What may follow a redirect to another origin: everything else could be a credential.
 _HARMLESS = frozenset(
     {"accept", "accept-encoding", "accept-language", "content-type", "user-agent"}
@@ -122,7 +138,7 @@ class Outbound:
         Args:
             method: `GET`, `POST` …
             url: Where to; checked as if a stranger had written it.
-            headers: Sent as they are; `Host` is taken from the URL.
+            headers: Sent in UTF-8, without those that are about the connection, `Host` and the body's length among them.
             body: Sent as it is.
             max_bytes: Of the answer's body, before and after inflation.
             deadline_s: For everything: names, dialling, redirects, the last byte.
@@ -137,8 +153,8 @@ class Outbound:
         """
         began = self._clock.monotonic()
         at = check_url(url, ports=self._ports, allow_http=self._allow_http)
-        sent = {name.lower(): value for name, value in (headers or {}).items()}
-        sent.pop("host", None)
+        given = ((name.lower(), value) for name, value in (headers or {}).items())
+        sent = {name: value for name, value in given if name not in _OURS}
         sent.setdefault("accept-encoding", "gzip")
         host = at.host
         try:
@@ -168,9 +184,11 @@ class Outbound:
         # httpcore's own URL: what was judged is what is dialled, not a second reading of the text.
         scheme, host, port = url.raw_scheme, url.raw_host, url.port
         target = httpcore.URL(scheme=scheme, host=host, port=port, target=url.raw_path)
-        async with self._pool.stream(
-            method, target, headers=list(headers.items()), content=body
-        ) as response:
+        lines = [
+            (name.encode(errors="replace"), value.encode(errors="replace"))
+            for name, value in headers.items()
+        ]
+        async with self._pool.stream(method, target, headers=lines, content=body) as response:
             found = tuple(
                 (name.decode("latin-1").lower(), value.decode("latin-1"))
                 for name, value in response.headers
