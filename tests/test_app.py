@@ -47,8 +47,11 @@ async def test_a_stop_is_not_taken_back_by_a_look_at_the_store(
 async def test_who_cannot_look_at_the_store_is_not_ready(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A look that fails in a way that nobody has foreseen says so, and is not the last one."""
+    """A look that fails in a way that nobody has foreseen says so, and is not the last one. The log has a line when it begins, and one when it is over."""
     monkeypatch.setattr(readiness, "PROBE_S", 0.01)
+    told: list[str] = []
+    for level in ("info", "warning"):
+        monkeypatch.setattr(readiness._log, level, lambda event, **_: told.append(event))
     async with App(Settings(data_dir=str(tmp_path / "data"))) as app:
         ping, looks = app.store.ping, asyncio.Queue[None]()
 
@@ -64,6 +67,7 @@ async def test_who_cannot_look_at_the_store_is_not_ready(
         async with asyncio.timeout(5):
             while not app.readiness.ready:  # noqa: ASYNC110  the next look is soon
                 await asyncio.sleep(0.01)
+    assert told == ["not ready: balancers send nobody here", "ready again"]
 
 
 def open_app(folder: Path, **more: Any) -> App:

@@ -58,6 +58,8 @@ def test_a_full_disk_refuses_writes_until_there_is_room(tmp_path: Path) -> None:
         while (answer := say(server, key, f"n{len(accepted)}")).is_success:
             accepted.append(f"n{len(accepted)}")
         assert (answer.status_code, answer.json()["code"]) == (507, "storage_full")
+        assert say(server, key, "again").status_code == 507
+        assert server.log.count("nothing can be written") == 1
         assert said(server, key) == accepted
         assert server.get("/livez").status_code == 200
         resource.prlimit(server.pid, resource.RLIMIT_FSIZE, limits)

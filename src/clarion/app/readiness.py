@@ -69,5 +69,10 @@ class Probe:
         )
 
     def _say(self, now: Readiness) -> None:
+        if now.ready != self.now.ready and "server" not in (now.reasons | self.now.reasons):
+            if now.ready:
+                _log.info("ready again")
+            else:
+                _log.warning("not ready: balancers send nobody here", **now.reasons)
         self.now = now
         ready.set(now.ready)

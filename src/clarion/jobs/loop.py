@@ -58,8 +58,10 @@ class Loop:
                 failures += 1
                 wait_s = min(self._poll_s, backoff_s(failures, self._ids))
                 is_known = isinstance(exc, ClarionError)
+                # A database that is away for an hour is a line of each loop, not a thousand.
+                known = logging.WARNING if failures == 1 else logging.DEBUG
                 _log.log(
-                    logging.WARNING if is_known else logging.ERROR,
+                    known if is_known else logging.ERROR,
                     "cannot look for what is due",
                     loop=self._name,
                     code=exc.code if isinstance(exc, ClarionError) else type(exc).__name__,

@@ -91,11 +91,14 @@ class ServerLock:
             self._again = spawn(self._take_again(), name="postgresql-lock")
 
     async def _take_again(self) -> None:
+        reason = ""
         while True:
             try:
                 await self.take()
             except (SettingsError, *DRIVER) as exc:
-                _log.warning("the lock on the database is not back", reason=str(exc))
+                if str(exc) != reason:  # it is tried all the time
+                    _log.warning("the lock on the database is not back", reason=str(exc))
+                reason = str(exc)
                 await asyncio.sleep(AGAIN_S)
             else:
                 _log.info("the lock on the database is back")

@@ -17,7 +17,7 @@ import apsw
 import msgspec
 
 from clarion.clock import Clock
-from clarion.errors import Closed, Internal, TooCostly, Unavailable
+from clarion.errors import Closed, Internal, StorageFull, TooCostly, Unavailable
 from clarion.storage.core import DRIVER, Call, Core, Outcome, as_error, fetch
 from clarion.storage.sql import check_params, check_reads
 from clarion.storage.store import Param, Procedure, R, Sql
@@ -33,6 +33,7 @@ RESTART_PAGES = 4 * CHECKPOINT_PAGES
 HOLD_UP_S = 0.1  # for reads that run: longer than that no write waits, and it is tried again after CHECKPOINT_PAGES more
 READERS = 2  # threads; a reader is as fast as the page cache, more only contend for the interpreter
 LOOK_STEPS = 1_000  # of SQLite's machine (about 50 us) between two looks at a read's time
+SAY_S = 60.0  # between two lines of the log about a full disk
 BUSY_MS = 5_000  # for a lock that only a backup tool could hold
 
 _Future = asyncio.Future[Any]
@@ -142,6 +143,7 @@ class SqliteStore:
         self._log_pages = self._moved_pages = 0
         self._put_off_to = 0  # pages: reads were too long when the log was to begin anew
         self._moving: Future[None] | None = None
+        self._say_again = float("-inf")  # when the log may be told again that the disk is full
         self._is_closed = False
         self._db.set_wal_hook(self._on_log)
         self._writer.start()
@@ -257,7 +259,14 @@ class SqliteStore:
                 outcomes = [_bug(exc) for _ in group]
             _post(self._loop, [(done, out) for (_, done), out in zip(group, outcomes, strict=True)])
             self._tell_failure()
+            self._tell_full(outcomes)
             self._tend_log()
+
+    def _tell_full(self, outcomes: Sequence[Outcome]) -> None:
+        now = self._clock.monotonic()
+        if now >= self._say_again and any(isinstance(out, StorageFull) for out in outcomes):
+            self._say_again = now + SAY_S
+            _log.error("nothing can be written: the disk, or a quota, is full")
 
     def _tell_failure(self) -> None:
         if self._core.refusal is not None:
