@@ -75,6 +75,11 @@ def as_datetime(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)
 
 
+def maybe_datetime(ms: int | None) -> datetime | None:
+    """Milliseconds since 1970 as an aware datetime, None as None."""
+    return None if ms is None else as_datetime(ms)
+
+
 def as_ms(moment: datetime) -> int:
     """An aware datetime as whole milliseconds since 1970: exact, which a float of seconds is not."""
     return (moment - _EPOCH) // _MS

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.clock import as_datetime
+from clarion.clock import as_datetime, maybe_datetime
 from clarion.notifications.changes import (
     Action,
     State,
@@ -15,7 +15,7 @@ from clarion.notifications.changes import (
     data_of,
     wire,
 )
-from clarion.notifications.messages import Message, maybe_datetime
+from clarion.notifications.messages import Message
 
 MESSAGE = Message(
     id="m",

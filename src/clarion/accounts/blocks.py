@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from clarion.accounts.revocations import Revocations
 from clarion.auth.principal import Principal
-from clarion.clock import Clock, as_datetime
+from clarion.clock import Clock, as_datetime, maybe_datetime
 from clarion.errors import NotFound
 from clarion.storage import blocks as rows
 from clarion.storage.slices import in_slices
@@ -129,5 +129,5 @@ class Blocks:
 
 
 def _block(row: rows.BlockRow) -> Block:
-    until = None if row.until_ms is None else as_datetime(row.until_ms)
+    until = maybe_datetime(row.until_ms)
     return Block(row.id, until, row.reason, as_datetime(row.created_ms))

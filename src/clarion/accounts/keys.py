@@ -12,7 +12,7 @@ from clarion.accounts.revocations import KEY_KEPT_MS, Revocations
 from clarion.auth import api_keys
 from clarion.auth.principal import Principal, Revoked
 from clarion.auth.rights import holds
-from clarion.clock import Clock, as_datetime
+from clarion.clock import Clock, as_datetime, maybe_datetime
 from clarion.errors import Forbidden, NotFound, ServerError, Unauthenticated
 from clarion.ids import Ids
 from clarion.storage import api_keys as rows
@@ -152,5 +152,5 @@ class Keys:
 
 
 def _info(row: rows.KeyRow) -> ApiKeyInfo:
-    used = None if row.used_ms is None else as_datetime(row.used_ms)
+    used = maybe_datetime(row.used_ms)
     return ApiKeyInfo(row.id, row.name, row.scopes.split(), as_datetime(row.created_ms), used)

@@ -31,7 +31,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from clarion.notifications.messages import Message, maybe_datetime
+from clarion.clock import maybe_datetime
+from clarion.notifications.messages import Message
 
 Event = Literal[
     "added",

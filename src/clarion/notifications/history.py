@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from clarion.clock import as_datetime
+from clarion.clock import as_datetime, maybe_datetime
 from clarion.errors import NotFound
+from clarion.notifications.sight.shown import RunFound
 from clarion.storage import runs as sql
 from clarion.storage.store import Store
 
@@ -23,18 +24,9 @@ class Told(Struct, frozen=True):
     at: datetime
 
 
-class Run(Struct, frozen=True):
+class Run(RunFound, frozen=True):
     """One recipient's way through a workflow. `due_at`: when it goes on, null if not by itself. `steps` of one run that is asked for alone."""
 
-    id: str
-    trigger: str
-    user: str
-    workflow: str
-    version: int
-    status: str
-    due_at: datetime | None
-    error: str | None
-    created_at: datetime
     steps: list[Told] | None = None
 
 
@@ -77,7 +69,7 @@ def _run(row: sql.RunRow) -> Run:
         row.workflow,
         row.version,
         row.status,
-        None if row.run_ms is None else as_datetime(row.run_ms),
+        maybe_datetime(row.run_ms),
         row.error,
         as_datetime(row.created_ms),
     )

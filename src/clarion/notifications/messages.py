@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from clarion.clock import as_datetime
+from clarion.clock import as_datetime, maybe_datetime
 from clarion.notifications.content import Button, tags_of
 from clarion.topics.stream import Position
 
@@ -195,8 +195,3 @@ def shown(row: StateOfMessage) -> Message:
 def buttons_of(text: str) -> list[Button] | UnsetType:
     """Kept buttons as they are shown."""
     return msgspec.json.decode(text, type=list[Button]) if text else UNSET
-
-
-def maybe_datetime(ms: int | None) -> datetime | None:
-    """Milliseconds since 1970 as an aware datetime, None as None."""
-    return None if ms is None else as_datetime(ms)

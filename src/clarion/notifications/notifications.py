@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct
 
 from clarion.auth.principal import Principal
-from clarion.clock import Clock, as_datetime
+from clarion.clock import Clock, as_datetime, maybe_datetime
 from clarion.errors import Fault, IdempotencyConflict, Invalid, Unavailable
 from clarion.ids import Ids, digest
 from clarion.notifications.content import (
@@ -35,7 +35,7 @@ from clarion.notifications.content import (
     tags_of,
 )
 from clarion.notifications.inbox import Inbox, Tell
-from clarion.notifications.messages import Message, maybe_datetime
+from clarion.notifications.messages import Message
 from clarion.notifications.preferences.book import Book
 from clarion.notifications.preferences.wanted import Answered, Wanted
 from clarion.notifications.recipients import (

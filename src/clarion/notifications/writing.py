@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct
 
-from clarion.clock import Clock, as_datetime
+from clarion.clock import Clock, as_datetime, maybe_datetime
 from clarion.ids import Ids
 from clarion.notifications.answers import take_places
 from clarion.notifications.channels import Channels
@@ -24,7 +24,7 @@ from clarion.notifications.going import (
     settlement,
 )
 from clarion.notifications.inbox import Inbox
-from clarion.notifications.messages import Message, buttons_of, maybe_datetime
+from clarion.notifications.messages import Message, buttons_of
 from clarion.notifications.rendering import fingerprint
 from clarion.notifications.sight.counting import counts
 from clarion.notifications.workflows.definition import Say, Step, Workflow

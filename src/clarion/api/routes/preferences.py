@@ -25,13 +25,13 @@ from clarion.notifications.preferences.document import (
     Moment,
     Muted,
     Schedule,
+    Thread,
     Zone,
 )
 from clarion.notifications.preferences.links import PAGE_S
 from clarion.notifications.preferences.quiet import Quiet
 from clarion.notifications.recipients import UserId
 from clarion.notifications.workflows.definition import Choice, Name
-from clarion.patterns import worded
 
 _READ, _WRITE = Right("subscribers:read"), Right("subscribers:write")
 _CHANGES = (*WRITES, Stale, TooLarge)
@@ -58,19 +58,8 @@ class Patch(Struct, frozen=True, forbid_unknown_fields=True):
     time_zone: Zone | UnsetType | None = UNSET
 
 
-class Unmute(Struct, frozen=True, forbid_unknown_fields=True):
+class Unmute(Thread, frozen=True, forbid_unknown_fields=True):
     """A thread that is muted."""
-
-    path: Annotated[
-        str,
-        Meta(
-            max_length=200,
-            pattern=worded(
-                r"^payload(\.[\w-]+)+$(?!\n)", "a path in the payload, such as payload.thread"
-            ),
-        ),
-    ]
-    value: str | int | bool
 
 
 class Supposed(Struct, frozen=True, forbid_unknown_fields=True):

@@ -40,8 +40,8 @@ Moment = Annotated[datetime, Meta(tz=True)]
 Holidays = Annotated[list[date], Meta(max_length=400)]
 
 
-class Muted(Struct, frozen=True, forbid_unknown_fields=True):
-    """One thread that is not to be told of: messages whose payload has this value there. `until` None: for good."""
+class Thread(Struct, frozen=True, forbid_unknown_fields=True):
+    """Messages whose payload has this value there."""
 
     path: Annotated[
         str,
@@ -53,6 +53,11 @@ class Muted(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ]
     value: str | int | bool
+
+
+class Muted(Thread, frozen=True, forbid_unknown_fields=True):
+    """One thread that is not to be told of: messages whose payload has this value there. `until` None: for good."""
+
     until: Moment | None = None
 
 

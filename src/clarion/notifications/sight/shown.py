@@ -6,9 +6,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from clarion.clock import as_datetime
+from clarion.clock import as_datetime, maybe_datetime
 from clarion.notifications.channels.inbox import NAME as INBOX
-from clarion.notifications.messages import maybe_datetime
 from clarion.notifications.sight import timeline
 from clarion.notifications.sight.timeline import Moment
 from clarion.storage import sight as sql

@@ -14,8 +14,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from clarion.clock import as_datetime
-from clarion.notifications.messages import maybe_datetime
+from clarion.clock import as_datetime, maybe_datetime
 from clarion.storage.message_events import EventRow
 from clarion.storage.sight import AttemptRow, KeptRow, SentRow
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct
 
-from clarion.clock import Clock, as_datetime
+from clarion.clock import Clock, as_datetime, maybe_datetime
 from clarion.errors import Fault, Invalid, NotFound, OutboundRefused
 from clarion.notifications.channels.push.base import Device as Target
 from clarion.notifications.channels.push.base import Kind
@@ -305,7 +305,7 @@ def _device(row: sql.AddressRow) -> Device:
         row.label,
         as_datetime(row.created_ms),
         as_datetime(row.updated_ms),
-        None if row.last_ok_ms is None else as_datetime(row.last_ok_ms),
+        maybe_datetime(row.last_ok_ms),
         row.failures,
         row.error,
     )
