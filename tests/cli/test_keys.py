@@ -56,6 +56,12 @@ def test_a_list_that_is_piped_is_not_cut(stopped: Path) -> None:
     assert "…" not in _keys(stopped, "list")
 
 
+def test_names_of_keys_are_shown_as_they_are(stopped: Path) -> None:
+    """No name hides a key, or keeps the list from being shown; nor does it turn the text around."""
+    _keys(stopped, "create", "[/x] [conceal]a\u202eb")
+    assert "[/x] [conceal]a?b" in _keys(stopped, "list")
+
+
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a server that ran once."""

@@ -9,8 +9,10 @@ import msgspec
 from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from clarion.cli.flags import Config, Flags, read
+from clarion.cli.remote import safe
 from clarion.client import ApiError, AsyncClient, calls
 from clarion.errors import ServerError, SettingsError
 from clarion.settings import Settings
@@ -60,9 +62,10 @@ def list_(*, data_dir: DataDir = None, config: Config = None) -> None:
     """List the keys; their secrets are not known to anybody."""
     table = Table("Id", "Name", "Scopes", "Made", "Last used", box=None, pad_edge=False)
     for key in _ask(calls.list_keys(), data_dir, config).items:
-        table.add_row(
-            key.id, key.name, " ".join(key.scopes), key.created_at, key.last_used_at or "never"
-        )
+        scopes, used = " ".join(key.scopes), key.last_used_at or "never"
+        row = (key.id, key.name, scopes, key.created_at, used)
+        # As it is: a name in brackets is no markup, which could hide a key or end the list.
+        table.add_row(*(Text(safe(cell)) for cell in row))
     _print(table)
 
 
