@@ -9,7 +9,7 @@ Every publication says whether the stream has `more` activities than the window 
     expired   upto {published, id}      every activity up to that one, by time and id
 """
 
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 
@@ -21,29 +21,24 @@ WINDOW: Final = 50
 """Activities of the state; more are a matter of pages."""
 
 
-class StoredChange(Stored, Protocol):
-    """An entry of the log as it is stored."""
+def data_of(event: Event, id: str, carried: str, row: Stored, items: int) -> dict[str, Any]:
+    """An entry's data as subscribers get it.
 
-    @property
-    def event(self) -> Event: ...  # noqa: D102
-    @property
-    def id(self) -> str: ...  # noqa: D102
-    @property
-    def carried(self) -> str: ...  # noqa: D102
-    @property
-    def items(self) -> int: ...  # noqa: D102
-
-
-def data_of(row: StoredChange) -> dict[str, Any]:
-    """An entry's data as subscribers get it."""
-    more = {"more": row.items > WINDOW}
-    match row.event:
+    Args:
+        event: What happened.
+        id: To which activity.
+        carried: The id of the activity in the row, '': there is none.
+        row: What the entry carries.
+        items: Activities that the stream has after it.
+    """
+    more = {"more": items > WINDOW}
+    match event:
         case "added" | "changed":
-            return {"activity": wire(activity_of(row.carried, row)), **more}
+            return {"activity": wire(activity_of(carried, row)), **more}
         case "removed":
-            if not row.carried:
-                return {"id": row.id, **more}
-            return {"id": row.id, "entered": wire(activity_of(row.carried, row)), **more}
+            if not carried:
+                return {"id": id, **more}
+            return {"id": id, "entered": wire(activity_of(carried, row)), **more}
         case "expired":
             published = msgspec.to_builtins(as_datetime(row.published_ms))
-            return {"upto": {"published": published, "id": row.id}, **more}
+            return {"upto": {"published": published, "id": id}, **more}

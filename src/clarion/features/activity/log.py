@@ -65,11 +65,7 @@ class ActivityLog:
         )
         if not rows:
             return Read(NOTHING, [])
-        entries = [
-            Entry(row.off, row.mark, row.prior, row.event, data_of(row), at_ms=row.at_ms)
-            for row in rows
-            if row.off is not None
-        ]
+        entries = [_entry(row.off, row) for row in rows if row.off is not None]
         return Read(Position(rows[0].epoch, rows[0].top, rows[0].top_mark), entries)
 
     async def snapshot(self, topic: Topic) -> Snapshot:
@@ -88,3 +84,8 @@ class ActivityLog:
         items = [wire(activity_of(row.id, row)) for row in rows if row.id is not None]
         state: dict[str, Any] = {"items": items, "more": head.items > WINDOW}
         return Snapshot(Position(head.epoch, head.top, head.head_mark), state)
+
+
+def _entry(offset: int, row: sql.ChangeRow) -> Entry:
+    data = data_of(row.event, row.id, row.carried, row, row.items)
+    return Entry(offset, row.mark, row.prior, row.event, data, at_ms=row.at_ms)

@@ -139,7 +139,7 @@ class Streams:
             added.mark,
             added.prior,
             added.event,
-            _data(added.event, added.id, kept, added.items),
+            data_of(added.event, added.id, kept.id, kept, added.items),
             at_ms=now_ms,
         )
         return await self._written(tenant, stream, added.epoch, entry, kept)
@@ -368,7 +368,7 @@ class Streams:
             now_ms=now_ms,
         )
         await tx.execute(sql.RAISE, **of, items=items)
-        data = _data(event, id, kept, items)
+        data = data_of(event, id, kept.id, kept, items)
         return Entry(offset, mark, head.mark, event, data, at_ms=now_ms)
 
     async def _same(self, tenant: str, stream: str, row: sql.ActivityRow) -> Written:
@@ -387,36 +387,6 @@ class Streams:
             offset=entry.offset,
             mark=entry.mark,
         )
-
-
-class _Change(msgspec.Struct, frozen=True):
-    """An entry as it is about to be stored."""
-
-    event: sql.Event
-    id: str
-    carried: str
-    published_ms: int
-    foreign_id: str
-    body: str
-    updated_ms: int
-    reactions: str
-    items: int
-
-
-def _data(event: sql.Event, id: str, row: sql.ActivityRow, items: int) -> dict[str, Any]:
-    return data_of(
-        _Change(
-            event,
-            id,
-            row.id,
-            row.published_ms,
-            row.foreign_id,
-            row.body,
-            row.updated_ms,
-            row.reactions,
-            items,
-        )
-    )
 
 
 def _unchanged(head: sql.Head, row: sql.ActivityRow) -> Written:
