@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from clarion.errors import Unavailable
 from clarion.storage import runs as run_sql
-from tests.notifications.conftest import House, user
+from tests.notifications.conftest import House, on_one_engine, user
 from tests.notifications.office import ANN, BELL, LETTER, Office
 
 
@@ -94,6 +94,24 @@ async def test_they_are_asked_when_the_decision_is_due_and_it_is_recorded(
     await office.trigger(ANN, payload={"n": 1})
     await office.run(300)
     assert screens.asked == []
+
+
+@on_one_engine
+async def test_digests_that_do_not_ask_close_while_nobody_can_say_who_is_there(
+    office: Office, screens: Screens
+) -> None:
+    """Those that do ask close when somebody can."""
+    digest = {"digest": {"window": "10m"}}
+    await office.workflow(digest, LETTER | {"if": "not recipient.online"})
+    await office.trigger(ANN, payload={"n": 1})
+    await office.workflow(digest, LETTER)
+    await office.trigger({"id": "ben", "email": "ben@example.com"}, payload={"n": 2})
+    screens.is_away = True
+    await office.run(601)
+    assert [each.user for each in office.letters.sent] == ["ben"]
+    screens.is_away = False
+    await office.run(60)
+    assert [each.user for each in office.letters.sent] == ["ben", "ann"]
 
 
 async def test_when_they_were_here_is_known_in_seconds(office: Office, screens: Screens) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from clarion.clock import Clock, as_datetime
-from clarion.errors import NotFound
+from clarion.errors import ClarionError, NotFound
 from clarion.jobs.turns import Turns, first_ms, take
 from clarion.notifications.answers import digest_facts
 from clarion.notifications.deciding import asked_of
@@ -124,7 +124,11 @@ class Digests:
             limit=limit,
         )
         for batch in claimed:
-            await self._close(batch)
+            try:
+                await self._close(batch)
+            except ClarionError as exc:
+                # Its lease ends, and it is closed then: nobody can say who is there, perhaps. The others do not wait for that.
+                _log.warning("digest could not be closed yet", batch=batch.id, code=exc.code)
         return len(claimed)
 
     async def _close(self, batch: batch_sql.ClaimedBatch) -> None:
