@@ -7,12 +7,15 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
+from structlog.typing import EventDict
+
+from clarion.clock import Clock, SystemClock
 
 REGISTRY = CollectorRegistry()
 
@@ -223,6 +226,44 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     return logger
 
 
+OFTEN: Final = 10
+"""Lines that one warning has in `OFTEN_S`."""
+OFTEN_S: Final = 60.0
+
+
+class Seldom:
+    """Leaves out what a warning would say more than `OFTEN` times a minute: while Redis is away, each publication has one.
+
+    The first line of the next minute says how many were left out (`left_out`). Errors and all else are never left out.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        # By event, which is a constant where it is ours: since when it is counted, and how many there were.
+        self._seen: dict[str, tuple[float, int]] = {}
+
+    def __call__(self, _logger: Any, method: str, line: EventDict) -> EventDict:
+        """As a processor of structlog.
+
+        Raises:
+            DropEvent: It is left out.
+        """
+        if method != "warning":
+            return line
+        now, event = self._clock.monotonic(), str(line["event"])
+        since, count = self._seen.get(event, (now, 0))
+        if now - since >= OFTEN_S:
+            if count > OFTEN:
+                line["left_out"] = count - OFTEN
+            since, count = now, 0
+        if len(self._seen) > 1_000:  # somebody's events are not constants
+            self._seen.clear()
+        self._seen[event] = (since, count + 1)
+        if count >= OFTEN:
+            raise structlog.DropEvent
+        return line
+
+
 def configure_logging(level: str = "info", *, json: bool = False) -> None:
     """Send every log line, ours and the libraries', to stderr: coloured for a terminal, one JSON object a line otherwise."""
     shared: list[Any] = [
@@ -240,7 +281,11 @@ def configure_logging(level: str = "info", *, json: bool = False) -> None:
         )
     )
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[
+            Seldom(SystemClock()),
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,

@@ -1,17 +1,22 @@
 """What the process says of itself."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import subprocess
 import sys
+from typing import Any
 
 import pytest
+import structlog
 from prometheus_client import Counter, generate_latest
 
 from clarion import telemetry
+from clarion.clock import ManualClock
 from clarion.telemetry import (
     REGISTRY,
+    Seldom,
     Tasks,
     configure_logging,
     events,
@@ -57,6 +62,37 @@ def test_what_is_counted_is_scraped() -> None:
     events.labels("in").inc(2)
     assert REGISTRY.get_sample_value("clarion_events_total", {"direction": "in"}) == before + 2
     assert REGISTRY.get_sample_value("clarion_sessions", {"transport": "polling"}) == open_now
+
+
+def test_a_warning_that_comes_a_thousand_times_is_not_a_thousand_lines() -> None:
+    """Ten a minute, the next minute's first says how many were left out; other events and errors are not touched."""
+    clock = ManualClock()
+    seldom = Seldom(clock)
+
+    def lines(count: int, method: str = "warning", event: str = "lost") -> list[dict[str, Any]]:
+        kept = []
+        for _ in range(count):
+            with contextlib.suppress(structlog.DropEvent):
+                kept.append(dict(seldom(None, method, {"event": event})))
+        return kept
+
+    assert len(lines(1_000)) == 10
+    assert len(lines(3, event="another")) == 3
+    assert len(lines(1_000, "error")) == 1_000
+    clock.advance(60.0)
+    first, *more = lines(20)
+    assert first["left_out"] == 990
+    assert len(more) == 9
+    assert not any("left_out" in line for line in more)
+
+
+def test_what_is_written_has_ten_of_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("info", json=True)
+    for n in range(12):
+        get_logger("clarion.test").warning("lost", n=n)
+        get_logger("clarion.test").info("kept", n=n)
+    events = [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()]
+    assert (events.count("lost"), events.count("kept")) == (10, 12)
 
 
 def test_a_log_line_is_an_event_with_facts(capsys: pytest.CaptureFixture[str]) -> None:
