@@ -11,7 +11,7 @@ from collections.abc import Callable
 from clarion.auth.principal import Principal, Revoked
 from clarion.clock import Clock
 from clarion.errors import Blocked, ClarionError, TokenExpired, Unauthenticated
-from clarion.telemetry import get_logger, spawn_forever
+from clarion.telemetry import Tasks, get_logger
 
 _log = get_logger(__name__)
 
@@ -37,17 +37,15 @@ class Opened:
         self._expiries: list[tuple[int, int]] = []
         self._serial = itertools.count(1)
         self._sooner = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks = Tasks()
 
     def start(self) -> None:
         """Begin to watch the clock."""
-        self._task = spawn_forever(self._watch, name="credentials: expiry")
+        self._tasks.spawn_forever(self._watch, name="credentials: expiry")
 
     async def close(self) -> None:
         """Watch no more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._tasks.close()
 
     def add(self, principal: Principal, close: Close) -> int:
         """List a connection; returns the ticket for `remove`."""

@@ -13,7 +13,7 @@ from typing import Final, cast
 from clarion.bus.frames import WAITING_BYTES, Frame, Unpacker, error_of, packed
 from clarion.errors import Closed, OutcomeUnknown, Overloaded, SettingsError, Unavailable
 from clarion.ids import Ids
-from clarion.telemetry import get_logger, owner_connected, spawn_forever
+from clarion.telemetry import Tasks, get_logger, owner_connected
 
 _log = get_logger(__name__)
 
@@ -106,7 +106,7 @@ class OwnerLink:
         self._backs: list[Callable[[], None]] = []
         # Changes while open
         self._connection: _Connection | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._tasks = Tasks()
         self._is_closed = False
 
     def on_push(self, listener: Push) -> None:
@@ -130,7 +130,7 @@ class OwnerLink:
         except TimeoutError as exc:
             raise Unavailable(f"nobody owns the data: {self._path} does not answer") from exc
         self._adopt(connection)
-        self._task = spawn_forever(self._keep, name="link to the owner")
+        self._tasks.spawn_forever(self._keep, name="link to the owner")
 
     async def ask(self, name: str, body: bytes = b"", *, is_write: bool = False) -> bytes:
         """Ask the owner; returns what it answers. A caller that is cancelled has lost only the answer.
@@ -169,9 +169,7 @@ class OwnerLink:
     async def close(self) -> None:
         """Ask nothing more."""
         self._is_closed = True
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._tasks.close()
         if self._connection is not None:
             self._connection.transport.close()
             await asyncio.shield(self._connection.lost)

@@ -8,7 +8,7 @@ from typing import Final
 from clarion.bus.link import IN_FLIGHT
 from clarion.bus.redis import Command, RedisClient
 from clarion.errors import ClarionError, Overloaded
-from clarion.telemetry import backplane_messages, get_logger, limit_exceeded, spawn_forever
+from clarion.telemetry import Tasks, backplane_messages, get_logger, limit_exceeded
 
 _log = get_logger(__name__)
 
@@ -29,11 +29,11 @@ class Pump:
         self._waiting: deque[Command] = deque()
         self._something, self._nothing = asyncio.Event(), asyncio.Event()
         self._nothing.set()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks = Tasks()
 
     def start(self) -> None:
         """Send what is pushed from now on."""
-        self._task = spawn_forever(self._run, name=self._name)
+        self._tasks.spawn_forever(self._run, name=self._name)
 
     def push(self, command: Command) -> None:
         """Send this; raises `Overloaded`: too much waits already."""
@@ -52,9 +52,7 @@ class Pump:
 
     async def close(self) -> None:
         """Send nothing more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._tasks.close()
 
     async def _run(self) -> None:
         while True:

@@ -21,7 +21,7 @@ from clarion.bus.redis import RedisClient
 from clarion.bus.sentinel import places
 from clarion.errors import Closed, Unavailable
 from clarion.ids import Ids
-from clarion.telemetry import bus_connected, bus_gaps, get_logger, spawn_forever
+from clarion.telemetry import Tasks, bus_connected, bus_gaps, get_logger
 
 _log = get_logger(__name__)
 
@@ -76,7 +76,7 @@ class RedisBus:
         # Channels that were subscribed before this link and are not confirmed; and those that are, whose gap is to be told.
         self._missed: dict[str, None] = {}
         self._gaps: list[str] = []
-        self._task: asyncio.Task[None] | None = None
+        self._tasks = Tasks()
         self._is_closed = False
 
     async def start(self) -> None:
@@ -86,7 +86,7 @@ class RedisBus:
             Unavailable: No server answers.
         """
         self._adopt(await self._dial())
-        self._task = spawn_forever(self._keep, name="redis bus")
+        self._tasks.spawn_forever(self._keep, name="redis bus")
 
     async def publish(self, channel: str, data: bytes) -> None:
         """Hand a message to everyone who is subscribed, on whatever node. Redis' answer is not waited for.
@@ -164,9 +164,7 @@ class RedisBus:
         """Deliver nothing more."""
         self._is_closed = True
         self._receivers.clear()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._tasks.close()
         if self._link is not None:
             self._link.abort("closed")
             await self._link.ended()

@@ -17,7 +17,7 @@ from clarion.bus.redis import RedisClient
 from clarion.bus.redis_bus import FIRST_S, HEALTH_S, LONGEST_S
 from clarion.errors import Closed, Unavailable
 from clarion.ids import Ids
-from clarion.telemetry import bus_gaps, get_logger, spawn_forever
+from clarion.telemetry import Tasks, bus_gaps, get_logger
 
 _log = get_logger(__name__)
 
@@ -51,7 +51,7 @@ class ShardedBus:
             str, int
         ] = {}  # how often we have left it and Redis has not said so yet
         self._changed = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks = Tasks()
         self._is_closed = False
 
     async def start(self) -> None:
@@ -61,7 +61,7 @@ class ShardedBus:
             Unavailable: A server does not answer.
         """
         await self._connect()
-        self._task = spawn_forever(self._keep, name="sharded bus")
+        self._tasks.spawn_forever(self._keep, name="sharded bus")
         self._pump.start()
 
     def subscribe(self, channel: str, receiver: Receiver) -> None:
@@ -115,9 +115,7 @@ class ShardedBus:
         """Deliver nothing more."""
         self._is_closed = True
         self._receivers.clear()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._tasks.close()
         await self._pump.flush()
         await self._pump.close()
         for link in self._links.values():

@@ -15,7 +15,7 @@ from clarion.bus.redis import RedisClient
 from clarion.bus.redis_bus import FIRST_S, LONGEST_S
 from clarion.errors import Closed, Unavailable
 from clarion.ids import Ids
-from clarion.telemetry import bus_gaps, get_logger, spawn_forever
+from clarion.telemetry import Tasks, bus_gaps, get_logger
 
 _log = get_logger(__name__)
 
@@ -63,7 +63,7 @@ class Stream:
         # Changes while open; the last id that was read.
         self.last = b"0-0"
         self._link: Link | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._tasks = Tasks()
         self._is_closed = False
 
     async def start(self) -> None:
@@ -78,7 +78,7 @@ class Stream:
         )
         if newest:
             self.last = newest[0][0]
-        self._task = spawn_forever(self._read, name="stream: read")
+        self._tasks.spawn_forever(self._read, name="stream: read")
         self._pump.start()
 
     def add(self, fields: dict[str, str]) -> None:
@@ -98,9 +98,7 @@ class Stream:
     async def close(self) -> None:
         """Read nothing more."""
         self._is_closed = True
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._tasks.close()
         if self._link is not None:
             self._link.abort("closed")
             await self._link.ended()

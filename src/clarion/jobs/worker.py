@@ -15,7 +15,7 @@ from clarion.errors import ClarionError, UsageError
 from clarion.ids import Ids
 from clarion.jobs.loop import POLL_S, Loop
 from clarion.jobs.queue import LEASE_S, Job, Queue, backoff_s
-from clarion.telemetry import get_logger, jobs, spawn, spawn_forever
+from clarion.telemetry import Tasks, get_logger, jobs, spawn
 
 _log = get_logger(__name__)
 
@@ -56,7 +56,7 @@ class Worker:
         # Changes while open. Invariant: a job is in _running <=> its handler has not ended.
         self._running: dict[asyncio.Task[None], Job] = {}
         self._claiming = Loop("jobs-claim", self._claim, ids, poll_s=poll_s)
-        self._extending: asyncio.Task[None] | None = None
+        self._tasks = Tasks()
 
     def handle(self, kind: str, handler: Handler, *, timeout_s: float = TIMEOUT_S) -> None:
         """Run `handler` for jobs of this kind.
@@ -87,7 +87,7 @@ class Worker:
             await self._queue.enqueue(*periodic)
         self._queue.listen(self.wake)
         self._claiming.start()
-        self._extending = spawn_forever(self._extend_forever, name="jobs-extend")
+        self._tasks.spawn_forever(self._extend_forever, name="jobs-extend")
 
     def wake(self) -> None:
         """Look for due jobs now."""
@@ -106,9 +106,7 @@ class Worker:
             await asyncio.wait(tuple(self._running), timeout=STOP_S)
         for job in self._running.values():
             _log.error("handler does not stop", kind=job.kind, job=job.id)
-        if self._extending is not None:
-            self._extending.cancel()
-            await asyncio.gather(self._extending, return_exceptions=True)
+        await self._tasks.close()
 
     def _add(self, name: str, kind: _Kind) -> None:
         if name in self._kinds:

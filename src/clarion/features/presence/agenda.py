@@ -14,7 +14,7 @@ from typing import Final
 from clarion.clock import Clock
 from clarion.errors import ServerError
 from clarion.features.presence.room import Device, Room
-from clarion.telemetry import get_logger, spawn_forever
+from clarion.telemetry import Tasks, get_logger
 from clarion.topics import Position, Topic
 
 _log = get_logger(__name__)
@@ -50,7 +50,7 @@ class Agenda:
         self._numbers = count()
         self._woken = asyncio.Event()
         self._is_frozen = False
-        self._task: asyncio.Task[None] | None = None
+        self._tasks = Tasks()
 
     def room(self, topic: Topic) -> Room:
         """The room, which begins if nobody is there."""
@@ -79,7 +79,7 @@ class Agenda:
 
     def start(self) -> None:
         """Begin to tick."""
-        self._task = spawn_forever(self._tick_forever, name="presence: ticks")
+        self._tasks.spawn_forever(self._tick_forever, name="presence: ticks")
 
     def freeze(self) -> None:
         """Whoever is away from now on stays."""
@@ -87,9 +87,7 @@ class Agenda:
 
     async def close(self) -> None:
         """Tick no more; who waits is told nothing."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._tasks.close()
         for waiting in self._waiting.values():
             for each in waiting:
                 each.cancel()

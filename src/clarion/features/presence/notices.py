@@ -9,7 +9,7 @@ import msgspec
 from clarion.bus import Bus
 from clarion.errors import ServerError
 from clarion.features.presence.people import CHANNEL
-from clarion.telemetry import get_logger, spawn
+from clarion.telemetry import Tasks, get_logger
 
 _log = get_logger(__name__)
 
@@ -40,20 +40,18 @@ class Notices:
         self._known = known
         self._waiting: dict[User, None] = {}
         self._woken = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks = Tasks()
         bus.on_gap(self._gap)
 
     def start(self) -> None:
         """Begin to listen."""
         self._bus.subscribe(CHANNEL, self._receive)
-        self._task = spawn(self._work(), name="presence: what users have chosen")
+        self._tasks.spawn(self._work(), name="presence: what users have chosen")
 
     async def close(self) -> None:
         """Listen no more."""
         self._bus.unsubscribe(CHANNEL, self._receive)
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._tasks.close()
 
     def _receive(self, data: bytes) -> None:
         self._waiting[_decode(data)] = None

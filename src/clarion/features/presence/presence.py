@@ -27,7 +27,7 @@ from clarion.features.presence.writer import Writer
 from clarion.ids import Ids
 from clarion.settings import Presence as Settings
 from clarion.storage import Store
-from clarion.telemetry import get_logger, spawn_forever
+from clarion.telemetry import Tasks, get_logger
 from clarion.topics import Position, Topic, TopicEngine, Topics
 
 _log = get_logger(__name__)
@@ -110,7 +110,7 @@ class Presence:
         self._notices = Notices(bus, self._heed, self._known)
         self.unanswered_s: Callable[[str], float] = lambda _: 0.0
         """For how long a socket has not answered a ping (s); whoever has sockets knows."""
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks = Tasks()
 
     # ── life ──
     async def start(self) -> None:
@@ -125,7 +125,7 @@ class Presence:
             self._beat_forever,
             self.users.seen.flush_forever,
         ):
-            self._tasks.append(spawn_forever(work, name="presence"))
+            self._tasks.spawn_forever(work, name="presence")
 
     async def begin(self) -> None:
         """Take a lease, and write what was restored: a part of `start`."""
@@ -139,9 +139,7 @@ class Presence:
 
     async def close(self) -> None:
         """End every task, and leave what is here to other nodes or to the next process; who waits for a publication is told nothing."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
         await self._notices.close()
         await self.contacts.close()
         await self.signals.close()

@@ -13,7 +13,7 @@ import msgspec
 from clarion.bus import Bus
 from clarion.errors import ServerError
 from clarion.features.presence.room import Entry as Published
-from clarion.telemetry import get_logger, spawn_forever
+from clarion.telemetry import Tasks, get_logger
 from clarion.topics import Topic
 from clarion.topics.books import channel
 from clarion.topics.changes import REMOVE
@@ -60,7 +60,8 @@ class Shard:
         self._woken = asyncio.Event()
         self._reads: list[asyncio.Future[None]] = []
         bus.subscribe(channel(topic), self._receive)
-        self._task = spawn_forever(self._follow, name="presence: follow users")
+        self._tasks = Tasks()
+        self._tasks.spawn_forever(self._follow, name="presence: follow users")
 
     @property
     def is_idle(self) -> bool:
@@ -103,8 +104,7 @@ class Shard:
     async def close(self) -> None:
         """Follow no more."""
         self._bus.unsubscribe(channel(self._topic), self._receive)
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await self._tasks.close()
         for done in self._reads:
             done.cancel()
 

@@ -25,7 +25,7 @@ from clarion.settings import Limits
 from clarion.storage import Param, Store, Tx
 from clarion.storage import saved_searches as sql
 from clarion.storage import search as search_sql
-from clarion.telemetry import get_logger, limit_exceeded, spawn_forever
+from clarion.telemetry import Tasks, get_logger, limit_exceeded
 from clarion.topics.triggers import Trigger, Triggers, without
 
 _log = get_logger(__name__)
@@ -86,17 +86,15 @@ class Saved:
         self._clock = clock
         self._triggers = triggers
         self._watchers: dict[tuple[str, int], Watcher] = {}
-        self._looking: asyncio.Task[None] | None = None
+        self._tasks = Tasks()
 
     def start(self) -> None:
         """Go on with what was saved before, and with what other processes are asked to look for."""
-        self._looking = spawn_forever(self._look_forever, name="search: saved searches anywhere")
+        self._tasks.spawn_forever(self._look_forever, name="search: saved searches anywhere")
 
     async def close(self) -> None:
         """End every task."""
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.gather(self._looking, return_exceptions=True)
+        await self._tasks.close()
         for watcher in list(self._watchers.values()):
             await watcher.close()
 
