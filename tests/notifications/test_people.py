@@ -317,3 +317,21 @@ async def test_what_is_no_audience(office: Office) -> None:
     ):
         with pytest.raises(NotFound):
             await missing
+
+
+@on_one_engine
+async def test_a_change_that_was_on_its_way_when_they_were_erased_goes_too(office: Office) -> None:
+    """Whoever comes back under that name finds nothing of it; what they say then stays."""
+    people, desk = office.engine.people, office.engine.desk
+    await people.put("default", "ann", Described(name="Ann"))
+    await people.erase("default", "ann")
+    await desk.patch("default", "ann", {"channels": {"email": False}})
+    await do_jobs(office)
+    assert (await office.house.book.find("default", "ann")).revision == 0
+    await people.put("default", "ann", Described(name="Ann"))
+    await people.erase("default", "ann")
+    office.clock.advance(1)
+    await people.put("default", "ann", Described(name="Ann"))
+    await desk.patch("default", "ann", {"channels": {"email": False}})
+    await do_jobs(office)
+    assert (await office.house.book.find("default", "ann")).revision == 1

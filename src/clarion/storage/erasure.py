@@ -75,6 +75,8 @@ BY_ID: Final[tuple[tuple[Sql[Old], Procedure], ...]] = (
 )
 # What is one row, or few.
 AT_LAST: Final = (
+    # A change that was on its way when they were erased.
+    Sql(f"DELETE FROM preference WHERE {_THEIRS} AND updated_ms <= :at_ms"),
     Sql(f"DELETE FROM batch WHERE {_THEIRS} AND opened_ms <= :at_ms"),
     Sql(
         """DELETE FROM inbox_head WHERE tenant = :tenant AND usr = :usr AND NOT EXISTS
