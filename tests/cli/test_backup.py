@@ -86,6 +86,25 @@ def test_nothing_is_overwritten_and_nothing_damaged_restored(tmp_path: Path) -> 
     assert not list(tmp_path.rglob("*.part"))
 
 
+def test_links_lead_nowhere(tmp_path: Path) -> None:
+    """Whoever has the folder, or one beside the copy, cannot make root write to a file elsewhere, read what is copied, or give it away."""
+    with running(tmp_path):
+        pass
+    theirs, lock = tmp_path / "theirs", tmp_path / "data/clarion.db.lock"
+    theirs.write_text("theirs")
+    before = theirs.stat()
+    for name in ("copy.db.part", "data/clarion.db.part"):
+        (tmp_path / name).symlink_to(theirs)
+    _run(tmp_path, "backup", "copy.db")
+    _run(tmp_path, "restore", "copy.db")
+    lock.unlink()
+    lock.symlink_to(theirs)
+    assert "cannot be written" in _run(tmp_path, "restore", "copy.db", code=2)
+    after = theirs.stat()
+    assert theirs.read_text() == "theirs"
+    assert (after.st_uid, after.st_mode) == (before.st_uid, before.st_mode)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 def test_what_root_restores_belongs_to_who_runs_the_server(tmp_path: Path) -> None:
     with running(tmp_path):

@@ -37,7 +37,7 @@ def back_up(data_dir: Path, to: Path) -> int:
         raise SettingsError(f"{to} exists, and is left as it is: name another file")
     part = to.with_name(f"{to.name}.part")
     with _told(part), contextlib.ExitStack() as failed:
-        os.close(os.open(part, os.O_CREAT | os.O_RDWR | os.O_TRUNC | os.O_CLOEXEC, 0o600))
+        os.close(_new(part))
         failed.callback(part.unlink, missing_ok=True)
         # Read only: to close the last connection of a writer would move the log into the database.
         db = apsw.Connection(str(source), flags=apsw.SQLITE_OPEN_READONLY)
@@ -72,9 +72,10 @@ def restore(data_dir: Path, file: Path) -> bool:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock(path, release)
         release.callback(part.unlink, missing_ok=True)
-        os.close(os.open(part, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-        shutil.copyfile(file, part)
-        _sync(part)
+        with open(_new(part), "wb") as copy, file.open("rb") as source:
+            shutil.copyfileobj(source, copy)
+            copy.flush()
+            os.fsync(copy.fileno())
         was_there = path.exists()
         if was_there:
             # The log belongs to the former one: beside another database it would destroy it.
@@ -89,7 +90,7 @@ def restore(data_dir: Path, file: Path) -> bool:
             # Whoever runs the server must be able to open what root has put there.
             owner = data_dir.stat()
             for each in (part, Path(f"{path}.lock")):
-                os.chown(each, owner.st_uid, owner.st_gid)
+                os.chown(each, owner.st_uid, owner.st_gid, follow_symlinks=False)
         part.rename(path)
         _sync(data_dir)
     return was_there
@@ -106,6 +107,12 @@ def _check(file: Path) -> None:
         raise SettingsError(f"{file} is no database of Clarion's: {exc}") from exc
     if found != [("ok",)]:
         raise SettingsError(f"{file} is damaged: {found[0][0]}")
+
+
+def _new(part: Path) -> int:
+    """A file that was not there (mode 0600): what stands at its place, left over or put there by somebody, is neither written to nor followed."""
+    part.unlink(missing_ok=True)
+    return os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
 
 
 @contextlib.contextmanager

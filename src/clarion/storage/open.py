@@ -99,7 +99,9 @@ def lock(path: Path, release: contextlib.ExitStack) -> None:
     Raises:
         SettingsError: Another process holds it.
     """
-    fd = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    # Not followed: root, who may put a copy back, must not be led to a file of its own by who has the folder.
+    flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+    fd = os.open(f"{path}.lock", flags, 0o600)
     release.callback(os.close, fd)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
