@@ -7,7 +7,8 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any, Final
+from io import StringIO
+from typing import Any, Final, TextIO
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -264,6 +265,29 @@ class Seldom:
         return line
 
 
+def _escaped(text: str) -> str:
+    """Others' words, which many lines have: nothing in them may begin a line or steer the terminal that shows it."""
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
+
+
+def _printable(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    return {
+        _escaped(name): _escaped(value) if isinstance(value, str) else value
+        for name, value in event.items()
+    }
+
+
+def _traceback(out: TextIO, exc_info: Any) -> None:
+    whole = StringIO()
+    structlog.dev.plain_traceback(whole, exc_info)
+    # Indented: an exception's message may have several lines, none of which is to look like one of the log.
+    out.write("\n".join(f"  {_escaped(line)}" for line in whole.getvalue().split("\n")))
+
+
 def configure_logging(level: str = "info", *, json: bool = False) -> None:
     """Send every log line, ours and the libraries', to stderr: coloured for a terminal, one JSON object a line otherwise."""
     shared: list[Any] = [
@@ -277,7 +301,7 @@ def configure_logging(level: str = "info", *, json: bool = False) -> None:
         else structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(),
             # The default one prints the local variables of every frame: passwords, tokens, payloads.
-            exception_formatter=structlog.dev.plain_traceback,
+            exception_formatter=_traceback,
         )
     )
     structlog.configure(
@@ -292,8 +316,7 @@ def configure_logging(level: str = "info", *, json: bool = False) -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     rendering: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
-    if json:
-        rendering.append(structlog.processors.format_exc_info)
+    rendering.append(structlog.processors.format_exc_info if json else _printable)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared, processors=[*rendering, final]

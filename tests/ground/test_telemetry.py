@@ -110,6 +110,28 @@ def test_a_log_line_is_an_event_with_facts(capsys: pytest.CaptureFixture[str]) -
     assert theirs["event"] == "odd thing"
 
 
+def test_others_words_make_no_line_and_steer_no_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What somebody is called or an address has answered stands in the log for a person as it is, with escapes where nothing could be seen."""
+    configure_logging("info")
+    forged = "\n2026-01-01 [info] forged\x1b[2J\x9b31m\u202e"
+    get_logger("clarion.test").info("said", name=f"Jürg{forged}")
+    logging.getLogger("library").warning("odd %s", forged)
+    try:
+        raise ValueError(f"\x1b[2J{forged}")
+    except ValueError:
+        get_logger("clarion.test").exception("failed")
+    written = capsys.readouterr().err
+    assert "Jürg" in written
+    assert all(line.isprintable() for line in written.splitlines())
+    assert not any(line.startswith("2026-01-01") for line in written.splitlines())
+    first, second, third, *traceback = written.splitlines()
+    for line, event in ((first, "said"), (second, "odd"), (third, "failed")):
+        assert event in line
+    assert all(line.startswith("  ") for line in traceback)
+
+
 def test_lines_below_the_level_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
     """The level is a setting."""
     configure_logging("warning")
