@@ -8,6 +8,7 @@ from clarion.notifications.channels import chat
 from clarion.notifications.delivery import Delivery
 from clarion.notifications.sealing import Sealer, Unopenable
 from clarion.storage.addresses import PUT, NewAddress
+from clarion.telemetry import REGISTRY
 from tests.notifications.conftest import on_one_engine
 from tests.notifications.doors import Doors, doors, make_known, office, send, target
 from tests.notifications.office import Office
@@ -84,16 +85,22 @@ async def test_chats_that_could_lead_elsewhere_are_refused(
 
 
 @on_one_engine
+def _dead() -> float | None:
+    return REGISTRY.get_sample_value("clarion_dead_letters_total", {"channel": "chat"})
+
+
 async def test_a_chat_sealed_with_another_key_fails_and_says_so(
     office: Office, doors: Doors
 ) -> None:
     """After the deployment's secret was changed."""
+    before = _dead() or 0
     await make_known(office)
     await office.engine.addresses.put("default", "ann", "chat", SLACK)
     doors.reach._chat.apprise._sealer = Sealer("another", Ids())
     await send(office, CHAT)
     [row] = await doors.rows()
     assert (row.status, row.cause) == ("failed", "it was sealed with another key: set it again")
+    assert (_dead() or 0) == before + 1
 
 
 def test_what_is_sealed_is_opened_for_its_purpose_only() -> None:
