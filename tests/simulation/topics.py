@@ -19,10 +19,10 @@ from typing import Any
 
 import msgspec
 
+from clarion.client.following import patched
 from clarion.settings import Limits
 from clarion.topics.changes import REMOVE
 from clarion.topics.kinds import Read, Topic
-from clarion.topics.patches import apply_patch
 from tests.simulation.cluster import Cluster
 from tests.simulation.node import PORT
 from tests.simulation.oracles import check_chain
@@ -122,7 +122,7 @@ class Reader:
         if publication["event"] == REMOVE:
             self.state.pop(key, None)
         elif "patch" in publication:
-            self.state[key] = apply_patch(self.state[key], publication["patch"])
+            self.state[key] = patched(self.state[key], publication["patch"])
         else:
             self.state[key] = publication["data"]
 
