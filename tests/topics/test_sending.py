@@ -24,7 +24,7 @@ async def test_small_changes_are_small_on_the_wire(house: House) -> None:
 
 async def test_a_large_state_comes_in_pages(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """The rest is asked for by the last key; what changes meanwhile comes as publications, whose offsets say what is newer."""
-    monkeypatch.setattr("clarion.topics.stores.memory.PAGE", 2)
+    monkeypatch.setattr("clarion.topics.stores.base.PAGE", 2)
     socket = house.socket()
     for key in "abcde":
         await house.ask(socket, "publish", "board:x", key=key, data=0)
@@ -51,7 +51,7 @@ async def test_pages_of_a_filtered_state_lead_on(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A page may have no item that the filter takes, and yet says where the next one begins."""
-    monkeypatch.setattr("clarion.topics.stores.memory.PAGE", 2)
+    monkeypatch.setattr("clarion.topics.stores.base.PAGE", 2)
     board, socket = house.topics.of("board:x"), house.socket()
     for key in "abcde":
         await board.set(key, 1, tags={"team": "red" if key in "ae" else "blue"})
