@@ -141,6 +141,7 @@ async def test_who_stops_between_deciding_and_sending_gets_none(
         (429, b"", "queued", 1),
         (500, b"<html>", "queued", 1),
         (201, b"garbage", "queued", 1),
+        (201, b"[" * 5_000, "queued", 1),
         (201, b'["SM1"]', "queued", 1),
         (201, b'{"sid": 5}', "queued", 1),
     ],

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from clarion.ids import digest
 from clarion.settings import Templates
@@ -56,6 +57,17 @@ async def test_attacks_fail_and_the_others_are_rendered(pool: Pool) -> None:
     for answer, why in zip(found[::2], ATTACKS.values(), strict=True):
         # Fuel and CPU time both end an endless loop: on a slow machine the second comes first.
         assert why in answer or "took too long" in answer
+
+
+async def test_what_several_are_given_is_changed_by_none(pool: Pool) -> None:
+    """A template may call what dicts and lists can do: a payload is everybody's."""
+    changes = ["payload.pop('a')", "payload.b.append(9)", "payload.b.sort()", "payload.c.update({'k': 1})", "payload.c.clear()"]  # fmt: skip
+    asked = ask([*(f"{{{{ {each} }}}}" for each in changes), "{{ payload|tojson }} {{ payload.b|sort }}"])  # fmt: skip
+    payload = {"payload": {"a": 1, "b": [2, 1], "c": {"k": "v"}}}
+    items = [structs.replace(each, shared=0) for each in asked.items]
+    found = said(await pool.render(structs.replace(asked, shared=[payload], items=items)))
+    assert set(found[:-1]) == {"! what a text is given cannot be changed"}
+    assert found[-1] == '{"a": 1, "b": [2, 1], "c": {"k": "v"}} [1, 2]'
 
 
 async def test_a_template_that_kills_its_workers_is_stopped(pool: Pool) -> None:

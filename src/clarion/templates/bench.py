@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 import minijinja
+import msgspec
 from msgspec import Struct
 
 from clarion.templates import reading
@@ -66,6 +67,33 @@ class Job(Struct, frozen=True, array_like=True):
     checks: list[str]
     now_ms: int
     is_careful: bool = False
+
+
+def _refuse(*_: object, **__: object) -> None:
+    raise TypeError("what a text is given cannot be changed")
+
+
+class _Fixed(dict[str, Any]):
+    pop = popitem = clear = update = setdefault = _refuse  # type: ignore[assignment]
+
+
+class _FixedList(list[Any]):
+    pop = append = extend = insert = remove = clear = sort = reverse = _refuse
+
+
+def _fixed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return _Fixed({name: _fixed(each) for name, each in value.items()})
+    return _FixedList(map(_fixed, value)) if isinstance(value, list) else value
+
+
+_decode = msgspec.json.Decoder(Job).decode
+
+
+def read_job(data: bytes) -> Job:
+    """A job as it travels. Templates can call what Python's dicts and lists can do: what several items share must not change between them."""
+    job = _decode(data)
+    return msgspec.structs.replace(job, shared=_fixed(job.shared))
 
 
 class Wrong(Struct, frozen=True, array_like=True):

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from clarion.clock import SystemClock
-from clarion.templates.bench import Bench, Item, Job
+from clarion.templates.bench import Bench, Item, read_job
 
 FILES: Final = 32
 FLUSH_S: Final = 0.02
@@ -38,12 +38,12 @@ def main(fd: int, fuel: int, output: int, memory: int, cpu_s: float, turn_s: flo
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the parent
     bench, now = Bench(fuel, output), SystemClock().monotonic
-    decode, encode = msgspec.json.Decoder(Job).decode, msgspec.msgpack.Encoder().encode
+    encode = msgspec.msgpack.Encoder().encode
     stream = socket.socket(fileno=fd).makefile("rwb")
     stream.write(HEAD.pack(0))
     stream.flush()
     while head := stream.read(HEAD.size):
-        job = decode(stream.read(HEAD.unpack(head)[0]))
+        job = read_job(stream.read(HEAD.unpack(head)[0]))
         if job.forget:
             bench.forget()
         bench.learn(job.learn)

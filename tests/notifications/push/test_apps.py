@@ -228,6 +228,7 @@ async def test_an_access_token_is_renewed_in_time_and_when_it_is_refused(
         ),
         (400, error(400, "INVALID_ARGUMENT", "INVALID_ARGUMENT"), Unwelcome),
         (404, "<html>not found</html>", Unwelcome),
+        (404, '{"error": ' + "[" * 5_000, Unwelcome),
         (400, "", Unwelcome),
     ],
 )
@@ -413,6 +414,7 @@ async def test_apples_token_is_made_anew_within_its_hour(to_apple: apns.Apns, ap
         (400, {"reason": "BadDeviceToken"}, Gone, None),
         (400, {"reason": "DeviceTokenNotForTopic"}, Unwelcome, None),
         (400, "garbage", Unwelcome, None),
+        (400, '{"reason": ' + "[" * 5_000, Unwelcome, None),
     ],
 )
 async def test_apple_says_that_a_device_is_gone(
