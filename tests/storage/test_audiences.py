@@ -82,3 +82,6 @@ def test_texts_and_paths_are_written_as_each_engine_has_them() -> None:
         ),
         ("ids", "x"),
     )
+    path = """json_extract(s.attributes, '$."BIGINT"')"""
+    assert path in for_sqlite("SELECT CAST({text_at s.attributes BIGINT} AS BIGINT)")
+    assert "AS INTEGER)" in for_sqlite("SELECT CAST({text_at s.attributes BIGINT} AS BIGINT)")

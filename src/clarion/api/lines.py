@@ -67,14 +67,16 @@ class Lines:
             TooLarge: A line exceeds `limits.line_bytes`, or all of them `limits.stream_bytes`.
             ClientDisconnect: The caller is gone: the layer wants no answer then.
         """
-        size, rest = 0, b""
+        size, rest = 0, bytearray()  # a line that trickles in is not copied with each of its pieces
         async for part in self._parts:
             size += len(part)
             self._check_size(size)
             self._digest.update(part)
-            *whole, rest = (rest + part).split(b"\n")
-            for line in whole:
-                yield self._text(line)
+            rest += part
+            if b"\n" in part:
+                *whole, rest = rest.split(b"\n")
+                for line in whole:
+                    yield self._text(line)
             if len(rest) > self._limits.line_bytes:
                 self._text(rest)
         self.is_read = True
@@ -101,7 +103,7 @@ class Lines:
                 ) from exc
             yield self.number, value
 
-    def _text(self, line: bytes) -> str:
+    def _text(self, line: bytearray) -> str:
         self.number += 1
         if self.number == 1:
             line = line.removeprefix(_BOM)

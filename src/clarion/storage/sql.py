@@ -54,6 +54,7 @@ _ROWS = re.compile(r"\{rows (\w+)\}")
 _TEXTS = re.compile(r"\{texts (\w+) (\w+)\}")
 _IN = re.compile(r"\{in (\w+)\}")
 _TEXT_AT = re.compile(r"\{text_at ([\w.]+) ([\w.-]+)\}")
+_MARK = re.compile("|".join([_TEXT_AT.pattern, *map(re.escape, _SQLITE)]))
 # Not the second colon of a cast (`::text`), and nothing inside a literal ('12:30').
 _PARAM = re.compile(r"'(?:[^']|'')*'|(?<!:):([a-z_]\w*)")
 _READS = re.compile(r"\s*(SELECT|WITH)\b", re.IGNORECASE)
@@ -69,8 +70,7 @@ def for_sqlite(text: str, row: type[msgspec.Struct] | None = None) -> str:
         text = _ROWS.sub(rf"(SELECT key + 1 AS n, {parts} FROM json_each(:rows)) AS \1", text)
     text = _TEXTS.sub(r"(SELECT key + 1 AS n, value FROM json_each(:\2)) AS \1", text)
     text = _IN.sub(r"IN (SELECT value FROM json_each(:\1))", text)
-    text = _TEXT_AT.sub(_sqlite_text_at, text)
-    return _replace(text, _SQLITE)
+    return _TEXT_AT.sub(_sqlite_text_at, _replace(text, _SQLITE))
 
 
 @lru_cache(1024)
@@ -91,14 +91,14 @@ def for_postgres(text: str, row: type[msgspec.Struct] | None = None) -> tuple[st
     )
     # Not IN (SELECT …): while PostgreSQL knows nothing of a table it would make a join of that, with the whole of it.
     text = _IN.sub(r"= ANY (ARRAY (SELECT json_array_elements_text(CAST(:\1 AS json))))", text)
-    text = _TEXT_AT.sub(_postgres_text_at, text)
+    text = _TEXT_AT.sub(_postgres_text_at, _replace(text, _POSTGRES))
     order: dict[str, int] = {}
 
     def number(found: re.Match[str]) -> str:
         name = found[1]
         return found[0] if name is None else f"${order.setdefault(name, first + len(order))}"
 
-    return _PARAM.sub(number, _replace(text, _POSTGRES)), tuple(order)
+    return _PARAM.sub(number, text), tuple(order)
 
 
 @lru_cache(1024)
@@ -197,9 +197,8 @@ def _postgres_text_at(found: re.Match[str]) -> str:
 
 
 def _replace(text: str, marks: Mapping[str, str]) -> str:
-    for mark, out in marks.items():
-        text = text.replace(mark, out)
-    return text
+    # A path into JSON stays as it is: an attribute may be called BIGINT.
+    return _MARK.sub(lambda found: marks.get(found[0], found[0]), text)
 
 
 def _column_type(field: msgspec.structs.FieldInfo) -> str:
