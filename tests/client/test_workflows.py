@@ -59,6 +59,9 @@ async def test_a_workflow_is_put_triggered_explained_and_called_off(clarion: Bac
         ("bell", "sent"),
         ("wait_2", "waiting"),
     ]
+    again = await clarion.replay_run(first["id"], 1)
+    assert [each["outcome"] for each in again["steps"]] == ["sent", "waiting"]
+    assert (await clarion.replay_run(first["id"]))["steps"] == again["steps"]
     assert (await clarion.cancel_triggers("k")).runs == 2
     assert (await clarion.cancel_trigger(sent.id)).runs == 0
     assert (await clarion.run(second["id"]))["status"] == "cancelled"

@@ -166,6 +166,11 @@ def run(id: str) -> Call[dict[str, Any]]:
     return Call("GET", f"/v1/{place('runs', id)}", dict)
 
 
+def replay_run(id: str, version: int | None) -> Call[dict[str, Any]]:
+    """`GET /v1/runs/{id}/replay`."""
+    return Call("GET", f"/v1/{place('runs', id)}/replay{query(version=version)}", dict)
+
+
 def runs(trigger: str, after: str, limit: int) -> Call[dict[str, Any]]:
     """`GET /v1/triggers/{id}/runs`."""
     return Call(

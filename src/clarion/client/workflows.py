@@ -140,6 +140,10 @@ class WorkflowCalls(Calls):
         """One recipient's way through a workflow, with every step and why."""
         return self.call(workflow_calls.run(id))
 
+    def replay_run(self, id: str, version: int | None = None) -> dict[str, Any]:
+        """What would have become of a run under another version of its workflow (None: the current one); nothing is sent by asking."""
+        return self.call(workflow_calls.replay_run(id, version))
+
 
 class AsyncWorkflowCalls(AsyncCalls):
     """The same as coroutines."""
@@ -236,3 +240,7 @@ class AsyncWorkflowCalls(AsyncCalls):
     async def run(self, id: str) -> dict[str, Any]:
         """As `WorkflowCalls.run`."""
         return await self.call(workflow_calls.run(id))
+
+    async def replay_run(self, id: str, version: int | None = None) -> dict[str, Any]:
+        """As `WorkflowCalls.replay_run`."""
+        return await self.call(workflow_calls.replay_run(id, version))

@@ -86,15 +86,15 @@ class Decider:
         """Ask the engine, and note what is to be said."""
         going, asking.sends, asking.decided = asking.going, [], None
         try:
-            facts = going.facts()
+            facts, now_ms = going.facts(), self._clock.now_ms()
             advanced = asking.advanced = advance(
                 going.workflow,
                 going.state,
                 going.event,
                 facts,
                 run=going.id,
-                now_ms=self._clock.now_ms(),
-                decide=lambda step: self._may(going, step, asking.failed, books),
+                now_ms=now_ms,
+                decide=lambda step: self.may(going, step, asking.failed, books, now_ms),
                 done=going.done,
                 since_ms=going.since_ms,
             )
@@ -179,7 +179,10 @@ class Decider:
         found.status = "failed" if is_last else "running"
         return found
 
-    def _may(self, going: Going, step: Step, failed: Mapping[str, str], books: Books) -> Decision:
+    def may(
+        self, going: Going, step: Step, failed: Mapping[str, str], books: Books, now_ms: int
+    ) -> Decision:
+        """What preferences and addresses say of a message of a run; `failed`: steps that could not be rendered, and why."""
         assert isinstance(step.act, Say)
         if (why := failed.get(step.id)) is not None:
             return Decision("fail", why)
@@ -194,13 +197,15 @@ class Decider:
         read = self._sayings.prepared(going, step, books).read
         if going.wishes is NONE and going.workflow.preferences is None:
             return Decision("send", read=read)
-        return self._wanted(going, step, channel.name, read)
+        return self._wanted(going, step, channel.name, read, now_ms)
 
-    def _wanted(self, going: Going, step: Step, channel: str, read: Mapping[str, Any]) -> Decision:
+    def _wanted(
+        self, going: Going, step: Step, channel: str, read: Mapping[str, Any], now_ms: int
+    ) -> Decision:
         said = decide(
             asked_of(going, channel, counted_of(going.state.left.get(step.id, {}))),
             going.wishes,
-            self._clock.now_ms(),
+            now_ms,
         )
         assert said.verdict is not None, "decided"
         return Decision(

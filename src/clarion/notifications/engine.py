@@ -36,6 +36,7 @@ from clarion.notifications.previewing import Previews
 from clarion.notifications.receiving import DROP, Receiver
 from clarion.notifications.rechecking import Recheck
 from clarion.notifications.rendering import Renderer
+from clarion.notifications.replaying import Replays
 from clarion.notifications.retention import Retention
 from clarion.notifications.runs import SLICE, Runs
 from clarion.notifications.sayings import Sayings
@@ -116,6 +117,7 @@ class Engine:
         delivery: What was kept instead of sent.
         sender: Hands messages to providers.
         history: Tells what became of each run.
+        replays: Says what would have become of one under another version.
         finder: Finds messages, triggers and runs.
         letters: Those that could not be sent.
         counts: How many of them there are.
@@ -187,6 +189,7 @@ class Engine:
         self.desk = Desk(book, self.catalog, self.channels, suppose, clock=clock)
         self.explainer = Explainer(store, suppose, self.suppressions, self.channels, clock=clock)
         self.unsubscribing = Unsubscribing(book, self.catalog, suppose, self.links)
+        knowing = Knowing(store, presence, clock)
         self.runs = Runs(
             store,
             self.catalog,
@@ -194,7 +197,7 @@ class Engine:
             writer,
             fetcher,
             self.addresses,
-            Knowing(store, presence, clock),
+            knowing,
             book,
             self.suppressions,
             limits,
@@ -238,6 +241,16 @@ class Engine:
         self.judge = Judge(self.templates, self.catalog, self.schedules, book)
         self.firing = Firing(store, self.triggers, clock=clock, ids=ids, node=node)
         self.history = History(store)
+        self.replays = Replays(
+            store,
+            self.catalog,
+            suppose,
+            decider,
+            sayings,
+            knowing,
+            self.suppressions,
+            clock=clock,
+        )
         self.finder = Finder(store)
         self.counts = Counts(store, limits.stats_days, clock=clock, ids=ids)
         self.letters = DeadLetters(store, self.go_on, clock=clock, ids=ids)

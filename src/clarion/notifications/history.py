@@ -24,6 +24,13 @@ class Told(Struct, frozen=True):
     at: datetime
 
 
+class Replayed(Told, frozen=True, kw_only=True):
+    """What would have become of a step. `differs`: its outcome or why is not what was recorded; `assumed`: what was read or answered that no record of the run tells."""
+
+    differs: bool
+    assumed: list[str]
+
+
 class Run(RunFound, frozen=True):
     """One recipient's way through a workflow. `due_at`: when it goes on, null if not by itself. `steps` of one run that is asked for alone."""
 
@@ -57,7 +64,7 @@ class History:
         """
         for row in await self._store.fetch(sql.FIND, tenant=tenant, id=id):
             records = await self._store.fetch(sql.RECORDS, tenant=tenant, run=id)
-            return msgspec.structs.replace(_run(row), steps=[_told(each) for each in records])
+            return msgspec.structs.replace(_run(row), steps=[told(each) for each in records])
         raise NotFound(f"there is no run {id}")
 
 
@@ -75,6 +82,7 @@ def _run(row: sql.RunRow) -> Run:
     )
 
 
-def _told(row: sql.RecordRow) -> Told:
+def told(row: sql.RecordRow) -> Told:
+    """A record, as it is told."""
     read = msgspec.json.decode(row.read) if row.read else {}
     return Told(row.step, row.outcome, row.why, read, as_datetime(row.at_ms))

@@ -80,14 +80,14 @@ class Knowing:
         await self._who_is_there([each for each in goings if "presence" in each.workflow.asks])
         await self._unread([each for each in goings if "inbox" in each.workflow.asks])
         await self._facts([each for each in goings if "facts" in each.workflow.asks])
-        await self._done([each for each in goings if awaited(each.workflow, each.state)])
+        await self.done([each for each in goings if awaited(each.workflow, each.state)])
 
     async def have_happened(self, decided: Sequence[Decided]) -> list[sql.WaitKey]:
         """Of what runs have just begun to wait for, that which was done already: nobody would wake them."""
         goings = [
             msgspec.structs.replace(each.going, state=each.state, done=()) for each in decided
         ]
-        await self._done(goings)
+        await self.done(goings)
         keys: list[sql.WaitKey] = []
         for going, each in zip(goings, decided, strict=True):
             step = going.workflow.steps[going.state.at]
@@ -166,7 +166,8 @@ class Knowing:
     async def _ask(self, procedure: Any, asked: Sequence[tuple[Going, str, sql.Of]]) -> list[Any]:
         return await self._store.apply(procedure, [of for _, _, of in asked]) if asked else []
 
-    async def _done(self, goings: Sequence[Going]) -> None:
+    async def done(self, goings: Sequence[Going]) -> None:
+        """Give runs that wait for an event those that may be the one, the newest first."""
         asked: list[sql.Of] = []
         for going in goings:
             wait = awaited(going.workflow, going.state)

@@ -151,6 +151,7 @@ class MessageState(Struct, frozen=True):
     clicked_ms: int | None
     sent_ms: int | None
     delivered_ms: int | None
+    ended_ms: int | None
 
 
 ADD_RUNS = Procedure(
@@ -229,10 +230,10 @@ MESSAGE_STATES = Procedure(
     Named,
     (
         Sql(
-            """SELECT r.n, '', m.seen_ms, m.read_ms, m.archived_ms, m.clicked_ms, m.created_ms, m.created_ms
+            """SELECT r.n, '', m.seen_ms, m.read_ms, m.archived_ms, m.clicked_ms, m.created_ms, m.created_ms, m.created_ms
                FROM {rows r} JOIN message m ON m.tenant = r.tenant AND m.usr = r.usr AND m.id = r.id
                UNION ALL
-               SELECT r.n, o.status, o.seen_ms, o.read_ms, CAST(NULL AS BIGINT), o.clicked_ms, o.sent_ms, o.delivered_ms
+               SELECT r.n, o.status, o.seen_ms, o.read_ms, CAST(NULL AS BIGINT), o.clicked_ms, o.sent_ms, o.delivered_ms, o.ended_ms
                FROM {rows r} JOIN outgoing o ON o.tenant = r.tenant AND o.message = r.id""",
             MessageState,
         ),

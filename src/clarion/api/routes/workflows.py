@@ -18,6 +18,7 @@ from clarion.notifications.catalog import Kept, Put, WorkflowPage
 from clarion.notifications.engine import Engine
 from clarion.notifications.history import Run
 from clarion.notifications.progress import Job
+from clarion.notifications.replaying import Replay
 from clarion.notifications.sends import Failure, Report
 from clarion.notifications.trigger_shapes import Cancelled, CreateTrigger, Trigger, TriggerAccepted
 from clarion.notifications.workflows.definition import Definition, Key
@@ -263,3 +264,12 @@ def _triggers(api: Api, engine: Engine) -> None:
     async def get_run(caller: Principal, path: IdPath) -> Run:
         """One recipient's way through the workflow: what became of each step, why, and what was read to decide it."""
         return await history.run(caller.tenant, path.id)
+
+    @api.route("GET", "/v1/runs/{id}/replay", right=_READ, limit=PerCaller(), errors=READS)
+    async def replay_run(caller: Principal, path: IdPath, query: VersionQuery) -> Replay:
+        """What would have become of a run under another version: nothing is sent, counted, fetched or written by asking.
+
+        What the run has recorded is taken as it was; what no record of it tells is as it is now, and each step names it (`assumed`).
+        """
+        version = None if query.version is UNSET else query.version
+        return await engine.replays.replay(caller.tenant, path.id, version)
