@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from clarion.clock import Clock, as_datetime
+from clarion.clock import Clock, maybe_datetime
 from clarion.errors import Invalid, NotFound
 from clarion.notifications.catalog import Catalog
 from clarion.notifications.deciding import Decider
@@ -113,7 +113,7 @@ class Replays:
             going.version,
             row.version,
             status,
-            None if due_ms is None else as_datetime(due_ms),
+            maybe_datetime(due_ms),
             error,
             rerun.steps,
             list(dict.fromkeys(each.step for each in records if each.step not in come_to)),
