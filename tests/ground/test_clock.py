@@ -3,7 +3,15 @@
 import asyncio
 import time
 
-from clarion.clock import LoopClock, ManualClock, SystemClock, as_datetime, as_ms, pause
+from clarion.clock import (
+    LoopClock,
+    ManualClock,
+    SystemClock,
+    as_datetime,
+    as_ms,
+    maybe_datetime,
+    pause,
+)
 
 
 def test_the_systems_clock_tells_the_time() -> None:
@@ -34,6 +42,12 @@ def test_a_moment_has_one_number_of_milliseconds() -> None:
     for ms in (0, 68_628_192_489, 1_074_994_363_807, 1_790_000_000_001, -1):
         assert as_ms(as_datetime(ms)) == ms
     assert as_ms(as_datetime(7).replace(microsecond=7_999)) == 7
+
+
+def test_a_moment_that_is_not_there_is_none() -> None:
+    """The beginning of 1970 is one."""
+    assert maybe_datetime(None) is None
+    assert maybe_datetime(0) == as_datetime(0)
 
 
 def test_a_pause_blocks_for_its_time() -> None:
