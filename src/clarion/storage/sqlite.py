@@ -278,12 +278,13 @@ class SqliteStore:
             return
         if self._log_pages < self._moved_pages:  # it has begun anew
             self._moved_pages = self._put_off_to = 0
-        if self._log_pages > max(RESTART_PAGES, self._put_off_to):
+        full = max(RESTART_PAGES, self._put_off_to)
+        if self._moved_pages > full:  # what came while the rest was moved is all that holds up writes
             if self._restart_log():
                 self._log_pages = self._moved_pages = self._put_off_to = 0
-                return
-            self._put_off_to = self._log_pages + CHECKPOINT_PAGES
-        if self._log_pages - self._moved_pages > CHECKPOINT_PAGES:
+            else:
+                self._put_off_to = self._log_pages + CHECKPOINT_PAGES
+        elif self._log_pages > full or self._log_pages - self._moved_pages > CHECKPOINT_PAGES:
             self._moved_pages = self._log_pages
             self._moving = self._mover.submit(self._move_log)
 
