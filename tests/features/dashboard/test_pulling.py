@@ -245,6 +245,7 @@ async def test_an_address_is_asked_through_the_guarded_door(tmp_path: Path) -> N
         "/good": response(b'{"data": [{"a/b": "fine"}]}'),
         "/gone": response(b"{}", status=500),
         "/text": response(b"<html>"),
+        "/latin": response(b'{"data": [{"a/b": "caf\xe9"}]}'),
         "/else": response(b'{"data": {}}'),
         "/much": response(b'"' + b"x" * 3_000 + b'"'),
     }
@@ -263,12 +264,15 @@ async def test_an_address_is_asked_through_the_guarded_door(tmp_path: Path) -> N
         ]
         await node.dashboards.put("ops", Definition("Ops", [*widgets]))
         viewer = await node.watch("dashboard:ops")
-        items = await until(viewer, lambda items: len(items) == 6)
+        items = await until(viewer, lambda items: len(items) == 1 + len(answers))
         assert items["good"]["text"] == "fine"
-        codes = {path: items[path]["stale"]["code"] for path in ("gone", "text", "else", "much")}
+        codes = {
+            path: items[path]["stale"]["code"] for path in ("gone", "text", "latin", "else", "much")
+        }
         assert codes == {
             "gone": "unavailable",
             "text": "invalid",
+            "latin": "invalid",
             "else": "invalid",
             "much": "unavailable",
         }

@@ -124,7 +124,7 @@ class Sources:
             raise Unavailable(f"it answered with status {answer.status}")
         try:
             return _decode(answer.body)
-        except (msgspec.DecodeError, RecursionError) as exc:
+        except (ValueError, RecursionError) as exc:
             raise Invalid("it answered with what is no JSON") from exc
 
     def _plain(self, answer: Any) -> Any:

@@ -158,7 +158,7 @@ class Apns:
 def _reason(answer: Answer) -> _Reason:
     try:
         return msgspec.json.decode(answer.body, type=_Reason)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # no body, or a proxy's page
+    except (ValueError, RecursionError):  # no body, or a proxy's page
         return _Reason()
 
 

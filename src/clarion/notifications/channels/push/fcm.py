@@ -202,7 +202,7 @@ class Fcm:
                 )
             try:
                 given = msgspec.json.decode(answer.body, type=_Token)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+            except (ValueError, RecursionError) as exc:
                 raise NotSent("the access token can't be read", provider=self.name) from exc
             lives_s = min(max(given.expires_in - EARLY_S, 1.0), ASSERTION_S)
             self._token, self._until_s = given.access_token, now_s + lives_s
@@ -212,11 +212,7 @@ class Fcm:
 def _decoded(answer: Answer) -> _Answer:
     try:
         return msgspec.json.decode(answer.body, type=_Answer)
-    except (
-        msgspec.DecodeError,
-        UnicodeDecodeError,
-        RecursionError,
-    ):  # a proxy's page, say: the status alone is told
+    except (ValueError, RecursionError):  # a proxy's page, say: the status alone is told
         return _Answer()
 
 
