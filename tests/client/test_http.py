@@ -7,7 +7,9 @@ import pytest
 
 from clarion.client import ApiError, AsyncClient, Client, bulk_calls, calls
 from clarion.errors import Closed, UsageError
-from tests.support.http_target import HttpTarget
+from tests.support.http_target import HttpTarget, target
+
+__all__ = ["target"]
 from tests.support.server import Server, free_port, running, until
 
 
@@ -15,15 +17,6 @@ from tests.support.server import Server, free_port, running, until
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with running(tmp_path_factory.mktemp("sdk")) as server:
         yield server
-
-
-@pytest.fixture
-async def target() -> AsyncIterator[HttpTarget]:
-    """Somebody else's server."""
-    target = HttpTarget()
-    await target.start()
-    yield target
-    await target.close()
 
 
 def test_a_notification_is_accepted_and_a_repeated_key_has_one_effect(server: Server) -> None:

@@ -11,9 +11,9 @@ from clarion.notifications.reach import Reach
 from clarion.settings import Settings, Webhook
 from clarion.storage.store import Sql
 from tests.notifications.office import Office, office
-from tests.support.http_target import HttpTarget
+from tests.support.http_target import target
 
-__all__ = ["office"]
+__all__ = ["office", "target"]
 
 ANN = {"id": "ann", "phone": "+4930123456"}
 SECRET = "the deployment's"
@@ -26,14 +26,6 @@ class Row(Struct, frozen=True):
     cause: str
     attempts: int
     provider: str
-
-
-@pytest.fixture
-async def target() -> AsyncIterator[HttpTarget]:
-    target = HttpTarget()
-    await target.start()
-    yield target
-    await target.close()
 
 
 def settings(**more: Any) -> Settings:

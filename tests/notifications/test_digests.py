@@ -11,9 +11,9 @@ import pytest
 from clarion.errors import NotFound
 from tests.notifications.conftest import user
 from tests.notifications.office import ANN, BELL, Office, office
-from tests.support.http_target import HttpTarget
+from tests.support.http_target import HttpTarget, target
 
-__all__ = ["office"]
+__all__ = ["office", "target"]
 
 TOLD = {
     "inbox": {"title": "{{ digest.count }}: {% for each in digest.items %}{{ each.n }}{% endfor %}"}
@@ -323,14 +323,6 @@ async def test_a_cap_holds_across_workflows_of_a_category(office: Office) -> Non
     await trigger(office, *payloads(2))
     await office.run()
     assert await office.inbox("ann") == ["2", "1"]
-
-
-@pytest.fixture
-async def target() -> Any:
-    target = HttpTarget()
-    await target.start()
-    yield target
-    await target.close()
 
 
 async def test_data_is_fetched_for_later_steps(office: Office, target: HttpTarget) -> None:

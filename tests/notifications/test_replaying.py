@@ -1,6 +1,6 @@
 """A run under its own version is that run, whatever it went through; what nobody has recorded is as it is now, and named."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -12,20 +12,12 @@ from clarion.notifications.replaying import Replay
 from clarion.storage import runs as run_sql
 from tests.notifications.conftest import APP, on_one_engine, user
 from tests.notifications.office import ANN, BELL, LETTER, Office, office
-from tests.support.http_target import HttpTarget
+from tests.support.http_target import HttpTarget, target
 
-__all__ = ["office"]
+__all__ = ["office", "target"]
 
 MINUTE = 60.0
 Happens = Callable[[Office], Awaitable[object]]
-
-
-@pytest.fixture
-async def target() -> AsyncIterator[HttpTarget]:
-    target = HttpTarget()
-    await target.start()
-    yield target
-    await target.close()
 
 
 async def passes(office: Office, minutes: int = 1) -> None:

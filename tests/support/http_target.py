@@ -1,5 +1,8 @@
 """A real HTTP server of somebody else's: it answers what a test lists, and remembers what it was asked."""
 
+from collections.abc import AsyncIterator
+
+import pytest
 from aiohttp import web
 
 
@@ -35,3 +38,12 @@ class HttpTarget:
         self.headers.append(dict(request.headers))
         status, body = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         return web.Response(status=status, body=body, content_type="application/json")
+
+
+@pytest.fixture
+async def target() -> AsyncIterator[HttpTarget]:
+    """One that runs. A test that asks for it imports it."""
+    target = HttpTarget()
+    await target.start()
+    yield target
+    await target.close()

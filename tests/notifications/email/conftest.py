@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.http_target import HttpTarget
+from tests.support.http_target import target
 from tests.support.mail_server import MailServer, certificate, context
+
+__all__ = ["target"]
 
 Servers = Callable[..., Awaitable[MailServer]]
 
@@ -31,12 +33,3 @@ async def servers(mail_certificate: Path) -> AsyncIterator[Servers]:
     yield make
     for server in made:
         await server.close()
-
-
-@pytest.fixture
-async def target() -> AsyncIterator[HttpTarget]:
-    """Somebody's web server."""
-    target = HttpTarget()
-    await target.start()
-    yield target
-    await target.close()
