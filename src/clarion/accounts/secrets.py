@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from clarion.errors import SettingsError
 from clarion.ids import Ids
+from clarion.storage.disk import sync
 
 FILE = "secrets.json"
 _TOKEN_SECRET_BYTES = 32
@@ -80,13 +81,4 @@ def _write(path: Path, secrets: Secrets, ids: Ids) -> None:
         part.rename(path)
     finally:
         part.unlink(missing_ok=True)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    # The name lives in the folder: without this a power cut could lose it, and all tokens with it.
-    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    sync(path.parent)  # without it a power cut could take all tokens

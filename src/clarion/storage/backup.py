@@ -14,6 +14,7 @@ import apsw
 
 from clarion.errors import SettingsError
 from clarion.storage.core import as_error
+from clarion.storage.disk import sync
 from clarion.storage.open import DATABASE, lock
 
 FORMER = f"{DATABASE}.former"
@@ -51,9 +52,9 @@ def back_up(data_dir: Path, to: Path) -> int:
             except apsw.Error as exc:
                 raise as_error(exc, copy) from exc
         size = part.stat().st_size
-        _sync(part)
+        sync(part)
         part.rename(to)
-        _sync(to.parent)
+        sync(to.parent)
         failed.pop_all()
     return size
 
@@ -92,7 +93,7 @@ def restore(data_dir: Path, file: Path) -> bool:
             for each in (part, Path(f"{path}.lock")):
                 os.chown(each, owner.st_uid, owner.st_gid, follow_symlinks=False)
         part.rename(path)
-        _sync(data_dir)
+        sync(data_dir)
     return was_there
 
 
@@ -121,11 +122,3 @@ def _told(path: Path) -> Iterator[None]:
         yield
     except OSError as exc:
         raise SettingsError(f"{path} cannot be written: {exc.strerror}") from exc
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
