@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from starlette.types import Message
 
 from clarion import errors
 from clarion.api.problem import ProblemResponse, problem_of, wire_errors
@@ -86,3 +87,24 @@ def test_codes_are_unique() -> None:
     assert len(codes) == len(set(codes))
     assert "invalid" in codes
     assert "usage" not in codes
+
+
+@pytest.mark.parametrize(
+    ("path", "mount", "up"),
+    [("/v1/keys", "", "../"), ("/app/v1/keys", "/app", "../"), ("/apples/a/b", "/app", "../../")],
+)
+async def test_a_page_finds_its_style_wherever_the_server_is_mounted(
+    path: str, mount: str, up: str
+) -> None:
+    """Its links are relative to the address that the browser knows, of which the mount is no part."""
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        raise AssertionError("nothing is read")
+
+    scope = {"type": "http", "path": path, "root_path": mount, "headers": [(b"accept", b"text/html")]}  # fmt: skip
+    await ProblemResponse(Forbidden("no"))(scope, receive, send)
+    assert f'href="{up}plain.css"' in sent[1]["body"].decode()

@@ -35,11 +35,15 @@ class Dispatch:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
-        # Mounted in another application, its path begins with the mount's, which is not ours.
-        path, mount = scope["path"], scope.get("root_path", "")
-        own = path[len(mount) :] if path.startswith(f"{mount}/") else path
-        router = self._routers.get(_key(own), self._others)
+        router = self._routers.get(_key(own_path(scope)), self._others)
         await router(scope, receive, send)
+
+
+def own_path(scope: Scope) -> str:
+    """A request's path from our root: mounted in another application, its path begins with the mount's, which is not ours."""
+    path: str = scope["path"]
+    mount: str = scope.get("root_path", "")
+    return path[len(mount) :] if path.startswith(f"{mount}/") else path
 
 
 def _key(path: str) -> _Key:

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from clarion import errors
+from clarion.api.dispatch import own_path
 from clarion.api.page import HTML, PAGE_HEADERS, headed, page_of
 from clarion.errors import ClarionError, Fault, Internal, Unauthenticated, UsageError
 
@@ -100,8 +101,7 @@ def _is_navigation(scope: Scope) -> bool:
 
 
 def _page(document: Mapping[str, Any], scope: Scope) -> str:
-    own = scope["path"].removeprefix(scope.get("root_path", ""))
-    up = "../" * (own.count("/") - 1)
+    up = "../" * (own_path(scope).count("/") - 1)
     return page_of(
         document["title"],
         f"<p>{escape(headed(document['detail']))}.</p>"
