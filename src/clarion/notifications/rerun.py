@@ -40,9 +40,8 @@ from clarion.notifications.workflows.moves import (
 )
 from clarion.notifications.workflows.zones import RECIPIENT
 
-MOVES: Final = (
-    1_000  # of one replay: more than 50 steps take, unless something goes round in circles
-)
+MOVES: Final = 1_000
+"""Of one replay: more than 50 steps take, unless something goes round in circles."""
 SLACK_MS: Final = 1_000  # between a decision and its record
 _BEHIND: Final = Step("", Http(""))
 """Stands for all that follows, so that the engine goes through one step only."""

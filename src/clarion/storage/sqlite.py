@@ -279,9 +279,8 @@ class SqliteStore:
         if self._log_pages < self._moved_pages:  # it has begun anew
             self._moved_pages = self._put_off_to = 0
         full = max(RESTART_PAGES, self._put_off_to)
-        if (
-            self._moved_pages > full
-        ):  # what came while the rest was moved is all that holds up writes
+        # What came while the rest was moved is then all that holds up writes.
+        if self._moved_pages > full:
             if self._restart_log():
                 self._log_pages = self._moved_pages = self._put_off_to = 0
             else:
