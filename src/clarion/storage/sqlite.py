@@ -276,16 +276,17 @@ class SqliteStore:
     def _tend_log(self) -> None:
         if self._moving is not None and not self._moving.done():
             return
+        has_moved, self._moving = self._moving is not None, None
         if self._log_pages < self._moved_pages:  # it has begun anew
             self._moved_pages = self._put_off_to = 0
-        full = max(RESTART_PAGES, self._put_off_to)
-        # What came while the rest was moved is then all that holds up writes.
-        if self._moved_pages > full:
+        is_full = self._log_pages > max(RESTART_PAGES, self._put_off_to)
+        # Right behind a move: what came meanwhile is all that holds up writes.
+        if is_full and has_moved:
             if self._restart_log():
                 self._log_pages = self._moved_pages = self._put_off_to = 0
             else:
                 self._put_off_to = self._log_pages + CHECKPOINT_PAGES
-        elif self._log_pages > full or self._log_pages - self._moved_pages > CHECKPOINT_PAGES:
+        elif is_full or self._log_pages - self._moved_pages > CHECKPOINT_PAGES:
             self._moved_pages = self._log_pages
             self._moving = self._mover.submit(self._move_log)
 
